@@ -1,0 +1,52 @@
+"""Train PredRNN on Moving MNIST, score it, and show what it predicts.
+
+    python examples/train_mnist.py                                            minutes on two CPU cores
+    python examples/train_mnist.py --preset paper --device gpu --out runs/paper
+    python examples/train_mnist.py --resume --out runs/paper                  go on after Ctrl-C, with no flag repeated
+
+In the run's folder: prediction.png and .gif, curves.png, frame_curves.png, metrics.json, log.csv, config.json, checkpoint.npz, and
+pictures/ of the predictions in the course of training.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from evaluate import moving_digits, report
+
+from tinypredrnn.errors import command
+from tinypredrnn.train import PRESETS, Trainer, add_arguments, given_options, prepare_run, preset
+
+VALIDATION_SEQUENCES = 50
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=PRESETS, default="quick", help="where the options below start from (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
+    parser.add_argument("--out", default="runs/mnist", help="folder of the run (default: %(default)s)")
+    parser.add_argument("--data-dir", help="folder with MNIST's idx files; else $TINYPREDRNN_DATA, the cache, a download, drawn digits")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own options")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    add_arguments(parser.add_argument_group("options of the run", "each replaces what the preset says"))
+    arguments = parser.parse_args()
+
+    changes = given_options(arguments)
+    config = prepare_run(arguments.out, preset(arguments.preset).replace(**changes), arguments.resume, arguments.overwrite, changes)
+    training, validation = (moving_digits(config, split, config.digits, arguments.data_dir)[0] for split in ("train", "validation"))
+    trainer = Trainer(config, lambda k: training.batch(config.seed, k, config.batch),
+                      validation.fixed_set("validation", VALIDATION_SEQUENCES), arguments.out, arguments.device)
+    if arguments.resume:
+        trainer.restore()
+    print(f"{config.model} with {trainer.model.count_parameters():,} parameters on {trainer.device}, {config.steps - trainer.iteration:,} "
+          f"steps of {config.batch} sequences; the run is written to {arguments.out}")
+    stopped_by = trainer.run()
+    if stopped_by:
+        print(f"stopped by {stopped_by.name} after step {trainer.iteration:,}, all saved; go on with --resume --out {arguments.out}")
+        return 128 + stopped_by
+    report(trainer.model, config, Path(arguments.out), config.digits, config.test_sequences, data_dir=arguments.data_dir)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command(main))

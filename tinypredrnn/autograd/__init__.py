@@ -1,0 +1,83 @@
+"""Reverse-mode automatic differentiation on NumPy and CuPy arrays.
+
+Read in this order: tensor.py (what a tensor is), op.py (what an op is), elementwise.py (the table of maths), engine.py (backward),
+arrays.py and convolution.py (the other ops), gradcheck.py (why to trust it). Here the ops become operators and methods.
+"""
+
+from tinypredrnn.autograd import arrays
+from tinypredrnn.autograd import elementwise as maths
+from tinypredrnn.autograd.arrays import concat, log_softmax, matmul, normalise, pad, softmax, split, stack
+from tinypredrnn.autograd.convolution import (
+    conv2d,
+    conv2d_transpose,
+    depth_to_space,
+    insert_zeros,
+    max_pool,
+    space_to_depth,
+    upsample,
+    windows,
+)
+from tinypredrnn.autograd.elementwise import (
+    bce,
+    bce_with_logits,
+    clip,
+    exp,
+    hard_sigmoid,
+    leaky_relu,
+    log,
+    log1p,
+    maximum,
+    minimum,
+    relu,
+    sigmoid,
+    softplus,
+    sqrt,
+    square,
+    tanh,
+    where,
+)
+from tinypredrnn.autograd.engine import Node, no_grad
+from tinypredrnn.autograd.gradcheck import gradcheck
+from tinypredrnn.autograd.op import Op, op
+from tinypredrnn.autograd.tensor import Tensor, tensor
+
+__all__ = [
+    "Node", "Op", "Tensor", "bce", "bce_with_logits", "clip", "concat", "conv2d", "conv2d_transpose", "depth_to_space", "exp",
+    "gradcheck", "hard_sigmoid", "insert_zeros", "leaky_relu", "log", "log1p", "log_softmax", "matmul", "max_pool", "maximum",
+    "minimum", "no_grad", "normalise", "op", "pad", "relu", "sigmoid", "softmax", "softplus", "space_to_depth", "split", "sqrt",
+    "square", "stack", "tanh", "tensor", "upsample", "where", "windows",
+]
+
+
+def lengths(shape):
+    """x.reshape(2, 3) and x.reshape((2, 3)) say the same."""
+    return tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+
+
+METHODS = {
+    "__add__": maths.add,
+    "__radd__": lambda a, b: maths.add(b, a),
+    "__sub__": maths.sub,
+    "__rsub__": lambda a, b: maths.sub(b, a),
+    "__mul__": maths.mul,
+    "__rmul__": lambda a, b: maths.mul(b, a),
+    "__truediv__": maths.div,
+    "__rtruediv__": lambda a, b: maths.div(b, a),
+    "__pow__": maths.power,
+    "__rpow__": lambda a, b: maths.power(b, a),
+    "__matmul__": matmul,
+    "__rmatmul__": lambda a, b: matmul(b, a),
+    "__neg__": maths.neg,
+    "__abs__": maths.absolute,
+    "__lt__": maths.less,
+    "__gt__": maths.greater,
+    "__getitem__": lambda x, index: arrays.take(x, index=index),
+    "sum": arrays.sum,
+    "mean": arrays.mean,
+    "max": arrays.max,
+    "reshape": lambda x, *shape: arrays.reshape(x, shape=lengths(shape)),
+    "transpose": lambda x, *axes: arrays.transpose(x, axes=lengths(axes) if axes else tuple(range(x.ndim))[::-1]),
+    "broadcast_to": lambda x, *shape: arrays.broadcast_to(x, shape=lengths(shape)),
+}
+for name, method in METHODS.items():
+    setattr(Tensor, name, method)

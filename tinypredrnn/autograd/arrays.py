@@ -1,0 +1,185 @@
+"""Ops on whole arrays: sums, products, and moving things about. Each rule is the transpose of its linear forward."""
+
+import math
+
+from tinypredrnn.autograd.op import op
+from tinypredrnn.backend import array_module
+from tinypredrnn.errors import ShapeError
+
+
+def kept_axes(shape, axis):
+    """`shape` with the axes that were reduced set to 1: what a reduced array must look like to broadcast back."""
+    axes = range(len(shape)) if axis is None else [a % len(shape) for a in ((axis,) if isinstance(axis, int) else axis)]
+    return tuple(1 if k in axes else n for k, n in enumerate(shape))
+
+
+def spread(dy, shape, axis):
+    """Repeat the cotangent of a reduction along the axes that were reduced."""
+    return array_module(dy).broadcast_to(dy.reshape(kept_axes(shape, axis)), shape)
+
+
+# reductions
+
+@op(x=lambda dy, x_shape, axis: spread(dy, x_shape, axis))
+def sum(x, *, axis=None, keepdims=False):
+    """Sum over `axis` (an int, a tuple, or None for all)."""
+    return x.sum(axis=axis, keepdims=keepdims)
+
+
+@op(x=lambda dy, x_shape, axis: spread(dy * (dy.size / math.prod(x_shape)), x_shape, axis))
+def mean(x, *, axis=None, keepdims=False):
+    """Mean over `axis` (an int, a tuple, or None for all)."""
+    return x.mean(axis=axis, keepdims=keepdims)
+
+
+def share_among_largest(dy, x, y, axis):
+    """The cotangent goes to the largest element, in equal shares where several are largest."""
+    largest = x == y.reshape(kept_axes(x.shape, axis))
+    return spread(dy, x.shape, axis) * largest / largest.sum(axis=axis, keepdims=True).astype(dy.dtype)
+
+
+@op(x=share_among_largest)
+def max(x, *, axis=None, keepdims=False):
+    """The largest element over `axis`."""
+    return x.max(axis=axis, keepdims=keepdims)
+
+
+@op(x=lambda dy, y, axis: y * (dy - (dy * y).sum(axis=axis, keepdims=True)))
+def softmax(x, *, axis=-1):
+    """exp(x) / sum(exp(x)) along `axis`."""
+    xp = array_module(x)
+    e = xp.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+@op(x=lambda dy, y, axis: dy - array_module(y).exp(y) * dy.sum(axis=axis, keepdims=True))
+def log_softmax(x, *, axis=-1):
+    """log(softmax(x)), finite where softmax underflows."""
+    xp = array_module(x)
+    x = x - x.max(axis=axis, keepdims=True)
+    return x - xp.log(xp.exp(x).sum(axis=axis, keepdims=True))
+
+
+def moments(x, axis, eps):
+    """x less its mean, and 1 / its standard deviation, over `axis`."""
+    centred = x - x.mean(axis=axis, keepdims=True)
+    return centred, 1 / array_module(x).sqrt((centred * centred).mean(axis=axis, keepdims=True) + eps)
+
+
+def through_normalise(dy, x, axis, eps):
+    """What is left of dy when the mean and the scale of x cannot matter any more: its parts along 1 and along y are removed."""
+    centred, scale = moments(x, axis, eps)
+    y = centred * scale
+    return scale * (dy - dy.mean(axis=axis, keepdims=True) - y * (dy * y).mean(axis=axis, keepdims=True))
+
+
+@op(x=through_normalise)
+def normalise(x, *, axis, eps=1e-5):
+    """(x - mean) / sqrt(variance + eps) over `axis`: the core of layer and batch normalisation."""
+    centred, scale = moments(x, axis, eps)
+    return centred * scale
+
+
+# products
+
+def flat(x):
+    """(..., C) -> (N, C)"""
+    return x.reshape(-1, x.shape[-1])
+
+
+def swap(x):
+    """(..., n, m) -> (..., m, n)"""
+    return x.swapaxes(-1, -2)
+
+
+def product(a, b):
+    """a @ b; a shared (2-D) b is one large product, not a small one for each leading index."""
+    return (flat(a) @ b).reshape(*a.shape[:-1], b.shape[-1]) if b.ndim == 2 else a @ b
+
+
+@op(a=lambda dy, b: product(dy, swap(b)),
+    b=lambda dy, a, b_shape: flat(a).T @ flat(dy) if len(b_shape) == 2 else swap(a) @ dy)
+def matmul(a, b):
+    """Matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. Raises ShapeError for vectors."""
+    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
+        raise ShapeError(f"matmul: expected (..., n, k) @ (..., k, m), got {a.shape} @ {b.shape}")
+    return product(a, b)
+
+
+# shapes
+
+@op(x=lambda dy, x_shape: dy.reshape(x_shape))
+def reshape(x, *, shape):
+    """The same elements in the same order in another shape; one length may be -1."""
+    return x.reshape(shape)
+
+
+@op(x=lambda dy, axes: dy.transpose(sorted(range(dy.ndim), key=lambda k: axes[k] % dy.ndim)))
+def transpose(x, *, axes):
+    """Axis k of the result is axis axes[k] of x."""
+    return x.transpose(axes)
+
+
+@op(x=lambda dy: dy)
+def broadcast_to(x, *, shape):
+    """x repeated along new axes and axes of length 1 (its rule is the engine's un-broadcasting)."""
+    return array_module(x).broadcast_to(x, shape)
+
+
+@op(x=lambda dy, x_shape, widths: dy[tuple(slice(before, before + n) for (before, _), n in zip(widths, x_shape))])
+def pad(x, *, widths):
+    """Zeros around x: `widths` is a pair (before, after) for each axis."""
+    return array_module(x).pad(x, widths)
+
+
+def put_back(dy, x_shape, index):
+    """Zeros of x's shape with dy where it came from; an element that was taken several times gets the sum."""
+    xp = array_module(dy)
+    dx = xp.zeros(x_shape, dy.dtype)
+    if all(isinstance(i, (int, slice, type(None), type(Ellipsis))) for i in (index if isinstance(index, tuple) else (index,))):
+        dx[index] = dy
+    else:
+        xp.add.at(dx, index, dy)
+    return dx
+
+
+@op(x=put_back)
+def take(x, *, index):
+    """x[index], with whatever NumPy allows as an index."""
+    return x[index]
+
+
+def cut(dy, parts_shape, axis):
+    """Cut dy along `axis` into pieces as long as the parts were."""
+    ends = [0]
+    for shape in parts_shape:
+        ends.append(ends[-1] + shape[axis])
+    whole = (slice(None),) * (axis % dy.ndim)
+    return [dy[(*whole, slice(start, end))] for start, end in zip(ends, ends[1:])]
+
+
+@op(parts=cut)
+def concat(*parts, axis=-1):
+    """Parts side by side along an axis that they have; all other lengths agree."""
+    return array_module(*parts).concatenate(parts, axis=axis)
+
+
+@op(parts=lambda dy, axis: list(array_module(dy).moveaxis(dy, axis, 0)))
+def stack(*parts, axis=0):
+    """Parts of one shape side by side along a new axis."""
+    return array_module(*parts).stack(parts, axis=axis)
+
+
+def join(dy, axis):
+    """The cotangents of the pieces side by side, zeros for pieces that nobody used."""
+    xp = array_module(*dy)
+    used = next(d for d in dy if d is not None)
+    return xp.concatenate([xp.zeros_like(used) if d is None else d for d in dy], axis=axis)
+
+
+@op(x=join)
+def split(x, *, parts, axis=-1):
+    """Cut x into `parts` equal pieces along `axis`: split(gates, parts=4) gives i, f, g, o."""
+    if x.shape[axis] % parts:
+        raise ShapeError(f"split: axis {axis} of {x.shape} has length {x.shape[axis]}, which is not divisible into {parts} parts")
+    return tuple(array_module(x).split(x, parts, axis=axis))

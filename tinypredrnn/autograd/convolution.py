@@ -1,0 +1,208 @@
+"""Convolution, as linear algebra: windows side by side in one matrix, times the weights. Its gradients are transposes.
+
+For one kernel, three maps are one bilinear form read three ways:
+
+    correlate     (x, w)  -> y        the convolution
+    transposed    (y, w)  -> x        its transpose in x: where y came from
+    pair          (x, y)  -> w        its transpose in w: which weights would have made y of x
+
+so the rules of conv2d are `transposed` and `pair`, and those of conv2d_transpose are `correlate` and `pair`.
+Frames are (B,H,W,C), weights (kh,kw,C,K). The matrix of windows is kh * kw times as large as x: it is never kept for backward.
+"""
+
+from typing import NamedTuple
+
+from tinypredrnn.autograd.arrays import flat, pad, reshape
+from tinypredrnn.autograd.op import op
+from tinypredrnn.backend import array_module
+from tinypredrnn.errors import ConfigError, ShapeError
+
+
+class Grid(NamedTuple):
+    """Where the windows of a kernel lie: over a frame of `size` + padding, one every `stride` pixels, `out` of them each way."""
+
+    size: tuple  # (H, W) of the frame
+    kernel: tuple  # (kh, kw)
+    stride: int
+    dilation: int  # distance of neighbouring kernel elements
+    before: tuple  # zeros above and to the left
+    after: tuple  # zeros below and to the right
+    out: tuple  # (H', W')
+
+    def corner(self, i, j):
+        """The slices of the padded frame that kernel element (i, j) meets, one pixel for each window."""
+        return (slice(None), *(slice(k * self.dilation, k * self.dilation + (n - 1) * self.stride + 1, self.stride)
+                               for k, n in zip((i, j), self.out)))
+
+
+def grid(size, kernel, stride=1, dilation=1, padding="same"):
+    """The Grid of a kernel on frames of `size`. padding: "valid" (none), "same" (out = ceil(size / stride)), or pixels on each side."""
+    if min(stride, dilation, *kernel) < 1:
+        raise ConfigError(f"convolution: stride, dilation and kernel start at 1, got {stride}, {dilation}, {tuple(kernel)}")
+    reach = [(k - 1) * dilation + 1 for k in kernel]
+    if padding == "same":
+        total = [max((-(-n // stride) - 1) * stride + r - n, 0) for n, r in zip(size, reach)]
+        before = [t // 2 for t in total]  # of an odd number, the extra zero goes after
+        after = [t - b for t, b in zip(total, before)]
+    elif padding == "valid" or (isinstance(padding, int) and padding >= 0):
+        before = after = [0 if padding == "valid" else padding] * 2
+    else:
+        raise ConfigError(f'convolution: padding is "same", "valid" or a number of pixels, got {padding!r}')
+    out = tuple((n + b + a - r) // stride + 1 for n, b, a, r in zip(size, before, after, reach))
+    if min(out) < 1:
+        raise ShapeError(f"convolution: a kernel that reaches over {tuple(reach)} pixels does not fit into frames of {tuple(size)}")
+    return Grid(tuple(size), tuple(kernel), stride, dilation, tuple(before), tuple(after), out)
+
+
+# the linear maps, on arrays
+
+def unfold(x, g):
+    """Every window side by side: (B,H,W,C) -> (B,H',W',kh,kw,C), a view of the padded frames."""
+    xp = array_module(x)
+    if any(g.before + g.after):
+        x = xp.pad(x, ((0, 0), *zip(g.before, g.after), (0, 0)))
+    b, h, w, c = x.strides
+    return xp.lib.stride_tricks.as_strided(
+        x, (len(x), *g.out, *g.kernel, x.shape[-1]), (b, h * g.stride, w * g.stride, h * g.dilation, w * g.dilation, c))
+
+
+def fold(windows, g):
+    """The transpose of unfold: every pixel gets the sum of its copies. (B,H',W',kh,kw,C) -> (B,H,W,C)"""
+    xp = array_module(windows)
+    padded = [b + n + a for b, n, a in zip(g.before, g.size, g.after)]
+    x = xp.zeros((len(windows), *padded, windows.shape[-1]), windows.dtype)
+    for i in range(g.kernel[0]):
+        for j in range(g.kernel[1]):
+            x[g.corner(i, j)] += windows[:, :, :, i, j]
+    (top, left), (height, width) = g.before, g.size
+    return x[:, top:top + height, left:left + width]
+
+
+def correlate(x, w, g):
+    """(B,H,W,C), (kh,kw,C,K) -> (B,H',W',K)"""
+    rows = unfold(x, g).reshape(len(x) * g.out[0] * g.out[1], -1)  # (B H' W', kh kw C), the copy
+    return (rows @ w.reshape(-1, w.shape[-1])).reshape(len(x), *g.out, w.shape[-1])
+
+
+def transposed(y, w, g):
+    """(B,H',W',K), (kh,kw,C,K) -> (B,H,W,C)"""
+    windows = flat(y) @ w.reshape(-1, w.shape[-1]).T  # (B H' W', kh kw C)
+    return fold(windows.reshape(len(y), *g.out, *w.shape[:3]), g)
+
+
+def pair(x, y, g):
+    """(B,H,W,C), (B,H',W',K) -> (kh,kw,C,K)"""
+    rows = unfold(x, g).reshape(len(x) * g.out[0] * g.out[1], -1)
+    return (rows.T @ flat(y)).reshape(*g.kernel, x.shape[-1], y.shape[-1])
+
+
+# the ops
+
+def sum_to_bias(dy):
+    """(B,H,W,K) -> (K,)"""
+    return flat(dy).sum(axis=0)
+
+
+def frame_grid(x_shape, w_shape, stride, padding, dilation):
+    return grid(x_shape[1:3], w_shape[:2], stride, dilation, padding)
+
+
+@op(x=lambda dy, w, x_shape, w_shape, stride, padding, dilation:
+        transposed(dy, w, frame_grid(x_shape, w_shape, stride, padding, dilation)),
+    w=lambda dy, x, x_shape, w_shape, stride, padding, dilation:
+        pair(x, dy, frame_grid(x_shape, w_shape, stride, padding, dilation)),
+    b=sum_to_bias)
+def conv2d(x, w, b=None, *, stride=1, padding="same", dilation=1):
+    """Slide a kernel over frames: y[n,p,q,k] = sum over i,j,c of w[i,j,c,k] x[n, p stride + i dilation, q stride + j dilation, c] + b[k].
+
+    x (B,H,W,C), w (kh,kw,C,K), b (K,) or None -> (B,H',W',K). padding "same" keeps H' = ceil(H / stride), "valid" adds no zeros,
+    a number adds that many on each side. Raises ShapeError where the shapes do not fit, ConfigError for an impossible option.
+    """
+    if x.ndim != 4 or w.ndim != 4 or x.shape[3] != w.shape[2] or (b is not None and b.shape != w.shape[3:]):
+        raise ShapeError("conv2d: expected x (B,H,W,C), w (kh,kw,C,K) and b (K,), "
+                         f"got x {x.shape}, w {w.shape} and b {None if b is None else b.shape}")
+    y = correlate(x, w, frame_grid(x.shape, w.shape, stride, padding, dilation))
+    if b is not None:
+        y += b
+    return y
+
+
+def image_grid(y_shape, w_shape, stride, padding, dilation, size):
+    """The grid of the convolution that a transposed one turns round."""
+    if size is None and padding == "same":
+        size = [n * stride for n in y_shape[1:3]]
+    elif size is None:
+        margin = 0 if padding == "valid" else padding
+        size = [(n - 1) * stride + (k - 1) * dilation + 1 - 2 * margin for n, k in zip(y_shape[1:3], w_shape[:2])]
+    g = grid(size, w_shape[:2], stride, dilation, padding)
+    if g.out != tuple(y_shape[1:3]):
+        raise ShapeError(f"conv2d_transpose: frames of {tuple(size)} would come from {g.out}, not from {tuple(y_shape[1:3])}")
+    return g
+
+
+@op(y=lambda dx, w, y_shape, w_shape, stride, padding, dilation, size:
+        correlate(dx, w, image_grid(y_shape, w_shape, stride, padding, dilation, size)),
+    w=lambda dx, y, y_shape, w_shape, stride, padding, dilation, size:
+        pair(dx, y, image_grid(y_shape, w_shape, stride, padding, dilation, size)),
+    b=sum_to_bias)
+def conv2d_transpose(y, w, b=None, *, stride=1, padding="same", dilation=1, size=None):
+    """The transpose of conv2d in x: every pixel of y paints its kernel into the frame. (B,H',W',K), (kh,kw,C,K) -> (B,H,W,C)
+
+    Same weights and options as the conv2d that it transposes; b is (C,). `size` (H, W) chooses among the frame sizes that a stride
+    maps to the same (H', W'); left out it is stride times (H', W') for "same", else the smallest.
+    """
+    if y.ndim != 4 or w.ndim != 4 or y.shape[3] != w.shape[3] or (b is not None and b.shape != w.shape[2:3]):
+        raise ShapeError("conv2d_transpose: expected y (B,H,W,K), w (kh,kw,C,K) and b (C,), "
+                         f"got y {y.shape}, w {w.shape} and b {None if b is None else b.shape}")
+    x = transposed(y, w, image_grid(y.shape, w.shape, stride, padding, dilation, size))
+    return x if b is None else x + b
+
+
+@op(x=lambda dy, x_shape, kernel, stride, padding, dilation: fold(dy, grid(x_shape[1:3], kernel, stride, dilation, padding)))
+def windows(x, *, kernel, stride=1, padding="same", dilation=1):
+    """The neighbourhood of every pixel: (B,H,W,C) -> (B,H',W',kh,kw,C). A weighted sum over (kh,kw) with weights of their own for
+    each pixel or each sequence is the dynamic filtering of DFN and CDNA."""
+    return unfold(x, grid(x.shape[1:3], kernel, stride, dilation, padding)).copy()
+
+
+# changes of resolution, composed of the ops above
+
+def max_pool(x, size=2):
+    """The largest of each size x size block: (B,H,W,C) -> (B,H/size,W/size,C)"""
+    b, h, w, c = x.shape
+    if h % size or w % size:
+        raise ShapeError(f"max_pool: frames of {h}x{w} do not divide into blocks of {size}x{size}")
+    return x.reshape(b, h // size, size, w // size, size, c).max(axis=(2, 4))
+
+
+def upsample(x, scale=2):
+    """Nearest neighbour: every pixel becomes a scale x scale block. (B,H,W,C) -> (B,H scale,W scale,C)"""
+    b, h, w, c = x.shape
+    return x.reshape(b, h, 1, w, 1, c).broadcast_to(b, h, scale, w, scale, c).reshape(b, h * scale, w * scale, c)
+
+
+def insert_zeros(x, scale=2):
+    """Every pixel at the upper left of a scale x scale block of zeros: MCnet's unpooling. (B,H,W,C) -> (B,H scale,W scale,C)"""
+    b, h, w, c = x.shape
+    more = (0, scale - 1)
+    x = pad(reshape(x, shape=(b, h, 1, w, 1, c)), widths=((0, 0), (0, 0), more, (0, 0), more, (0, 0)))
+    return x.reshape(b, h * scale, w * scale, c)
+
+
+def space_to_depth(x, patch):
+    """Patches as channels: (..., H, W, C) -> (..., H/patch, W/patch, patch patch C), ordered row, column, channel as in the authors'
+    code. Works on arrays and on tensors."""
+    *lead, h, w, c = x.shape
+    if h % patch or w % patch:
+        raise ShapeError(f"patches of {patch}x{patch} do not tile frames of {h}x{w}: choose a patch that divides both")
+    n = len(lead)
+    x = x.reshape(*lead, h // patch, patch, w // patch, patch, c)
+    return x.transpose(*range(n), n, n + 2, n + 1, n + 3, n + 4).reshape(*lead, h // patch, w // patch, patch * patch * c)
+
+
+def depth_to_space(x, patch):
+    """The inverse of space_to_depth: (..., H, W, patch patch C) -> (..., H patch, W patch, C)"""
+    *lead, h, w, c = x.shape
+    n, c = len(lead), c // (patch * patch)
+    x = x.reshape(*lead, h, w, patch, patch, c)
+    return x.transpose(*range(n), n, n + 2, n + 1, n + 3, n + 4).reshape(*lead, h * patch, w * patch, c)

@@ -1,0 +1,119 @@
+"""What an op is: a function of arrays, and beside it one rule for each input that can have a gradient.
+
+    @op(a=lambda dy, b: dy @ b.T,
+        b=lambda dy, a: a.T @ dy)
+    def matmul(a, b):
+        return a @ b
+
+A rule turns `dy`, the cotangent of the output, into the cotangent of its input. By the names of its parameters it asks for whatever
+else it needs, and nothing but that is kept for it:
+
+    a, b ...   an input's values            y             the output's values
+    a_shape    only an input's shape        axis ...      an option
+
+Positional parameters of the function are its inputs: arrays, tensors, plain numbers, or None for one that is left out; `*parts` takes
+any number of them, and its rule returns one cotangent for each. Keyword-only parameters are options and are passed as they are.
+"""
+
+import inspect
+from types import MethodType
+
+from tinypredrnn.autograd.engine import Node, recording
+from tinypredrnn.autograd.tensor import Tensor
+from tinypredrnn.backend import array_module, device_of
+from tinypredrnn.errors import DeviceError, DTypeError, Error, ShapeError
+
+
+def op(**rules):
+    """Make an Op of the decorated function and these rules, named like the inputs."""
+    return lambda forward: Op(forward, rules)
+
+
+class Op:
+    """A differentiable function. Called with tensors it computes, checks and records; called with arrays only, it just computes."""
+
+    def __init__(self, forward, rules):
+        self.forward, self.rules, self.name, self.__doc__ = forward, rules, forward.__name__, forward.__doc__
+        self.__wrapped__ = forward  # for help() and inspect.signature
+        parameters = inspect.signature(forward).parameters.values()
+        self.inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.asks = {name: tuple(inspect.signature(rule).parameters)[1:] for name, rule in rules.items()}
+
+    def __repr__(self):
+        return f"<op {self.name}>"
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else MethodType(self, instance)  # as a function would: x.sum() is sum(x)
+
+    def __call__(self, *inputs, **options):
+        tensors = [x for x in inputs if isinstance(x, Tensor)]
+        if not tensors:
+            return self.forward(*inputs, **options)
+        arrays = [x.data if isinstance(x, Tensor) else plain(x) for x in inputs]
+        dtype = self.check(arrays)
+        try:
+            result = self.forward(*arrays, **options)
+        except (ValueError, IndexError, TypeError) as error:
+            if isinstance(error, Error):
+                raise
+            raise ShapeError(f"{self.describe(arrays, options)}: {error}") from error
+        outputs = [array_module(y).asarray(y) for y in (result if isinstance(result, tuple) else (result,))]
+        if any(y.dtype.kind == "f" and y.dtype != dtype for y in outputs):
+            raise DTypeError(f"{self.describe(arrays, options)} would turn {dtype} into {outputs[0].dtype}: "
+                             "convert the other array with .astype first")
+        node = None
+        if recording.get() and any(x.requires_grad for x in tensors) and self.rules:
+            node = self.record(inputs, arrays, options, outputs, dtype)
+        made = tuple(Tensor(y, node is not None, node, i) for i, y in enumerate(outputs))
+        return made if isinstance(result, tuple) else made[0]
+
+    def record(self, inputs, arrays, options, outputs, dtype):
+        """The Node of this application: where the inputs came from, and what the rules ask for."""
+        parents = [((x.node, x.index) if x.node else (x, 0)) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs]
+        shapes = [getattr(x, "shape", ()) for x in arrays]
+        known = {**self.options, **options, "y": outputs[0] if len(outputs) == 1 else outputs}
+        if self.variadic:
+            known |= {self.inputs[0]: arrays, self.inputs[0] + "_shape": shapes}
+            wanted = self.inputs
+        else:
+            known |= dict.fromkeys(self.inputs) | dict(zip(self.inputs, arrays))
+            known |= {name + "_shape": shape for name, shape in zip(self.inputs, shapes)}
+            wanted = [name for name, parent in zip(self.inputs, parents) if parent]
+        for name in wanted:
+            if name not in self.rules:
+                raise DTypeError(f"{self.name}: has no derivative with respect to {name}: pass {name}.detach()")
+        saved = {need: known[need] for name in wanted for need in self.asks[name]}
+        return Node(self, parents, shapes, dtype, saved, len(outputs))
+
+    def pull_back(self, dy, node):
+        """The cotangents of the inputs (None where nobody waits for one) from the cotangent of the output."""
+        if self.variadic:
+            return self.rule(self.inputs[0], dy, node)
+        return [self.rule(name, dy, node) if parent else None for name, parent in zip(self.inputs, node.parents)]
+
+    def rule(self, name, dy, node):
+        return self.rules[name](dy, *(node.saved[need] for need in self.asks[name]))
+
+    def check(self, arrays):
+        """The one float dtype of the inputs; DTypeError or DeviceError where there are two, or a list of numbers."""
+        arrays = [a for a in arrays if hasattr(a, "dtype")]
+        if len({device_of(a) for a in arrays}) > 1:
+            raise DeviceError(f"{self.describe(arrays)}: inputs on different devices: move one with tensor(x, device=...)")
+        dtypes = {a.dtype for a in arrays if a.dtype.kind == "f"}
+        if len(dtypes) > 1:
+            raise DTypeError(f"{self.describe(arrays)}: inputs of different float dtypes: convert one with .astype")
+        return dtypes.pop() if dtypes else None
+
+    def describe(self, arrays, options=()):
+        """The call as an error message names it: `matmul(a: float32 (2, 3), b: float32 (4, 5))`."""
+        names = [f"{self.inputs[0]}[{i}]" for i in range(len(arrays))] if self.variadic else self.inputs
+        parts = [f"{name}: {a.dtype} {a.shape}" + (f" on {device_of(a)}" if device_of(a) != "cpu" else "")
+                 if hasattr(a, "dtype") else f"{name}={a!r}" for name, a in zip(names, arrays)]
+        return f"{self.name}({', '.join(parts + [f'{name}={value!r}' for name, value in dict(options).items()])})"
+
+
+def plain(value):
+    """An input that is not a tensor. NumPy's float64 numbers become Python's, which leave the other array's dtype alone."""
+    return float(value) if isinstance(value, float) else value

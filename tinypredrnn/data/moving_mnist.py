@@ -1,0 +1,153 @@
+"""Moving MNIST: handwritten digits that fly straight through a dark box and bounce off its walls.
+
+The paper (section 4.1) trains on sequences made the moment they are needed. Making one takes three steps: all that is left
+to chance is drawn from one `numpy.random.Generator`; `reflect` or `clamp` says where each digit is in each frame; `paint`
+puts it there.
+"""
+
+import numpy as np
+from numba import njit
+
+from tinypredrnn.errors import ConfigError, DTypeError, ShapeError
+
+SPEEDS = {"paper": (3.0, 5.0), "srivastava": (3.6, 3.6)}  # pixels a frame, uniform in [from, to)
+STREAMS = ("training", "validation", "test")
+
+
+def stream(name, seed, k):
+    """The random generator of item `k` of one of the STREAMS: a function of (name, seed, k) alone.
+
+    The name is part of the key, so that training, validation and test never meet, whatever their seeds. ConfigError for an
+    unknown name or a negative seed.
+    """
+    if name not in STREAMS:
+        raise ConfigError(f"expected a stream out of {', '.join(STREAMS)}, got {name!r}; take one of these.")
+    if seed < 0:
+        raise ConfigError(f"expected a seed of 0 or more, got {seed}; take another.")
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS.index(name), k)))
+
+
+class MovingMNIST:
+    """Makes sequences from digit images (N,h,w) uint8, such as MNIST's (N,28,28).
+
+    A sequence has `frames` frames of `size` (height, width) pixels and shows `digits` digits, chosen with replacement. They
+    start anywhere on the canvas, each in any direction, all equally likely. The `rule` says how they move on:
+
+    "paper"       PredRNN, section 4.1: each at a speed uniform in [3, 5) pixels a frame, with true reflection at the walls;
+                  the first frame shows the start.
+    "srivastava"  Srivastava et al. (ICML 2015), as in their well-known `mnist_test_seq.npy`: all at 3.6 pixels a frame; a
+                  digit that would leave is put at the wall, and that part of its velocity changes sign; the first frame is
+                  one step after the start.
+
+    A digit is painted at its position rounded down to whole pixels; where two meet, the brighter pixel wins. ShapeError or
+    DTypeError for other images; ConfigError for no digit, no frame, a canvas smaller than a digit or an unknown rule.
+    """
+
+    def __init__(self, images, digits=2, size=(64, 64), frames=20, rule="paper"):
+        images = np.ascontiguousarray(images)
+        if images.ndim != 3 or len(images) == 0:
+            raise ShapeError(f"expected at least one digit image in an array (N,h,w), got shape {images.shape}; stack them.")
+        if images.dtype != np.uint8:
+            raise DTypeError(f"expected digit images of dtype uint8, got {images.dtype}; scale them to 0..255 and convert.")
+        if digits < 1 or frames < 1:
+            raise ConfigError(f"expected at least 1 digit and 1 frame, got digits={digits} and frames={frames}; ask for more.")
+        h, w = images.shape[1:]
+        if len(size) != 2 or size[0] < h or size[1] < w:
+            raise ConfigError(f"expected a canvas (height, width) of at least one digit, ({h}, {w}), got {size}; make it larger.")
+        if rule not in SPEEDS:
+            raise ConfigError(f"expected a rule out of {', '.join(SPEEDS)}, got {rule!r}; take one of these.")
+        self.images, self.digits, self.size, self.frames, self.rule = images, digits, tuple(size), frames, rule
+        self.room = np.subtract(size, (h, w))  # how far a digit's top left corner can go, down and to the right
+
+    def draw(self, rng, count):
+        """`count` fresh sequences, uint8 (count,frames,height,width,1)."""
+        positions = self.trajectories(rng, count)
+        chosen = rng.integers(len(self.images), size=(count, self.digits))
+        canvas = np.empty((count, self.frames, *self.size, 1), np.uint8)
+        paint(canvas, self.images, chosen, positions)
+        return canvas
+
+    def trajectories(self, rng, count):
+        """The paths in `count` sequences: each digit's top left corner (row, column) in pixels, float64 (count,digits,frames,2).
+
+        `draw` begins with this: from a generator in the same state come the paths of the very sequences it would draw.
+        """
+        start = rng.random((count, self.digits, 2)) * self.room
+        angle = rng.uniform(0, 2 * np.pi, (count, self.digits))
+        speed = rng.uniform(*SPEEDS[self.rule], (count, self.digits))
+        velocity = np.stack([speed * np.sin(angle), speed * np.cos(angle)], axis=-1)  # (count,digits,2)
+        move = reflect if self.rule == "paper" else clamp
+        return move(start, velocity, self.room, self.frames)
+
+    def batch(self, seed, k, count):
+        """Training batch `k`: `count` sequences, the same for the same (seed, k) whatever was drawn before."""
+        return self.draw(stream("training", seed, k), count)
+
+    def fixed_set(self, name, count, start=0, seed=0):
+        """Sequences `start` to `start + count - 1` of the "validation" or "test" set, each a function of its number alone."""
+        sequences = np.empty((count, self.frames, *self.size, 1), np.uint8)
+        for i in range(count):
+            sequences[i] = self.draw(stream(name, seed, start + i), 1)[0]
+        return sequences
+
+
+@njit(cache=True, nogil=True)
+def reflect(start, velocity, room, frames):
+    """True reflection: start and velocity (B,D,2), room (2,) -> positions (B,D,T,2), the first at the start.
+
+    Think of the walls as mirrors and let the digit fly straight on, into the mirrored rooms behind them. The walls at 0, at
+    2 room, at 4 room, ... are all images of the wall at 0, so the digit's true position is its distance from the nearest of
+    these. That holds after any number of bounces, into corners, and at any speed.
+    """
+    count, digits, _ = start.shape
+    positions = np.empty((count, digits, frames, 2))
+    for b, d, axis in np.ndindex(start.shape):
+        period = max(2 * room[axis], 1)  # not 0, even where the canvas is just one digit high or wide
+        for t in range(frames):
+            path = start[b, d, axis] + velocity[b, d, axis] * t
+            distance = abs(path - period * np.rint(path / period))
+            positions[b, d, t, axis] = min(distance, room[axis])
+    return positions
+
+
+@njit(cache=True, nogil=True)
+def clamp(start, velocity, room, frames):
+    """Srivastava's bounce: start and velocity (B,D,2), room (2,) -> positions (B,D,T,2), the first one step after the start."""
+    count, digits, _ = start.shape
+    positions = np.empty((count, digits, frames, 2))
+    for b, d, axis in np.ndindex(start.shape):
+        position, step = start[b, d, axis], velocity[b, d, axis]
+        for t in range(frames):
+            position += step
+            if position <= 0 or position >= room[axis]:
+                position = min(max(position, 0.0), float(room[axis]))
+                step = -step
+            positions[b, d, t, axis] = position
+    return positions
+
+
+@njit(cache=True, nogil=True)
+def paint(canvas, images, chosen, positions):
+    """Fills canvas (B,T,H,W,1) with the images (N,h,w) of numbers chosen (B,D), top left corners at positions (B,D,T,2).
+
+    Row by row, a digit is too narrow to fill the processor's wide registers. So it is first laid out as one line, with its
+    rows as far apart as those of the canvas: painting it, anywhere, is then one long maximum with the pixels from its corner
+    on. Numbers and positions are not checked.
+    """
+    count, frames, height, width, _ = canvas.shape
+    _, h, w = images.shape
+    lines = np.zeros((chosen.shape[1], (h - 1) * width + w), np.uint8)
+    for b in range(count):
+        for d in range(len(lines)):
+            for y in range(h):
+                for x in range(w):
+                    lines[d, y * width + x] = images[chosen[b, d], y, x]
+        for t in range(frames):
+            frame = canvas[b, t].reshape(height * width)
+            frame[:] = 0  # one frame at a time: it is still in the nearest cache when it is painted
+            for d in range(len(lines)):
+                line = lines[d]
+                row, column = int(positions[b, d, t, 0]), int(positions[b, d, t, 1])  # rounded down, for none is negative
+                pixels = frame[row * width + column :]
+                for i in range(len(line)):
+                    pixels[i] = max(pixels[i], line[i])

@@ -1,0 +1,58 @@
+"""Every error that tinypredrnn raises on purpose: one sentence that says what was expected, what came, and what to do.
+
+The example scripts turn each of them into that sentence and exit status 2; anything else is a bug and keeps its traceback.
+"""
+
+import sys
+
+
+class Error(Exception):
+    """The base of all of them."""
+
+
+class ShapeError(Error, ValueError):
+    """Arrays whose shapes do not fit the op that they were given to."""
+
+
+class DTypeError(Error, TypeError):
+    """Arrays of the wrong dtype, or of two float dtypes at once."""
+
+
+class DeviceError(Error, RuntimeError):
+    """A device that is missing, or arrays of two devices at once."""
+
+
+class GraphError(Error, RuntimeError):
+    """Backward where it cannot run: a second time, or from something without a graph."""
+
+
+class GradientError(Error, AssertionError):
+    """A gradient check that failed, or one that could not have failed."""
+
+
+class ConfigError(Error, ValueError):
+    """An option that is unknown, impossible, or contradicts another."""
+
+
+class DataError(Error, ValueError):
+    """A data file or folder that is missing, damaged, or something else than it should be."""
+
+
+class CheckpointError(Error, ValueError):
+    """A checkpoint that is missing, damaged, or belongs to another model."""
+
+
+class TrainingError(Error, ArithmeticError):
+    """Training that cannot go on, such as a loss that is no number any more."""
+
+
+def command(main):
+    """Run a script's `main` and return its exit status: what main returns, or 2 with one sentence for an error of the user's.
+
+    An OSError (no such folder, no space, not permitted) is the user's as well; everything else is ours and keeps its traceback.
+    """
+    try:
+        return main()
+    except (Error, OSError) as error:
+        print(f"{sys.argv[0]}: {error}", file=sys.stderr)
+        return 2

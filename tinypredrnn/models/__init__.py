@@ -1,0 +1,38 @@
+"""The networks, by name."""
+
+import numpy as np
+
+from tinypredrnn.errors import ConfigError
+from tinypredrnn.models.convlstm import ConvLSTMNetwork
+from tinypredrnn.models.predictor import Predictor
+from tinypredrnn.models.predrnn import PredRNN, PredRNNM
+
+MODELS = {"convlstm": ConvLSTMNetwork, "predrnn_m": PredRNNM, "predrnn": PredRNN}
+
+
+def build_model(name, size=(64, 64), channels=1, hidden=(128,) * 4, kernel=5, patch=4, seed=0, **options):
+    """A network with freshly drawn weights, float32 on the CPU; `.to(device, dtype)` changes that.
+
+    name       "convlstm" (Equation 2), "predrnn_m" (Equation 3) or "predrnn" (Equation 4)
+    size       frames' (height, width), divisible by `patch`; "predrnn" runs at any size afterwards, the peepholes of the others fix it
+    channels   of a frame: 1 gray, 3 colour
+    hidden     one width for each layer, from the bottom up
+    kernel     of all gate convolutions, odd
+    patch      frames are cut into patch x patch pixels that become channels
+    seed       of the weights: the same seed gives the same network
+    options    forget_bias=1.0 and layer_norm=False
+
+    Raises ConfigError for an unknown name, an unknown option or an impossible size.
+    """
+    if name not in MODELS:
+        raise ConfigError(f"model {name!r} is unknown: expected one of {', '.join(MODELS)}")
+    unknown = options.keys() - {"forget_bias", "layer_norm"}
+    if unknown:
+        raise ConfigError(f"build_model: unknown option {', '.join(sorted(unknown))}: a model has forget_bias and layer_norm")
+    hidden = tuple(hidden)
+    if not hidden or min(*hidden, channels, kernel) < 1:
+        raise ConfigError(f"build_model: widths, channels and kernel start at 1, got hidden={hidden}, channels={channels}, kernel={kernel}")
+    return MODELS[name](tuple(size), channels, hidden, kernel, patch, np.random.default_rng(seed), **options)
+
+
+__all__ = ["MODELS", "Predictor", "build_model"]

@@ -1,0 +1,85 @@
+"""Layers: the ops of autograd with parameters of their own. Each takes the Generator that draws its first weights."""
+
+import numpy as np
+
+from tinypredrnn.autograd import Tensor, conv2d, conv2d_transpose, matmul, normalise
+from tinypredrnn.errors import ConfigError
+from tinypredrnn.nn.module import Module, fan_in_uniform, parameter, zeros
+
+
+class Conv2d(Module):
+    """conv2d with weights (kernel, kernel, channels, features) and a bias: (B,H,W,channels) -> (B,H',W',features)"""
+
+    def __init__(self, channels, features, kernel, rng, stride=1, padding="same", dilation=1):
+        self.weight = fan_in_uniform(rng, (kernel, kernel, channels, features))
+        self.bias = zeros(features)
+        self.options = dict(stride=stride, padding=padding, dilation=dilation)
+
+    def forward(self, x):
+        return conv2d(x, self.weight, self.bias, **self.options)
+
+
+class ConvTranspose2d(Module):
+    """conv2d_transpose with weights (kernel, kernel, features, channels): (B,H,W,channels) -> (B,H stride,W stride,features)"""
+
+    def __init__(self, channels, features, kernel, rng, stride=1):
+        self.weight = fan_in_uniform(rng, (kernel, kernel, features, channels))
+        self.bias = zeros(features)
+        self.stride = stride
+
+    def forward(self, x):
+        return conv2d_transpose(x, self.weight, self.bias, stride=self.stride)
+
+
+class Linear(Module):
+    """x W + b: (..., features_in) -> (..., features_out)"""
+
+    def __init__(self, features_in, features_out, rng):
+        self.weight = fan_in_uniform(rng, (features_in, features_out))
+        self.bias = zeros(features_out)
+
+    def forward(self, x):
+        return matmul(x, self.weight) + self.bias
+
+
+class LayerNorm(Module):
+    """Each sample normalised over height, width and channels together, then scaled and shifted by channel. (B,H,W,C) -> the same
+
+    The statistics are those of the authors' code; the scale and shift by channel, as in their TensorFlow code, work at any frame
+    size (their PyTorch code has one for each pixel, which freezes the size).
+    """
+
+    def __init__(self, channels):
+        self.gain = parameter(np.ones(channels))
+        self.bias = zeros(channels)
+
+    def forward(self, x):
+        return normalise(x, axis=(1, 2, 3)) * self.gain + self.bias
+
+
+class BatchNorm(Module):
+    """Each channel normalised over batch, height and width, then scaled and shifted. (B,H,W,C) -> the same
+
+    In training by the statistics of the batch, which also move the running averages by `momentum`; otherwise by those averages.
+    """
+
+    def __init__(self, channels, momentum=0.1, eps=1e-5):
+        if not 0 < momentum <= 1:
+            raise ConfigError(f"BatchNorm: momentum lies in (0, 1], got {momentum}")
+        self.gain = parameter(np.ones(channels))
+        self.bias = zeros(channels)
+        self.running_mean = Tensor(np.zeros(channels, np.float32))
+        self.running_variance = Tensor(np.ones(channels, np.float32))
+        self.momentum, self.eps = momentum, eps
+
+    def forward(self, x, training=True):
+        if not training:
+            return (x - self.running_mean) / (self.running_variance + self.eps) ** 0.5 * self.gain + self.bias
+        axes = (0, 1, 2)
+        count = x.size // x.shape[-1]
+        self.move(self.running_mean, x.data.mean(axis=axes))
+        self.move(self.running_variance, x.data.var(axis=axes) * (count / max(count - 1, 1)))  # unbiased
+        return normalise(x, axis=axes, eps=self.eps) * self.gain + self.bias
+
+    def move(self, average, value):
+        average.data = (1 - self.momentum) * average.data + self.momentum * value

@@ -1,0 +1,93 @@
+"""Module: something with parameters. Its attributes are its parts; their names are the names in a checkpoint."""
+
+import numpy as np
+
+from tinypredrnn.autograd import Tensor
+from tinypredrnn.backend import find_device, to_device, to_numpy
+from tinypredrnn.errors import CheckpointError
+
+
+class Module:
+    """A function with parameters: subclasses set Tensors, Modules and lists of Modules as attributes and define `forward`.
+
+    Tensors that require a gradient are parameters; others, such as running averages, are kept in the state but not trained.
+    """
+
+    def __call__(self, *inputs, **options):
+        return self.forward(*inputs, **options)
+
+    def named_tensors(self):
+        """Every tensor below this module as (name, Tensor), in the order of definition: ("cells.0.from_xh.weight", ...)"""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                yield name, value
+            elif isinstance(value, Module):
+                yield from ((f"{name}.{inner}", t) for inner, t in value.named_tensors())
+            elif isinstance(value, (list, tuple)):
+                for i, part in enumerate(value):
+                    if isinstance(part, Module):
+                        yield from ((f"{name}.{i}.{inner}", t) for inner, t in part.named_tensors())
+
+    def parameters(self):
+        """The tensors that training changes, as a list."""
+        return [t for _, t in self.named_tensors() if t.requires_grad]
+
+    def count_parameters(self):
+        """How many numbers training changes."""
+        return sum(t.size for t in self.parameters())
+
+    def zero_grad(self):
+        """Forget all gradients: call it before each backward, which adds to them."""
+        for t in self.parameters():
+            t.grad = None
+
+    def to(self, device=None, dtype=None):
+        """Move the tensors to `device` and convert them to `dtype`, in place; None leaves that as it is. Returns the module."""
+        for _, t in self.named_tensors():
+            data = t.data if dtype is None else t.data.astype(dtype)
+            t.data, t.grad = data if device is None else to_device(data, find_device(device)), None
+        return self
+
+    @property
+    def device(self):
+        return next(self.named_tensors())[1].device
+
+    @property
+    def dtype(self):
+        return next(self.named_tensors())[1].dtype
+
+    def state_dict(self):
+        """All tensors as {name: NumPy array}, copies."""
+        return {name: np.array(to_numpy(t.data)) for name, t in self.named_tensors()}
+
+    def load_state_dict(self, arrays):
+        """Take over the values of {name: array}, converted to the module's dtype and device.
+
+        Raises CheckpointError, and changes nothing, where a name is missing or unknown or a shape differs.
+        """
+        tensors = dict(self.named_tensors())
+        missing, unknown = sorted(tensors.keys() - arrays.keys()), sorted(arrays.keys() - tensors.keys())
+        if missing or unknown:
+            raise CheckpointError(f"load_state_dict: these weights belong to another model: missing {missing or 'none'}, "
+                                  f"unknown {unknown or 'none'}")
+        for name, t in tensors.items():
+            if arrays[name].shape != t.shape:
+                raise CheckpointError(f"load_state_dict: {name} has shape {arrays[name].shape} where this model has {t.shape}: "
+                                      "build the model with the options that the weights were trained with")
+        for name, t in tensors.items():
+            t.data = to_device(np.array(arrays[name], dtype=t.dtype), t.device)
+
+
+def parameter(array):
+    """A float32 leaf that training changes."""
+    return Tensor(np.asarray(array, np.float32), requires_grad=True)
+
+
+def fan_in_uniform(rng, shape):
+    """Weights (..., fan_in axes, out) uniform in +-1 / sqrt(fan_in): what PyTorch, and so the official code, starts from."""
+    bound = 1 / np.sqrt(np.prod(shape[:-1]))
+    return parameter(rng.uniform(-bound, bound, shape))
+
+
+def zeros(*shape):
+    return parameter(np.zeros(shape))
