@@ -4,11 +4,15 @@ Everything above computes with whatever module its arrays come from, `xp = array
 and on the GPU. A device is a short name: "cpu", "gpu:0", "gpu:1"; users may also say "gpu" (the first one) or "auto".
 """
 
+import os
 import sys
 
 import numpy as np
 
 from tinypredrnn.errors import DeviceError
+
+# numba's threads spin after their work unless told not to, and slow the matrix product that follows; set before numba is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 GPU_HELP = "install it with `pip install tinypredrnn[gpu]` (CUDA 13) or `tinypredrnn[gpu12]` (CUDA 12), or use --device cpu"
 

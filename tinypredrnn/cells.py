@@ -7,7 +7,7 @@ time, here one convolution over the inputs side by side makes all gates at once,
     W_x * X + W_h * H  =  [W_x, W_h] * [X, H]
 """
 
-from tinypredrnn.autograd import concat, conv2d, normalise, sigmoid, split, tanh
+from tinypredrnn.autograd import concat, conv2d, fuse, normalise, sigmoid, split, tanh
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.nn import Module, fan_in_uniform, parameter, zeros
 
@@ -38,11 +38,13 @@ class Gates(Module):
         return split(y, parts=len(self.gates)) if len(self.gates) > 1 else y
 
 
+@fuse
 def remember(i, f, g, memory):
     """Forget some of the memory and write something new: sigma(f) . memory + sigma(i) . tanh(g)"""
     return sigmoid(f) * memory + sigmoid(i) * tanh(g)
 
 
+@fuse
 def expose(o, memory):
     """Show some of the memory: sigma(o) . tanh(memory)"""
     return sigmoid(o) * tanh(memory)

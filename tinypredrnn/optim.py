@@ -48,9 +48,8 @@ class Adam:
         shapes = {f"{name}.{i}": p.shape for name in "mv" for i, p in enumerate(self.parameters)} | {"t": ()}
         if {name: a.shape for name, a in arrays.items()} != shapes:
             raise CheckpointError("Adam: these moments belong to other parameters: use a checkpoint of this very model")
-        for name in "mv":
-            setattr(self, name, [to_device(np.array(arrays[f"{name}.{i}"], p.dtype), p.device) for i, p in enumerate(self.parameters)])
-        self.t = int(arrays["t"])
+        m, v = ([to_device(np.array(arrays[f"{name}.{i}"], p.dtype), p.device) for i, p in enumerate(self.parameters)] for name in "mv")
+        self.m, self.v, self.t = m, v, int(arrays["t"])
 
 
 def clip_gradients(parameters, norm):

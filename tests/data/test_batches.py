@@ -48,6 +48,7 @@ def test_it_works_ahead_in_one_other_thread():
 
     def make(k):
         names.append(threading.current_thread().name)
+        time.sleep(0.005)  # long enough for a second thread to take the next item, if there were one
         return k
 
     with Prefetch(make, ahead=3) as batches:

@@ -37,15 +37,16 @@ from tinypredrnn.autograd.elementwise import (
     where,
 )
 from tinypredrnn.autograd.engine import Node, no_grad
+from tinypredrnn.autograd.fuse import fuse, unfused
 from tinypredrnn.autograd.gradcheck import gradcheck
 from tinypredrnn.autograd.op import Op, op
 from tinypredrnn.autograd.tensor import Tensor, tensor
 
 __all__ = [
     "Node", "Op", "Tensor", "bce", "bce_with_logits", "clip", "concat", "conv2d", "conv2d_transpose", "depth_to_space", "exp",
-    "gradcheck", "hard_sigmoid", "insert_zeros", "leaky_relu", "log", "log1p", "log_softmax", "matmul", "max_pool", "maximum",
+    "fuse", "gradcheck", "hard_sigmoid", "insert_zeros", "leaky_relu", "log", "log1p", "log_softmax", "matmul", "max_pool", "maximum",
     "minimum", "no_grad", "normalise", "op", "pad", "relu", "sigmoid", "softmax", "softplus", "space_to_depth", "split", "sqrt",
-    "square", "stack", "tanh", "tensor", "upsample", "where", "windows",
+    "square", "stack", "tanh", "tensor", "unfused", "upsample", "where", "windows",
 ]
 
 

@@ -6,15 +6,25 @@ just as well. A rule works at the broadcast shape; the engine sums its result ba
 """
 
 from tinypredrnn.autograd.op import Op
+from tinypredrnn.autograd.symbol import Symbol
 from tinypredrnn.backend import array_module
 
 TABLE = {}
 
 
+class Entry(Op):
+    """An op of the table: of arrays it makes an array, of symbols an expression."""
+
+    def apply(self, *inputs, **options):
+        if any(isinstance(x, Symbol) for x in inputs):
+            return Symbol(self.name, *inputs) if not self.options else self.forward(*inputs, **options)
+        return self.forward(*inputs, **options)
+
+
 def elementwise(**rules):
-    """Enter the decorated function into the table as an op with these rules."""
+    """Enter the decorated function into the table with these rules."""
     def enter(forward):
-        TABLE[forward.__name__] = Op(forward, rules)
+        TABLE[forward.__name__] = Entry(forward, rules)
         return TABLE[forward.__name__]
     return enter
 
@@ -73,12 +83,30 @@ def greater(a, b):
 
 
 @elementwise()
+def less_equal(a, b):
+    """a <= b, an array of truth values"""
+    return a <= b
+
+
+@elementwise()
+def greater_equal(a, b):
+    """a >= b, an array of truth values"""
+    return a >= b
+
+
+@elementwise()
+def negate(condition):
+    """True where the condition is false"""
+    return condition == False  # noqa: E712 (an array of truth values)
+
+
+@elementwise()
 def sign(x):
     """-1, 0 or 1"""
     return array_module(x).sign(x)
 
 
-@elementwise(a=lambda dy, condition: dy * condition, b=lambda dy, condition: dy * (condition == False))  # noqa: E712 (arrays, symbols)
+@elementwise(a=lambda dy, condition: dy * condition, b=lambda dy, condition: dy * negate(condition))
 def where(condition, a, b):
     """a where the condition holds, b elsewhere"""
     return array_module(condition, a, b).where(condition, a, b)

@@ -50,7 +50,7 @@ class Op:
     def __call__(self, *inputs, **options):
         tensors = [x for x in inputs if isinstance(x, Tensor)]
         if not tensors:
-            return self.forward(*inputs, **options)
+            return self.apply(*inputs, **options)
         arrays = [x.data if isinstance(x, Tensor) else plain(x) for x in inputs]
         dtype = self.check(arrays)
         try:
@@ -68,6 +68,10 @@ class Op:
             node = self.record(inputs, arrays, options, outputs, dtype)
         made = tuple(Tensor(y, node is not None, node, i) for i, y in enumerate(outputs))
         return made if isinstance(result, tuple) else made[0]
+
+    def apply(self, *inputs, **options):
+        """The value for plain arrays."""
+        return self.forward(*inputs, **options)
 
     def record(self, inputs, arrays, options, outputs, dtype):
         """The Node of this application: where the inputs came from, and what the rules ask for."""

@@ -2,6 +2,7 @@
 
     config            JSON: the Config of the run; rebuilds the model
     iteration         how many training steps have been done; with the seed, it is the state of all random streams and schedules
+    data              a checksum of the run's first batch, so that it does not go on with other data unnoticed
     model.NAME        the weights
     optimiser.NAME    Adam's moments and step count
 """

@@ -1,14 +1,27 @@
 """Config: everything that decides a run, in one place. It travels inside the checkpoint, so that no flag has to be repeated."""
 
 import dataclasses
+import math
 
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.models import MODELS
 from tinypredrnn.nn.losses import LOSSES
 
 
+TEST_SEQUENCES = 5_000  # in each fixed test set
+
+
 def option(default, help, choices=None):
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+def same_kind(value, default):
+    """Whether a value can stand where `default` does: a tuple of ints for a tuple, a finite number for a float, else the same type."""
+    if type(default) is tuple:
+        return type(value) is tuple and all(type(n) is int for n in value)
+    if type(default) is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is type(default)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +57,14 @@ class Config:
                            ("off", "linear", "reverse"))
     sampling_until: int = option(50_000, "iteration at which no true future frame is fed any more")
     validate_every: int = option(5_000, "iterations between two looks at the validation set, with pictures")
-    test_sequences: int = option(5_000, "sequences of each test set to score at the end")
+    test_sequences: int = option(TEST_SEQUENCES, "sequences of each test set to score at the end")
     seed: int = option(0, "of weights, data and sampling: the same seed gives the same run")
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value, choices = getattr(self, field.name), field.metadata["choices"]
+            if not same_kind(value, field.default):
+                raise ConfigError(f"{field.name} is given like {field.default!r}, got {value!r}")
             if choices and value not in choices:
                 raise ConfigError(f"{field.name} is one of {', '.join(map(str, choices))}, got {value!r}")
         least = dict(given=1, horizon=1, digits=1, batch=1, steps=1, validate_every=1, test_sequences=1, sampling_until=0, seed=0, clip=0)
@@ -58,6 +73,10 @@ class Config:
                 raise ConfigError(f"{name} is at least {least_value}, got {getattr(self, name)}")
         if self.rate <= 0:
             raise ConfigError(f"rate is positive, got {self.rate}")
+        if len(self.size) != 2:
+            raise ConfigError(f"size is a height and a width, got {self.size}")
+        if self.test_sequences > TEST_SEQUENCES:
+            raise ConfigError(f"test_sequences is at most {TEST_SEQUENCES}, the length of a test set, got {self.test_sequences}")
 
     def replace(self, **changes):
         """A Config with some options changed; ConfigError for an unknown name or an impossible value."""

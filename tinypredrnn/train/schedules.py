@@ -18,14 +18,13 @@ def truth_mask(config, iteration):
     """
     rng = np.random.default_rng([config.seed, 1, iteration])
     draws = rng.random((config.batch, config.given + config.horizon - 1))
+    done = min(1.0, iteration / config.sampling_until) if config.sampling_until else 1.0
     watching, predicting = 1.0, 0.0
-    end = max(config.sampling_until, 1)
     if config.sampling == "linear":
-        predicting = max(0.0, 1 - iteration / end)
-    elif config.sampling == "reverse":
-        turn = end / 2
-        watching = 1.0 if iteration >= end else 1 - 0.5 * math.exp(-max(0.0, iteration - turn) / (end / 20))
-        predicting = 0.5 * min(1.0, max(0.0, (end - iteration) / turn))
+        predicting = 1 - done
+    elif config.sampling == "reverse" and done < 1:
+        watching = 1 - 0.5 * math.exp(-20 * max(0.0, done - 0.5))
+        predicting = min(0.5, 1 - done)
     probability = np.where(np.arange(draws.shape[1]) < config.given, watching, predicting)
     probability[0] = 1  # there is no prediction of the first frame
     return (draws < probability).astype(np.float32)

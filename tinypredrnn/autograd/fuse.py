@@ -1,0 +1,295 @@
+"""The fuser: gate maths, written once in plain Python, becomes one kernel forward and one backward.
+
+    @fuse
+    def remember(i, f, g, memory):
+        return sigmoid(f) * memory + sigmoid(i) * tanh(g)
+
+Op by op, this reads and writes seven arrays forward and many more backward: memory traffic, not arithmetic, is what it costs. So the
+function is called once with symbols, which writes it down as an expression; reverse mode over that expression, with the very rules of
+the elementwise table, writes down its gradient; equal subexpressions become one line; and the lines become a loop: numba on the CPU,
+a CUDA kernel through CuPy on the GPU. Only the inputs are saved. Nobody derives a gate by hand.
+"""
+
+import contextlib
+import functools
+import inspect
+from contextvars import ContextVar
+from string import Template
+
+import numpy as np
+
+from tinypredrnn.autograd.elementwise import TABLE
+from tinypredrnn.autograd.emit import compile_source
+from tinypredrnn.autograd.op import Op
+from tinypredrnn.autograd.symbol import Symbol
+from tinypredrnn.backend import array_module
+from tinypredrnn.errors import ConfigError, DTypeError
+
+fusing = ContextVar("fusing", default=True)
+
+
+@contextlib.contextmanager
+def unfused():
+    """Within `with unfused():` fused functions run op by op: slower, and the reference that the kernels are tested against."""
+    token = fusing.set(False)
+    try:
+        yield
+    finally:
+        fusing.reset(token)
+
+
+# from a function to expressions
+
+def trace(function):
+    """(input symbols, output expressions) of a function of elementwise maths."""
+    inputs = [Symbol(None, name) for name in inspect.signature(function).parameters]
+    outputs = function(*inputs)
+    return inputs, list(outputs) if isinstance(outputs, tuple) else [outputs]
+
+
+def in_order(outputs):
+    """All symbols below the outputs, each after those that it is made of."""
+    order, seen = [], set()
+
+    def visit(symbol):
+        if isinstance(symbol, Symbol) and id(symbol) not in seen:
+            seen.add(id(symbol))
+            for part in symbol.args:
+                visit(part)
+            order.append(symbol)
+
+    for output in outputs:
+        visit(output)
+    return order
+
+
+def gradients(inputs, outputs, cotangents):
+    """Reverse mode on expressions: the cotangents of the inputs, as expressions, by the rules of the table."""
+    total = {}  # id of a symbol -> its cotangent so far
+
+    def add(symbol, cotangent):
+        total[id(symbol)] = total[id(symbol)] + cotangent if id(symbol) in total else cotangent
+
+    for output, cotangent in zip(outputs, cotangents):
+        add(output, cotangent)
+    for symbol in reversed(in_order(outputs)):
+        if symbol.op is None or id(symbol) not in total:
+            continue
+        entry = TABLE[symbol.op]
+        known = dict(zip(entry.inputs, symbol.args)) | {"y": symbol}
+        for name, part in zip(entry.inputs, symbol.args):
+            if isinstance(part, Symbol) and name in entry.rules:
+                add(part, entry.rules[name](total[id(symbol)], *(known[need] for need in entry.asks[name])))
+    return [total.get(id(x), 0.0) for x in inputs]
+
+
+# from expressions to lines of source
+
+INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "less": "<", "greater": ">", "less_equal": "<=", "greater_equal": ">="}
+CALLS = ("where", "negate", "maximum", "minimum", "exp", "log", "log1p", "sqrt", "tanh", "sigmoid", "power")
+PLAIN = {"neg": "-{}", "absolute": "fabs({})", "sign": "T({0} > T(0)) - T({0} < T(0))"}
+
+
+def lines_of(outputs):
+    """The outputs computed line by line: ({text: name}, the outputs' names). Equal text is computed once; it is Python and C alike."""
+    lines = {}
+
+    def name(value):
+        if not isinstance(value, Symbol):
+            return f"T({float(value)!r})"
+        if value.op is None:
+            return value.args[0]
+        if value.op not in INFIX and value.op not in CALLS and value.op not in PLAIN:  # an entry that is made of others
+            return name(TABLE[value.op].forward(*value.args))
+        parts = [name(part) for part in value.args]
+        if value.op in INFIX:
+            text = f" {INFIX[value.op]} ".join(parts)
+            text = f"T({text})" if INFIX[value.op] in "<=>=" else text  # truth as a number, 0 or 1
+        else:
+            text = f"{value.op}({', '.join(parts)})" if value.op in CALLS else PLAIN[value.op].format(*parts)
+        return lines.setdefault(text, f"v{len(lines)}")
+
+    return lines, [name(output) for output in outputs]
+
+
+# from lines to kernels
+
+CPU = Template("""# Emitted by tinypredrnn: $title. Row n of an input begins n strides after its start.
+import math
+
+import numpy as np
+from numba import njit, prange
+
+T = np.$dtype
+FAST = dict(fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy")  # NaN and infinity stay what they are
+exp, log, log1p, sqrt, fabs = math.exp, math.log, math.log1p, math.sqrt, math.fabs
+
+$functions
+
+def loop($arguments, rows, width):
+    for row in prange(rows):
+$slices
+        for column in range(width):
+$body
+
+
+serial = njit(cache=True, nogil=True, **FAST)(loop)
+parallel = njit(cache=True, nogil=True, parallel=True, **FAST)(loop)
+""")
+
+HELPERS = """
+def where(condition, a, b): return a if condition != T(0) else b
+def negate(condition): return T(1) - condition
+def maximum(a, b): return a if a >= b else b
+def minimum(a, b): return a if a <= b else b
+def power(a, b): return a ** b
+def sigmoid(x): return T(0.5) * tanh(T(0.5) * x) + T(0.5)
+"""
+
+# tanh as a ratio of polynomials (the coefficients are Eigen's, 3e-7 off at most): unlike a call into the maths library it vectorises.
+TANH = {"float64": "tanh = math.tanh", "float32": """
+@njit(inline="always", **FAST)
+def tanh(x):
+    x = T(7.90531110763549805) if x > T(7.90531110763549805) else x
+    x = T(-7.90531110763549805) if x < T(-7.90531110763549805) else x
+    s = x * x
+    p = s * T(-2.76076847742355e-16) + T(2.00018790482477e-13)
+    p = s * p + T(-8.60467152213735e-11)
+    p = s * p + T(5.12229709037114e-08)
+    p = s * p + T(1.48572235717979e-05)
+    p = s * p + T(6.37261928875436e-04)
+    p = s * p + T(4.89352455891786e-03)
+    q = s * T(1.19825839466702e-06) + T(1.18534705686654e-04)
+    q = s * q + T(2.26843463243900e-03)
+    q = s * q + T(4.89352518554385e-03)
+    return x * p / q
+"""}
+
+CUDA = """
+template <typename T> __device__ T where(T condition, T a, T b) { return condition != T(0) ? a : b; }
+template <typename T> __device__ T negate(T condition) { return T(1) - condition; }
+template <typename T> __device__ T maximum(T a, T b) { return a >= b ? a : b; }
+template <typename T> __device__ T minimum(T a, T b) { return a <= b ? a : b; }
+template <typename T> __device__ T power(T a, T b) { return pow(a, b); }
+template <typename T> __device__ T sigmoid(T x) { return T(0.5) * tanh(T(0.5) * x) + T(0.5); }
+"""
+
+MANY = 1 << 17  # elements from which a second thread is worth waking
+
+
+class Loop:
+    """A kernel: the named inputs, element by element, through `lines` to as many outputs."""
+
+    def __init__(self, title, inputs, outputs):
+        self.title, self.inputs = title, inputs
+        self.lines, self.outputs = lines_of(outputs)
+        self.compiled = {}
+
+    def __call__(self, *arrays):
+        """One new array for each output, of the inputs' broadcast shape."""
+        xp = array_module(*arrays)
+        shape = arrays[0].shape if all(a.shape == arrays[0].shape for a in arrays) else np.broadcast_shapes(*(a.shape for a in arrays))
+        dtype = arrays[0].dtype
+        made = [xp.empty(shape, dtype) for _ in self.outputs]
+        key = (dtype.name, xp is np)
+        if key not in self.compiled:
+            if dtype.name not in TANH:
+                raise DTypeError(f"{self.title}: fused kernels exist for float32 and float64, got {dtype}: convert with .astype")
+            self.compiled[key] = compile_source(self.name(), self.cpu_source(dtype.name)) if xp is np else self.gpu_kernel(xp)
+        kernel = self.compiled[key]
+        if xp is not np:
+            kernel(*arrays, *made)
+        elif made[0].size:
+            width = shape[-1] if shape else 1
+            run = kernel.parallel if made[0].size >= MANY else kernel.serial
+            run(*(part for a in arrays for part in as_rows(a, shape)), *(y.reshape(-1) for y in made), made[0].size // width, width)
+        return made
+
+    def name(self):
+        return self.title.replace(" ", "_")
+
+    def cpu_source(self, dtype):
+        """The loop as numba source; print it to see what runs."""
+        made = [f"y{i}" for i in range(len(self.outputs))]
+        slices = [f"{x}_row = {x}_array[{x}_start + row * {x}_stride:][:width]" for x in self.inputs]
+        slices += [f"{y}_row = {y}[row * width:][:width]" for y in made]
+        body = [f"{x} = {x}_row[column]" for x in self.inputs] + [f"{name} = {text}" for text, name in self.lines.items()]
+        body += [f"{y}_row[column] = {value}" for y, value in zip(made, self.outputs)]
+        helpers = HELPERS.strip().replace("def ", '@njit(inline="always", **FAST)\ndef ')
+        return CPU.substitute(
+            title=self.title, dtype=dtype, functions=TANH[dtype].strip() + "\n\n\n" + helpers + "\n",
+            arguments=", ".join([f"{x}_array, {x}_start, {x}_stride" for x in self.inputs] + made),
+            slices="\n".join(" " * 8 + line for line in slices), body="\n".join(" " * 12 + line for line in body))
+
+    def gpu_parts(self):
+        """(inputs, outputs, body) of the loop as CuPy's ElementwiseKernel takes them; T stands for the dtype."""
+        made = [f"y{i}" for i in range(len(self.outputs))]
+        body = [f"T {name} = {text};" for text, name in self.lines.items()] + [f"{y} = {v};" for y, v in zip(made, self.outputs)]
+        return ", ".join(f"T {x}" for x in self.inputs), ", ".join(f"T {y}" for y in made), "\n".join(body)
+
+    def gpu_kernel(self, xp):
+        return xp.ElementwiseKernel(*self.gpu_parts(), self.name(), preamble=CUDA)
+
+
+def as_rows(a, shape):
+    """An array as (flat array, start, stride): its row n, along the last axis, begins at start + n * stride. Copies only if it must."""
+    if a.shape == shape and len(shape) > 1:
+        if a.flags.c_contiguous:
+            return a.reshape(-1), 0, shape[-1]
+        base, size = a.base, a.itemsize
+        rows_are_even = all(a.strides[k] == a.strides[k + 1] * shape[k + 1] for k in range(len(shape) - 2))
+        if base is not None and base.dtype == a.dtype and base.flags.c_contiguous and a.strides[-1] == size and rows_are_even:
+            start = (a.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // size
+            return base.reshape(-1), start, a.strides[-2] // size  # a piece of a larger array, such as one gate of four
+    return np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(-1), 0, shape[-1] if shape else 1
+
+
+class Fused(Op):
+    """What @fuse makes of a function: an op whose forward and backward are one kernel each."""
+
+    def __init__(self, function):
+        super().__init__(function, {})
+        self.function, self.forward = function, self.launch
+        self.rules = dict.fromkeys(self.inputs)  # all of them come out of one kernel, see pull_back
+        self.asks = dict.fromkeys(self.inputs, tuple(self.inputs))
+
+    def __call__(self, *inputs):
+        return super().__call__(*inputs) if fusing.get() else self.function(*inputs)
+
+    def apply(self, *inputs):
+        return self.function(*inputs) if any(isinstance(x, Symbol) for x in inputs) else self.forward(*inputs)
+
+    @functools.cached_property
+    def kernels(self):
+        """The forward Loop and the backward one, which takes the inputs and then the outputs' cotangents dy0, dy1, ..."""
+        inputs, outputs = trace(self.function)
+        cotangents = [Symbol(None, f"dy{i}") for i in range(len(outputs))]
+        names = list(self.inputs)
+        return (Loop(self.name, names, outputs),
+                Loop(self.name + " backward", names + [d.args[0] for d in cotangents], gradients(inputs, outputs, cotangents)))
+
+    def launch(self, *arrays):
+        made = self.kernels[0](*arrays)
+        return tuple(made) if len(made) > 1 else made[0]
+
+    def pull_back(self, dy, node):
+        inputs = [node.saved[name] for name in self.inputs]
+        if node.outputs == 1:
+            dy = [dy]
+        elif any(d is None for d in dy):
+            zero = inputs[0].dtype.type(0)
+            dy = [array_module(*inputs).full(np.broadcast_shapes(*(x.shape for x in inputs)), zero) if d is None else d for d in dy]
+        return self.kernels[1](*inputs, *dy)
+
+
+def fuse(function):
+    """Make one kernel forward and one backward of a function of elementwise maths: `@fuse` above its definition.
+
+    The arguments are tensors of shapes that broadcast, all of one float dtype; arithmetic, comparisons and the entries of the elementwise
+    table may be used, plain numbers too, and several outputs may be returned as a tuple. Python's `if` on values cannot be traced: use
+    `where`. Raises ConfigError for parameters that are not plain positions.
+    """
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or parameter.default is not parameter.empty:
+            raise ConfigError(f"fuse: {function.__name__}({parameter}) must take plain positional parameters only")
+    return Fused(function)
