@@ -16,7 +16,8 @@ class Gates(Module):
     """Pre-activations of several gates by one convolution over the inputs side by side: n x (B,H,W,C_n) -> for each gate (B,H,W,K)
 
     gates        their letters in the equation, such as "ifgo"; the bias of f starts at `forget_bias`, all others at 0
-    layer_norm   normalise the stacked gates of each sample over height, width and channels before gain and bias
+    layer_norm   normalise the stacked gates of each sample over height, width and channels before gain and bias (the authors' code
+                 does so to the convolution of each input by itself; here it is one convolution)
     """
 
     def __init__(self, channels, hidden, kernel, gates, rng, forget_bias=1.0, layer_norm=False):

@@ -1,7 +1,7 @@
 """The paper once more in plain NumPy: Equations 2, 3 and 4 letter by letter, the stacks of Figures 1 and 2 arrow by arrow.
 
-An oracle for the tests. It shares no code with the package: one convolution for each W, written as a sum over kernel offsets, and the
-indices t and l stand as they are printed. Everything here is analytic, so its derivatives come from a complex step,
+An oracle for the tests. It shares no code with the package: one convolution for each W, written as a sum over kernel offsets, and every
+state under its indices of time and layer. Everything here is analytic, so its derivatives come from a complex step,
 
     f(x + i h d) = f(x) + i h f'(x) d + O(h^2),
 
@@ -25,10 +25,11 @@ def sigma(x):
 
 def conv(w, x):
     """W * X with zeros around X: (k,k,C,K), (B,H,W,C) -> (B,H,W,K)"""
-    kernel, (_, height, width, _) = len(w), x.shape
+    kernel, (batch, height, width, channels) = len(w), x.shape
     r = kernel // 2
-    x = np.pad(x, ((0, 0), (r, r), (r, r), (0, 0)))
-    return sum(np.einsum("bpqc,ck->bpqk", x[:, i:i + height, j:j + width], w[i, j]) for i in range(kernel) for j in range(kernel))
+    padded = np.zeros((batch, height + 2 * r, width + 2 * r, channels), x.dtype)
+    padded[:, r:r + height, r:r + width] = x
+    return sum(padded[:, i:i + height, j:j + width] @ w[i, j] for i in range(kernel) for j in range(kernel))
 
 
 # the cells; W and b are {letters: array}
@@ -117,28 +118,28 @@ def unroll(name, arrays, frames, truth, p):
     """
     X = patches(frames, p)
     L = max(int(key.split(".")[1]) for key in arrays if key.startswith("cells.")) + 1
-    W, b = zip(({}, {}), *(letters(arrays, f"cells.{l}.") for l in range(L)))  # W[1] ... W[L], as in the paper
+    W, b = zip(({}, {}), *(letters(arrays, f"cells.{layer}.") for layer in range(L)))  # W[1] ... W[L], as in the paper
 
     def zeros(weight):
         return np.zeros((*X.shape[:1], *X.shape[2:4], weight.shape[2]))
 
-    H, C, M = {}, {}, {}  # by (t, l)
-    for l in range(1, L + 1):
-        H[-1, l] = C[-1, l] = zeros(W[l]["hi"])
+    H, C, M = {}, {}, {}  # by (t, layer)
+    for layer in range(1, L + 1):
+        H[-1, layer] = C[-1, layer] = zeros(W[layer]["hi"])
     M[-1, L] = zeros(W[L]["mg"]) if name == "predrnn" else H[-1, L]
 
     outputs = []
     for t in range(truth.shape[1]):
         true = truth[:, t, None, None, None] if t < X.shape[1] else 0
         x = true * X[:, min(t, X.shape[1] - 1)] + (1 - true) * (outputs[-1] if t else 0)
-        for l in range(1, L + 1):
-            below = x if l == 1 else H[t, l - 1]
-            before = (t - 1, L) if l == 1 else (t, l - 1)  # where the zigzag comes from
+        for layer in range(1, L + 1):
+            below = x if layer == 1 else H[t, layer - 1]
+            before = (t - 1, L) if layer == 1 else (t, layer - 1)  # where the zigzag comes from
             if name == "convlstm":
-                H[t, l], C[t, l] = conv_lstm(W[l], b[l], below, H[t - 1, l], C[t - 1, l])
+                H[t, layer], C[t, layer] = conv_lstm(W[layer], b[layer], below, H[t - 1, layer], C[t - 1, layer])
             elif name == "predrnn_m":
-                H[t, l], M[t, l] = zigzag(W[l], b[l], x if l == 1 else None, H[before], M[before])
+                H[t, layer], M[t, layer] = zigzag(W[layer], b[layer], x if layer == 1 else None, H[before], M[before])
             elif name == "predrnn":
-                H[t, l], C[t, l], M[t, l] = st_lstm(W[l], b[l], below, H[t - 1, l], C[t - 1, l], M[before])
+                H[t, layer], C[t, layer], M[t, layer] = st_lstm(W[layer], b[layer], below, H[t - 1, layer], C[t - 1, layer], M[before])
         outputs.append(conv(arrays["to_frame.weight"], H[t, L]) + arrays["to_frame.bias"])
     return unpatch(np.stack(outputs, axis=1), p)

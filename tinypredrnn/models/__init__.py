@@ -1,5 +1,7 @@
 """The networks, by name."""
 
+import operator
+
 import numpy as np
 
 from tinypredrnn.errors import ConfigError
@@ -29,10 +31,23 @@ def build_model(name, size=(64, 64), channels=1, hidden=(128,) * 4, kernel=5, pa
     unknown = options.keys() - {"forget_bias", "layer_norm"}
     if unknown:
         raise ConfigError(f"build_model: unknown option {', '.join(sorted(unknown))}: a model has forget_bias and layer_norm")
-    hidden = tuple(hidden)
-    if not hidden or min(*hidden, channels, kernel) < 1:
-        raise ConfigError(f"build_model: widths, channels and kernel start at 1, got hidden={hidden}, channels={channels}, kernel={kernel}")
-    return MODELS[name](tuple(size), channels, hidden, kernel, patch, np.random.default_rng(seed), **options)
+    size, hidden = whole_numbers("size", size), whole_numbers("hidden", hidden)
+    channels, kernel, patch = (whole_numbers(option, [value])[0] for option, value in
+                               (("channels", channels), ("kernel", kernel), ("patch", patch)))
+    if len(size) != 2:
+        raise ConfigError(f"build_model: size is (height, width), got {size}")
+    return MODELS[name](size, channels, hidden, kernel, patch, np.random.default_rng(seed), **options)
+
+
+def whole_numbers(option, values):
+    """`values` as a tuple of ints; ConfigError where they are not whole numbers from 1 up."""
+    try:
+        numbers = tuple(operator.index(v) for v in values)
+    except TypeError:
+        numbers = ()
+    if not numbers or min(numbers) < 1:
+        raise ConfigError(f"build_model: {option} is made of whole numbers from 1 up, got {values!r}")
+    return numbers
 
 
 __all__ = ["MODELS", "Predictor", "build_model"]

@@ -8,7 +8,7 @@ class ConvLSTMNetwork(Predictor):
     """Layer l sees H_t of layer l-1 (layer 1: the frame); its own H and C go along time. Frames of one size only (peepholes)."""
 
     def __init__(self, size, channels, hidden, kernel, patch, rng, forget_bias=1.0, layer_norm=False):
-        super().__init__(channels, patch, hidden[-1], rng)
+        super().__init__(channels, patch, hidden[-1], rng, size)
         widths = [patch * patch * channels, *hidden]
         self.cells = [ConvLSTM(below, width, kernel, in_patches(size, patch), rng, forget_bias, layer_norm)
                       for below, width in zip(widths, hidden)]

@@ -14,20 +14,21 @@ class Predictor(Module):
         start(batch, height, width) -> state                 all zero; height and width in patches
         step(x, state) -> (features, state)                  x (B,H,W,X) -> features (B,H,W,hidden[-1])
 
-    Frames go in as patches (patch x patch pixels become channels): the paper is silent on that, the authors' code does it.
+    `size` is given where peepholes fix the frames' (height, width). Frames go in as patches (patch x patch pixels become channels): the paper is silent on that, the authors' code does it.
     """
 
-    def __init__(self, channels, patch, features, rng):
-        self.channels, self.patch = channels, patch
+    def __init__(self, channels, patch, features, rng, size=None):
+        self.channels, self.patch, self.size = channels, patch, size
         self.to_frame = Conv2d(features, patch * patch * channels, 1, rng)
 
     def forward(self, sequence, horizon=10):
         """The next `horizon` frames after `sequence`, without ground truth: (B,J,H,W,C) -> (B,horizon,H,W,C), not clipped."""
         if horizon < 1:
             raise ConfigError(f"predict: horizon is the number of frames to predict, at least 1, got {horizon}")
-        given = sequence.shape[1]
-        own = np.zeros((len(sequence), horizon - 1))
-        return self.unroll(sequence, np.concatenate([np.ones((len(sequence), given)), own], axis=1))[:, given - 1:]
+        frames = self.check(sequence)
+        batch, given = frames.shape[:2]
+        truth = np.concatenate([np.ones((batch, given)), np.zeros((batch, horizon - 1))], axis=1)
+        return self.unroll(frames, truth)[:, given - 1:]
 
     def unroll(self, frames, truth):
         """Predict frame t + 1 at every step t: (B,T,H,W,C) -> (B,steps,H,W,C), of which output t is the prediction of frame t + 1.
@@ -35,7 +36,10 @@ class Predictor(Module):
         truth   (B, steps): 1 feeds the network frame t, 0 its own prediction of it; scheduled sampling draws these
         """
         patches = space_to_depth(self.check(frames), self.patch)  # (B,T,h,w,X)
-        truth = array_module(patches.data).asarray(truth, patches.dtype)[..., None, None, None]  # (B,steps,1,1,1)
+        truth = array_module(patches.data).asarray(truth, patches.dtype)
+        if truth.ndim != 2 or len(truth) != len(patches) or truth.size == 0:
+            raise ShapeError(f"unroll: expected truth (B, steps) for {len(patches)} sequences, got {truth.shape}")
+        truth = truth[..., None, None, None]  # (B,steps,1,1,1)
         batch, _, height, width, _ = patches.shape
         state, prediction, predictions = self.start(batch, height, width), None, []
         for t in range(truth.shape[1]):
@@ -62,6 +66,9 @@ class Predictor(Module):
         frames = frames if isinstance(frames, Tensor) else tensor(frames, device=self.device)
         if frames.ndim != 5 or frames.shape[-1] != self.channels or 0 in frames.shape:
             raise ShapeError(f"model: expected frames (B,T,H,W,{self.channels}), got {frames.shape}")
+        if self.size and frames.shape[2:4] != self.size:
+            raise ShapeError(f"model: its peepholes are made for frames of {self.size[0]}x{self.size[1]}, got "
+                             f"{frames.shape[2]}x{frames.shape[3]}: build it with the size of the frames")
         if frames.dtype != self.dtype:
             raise DTypeError(f"model: expected {self.dtype} frames in [0, 1], got {frames.dtype}: "
                              + ("divide by 255 and convert with .astype" if frames.dtype.kind in "ui" else "convert with .astype"))

@@ -11,7 +11,7 @@ class PredRNNM(Predictor):
     def __init__(self, size, channels, hidden, kernel, patch, rng, forget_bias=1.0, layer_norm=False):
         if len(set(hidden)) > 1:
             raise ConfigError(f"predrnn_m: one memory goes through all layers, so they need equal widths, got hidden={tuple(hidden)}")
-        super().__init__(channels, patch, hidden[-1], rng)
+        super().__init__(channels, patch, hidden[-1], rng, size)
         self.cells = [ZigzagConvLSTM(patch * patch * channels if layer == 0 else 0, width, kernel, in_patches(size, patch), rng,
                                      forget_bias, layer_norm) for layer, width in enumerate(hidden)]
         self.hidden = hidden

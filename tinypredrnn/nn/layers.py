@@ -45,8 +45,8 @@ class Linear(Module):
 class LayerNorm(Module):
     """Each sample normalised over height, width and channels together, then scaled and shifted by channel. (B,H,W,C) -> the same
 
-    The statistics are those of the authors' code; the scale and shift by channel, as in their TensorFlow code, work at any frame
-    size (their PyTorch code has one for each pixel, which freezes the size).
+    Scale and shift by channel, as in the authors' TensorFlow code, work at any frame size; their PyTorch code has one for each pixel,
+    which freezes the size.
     """
 
     def __init__(self, channels):

@@ -1,0 +1,224 @@
+"""What every network does with its sequences, whatever its cells: masks, horizons, sizes, batches, and inputs that it must refuse."""
+
+import numpy as np
+import pytest
+from small import NETWORKS, random_frames, small_network
+
+from tinypredrnn import build_model, tensor
+from tinypredrnn.errors import CheckpointError, ConfigError, DTypeError, ShapeError
+
+each_network = pytest.mark.parametrize("name", NETWORKS)
+
+
+def assert_same(a, b):
+    """Equal but for the order in which products of another size add up."""
+    np.testing.assert_allclose(getattr(a, "data", a), getattr(b, "data", b), rtol=1e-12, atol=1e-13)
+
+
+# time
+
+@each_network
+@pytest.mark.parametrize("given, horizon", [(1, 1), (1, 4), (3, 1), (10, 25)])
+def test_any_number_of_frames_predicts_any_number(name, given, horizon):
+    prediction = small_network(name)(random_frames(2, given, 6, 8, 2), horizon=horizon)
+    assert prediction.shape == (2, horizon, 6, 8, 2)
+    assert np.all(np.isfinite(prediction.numpy()))
+
+
+@each_network
+def test_the_horizon_is_ten_and_a_longer_one_goes_on_from_there(name):
+    model, frames = small_network(name), random_frames(2, 3, 6, 8, 2)
+    ten = model(frames).numpy()
+    assert ten.shape[1] == 10
+    np.testing.assert_array_equal(model(frames, horizon=13).numpy()[:, :10], ten)
+
+
+@each_network
+def test_predicting_one_at_a_time_from_a_growing_past_is_the_same(name):
+    """To feed a prediction back is to append it to what was given."""
+    model, frames = small_network(name), random_frames(2, 3, 6, 8, 2)
+    past = frames
+    for _ in range(4):
+        past = np.concatenate([past, model(past, horizon=1).numpy()], axis=1)
+    assert_same(model(frames, horizon=4), past[:, 3:])
+
+
+@each_network
+def test_predictions_come_from_the_given_frames_alone(name):
+    model, frames = small_network(name), random_frames(2, 7, 6, 8, 2)
+    own_after_three = np.repeat([[1, 1, 1, 0, 0, 0]], 2, axis=0)
+    x = tensor(frames, requires_grad=True)
+    outputs = model.unroll(x, own_after_three)
+    np.testing.assert_array_equal(outputs.numpy()[:, 2:], model(frames[:, :3], horizon=4).numpy())
+    outputs.backward(np.ones(outputs.shape))
+    assert x.grad[:, :3].any()
+    assert not x.grad[:, 3:].any()
+
+
+@each_network
+def test_no_output_sees_the_future(name):
+    model, frames = small_network(name), random_frames(1, 5, 6, 8, 2)
+    before = model.unroll(frames, np.ones((1, 5))).numpy()
+    for t in range(5):
+        changed = frames.copy()
+        changed[:, t] += 0.1
+        differs = (model.unroll(changed, np.ones((1, 5))).numpy() != before).any(axis=(0, 2, 3, 4))
+        assert differs.tolist() == [False] * t + [True] * (5 - t)
+
+
+# masks
+
+@each_network
+def test_each_sequence_follows_its_own_mask(name):
+    model, frames = small_network(name), random_frames(4, 6, 6, 8, 2)
+    masks = np.array([[1, 1, 1, 1, 1, 1], [1, 0, 0, 0, 0, 0], [1, 0, 1, 0, 1, 1], [1, 1, 0, 0, 1, 0]])
+    together = model.unroll(frames, masks)
+    for n, mask in enumerate(masks):
+        assert_same(together.data[n:n + 1], model.unroll(frames[n:n + 1], mask[None]))
+    assert_same(together.data[1:2], model(frames[1:2, :1], horizon=6))
+
+
+@each_network
+def test_a_mask_of_zeros_begins_with_the_first_frame_all_the_same(name):
+    """There is no prediction yet that could stand in for it."""
+    model, frames = small_network(name), random_frames(2, 3, 6, 8, 2)
+    assert_same(model.unroll(frames, np.zeros((2, 3))), model(frames[:, :1], horizon=3))
+
+
+@each_network
+def test_masks_may_be_truth_values_and_may_outlast_the_frames(name):
+    model, frames = small_network(name), random_frames(2, 3, 6, 8, 2)
+    mask = np.array([[1, 0, 1], [1, 1, 0]])
+    assert_same(model.unroll(frames, mask.astype(bool)), model.unroll(frames, mask))
+    longer = np.pad(mask, ((0, 0), (0, 2)), constant_values=1)  # where the frames have ended, 1 cannot be had
+    assert_same(model.unroll(frames, longer), model.unroll(frames, np.pad(mask, ((0, 0), (0, 2)))))
+
+
+# batches and sizes
+
+@each_network
+def test_sequences_of_a_batch_do_not_see_each_other(name):
+    model, frames = small_network(name), random_frames(3, 3, 6, 8, 2)
+    together = model(frames, horizon=4).numpy()
+    for n in range(3):
+        assert_same(together[n:n + 1], model(frames[n:n + 1], horizon=4))
+    assert_same(model(frames[::-1], horizon=4), together[::-1])
+
+
+@each_network
+@pytest.mark.parametrize("size, patch", [((4, 4), 4), ((2, 10), 2), ((12, 4), 2), ((5, 3), 1)])
+def test_any_height_and_width_that_patches_tile(name, size, patch):
+    model = small_network(name, size, channels=3, kernel=5, patch=patch)  # the kernel may be larger than the grid
+    assert model(random_frames(1, 2, *size, 3), horizon=2).shape == (1, 2, *size, 3)
+
+
+def test_predrnn_runs_at_another_size_than_it_was_built_for():
+    built_small, built_large = small_network("predrnn", (4, 4)), small_network("predrnn", (10, 6))
+    frames = random_frames(2, 3, 10, 6, 2)
+    np.testing.assert_array_equal(built_small(frames, horizon=3).numpy(), built_large(frames, horizon=3).numpy())
+
+
+@pytest.mark.parametrize("name", ["convlstm", "predrnn_m"])
+@pytest.mark.parametrize("built, given", [((6, 8), (8, 8)), ((6, 8), (2, 8)), ((6, 8), (2, 2)), ((2, 2), (6, 8)), ((6, 8), (8, 6))])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_peepholes_fix_the_size(name, built, given, layers):
+    """Also where they would broadcast: a grid of one patch is not a grid of many."""
+    model = small_network(name, built, hidden=(3,) * layers)
+    with pytest.raises(ShapeError, match=f"{built[0]}x{built[1]}.*{given[0]}x{given[1]}"):
+        model(random_frames(1, 1, *given, 2), horizon=1)
+
+
+@each_network
+def test_noncontiguous_and_tensor_inputs(name):
+    model, frames = small_network(name), random_frames(2, 3, 6, 8, 2)
+    expected = model(frames, horizon=2).numpy()
+    strided = np.ascontiguousarray(frames.swapaxes(0, 1)).swapaxes(0, 1)
+    assert_same(model(strided, horizon=2), expected)
+    assert_same(model(tensor(frames), horizon=2), expected)
+
+
+@each_network
+def test_the_frames_are_left_as_they_were(name):
+    model, frames = small_network(name), random_frames(2, 3, 6, 8, 2)
+    before = frames.copy()
+    model(frames, horizon=3).backward(np.ones((2, 3, 6, 8, 2)))
+    np.testing.assert_array_equal(frames, before)
+
+
+# weights
+
+@each_network
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_the_state_dict_carries_the_whole_network(name, layer_norm):
+    one, other = (small_network(name, seed=seed, layer_norm=layer_norm) for seed in (1, 2))
+    frames = random_frames(2, 3, 6, 8, 2)
+    expected = one(frames, horizon=3).numpy()
+    assert abs(other(frames, horizon=3).numpy() - expected).max() > 1e-3
+    weights = one.state_dict()
+    other.load_state_dict(weights)
+    np.testing.assert_array_equal(other(frames, horizon=3).numpy(), expected)
+    for a in weights.values():
+        a += 1  # copies: neither network notices
+    np.testing.assert_array_equal(one(frames, horizon=3).numpy(), expected)
+    np.testing.assert_array_equal(other(frames, horizon=3).numpy(), expected)
+
+
+@each_network
+def test_weights_of_another_network_are_refused_and_nothing_changes(name):
+    model = small_network(name)
+    before = model.state_dict()
+    for other in (small_network(name, kernel=5), small_network(name, hidden=NETWORKS[name][:2]), small_network(name, layer_norm=True)):
+        with pytest.raises(CheckpointError):
+            model.load_state_dict(other.state_dict())
+    for key, a in model.state_dict().items():
+        np.testing.assert_array_equal(a, before[key])
+
+
+# inputs that cannot be
+
+@each_network
+@pytest.mark.parametrize("frames, error, says", [
+    (np.zeros((1, 2, 6, 8, 3)), ShapeError, r"\(B,T,H,W,2\), got \(1, 2, 6, 8, 3\)"),
+    (np.zeros((2, 6, 8, 2)), ShapeError, r"\(B,T,H,W,2\), got \(2, 6, 8, 2\)"),
+    (np.zeros(8), ShapeError, r"\(B,T,H,W,2\), got \(8,\)"),
+    (np.zeros((1, 0, 6, 8, 2)), ShapeError, r"\(B,T,H,W,2\), got \(1, 0, 6, 8, 2\)"),
+    (np.zeros((0, 2, 6, 8, 2)), ShapeError, r"\(B,T,H,W,2\), got \(0, 2, 6, 8, 2\)"),
+    (np.zeros((1, 2, 7, 8, 2)), ShapeError, "7x8"),
+    (np.zeros((1, 2, 6, 8, 2), np.uint8), DTypeError, "float64 frames in .0, 1., got uint8: divide by 255"),
+    (np.zeros((1, 2, 6, 8, 2), np.float32), DTypeError, "float64 frames in .0, 1., got float32: convert with .astype"),
+], ids=lambda value: f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else "")
+def test_frames_that_cannot_be_an_input(name, frames, error, says):
+    with pytest.raises(error, match=says):
+        small_network(name)(frames, horizon=2)
+
+
+def test_nested_lists_are_frames_too():
+    model = build_model("predrnn", (2, 2), 1, (2,), 3, 1)
+    frames = random_frames(1, 2, 2, 2, 1, dtype=np.float32)
+    np.testing.assert_array_equal(model(frames.tolist(), horizon=2).numpy(), model(frames, horizon=2).numpy())
+
+
+@each_network
+@pytest.mark.parametrize("horizon", [0, -1])
+def test_a_horizon_of_nothing_is_refused(name, horizon):
+    with pytest.raises(ConfigError, match=f"at least 1, got {horizon}"):
+        small_network(name)(random_frames(1, 2, 6, 8, 2), horizon=horizon)
+
+
+@pytest.mark.parametrize("value", [0, 1])
+@pytest.mark.parametrize("shape", [(3, 3), (3,), (2, 0), (2, 3, 1)])
+def test_a_mask_of_another_batch_or_without_steps_is_refused(shape, value):
+    with pytest.raises(ShapeError, match="truth"):
+        small_network("predrnn").unroll(random_frames(2, 3, 6, 8, 2), np.full(shape, value))
+
+
+@each_network
+def test_float32_in_float32_out(name):
+    model = build_model(name, (6, 8), 2, NETWORKS[name], 3, 2)
+    frames = random_frames(2, 3, 6, 8, 2, dtype=np.float32)
+    prediction = model.unroll(frames, np.array([[1, 0, 1], [1, 1, 0]]))  # a float64 or integer mask changes nothing
+    assert prediction.dtype == np.float32
+    prediction.backward(np.ones(prediction.shape, np.float32))
+    assert all(t.grad.dtype == np.float32 for t in model.parameters())
+    exact = model.to(dtype=np.float64).unroll(frames.astype(np.float64), np.array([[1, 0, 1], [1, 1, 0]]))
+    np.testing.assert_allclose(prediction.numpy(), exact.numpy(), atol=1e-5)
