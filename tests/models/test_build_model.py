@@ -71,16 +71,20 @@ def test_an_unknown_name(name):
 @pytest.mark.parametrize("options, says", [
     ({"layernorm": True}, "unknown option layernorm.*forget_bias and layer_norm"),
     ({"kernel": 4}, "odd.*got 4"),
-    ({"kernel": 0}, "start at 1.*kernel=0"),
-    ({"channels": 0}, "start at 1.*channels=0"),
-    ({"hidden": ()}, r"start at 1.*hidden=\(\)"),
-    ({"hidden": (4, 0)}, r"start at 1.*hidden=\(4, 0\)"),
-    ({"patch": 0}, "0x0 do not tile frames of 6x8"),
+    ({"kernel": 0}, "kernel is made of whole numbers.*0"),
+    ({"channels": 0}, "channels is made of whole numbers.*0"),
+    ({"hidden": ()}, r"hidden is made of whole numbers.*\(\)"),
+    ({"hidden": 3}, "hidden is made of whole numbers.*3"),
+    ({"kernel": 3.0}, "kernel is made of whole numbers.*3.0"),
+    ({"seed": -1}, "seed is a whole number from 0 up, got -1"),
+    ({"size": (8,)}, r"size is \(height, width\)"),
+    ({"hidden": (4, 0)}, r"hidden is made of whole numbers.*\(4, 0\)"),
+    ({"patch": 0}, "patch is made of whole numbers.*0"),
     ({"patch": 3}, "3x3 do not tile frames of 6x8"),
     ({"patch": 16}, "16x16 do not tile frames of 6x8"),
     ({"size": (7, 8)}, "2x2 do not tile frames of 7x8"),
-    ({"size": (6, 0)}, "2x2 do not tile frames of 6x0"),
-    ({"size": (-6, 8)}, "2x2 do not tile frames of -6x8"),
+    ({"size": (6, 0)}, r"size is made of whole numbers.*\(6, 0\)"),
+    ({"size": (-6, 8)}, r"size is made of whole numbers.*\(-6, 8\)"),
 ], ids=str)
 def test_what_cannot_be_built(name, options, says):
     with pytest.raises(ConfigError, match=says):

@@ -34,6 +34,8 @@ def build_model(name, size=(64, 64), channels=1, hidden=(128,) * 4, kernel=5, pa
     size, hidden = whole_numbers("size", size), whole_numbers("hidden", hidden)
     channels, kernel, patch = (whole_numbers(option, [value])[0] for option, value in
                                (("channels", channels), ("kernel", kernel), ("patch", patch)))
+    if not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"build_model: seed is a whole number from 0 up, got {seed!r}")
     if len(size) != 2:
         raise ConfigError(f"build_model: size is (height, width), got {size}")
     return MODELS[name](size, channels, hidden, kernel, patch, np.random.default_rng(seed), **options)

@@ -14,7 +14,8 @@ class Predictor(Module):
         start(batch, height, width) -> state                 all zero; height and width in patches
         step(x, state) -> (features, state)                  x (B,H,W,X) -> features (B,H,W,hidden[-1])
 
-    `size` is given where peepholes fix the frames' (height, width). Frames go in as patches (patch x patch pixels become channels): the paper is silent on that, the authors' code does it.
+    Frames go in as patches (patch x patch pixels become channels): the paper is silent on that, the authors' code does it. `size` is
+    given where peepholes fix the frames' (height, width).
     """
 
     def __init__(self, channels, patch, features, rng, size=None):
