@@ -15,36 +15,40 @@ from pathlib import Path
 from evaluate import moving_digits, report
 
 from tinypredrnn.errors import command
-from tinypredrnn.train import PRESETS, Trainer, add_arguments, given_options, prepare_run, preset
+from tinypredrnn.train import PRESETS, Trainer, add_arguments, clear_run, given_options, prepare_run, preset
 
 VALIDATION_SEQUENCES = 50
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=PRESETS, default="quick", help="where the options below start from (default: %(default)s)")
+    parser.add_argument("--preset", choices=PRESETS, help="where the options below start from (default: quick)")
     parser.add_argument("--device", default="cpu", help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
     parser.add_argument("--out", default="runs/mnist", help="folder of the run (default: %(default)s)")
     parser.add_argument("--data-dir", help="folder with MNIST's idx files; else $TINYPREDRNN_DATA, the cache, a download, drawn digits")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own options")
-    parser.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    there_is_a_run = parser.add_mutually_exclusive_group()
+    there_is_a_run.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own options")
+    there_is_a_run.add_argument("--overwrite", action="store_true", help="replace the run in --out")
     add_arguments(parser.add_argument_group("options of the run", "each replaces what the preset says"))
     arguments = parser.parse_args()
 
-    changes = given_options(arguments)
-    config = prepare_run(arguments.out, preset(arguments.preset).replace(**changes), arguments.resume, arguments.overwrite, changes)
-    training, validation = (moving_digits(config, split, config.digits, arguments.data_dir)[0] for split in ("train", "validation"))
+    changes = (preset(arguments.preset).as_dict() if arguments.preset else {}) | given_options(arguments)
+    config = prepare_run(arguments.out, preset("quick").replace(**changes), arguments.resume, arguments.overwrite, changes)
+    (training, source), (validation, _), (test, test_source) = (moving_digits(config, split, config.digits, arguments.data_dir)
+                                                                for split in ("train", "validation", "test"))
     trainer = Trainer(config, lambda k: training.batch(config.seed, k, config.batch),
                       validation.fixed_set("validation", VALIDATION_SEQUENCES), arguments.out, arguments.device)
     if arguments.resume:
         trainer.restore()
+    if arguments.overwrite:
+        clear_run(arguments.out)
     print(f"{config.model} with {trainer.model.count_parameters():,} parameters on {trainer.device}, {config.steps - trainer.iteration:,} "
-          f"steps of {config.batch} sequences; the run is written to {arguments.out}")
+          f"steps of {config.batch} sequences, digits: {source}; the run is written to {arguments.out}")
     stopped_by = trainer.run()
     if stopped_by:
         print(f"stopped by {stopped_by.name} after step {trainer.iteration:,}, all saved; go on with --resume --out {arguments.out}")
         return 128 + stopped_by
-    report(trainer.model, config, Path(arguments.out), config.digits, config.test_sequences, data_dir=arguments.data_dir)
+    report(trainer.model, config, Path(arguments.out), test, test_source)
     return 0
 
 

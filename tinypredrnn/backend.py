@@ -73,8 +73,8 @@ def to_device(array, device):
         return array.get()
     import cupy
 
-    with cupy.cuda.Device(int(device[4:])):
-        return cupy.asarray(array)
+    cupy.cuda.Device(int(device[4:])).use()  # from here on this GPU is the one that computes: new arrays belong beside this one
+    return cupy.asarray(array)
 
 
 def to_numpy(array):

@@ -17,7 +17,9 @@ from tinypredrnn.autograd.convolution import (
     upsample,
     windows,
 )
+from tinypredrnn.autograd.debug import debug
 from tinypredrnn.autograd.elementwise import (
+    absolute,
     bce,
     bce_with_logits,
     clip,
@@ -43,16 +45,16 @@ from tinypredrnn.autograd.op import Op, op
 from tinypredrnn.autograd.tensor import Tensor, tensor
 
 __all__ = [
-    "Node", "Op", "Tensor", "bce", "bce_with_logits", "clip", "concat", "conv2d", "conv2d_transpose", "depth_to_space", "exp",
-    "fuse", "gradcheck", "hard_sigmoid", "insert_zeros", "leaky_relu", "log", "log1p", "log_softmax", "matmul", "max_pool", "maximum",
-    "minimum", "no_grad", "normalise", "op", "pad", "relu", "sigmoid", "softmax", "softplus", "space_to_depth", "split", "sqrt",
-    "square", "stack", "tanh", "tensor", "unfused", "upsample", "where", "windows",
+    "Node", "Op", "Tensor", "absolute", "bce", "bce_with_logits", "clip", "concat", "conv2d", "conv2d_transpose", "debug",
+    "depth_to_space", "exp", "fuse", "gradcheck", "hard_sigmoid", "insert_zeros", "leaky_relu", "log", "log1p", "log_softmax",
+    "matmul", "max_pool", "maximum", "minimum", "no_grad", "normalise", "op", "pad", "relu", "sigmoid", "softmax", "softplus",
+    "space_to_depth", "split", "sqrt", "square", "stack", "tanh", "tensor", "unfused", "upsample", "where", "windows",
 ]
 
 
 def lengths(shape):
     """x.reshape(2, 3) and x.reshape((2, 3)) say the same."""
-    return tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+    return tuple(shape[0]) if len(shape) == 1 and hasattr(shape[0], "__len__") else shape
 
 
 METHODS = {
@@ -72,7 +74,8 @@ METHODS = {
     "__abs__": maths.absolute,
     "__lt__": maths.less,
     "__gt__": maths.greater,
-    "__getitem__": lambda x, index: arrays.take(x, index=index),
+    "__getitem__": lambda x, index: arrays.take(x, index=index.data if isinstance(index, Tensor) else index),
+    "__iter__": lambda x: (x[i] for i in range(len(x))),
     "sum": arrays.sum,
     "mean": arrays.mean,
     "max": arrays.max,

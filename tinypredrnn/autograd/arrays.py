@@ -172,6 +172,7 @@ def stack(*parts, axis=0):
 
 def join(dy, axis):
     """The cotangents of the pieces side by side, zeros for pieces that nobody used."""
+    dy = dy if isinstance(dy, list) else [dy]  # of one piece only
     xp = array_module(*dy)
     used = next(d for d in dy if d is not None)
     return xp.concatenate([xp.zeros_like(used) if d is None else d for d in dy], axis=axis)
@@ -180,6 +181,6 @@ def join(dy, axis):
 @op(x=join)
 def split(x, *, parts, axis=-1):
     """Cut x into `parts` equal pieces along `axis`: split(gates, parts=4) gives i, f, g, o."""
-    if x.shape[axis] % parts:
+    if parts < 1 or x.shape[axis] % parts:
         raise ShapeError(f"split: axis {axis} of {x.shape} has length {x.shape[axis]}, which is not divisible into {parts} parts")
     return tuple(array_module(x).split(x, parts, axis=axis))

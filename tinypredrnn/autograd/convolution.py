@@ -170,7 +170,7 @@ def windows(x, *, kernel, stride=1, padding="same", dilation=1):
 def max_pool(x, size=2):
     """The largest of each size x size block: (B,H,W,C) -> (B,H/size,W/size,C)"""
     b, h, w, c = x.shape
-    if h % size or w % size:
+    if size < 1 or h % size or w % size:
         raise ShapeError(f"max_pool: frames of {h}x{w} do not divide into blocks of {size}x{size}")
     return x.reshape(b, h // size, size, w // size, size, c).max(axis=(2, 4))
 
@@ -193,7 +193,7 @@ def space_to_depth(x, patch):
     """Patches as channels: (..., H, W, C) -> (..., H/patch, W/patch, patch patch C), ordered row, column, channel as in the authors'
     code. Works on arrays and on tensors."""
     *lead, h, w, c = x.shape
-    if h % patch or w % patch:
+    if patch < 1 or h % patch or w % patch:
         raise ShapeError(f"patches of {patch}x{patch} do not tile frames of {h}x{w}: choose a patch that divides both")
     n = len(lead)
     x = x.reshape(*lead, h // patch, patch, w // patch, patch, c)

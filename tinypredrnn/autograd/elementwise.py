@@ -62,7 +62,7 @@ def neg(a):
 
 
 @elementwise(a=lambda dy, a, b: dy * b * a ** (b - 1 + (b == 0)),  # 0 and not 0 * infinity where a = 0 and b = 0
-             b=lambda dy, a, y: dy * y * log(a))
+             b=lambda dy, a, b, y: dy * y * log(a + 0 * b))  # a plain number a takes the dtype of b
 def power(a, b):
     """a ** b; the derivative by b needs a > 0."""
     return a ** b

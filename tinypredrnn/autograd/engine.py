@@ -12,6 +12,7 @@ from tinypredrnn.backend import array_module
 from tinypredrnn.errors import DTypeError, GraphError, ShapeError
 
 recording = ContextVar("recording", default=True)
+watching = ContextVar("watching", default=None)  # the Watch of debug.py, where debugging is on
 
 
 @contextlib.contextmanager
@@ -91,13 +92,15 @@ def visit(node, dy, arrived):
     """Run the rules of one node on the cotangents of its outputs, and hand the results to its parents."""
     if all(d is None for d in dy):  # nothing depends on it after all
         return
-    gradients = node.op.pull_back(dy if node.outputs > 1 else dy[0], node)
-    kept = [id(array) for array in (*dy, *node.saved.values())]
+    given, watch = dy if node.outputs > 1 else dy[0], watching.get()
+    gradients = watch.backward(node, given) if watch else node.op.pull_back(given, node)
+    saved = [array for value in node.saved.values() for array in (value if isinstance(value, list) else [value])]  # *parts are a list
+    known = [id(array) for array in (*dy, *saved, *gradients)]
     for i, gradient in enumerate(gradients):
         if gradient is None or node.parents[i] is None:
             continue
-        # A fresh array is ours: it may be added to in place. Never dy itself, something saved, or a view of either.
-        fresh = gradient.base is None and id(gradient) not in kept
+        # A fresh array is ours: it may be added to in place. Never dy itself, something saved, a view, or what another input gets too.
+        fresh = gradient.base is None and known.count(id(gradient)) == 1
         fitted = fit(gradient, node, i)
         owned = fresh or fitted is not gradient
         target, index = node.parents[i]

@@ -18,7 +18,7 @@ any number of them, and its rule returns one cotangent for each. Keyword-only pa
 import inspect
 from types import MethodType
 
-from tinypredrnn.autograd.engine import Node, recording
+from tinypredrnn.autograd.engine import Node, recording, watching
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import DeviceError, DTypeError, Error, ShapeError
@@ -48,14 +48,15 @@ class Op:
         return self if instance is None else MethodType(self, instance)  # as a function would: x.sum() is sum(x)
 
     def __call__(self, *inputs, **options):
+        inputs += tuple(options.pop(name) for name in self.inputs[len(inputs):] if name in options)  # inputs given by name
         tensors = [x for x in inputs if isinstance(x, Tensor)]
         if not tensors:
             return self.apply(*inputs, **options)
         arrays = [x.data if isinstance(x, Tensor) else plain(x) for x in inputs]
-        dtype = self.check(arrays)
+        dtype, watch = self.check(arrays), watching.get()
         try:
-            result = self.forward(*arrays, **options)
-        except (ValueError, IndexError, TypeError) as error:
+            result = watch.forward(self, arrays, options) if watch else self.forward(*arrays, **options)
+        except (ValueError, IndexError, TypeError, AttributeError) as error:
             if isinstance(error, Error):
                 raise
             raise ShapeError(f"{self.describe(arrays, options)}: {error}") from error
@@ -66,6 +67,8 @@ class Op:
         node = None
         if recording.get() and any(x.requires_grad for x in tensors) and self.rules:
             node = self.record(inputs, arrays, options, outputs, dtype)
+            if watch:
+                watch.recorded(node)
         made = tuple(Tensor(y, node is not None, node, i) for i, y in enumerate(outputs))
         return made if isinstance(result, tuple) else made[0]
 

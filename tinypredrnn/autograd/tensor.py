@@ -58,6 +58,9 @@ class Tensor:
         """
         backward(self, cotangent, retain_graph)
 
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
     def __len__(self):
         return len(self.data)
 

@@ -2,35 +2,34 @@
 
     config            JSON: the Config of the run; rebuilds the model
     iteration         how many training steps have been done; with the seed, it is the state of all random streams and schedules
-    data              a checksum of the run's first batch, so that it does not go on with other data unnoticed
     model.NAME        the weights
     optimiser.NAME    Adam's moments and step count
+    data.first_batch  a checksum, so that the run does not go on with other data unnoticed
 """
 
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from tinypredrnn.errors import CheckpointError, ConfigError
+from tinypredrnn.errors import CheckpointError
 from tinypredrnn.files import replacing
 from tinypredrnn.models import build_model
 from tinypredrnn.train.config import Config
 
 NAME = "checkpoint.npz"
+PARTS = ("model", "optimiser", "data")
 
 
-def save_checkpoint(path, config, iteration, model, optimiser):
-    """Write a checkpoint; an interrupted write leaves the one that was there."""
-    arrays = {f"model.{name}": a for name, a in model.state_dict().items()}
-    arrays |= {f"optimiser.{name}": a for name, a in optimiser.state_dict().items()}
+def save_checkpoint(path, config, iteration, parts):
+    """Write a checkpoint of what read_checkpoint will return; an interrupted write leaves the one that was there."""
+    arrays = {f"{part}.{name}": parts[part][name] for part in PARTS for name in parts[part]}
     with replacing(path) as temporary:
         np.savez(temporary, config=json.dumps(config.as_dict()), iteration=iteration, **arrays)
 
 
 def read_checkpoint(path):
-    """(Config, iteration, {"model": {name: array}, "optimiser": {name: array}}) of a checkpoint file or of a run's folder.
+    """(Config, iteration, {"model": {name: array}, "optimiser": ..., "data": ...}) of a checkpoint file or of a run's folder.
 
     Raises CheckpointError where there is none, or where it is damaged or something else.
     """
@@ -40,16 +39,17 @@ def read_checkpoint(path):
         raise CheckpointError(f"no checkpoint at {path}: name a run's folder or a .npz file that training wrote")
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+            arrays = {name: np.asarray(file[name]) for name in file.files}  # what is no array comes as bytes
         config = Config().replace(**json.loads(str(arrays.pop("config"))))
         iteration = int(arrays.pop("iteration"))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, ConfigError) as error:
-        raise CheckpointError(f"{path} is damaged or is no checkpoint of tinypredrnn ({error}): use another one") from error
-    parts = {"model": {}, "optimiser": {}}
+    except Exception as error:  # a damaged file makes zipfile, NumPy and json raise whatever they can
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise CheckpointError(f"{path} is damaged or is no checkpoint of tinypredrnn ({reason}): use another one") from error
+    parts = {part: {} for part in PARTS}
     for name, array in arrays.items():
         part, _, rest = name.partition(".")
-        if part not in parts:
-            raise CheckpointError(f"{path} holds an array {name!r}, which no checkpoint of tinypredrnn has: use another one")
+        if part not in parts or array.dtype.kind not in "fiu":
+            raise CheckpointError(f"{path} holds {name!r} of dtype {array.dtype}, which no checkpoint of tinypredrnn has: use another one")
         parts[part][rest] = array
     return config, iteration, parts
 

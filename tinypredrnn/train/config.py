@@ -7,7 +7,6 @@ from tinypredrnn.errors import ConfigError
 from tinypredrnn.models import MODELS
 from tinypredrnn.nn.losses import LOSSES
 
-
 TEST_SEQUENCES = 5_000  # in each fixed test set
 
 

@@ -5,10 +5,13 @@ import csv
 import json
 import math
 import signal
+import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from tinypredrnn.autograd import tensor
@@ -26,6 +29,8 @@ from tinypredrnn.train.scoring import predict, to_unit
 from tinypredrnn.viz import save_gif, save_strip, save_training_curves
 
 LOG = ("iteration", "loss", "rate", "seconds", "validation_mse")
+FILES = (NAME, "config.json", "log.csv", "metrics.json", "curves.png", "frame_curves*.png", "prediction*.png", "prediction*.gif",
+         "pictures/[0-9]*.png", "pictures/[0-9]*.gif")
 SECONDS_BETWEEN_SAVES = 60
 
 
@@ -45,30 +50,42 @@ class Trainer:
         self.model = build_model(**config.model_options()).to(self.device)
         self.optimiser = Adam(self.model.parameters(), config.rate)
         self.loss = find_loss(config.loss)
+        self.first_batch = zlib.crc32(batch(0).tobytes())  # tells the data from others when the run is resumed
         self.iteration = 0
 
     def restore(self):
-        """Go on where the checkpoint in `out` stopped: the same numbers from there on as if it never had (on the CPU, bit for bit)."""
-        _, self.iteration, parts = read_checkpoint(self.out)
+        """Go on where the checkpoint in `out` stopped: the same numbers from there on as if it never had (on the CPU, bit for bit).
+
+        CheckpointError where that was trained on other data, or belongs to another model.
+        """
+        _, iteration, parts = read_checkpoint(self.out)
+        if not np.array_equal(parts["data"].get("first_batch"), self.first_batch):
+            raise CheckpointError(f"the run in {self.out} was trained on other data than these: name its own, "
+                                  "or start another run with another --out")
         self.model.load_state_dict(parts["model"])
         self.optimiser.load_state_dict(parts["optimiser"])
+        self.iteration = iteration
 
     def save(self):
-        save_checkpoint(self.out / NAME, self.config, self.iteration, self.model, self.optimiser)
+        """Write the checkpoint."""
+        parts = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "data": {"first_batch": self.first_batch}}
+        save_checkpoint(self.out / NAME, self.config, self.iteration, parts)
 
     def step(self, frames):
-        """One training iteration on frames (B,T,H,W,C) in [0, 1]; returns the loss."""
+        """One training iteration on frames (B,T,H,W,C) in [0, 1]; returns the loss.
+
+        TrainingError where the loss or its gradient is no finite number; the weights have not changed then.
+        """
         config, frames = self.config, tensor(frames, device=self.device)
         first = config.given - 1 if config.loss_over == "future" else 0
         self.model.zero_grad()
         outputs = self.model.unroll(frames, truth_mask(config, self.iteration))  # (B,T-1,H,W,C)
         loss = self.loss(outputs[:, first:], frames[:, first + 1:])
-        if not math.isfinite(loss.item()):
-            raise TrainingError(f"the loss of iteration {self.iteration + 1} is {loss.item()}: the last good state is kept in {self.out}; "
-                                "start again with a smaller --rate or with --clip 1")
         loss.backward()
-        if config.clip:
-            clip_gradients(self.model.parameters(), config.clip)
+        slope = clip_gradients(self.model.parameters(), config.clip or math.inf)
+        if not math.isfinite(loss.item() + slope):
+            raise TrainingError(f"the loss of iteration {self.iteration + 1} is {loss.item():.4g}, its gradient has length {slope:.4g}: "
+                                f"the last checkpoint is kept in {self.out}; start again with a smaller --rate or with --clip 1")
         self.optimiser.step(rate_at(config, self.iteration))
         self.iteration += 1
         return loss.item()
@@ -76,30 +93,32 @@ class Trainer:
     def run(self):
         """Train up to config.steps. Returns the signal that stopped it early (Ctrl-C, SIGTERM), with everything saved, or None."""
         config = self.config
-        self.out.mkdir(parents=True, exist_ok=True)
+        if self.iteration == 0:
+            self.save()  # from now on there is something to resume, whatever happens
         write_json(self.out / "config.json", config.as_dict())
         frames_per_step = config.batch * (config.given + config.horizon)
         saved = time.monotonic()
+        patience = 0.1 if sys.stderr.isatty() else 10  # seconds: a bar that moves on a screen would flood a file
         with (
             catch_signals() as caught,
             Prefetch(lambda k: to_unit(self.batch(k)), start=self.iteration) as batches,
             Log(self.out / "log.csv", self.iteration) as log,
-            tqdm(total=config.steps, initial=self.iteration, unit="step", dynamic_ncols=True) as bar,
+            tqdm(total=config.steps, initial=self.iteration, unit="step", dynamic_ncols=True, mininterval=patience) as bar,
         ):
-            while self.iteration < config.steps and not caught:
+            stop = False
+            while self.iteration < config.steps and not stop:
                 started, rate = time.monotonic(), rate_at(config, self.iteration)
                 loss = self.step(next(batches))
                 seconds = time.monotonic() - started
-                last = self.iteration == config.steps
-                score = self.look() if last or self.iteration % config.validate_every == 0 else ""
-                log.add(self.iteration, f"{loss:.6g}", f"{rate:.4g}", f"{seconds:.4f}", score)
+                last, due = self.iteration == config.steps, self.iteration % config.validate_every == 0
+                log.add(self.iteration, f"{loss:.6g}", f"{rate:.4g}", f"{seconds:.4f}", self.look() if last or due else "")
                 bar.set_postfix_str(f"loss {loss:.4f}, {frames_per_step / seconds:.0f} frames/s", refresh=False)
                 bar.update()
-                if last or score or time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+                stop = bool(caught)  # asked once for each step, so that no signal can end the loop between two saves
+                if last or due or stop or time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
                     self.save()
                     save_training_curves(self.out / "curves.png", read_log(self.out / "log.csv"))
                     saved = time.monotonic()
-            self.save()
         return caught[0] if caught else None
 
     def look(self):
@@ -117,17 +136,15 @@ class Log:
     """log.csv, a row for each iteration. Going on at `iteration` drops the rows of steps that were not saved."""
 
     def __init__(self, path, iteration):
-        rows = []
-        if iteration and path.is_file():
-            columns = read_log(path)
-            rows = [row for row in zip(*(columns[name] for name in LOG)) if int(row[0]) <= iteration]
-        self.file = open(path, "w", newline="", encoding="utf-8")
-        self.writer = csv.writer(self.file)
-        self.writer.writerows([LOG, *rows])
+        rows = zip(*read_log(path).values()) if path.is_file() else ()
+        with replacing(path) as temporary:
+            with open(temporary, "w", encoding="utf-8") as file:
+                for row in (LOG, *(row for row in rows if int(row[0]) <= iteration)):
+                    print(*row, sep=",", file=file)
+        self.file = open(path, "a", encoding="utf-8")
 
     def add(self, *row):
-        self.writer.writerow(row)
-        self.file.flush()
+        print(*row, sep=",", file=self.file, flush=True)
 
     def __enter__(self):
         return self
@@ -137,10 +154,10 @@ class Log:
 
 
 def read_log(path):
-    """The columns of log.csv as {name: list of strings}."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [row[name] for row in rows] for name in LOG}
+    """The columns of log.csv as {name: list of strings}; what a crash left of a row is passed over."""
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+        rows = [row for row in csv.reader(file) if len(row) == len(LOG) and row[0].isdigit()]
+    return {name: [row[i] for row in rows] for i, name in enumerate(LOG)}
 
 
 def write_json(path, value):
@@ -169,6 +186,19 @@ def catch_signals():
             signal.signal(number, handler)
 
 
+def holds_run(out):
+    return any((out / name).exists() for name in (NAME, "config.json", "log.csv"))
+
+
+def clear_run(out):
+    """Delete what an earlier run wrote into the folder `out`, so that none of it is taken for the next one's; all else there stays."""
+    out = Path(out)
+    if holds_run(out):
+        for pattern in FILES:
+            for path in out.glob(pattern):
+                path.unlink()
+
+
 def prepare_run(out, config, resume, overwrite, changes):
     """The Config to run with in the folder `out`: the given one, or on `resume` the one in the checkpoint there.
 
@@ -185,13 +215,13 @@ def prepare_run(out, config, resume, overwrite, changes):
             raise CheckpointError(f"nothing to resume in {out}: no {NAME} there; start the run without --resume")
         saved, iteration, _ = read_checkpoint(out)
         config = saved.replace(**changes)
-        for name in changes.keys() - {"steps", "validate_every", "test_sequences"}:
-            if getattr(saved, name) != getattr(config, name):
+        for name in changes:
+            if name not in ("steps", "validate_every", "test_sequences") and getattr(saved, name) != getattr(config, name):
                 raise ConfigError(f"the run in {out} has {name} {getattr(saved, name)}, not {getattr(config, name)}: leave the option out "
                                   "to go on with it, or start another run with another --out")
         if iteration > config.steps:
-            raise ConfigError(f"the run in {out} has done {iteration} steps already: ask for more than that with --steps")
+            raise ConfigError(f"the run in {out} has done {iteration} steps already: ask for at least as many with --steps")
         return config
-    if out.is_dir() and any((out / name).exists() for name in (NAME, "config.json", "log.csv")) and not overwrite:
+    if holds_run(out) and not overwrite:
         raise ConfigError(f"{out} holds a run: go on with it with --resume, replace it with --overwrite, or name another --out")
     return config

@@ -1,0 +1,37 @@
+"""Small files of own sequences for the tests, and the comparison of what is read from them with what was put in."""
+
+import numpy as np
+from PIL import Image
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(256, size=shape, dtype=np.uint8)
+
+
+def save_images(folder, frames, names=None, ending=".png"):
+    """Frames (T,H,W) or (T,H,W,3) as image files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for t, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"{names[t] if names else f'frame{t}'}{ending}")
+    return folder
+
+
+def saved(path, array):
+    np.save(path, array)
+    return path
+
+
+def check(clips, expected):
+    """`expected` is a list of clips (T,H,W) or (T,H,W,C)."""
+    assert len(clips) == len(expected) == len(clips.names)
+    for clip, frames in zip(clips, expected):
+        frames = frames if frames.ndim == 4 else frames[..., None]
+        assert clip.dtype == np.uint8
+        np.testing.assert_array_equal(clip, frames)
+    assert clips.size == expected[0].shape[1:3] and clips.channels == clips[0].shape[3]
+
+
+def authors_file(path, clips, raw, dims=None):
+    dims = np.array([raw.shape[1:]], np.int32) if dims is None else dims
+    np.savez(path, clips=np.array(clips, np.int32), dims=dims, input_raw_data=raw)
+    return path

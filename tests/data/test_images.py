@@ -1,0 +1,274 @@
+"""Own images, GIFs and videos give back the frames that were put in; anything else, or any damage, ends in one sentence that names it."""
+
+import io
+import os
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from own_files import authors_file, check, noise, save_images, saved
+from PIL import Image
+
+from tinypredrnn.data.sequences import read_sequences
+from tinypredrnn.errors import ConfigError, DataError
+
+# images
+
+@pytest.mark.parametrize("ending", [".png", ".bmp", ".tif", ".PNG", ".ppm"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_folder_of_images_is_a_clip(tmp_path, ending, colour):
+    frames = noise(11, 6, 8, 3) if colour else noise(11, 6, 8)
+    save_images(tmp_path / "clip", frames, ending=ending)  # frame0 ... frame10
+    (tmp_path / "clip" / "notes.txt").write_text("no frame")
+    (tmp_path / "clip" / ".hidden.png").write_text("nor this")
+    clips = read_sequences(tmp_path / "clip")
+    check(clips, [frames])
+    assert clips.names == ["clip"]
+
+
+def test_names_of_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_images(tmp_path / "own.npy", noise(2, 6, 8))
+    check(read_sequences("~/own.npy"), [noise(2, 6, 8)])
+
+
+def test_natural_order(tmp_path):
+    names = ["a9", "a10", "A10b", "a010c", "b1_2", "b1_10"]
+    save_images(tmp_path, noise(6, 4, 4), names)
+    check(read_sequences(tmp_path), [noise(6, 4, 4)])
+
+
+def test_a_folder_of_folders_has_a_clip_for_each(tmp_path):
+    clips = [noise(3, 6, 8), noise(5, 6, 8, seed=1), noise(1, 6, 8, seed=2)]
+    for name, frames in zip(["take1", "take2", "take10"], clips):
+        save_images(tmp_path / name, frames)
+    (tmp_path / "readme.md").write_text("three takes")
+    read = read_sequences(tmp_path)
+    check(read, clips)
+    assert read.names == ["take1", "take2", "take10"]
+
+
+def test_images_are_gray_where_all_are(tmp_path):
+    gray, colour = noise(3, 6, 8), noise(2, 6, 8, 3)
+    save_images(tmp_path / "a", gray[..., None].repeat(3, -1))  # stored in colour
+    check(read_sequences(tmp_path), [gray])
+    colour[..., 1] = colour[..., 0]
+    save_images(tmp_path / "b", colour)
+    check(read_sequences(tmp_path), [gray[..., None].repeat(3, -1), colour])
+    check(read_sequences(tmp_path, channels=3), [gray[..., None].repeat(3, -1), colour])
+
+
+def test_other_kinds_of_pixels(tmp_path):
+    gray = noise(6, 8)
+    gray[0, 0] = 255
+    Image.fromarray(gray > 127).save(tmp_path / "1.png")
+    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / "2.png")
+    Image.fromarray(np.stack([gray, 255 - gray], -1)).save(tmp_path / "3.png")  # with transparency
+    Image.fromarray(gray).convert("P").save(tmp_path / "4.png")
+    check(read_sequences(tmp_path), [np.stack([np.uint8(gray > 127) * 255, gray, gray, gray])])
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_gif(tmp_path, colour):
+    frames = noise(5, 6, 8, 3) if colour else noise(5, 6, 8)  # at most 48 colours a frame
+    first, *rest = [Image.fromarray(frame) for frame in frames]
+    first.save(tmp_path / "a.gif", save_all=True, append_images=rest)
+    check(read_sequences(tmp_path / "a.gif"), [frames])
+    check(read_sequences(tmp_path), [frames])  # a folder with one clip
+
+
+def test_a_video_without_a_decoder(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    (tmp_path / "a.avi").write_bytes(b"RIFF")
+    with pytest.raises(DataError, match=r"a\.avi.*pip install tinypredrnn\[video\]"):
+        read_sequences(tmp_path / "a.avi")
+
+
+def test_videos(tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    from imageio import v3 as imageio
+
+    levels = np.linspace(20, 230, 12).astype(np.uint8)
+    imageio.imwrite(tmp_path / "a.mp4", np.broadcast_to(levels[:, None, None, None], (12, 32, 48, 3)), plugin="FFMPEG", fps=25)
+    clip = read_sequences(tmp_path / "a.mp4", channels=1)[0]
+    assert clip.shape == (12, 32, 48, 1) and abs(clip.mean((1, 2, 3)) - levels).max() < 8
+    (tmp_path / "b.avi").write_bytes((tmp_path / "a.mp4").read_bytes()[:100])
+    with pytest.raises(DataError, match="b.avi"):
+        read_sequences(tmp_path / "b.avi")
+
+
+def test_resizing_and_gray(tmp_path):
+    halves = np.zeros((2, 6, 8, 3), np.uint8)
+    halves[:, :, 4:] = 200, 100, 50
+    save_images(tmp_path / "clip", halves)
+    clips = read_sequences(tmp_path, size=[3, 4], channels=1)
+    luma = round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
+    assert clips[0].shape == (2, 3, 4, 1) and clips[0][0, 1, :, 0].tolist() == pytest.approx([0, luma / 8, luma * 7 / 8, luma], abs=1)
+    same = read_sequences(saved(tmp_path / "a.npy", halves), size=(3, 4), channels=1)
+    np.testing.assert_array_equal(same[0], clips[0])
+    assert read_sequences(tmp_path / "a.npy", size=(12, 16))[0].shape == (2, 12, 16, 3)
+
+
+@pytest.mark.parametrize("options", [dict(size=(0, 8)), dict(size=(8,)), dict(channels=2), dict(channels=0)])
+def test_impossible_options(tmp_path, options):
+    with pytest.raises(ConfigError):
+        read_sequences(saved(tmp_path / "a.npy", noise(2, 5, 6, 8)), **options)
+
+
+# folders and files that are no sequences
+
+def frames_of_two_sizes(folder):
+    save_images(folder, [noise(6, 8), noise(6, 8), noise(6, 9)])
+    return folder, "frame2.png.*6x9 pixels here and 6x8 in .*frame0.png"
+
+
+def clips_of_two_sizes(folder):
+    save_images(folder / "a", noise(2, 6, 8))
+    save_images(folder / "b", noise(2, 8, 6))
+    return folder, "frame0.png.*8x6 pixels here"
+
+
+def arrays_of_two_sizes(folder):
+    np.savez(folder / "a.npz", run=noise(2, 6, 8), walk=noise(2, 6, 9))
+    return folder / "a.npz", "a.npz.*6x9 pixels here and 6x8 in run"
+
+
+def images_beside_clips(folder):
+    save_images(folder, noise(2, 6, 8))
+    save_images(folder / "more", noise(2, 6, 8))
+    return folder, "frame0.png beside the clip more"
+
+
+def empty_clip(folder):
+    save_images(folder / "a", noise(2, 6, 8))
+    (folder / "b").mkdir()
+    return folder, "b holds no images"
+
+
+def truncated_image(folder):
+    save_images(folder, noise(3, 60, 80))
+    os.truncate(folder / "frame1.png", 2_000)
+    return folder, "frame1.png is damaged"
+
+
+def text_called_png(folder):
+    (folder / "frame.png").write_text("not an image")
+    return folder, "frame.png is damaged"
+
+
+def another_format_called_png(folder):
+    Image.fromarray(noise(6, 8)).save(folder / "frame.png", format="PCX")
+    return folder, "frame.png is damaged"
+
+
+def image_of_floats(folder):
+    Image.fromarray(noise(6, 8).astype(np.float32)).save(folder / "frame.tif")
+    return folder, "frame.tif.*floats"
+
+
+def large_image(folder, side=5_900):
+    file = io.BytesIO()
+    Image.fromarray(noise(2, 2)).save(file, "png")
+    (folder / "frame.png").write_bytes(with_size(file.getvalue(), side, side))
+    return folder, "frame.png.*5900x5900"
+
+
+def image_bomb(folder):
+    return large_image(folder, 9_500)[0], "frame.png is damaged.*DecompressionBomb"  # where PIL only warns
+
+
+def with_size(png, width, height):
+    """A PNG file whose header names another size, with the checksum that belongs to it."""
+    header = b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big") + png[24:29]
+    return png[:12] + header + zlib.crc32(header).to_bytes(4, "big") + png[33:]
+
+
+def one_image(folder):
+    save_images(folder, noise(1, 6, 8))
+    return folder / "frame0.png", "frame0.png is no clip"
+
+
+def nothing(folder):
+    return folder / "nothing", "nothing is not there"
+
+
+def pipe(folder):
+    os.mkfifo(folder / "a.gif")  # to open it would be to wait for ever
+    return folder / "a.gif", "a.gif is no clip"
+
+
+def pipe_among_images(folder):
+    os.mkfifo(folder / "a.png")
+    return folder, "holds no images"
+
+
+@pytest.mark.parametrize("make", [frames_of_two_sizes, clips_of_two_sizes, arrays_of_two_sizes, images_beside_clips, empty_clip,
+                                  truncated_image, text_called_png, another_format_called_png, image_of_floats, large_image, image_bomb, one_image, nothing, pipe,
+                                  pipe_among_images])
+def test_the_message_names_what_is_wrong(tmp_path, make):
+    path, message = make(tmp_path)
+    with pytest.raises(DataError, match=message):
+        read_sequences(path)
+
+
+def test_a_size_makes_frames_of_two_sizes_alike(tmp_path):
+    for make in (frames_of_two_sizes, clips_of_two_sizes, arrays_of_two_sizes):
+        (tmp_path / make.__name__).mkdir()
+        assert read_sequences(make(tmp_path / make.__name__)[0], size=(4, 4)).size == (4, 4)
+
+
+# any damage at all
+
+def originals(folder):
+    """One file of each kind, small."""
+    frames = noise(4, 6, 8, 3)
+    saved(folder / "a.npy", frames)
+    np.savez_compressed(folder / "b.npz", frames=frames / np.float32(255))
+    authors_file(folder / "c.npz", [[[0, 2]], [[2, 2]]], noise(4, 1, 6, 8))
+    first, *rest = [Image.fromarray(frame) for frame in frames]
+    first.save(folder / "d.gif", save_all=True, append_images=rest)
+    kinds = "png", "jpg", "bmp", "tif", "webp", "ppm"
+    for kind in kinds:
+        save_images(folder / kind, frames[:1], ending=f".{kind}")
+    return [folder / name for name in ("a.npy", "b.npz", "c.npz", "d.gif", *kinds)]
+
+
+def damage(rng, content):
+    """A few bytes changed, a piece cut out, doubled or put in, or the end cut off."""
+    content, kind, at = bytearray(content), rng.integers(5), int(rng.integers(len(content)))
+    length = int(rng.integers(1, 1 + min(40, len(content))))
+    if kind == 0:
+        for i in rng.integers(min(len(content), rng.choice([128, len(content)])), size=rng.integers(1, 5)):
+            content[i] = rng.integers(256)
+    elif kind == 1:
+        del content[at:at + length]
+    elif kind == 2:
+        content[at:at] = content[at:at + length]
+    elif kind == 3:
+        content[at:at + length] = rng.choice([b"\xff", b"\0", b"9", b"("]) * length
+    else:
+        del content[at:]
+    return bytes(content)
+
+
+def fuzz(folder, count, seed=0):
+    """Read `count` damaged files; returns how many could be read all the same."""
+    rng, paths, readable = np.random.default_rng(seed), originals(folder), 0
+    contents = {path: (path if path.is_file() else next(path.iterdir())).read_bytes() for path in paths}
+    for k in range(count):
+        path = paths[k % len(paths)]
+        (path if path.is_file() else next(path.iterdir())).write_bytes(damage(rng, contents[path]))
+        try:
+            clips = read_sequences(path)
+            assert all(clip.dtype == np.uint8 and clip.ndim == 4 for clip in clips)
+            readable += 1
+        except DataError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+    return readable
+
+
+@pytest.mark.filterwarnings("ignore")  # PIL's, about damage that it can live with
+def test_damaged_files_end_in_frames_or_in_one_sentence(tmp_path):
+    count = int(os.environ.get("TINYPREDRNN_FUZZ", 600))
+    assert 0 < fuzz(tmp_path, count) < count

@@ -1,0 +1,176 @@
+"""From a folder of one's own images to the predicted future, as a new user goes: train_sequences.py, predict.py, and their refusals."""
+
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tinypredrnn as tp
+from tinypredrnn.data.sequences import read_sequences
+from tinypredrnn.train import predict, read_checkpoint, to_unit
+
+ROOT = Path(__file__).parents[2]
+SMALL = ("--hidden 4 --kernel 3 --patch 4 --steps 4 --batch 2 --given 4 --horizon 3 --validate-every 2 --sampling-until 2 "
+         "--rate-schedule constant").split()
+
+
+def save_squares(folder, clips=4, frames=24, size=(12, 16), colour=()):
+    """Clips of a square that moves to the right, one folder of images each."""
+    for n in range(clips):
+        (folder / f"clip{n + 1}").mkdir(parents=True)
+        for t in range(frames):
+            image = np.zeros((*size, *colour), np.uint8)
+            image[2 + n % 5:6 + n % 5, t % size[1]:t % size[1] + 4] = (250, 120, 20) if colour else 250
+            Image.fromarray(image).save(folder / f"clip{n + 1}" / f"frame{t + 1}.png")
+    return folder
+
+
+def run(folder, script, *words):
+    """What a script prints; it has to succeed."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    done = subprocess.run([sys.executable, ROOT / "examples" / script, *map(str, words)], cwd=folder, capture_output=True, text=True,
+                          encoding="utf-8", timeout=240, env=os.environ | threads | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    """A folder with own images in `squares`, and a run trained on them in `run`."""
+    folder = tmp_path_factory.mktemp("sequences")
+    save_squares(folder / "squares")
+    printed = run(folder, "train_sequences.py", "--data", "squares", "--out", "run", *SMALL)
+    (folder / "printed.txt").write_text(printed, encoding="utf-8")
+    return folder
+
+
+def test_training_on_a_folder_of_images(room):
+    printed = (room / "printed.txt").read_text(encoding="utf-8")
+    assert "frames of 12x16, gray, set apart by time: 40 frames of 4 clip(s) for training" in printed
+    assert "4 steps of 2 sequences out of 16" in printed and "copy last frame" in printed
+    config, iteration, _ = read_checkpoint(room / "run")
+    assert iteration == 4 and config.size == (12, 16) and config.channels == 1
+    scores = json.loads((room / "run" / "metrics.json").read_text())["sequences"]
+    assert len(scores["mse_per_frame"]) == 3 and scores["mse"] > 0
+    assert {"config.json", "curves.png", "data.json", "frame_curves.png", "log.csv", "prediction.gif", "prediction.png"} <= {
+        path.name for path in (room / "run").iterdir()}
+
+
+def test_resuming_needs_no_flag_and_changes_nothing(room):
+    shutil.copytree(room / "run", room / "whole")
+    run(room, "train_sequences.py", "--data", "squares", "--out", "half", *SMALL, "--steps", 2)
+    run(room, "train_sequences.py", "--out", "half", "--resume", "--steps", 4)
+    (_, done, half), (_, _, whole) = read_checkpoint(room / "half"), read_checkpoint(room / "whole")
+    assert done == 4
+    for name, weights in whole["model"].items():
+        np.testing.assert_array_equal(half["model"][name], weights, err_msg=name)
+
+
+def test_predicting_what_comes_after_a_clip(room):
+    printed = run(room, "predict.py", "run", "--input", room / "squares" / "clip2", "--frames", 5, "--out", "after")
+    assert "watched 4 of its 24 frames and predicted 5" in printed
+    clip = read_sequences(room / "squares" / "clip2")[0]
+    expected = np.rint(predict(tp.load(room / "run"), to_unit(clip[None, -4:]), 5)[0] * 255)
+    assert sorted(path.name for path in (room / "after").iterdir()) == [*(f"frame_00{n}.png" for n in range(25, 30)), "prediction.gif"]
+    for n, frame in enumerate(expected, start=25):
+        image = Image.open(room / "after" / f"frame_00{n}.png")
+        assert image.mode == "L"
+        np.testing.assert_allclose(np.asarray(image), frame[..., 0], atol=1)  # in another process, sums may be rounded elsewhere
+    assert Image.open(room / "after" / "prediction.gif").n_frames == 9
+
+
+def test_predicting_from_all_of_one_of_several_clips_and_fitting_it(room):
+    save_squares(room / "other", clips=2, frames=3, size=(20, 30), colour=(3,))
+    words = "--input other --clip 2 --all --fit --frames 1 --out other_after".split()
+    printed = run(room, "predict.py", room / "run" / "checkpoint.npz", *words)
+    assert "clip 2 of 2, clip2: watched 3 of its 3 frames and predicted 1" in printed
+    assert Image.open(room / "other_after" / "frame_0004.png").size == (16, 12)
+
+
+def test_colour_frames_of_another_size_resized(room):
+    save_squares(room / "colour", clips=3, frames=7, size=(20, 30), colour=(3,))
+    words = *SMALL, "--steps", 1, "--size", 8, 8, "--test-sequences", 1
+    printed = run(room, "train_sequences.py", "--data", "colour", "--out", "colour_run", *words)
+    assert "frames of 8x8, colour, set apart by clip: 7 frames of 1 clip(s)" in printed
+    run(room, "predict.py", "colour_run", "--input", "colour/clip1", "--fit", "--frames", 2, "--out", "colour_after")
+    assert Image.open(room / "colour_after" / "frame_0009.png").mode == "RGB"
+
+
+# one sentence and exit status 2
+
+@pytest.fixture
+def refusal(room, monkeypatch, capsys):
+    """A function that runs a script's command line, here in this process, and returns the sentence that it ends in."""
+    monkeypatch.chdir(room)
+
+    def refused(script, *words):
+        monkeypatch.setattr(sys, "argv", [script, *map(str, words)])
+        before = sorted(room.rglob("*"))
+        with pytest.raises(SystemExit) as left:
+            runpy.run_path(str(ROOT / "examples" / script), run_name="__main__")
+        message = capsys.readouterr().err
+        assert left.value.code == 2 and message.count("\n") == 1, message
+        assert sorted(room.rglob("*")) == before  # nothing written, nothing lost
+        return message
+
+    return refused
+
+
+@pytest.mark.parametrize("words, message", [
+    ("", "name a folder of sequences with --data"),
+    ("--data nowhere", "nowhere is not there"),
+    ("--data squares --patch 8", "choose --patch 1 or 2 or 4, or resize the frames with --size 8 16 or --size 16 16"),
+    ("--data squares --patch 0", "patch"),
+    ("--data squares --size 4 4 --patch 4", "4x4 are too small to score"),
+    ("--data squares --size 8", "size is a height and a width"),
+    ("--data squares --channels 2", "channels is 1 for gray or 3 for colour"),
+    ("--data squares --patch 4 --given 20", "a clip of 90 or three of 30, got 4 of at most 24"),
+    ("--data squares --out run", "run holds a run"),
+    ("--out nothing --resume", "nothing to resume"),
+    ("--out run --resume --size 8 8", "the run in run has size"),
+    ("--out run --resume --data half_squares", "other data"),
+])
+def test_training_refuses(room, refusal, words, message):
+    if "half_squares" in words:
+        save_squares(room / "half_squares", frames=21)
+    assert message in refusal("train_sequences.py", *words.split())
+
+
+def test_resuming_where_the_data_were_forgotten(room, refusal):
+    shutil.copytree(room / "run", room / "forgotten")
+    (room / "forgotten" / "data.json").write_text("[]")
+    assert "does not say what the run was trained on" in refusal("train_sequences.py", "--out", "forgotten", "--resume")
+
+
+@pytest.mark.parametrize("words, message", [
+    ("nowhere --input squares", "no checkpoint at nowhere"),
+    ("run --input nowhere", "nowhere is not there"),
+    ("run --input squares --clip 5", "has 4 clip(s), got --clip 5"),
+    ("run --input squares --frames 0", "at least 1, got 0"),
+    ("run --input short", "has 2 frame(s) and the run was trained to watch 4"),
+    ("run --input colour_clip", "cannot take the clip's colour frames of 12x16: say --fit"),
+    ("run --input odd", "trained on gray frames of 12x16, and its model cannot take the clip's gray frames of 10x16: say --fit"),
+    ("fixed --input large", "cannot take the clip's gray frames of 24x32"),
+    ("run --input squares --out held", "held holds a prediction"),
+])
+def test_predicting_refuses(room, refusal, words, message):
+    if "short" in words:
+        save_squares(room / "short", clips=1, frames=2)
+    if "colour_clip" in words:
+        save_squares(room / "colour_clip", clips=1, colour=(3,))
+    if "odd" in words:
+        save_squares(room / "odd", clips=1, size=(10, 16))
+    if "large" in words:  # peepholes fix the size of a ConvLSTM
+        save_squares(room / "large", clips=1, size=(24, 32))
+        run(room, "train_sequences.py", "--data", "squares", "--out", "fixed", *SMALL, "--steps", 1, "--model", "convlstm")
+    if "held" in words:
+        (room / "held").mkdir()
+        (room / "held" / "frame_0001.png").touch()
+    assert message in refusal("predict.py", *words.split())

@@ -1,0 +1,394 @@
+"""Devices by name; and, without a GPU, the proof that all code computes with the array module of its inputs: on a strict stand-in."""
+
+import contextlib
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from op_cases import CASES, assert_same_on, case, normal
+
+import tinypredrnn as tp
+from tinypredrnn import backend
+from tinypredrnn.errors import DeviceError, DTypeError, ShapeError
+from tinypredrnn.nn.losses import LOSSES
+
+pytestmark = pytest.mark.filterwarnings("error")
+ROOT = Path(tp.__file__).parents[1]
+
+
+# a stand-in for CuPy: NumPy behind a wall
+
+class Array:
+    """An array of the stand-in. Like CuPy's it meets arrays of its own kind, numbers, and nothing else; unlike NumPy's, what it
+    returns is never a NumPy number. Whatever NumPy itself is asked to do with it is refused."""
+
+    def __init__(self, inner):
+        self.inner = np.asarray(inner)
+
+    def __getattr__(self, name):  # attributes and methods of the array within
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return outside(getattr(self.inner, name))
+
+    def __array__(self, *_, **__):
+        raise TypeError("implicit conversion to a NumPy array is not allowed")
+
+    def __array_ufunc__(self, ufunc, *_, **__):
+        raise TypeError(f"numpy.{ufunc.__name__} was given an array of the GPU")
+
+    def __array_function__(self, function, *_, **__):
+        raise TypeError(f"numpy.{function.__name__} was given an array of the GPU")
+
+    device = property(lambda self: types.SimpleNamespace(id=0))
+    base = property(lambda self: self.inner.base)
+
+    def get(self):
+        return self.inner.copy()
+
+    def __getitem__(self, index):
+        return Array(self.inner[as_index(index)])
+
+    def __setitem__(self, index, value):
+        self.inner[as_index(index)] = inside(value)
+
+    def __len__(self):
+        return len(self.inner)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self):
+        return bool(self.inner)
+
+    def __float__(self):
+        return float(self.inner)
+
+    __hash__ = object.__hash__
+
+
+def in_place(name):
+    def method(self, other):
+        getattr(self.inner, name)(inside(other))
+        return self
+    return method
+
+
+def operator(name):
+    def method(self, *others):
+        if any(getattr(other, "__array_ufunc__", True) is None for other in others):
+            return NotImplemented  # a Tensor: it takes over
+        return outside(getattr(self.inner, name)(*map(inside, others)))
+    return method
+
+
+for name in "add radd sub rsub mul rmul truediv rtruediv pow rpow matmul rmatmul neg abs lt le gt ge eq ne".split():
+    setattr(Array, f"__{name}__", operator(f"__{name}__"))
+for name in "add sub mul truediv".split():
+    setattr(Array, f"__i{name}__", in_place(f"__i{name}__"))
+
+
+def inside(value):
+    """What NumPy may see of an argument; TypeError for arrays of NumPy's own."""
+    if isinstance(value, Array):
+        return value.inner
+    if isinstance(value, np.ndarray) and value.ndim > 0:
+        raise TypeError("unsupported type <class 'numpy.ndarray'>")
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(inside, value))
+    return value
+
+
+def as_index(index):
+    """An index may be NumPy's: CuPy carries it over."""
+    return tuple(map(as_index, index)) if isinstance(index, tuple) else getattr(index, "inner", index)
+
+
+def outside(value):
+    if isinstance(value, (np.ndarray, np.generic)):
+        return Array(value)
+    if isinstance(value, (list, tuple)) and any(isinstance(v, np.ndarray) for v in value):
+        return type(value)(map(outside, value))
+    return across(value) if callable(value) and not isinstance(value, type) else value
+
+
+def across(function):
+    """A function of NumPy for arrays of the stand-in."""
+    def call(*inputs, **options):
+        result = function(*map(inside, inputs), **{name: inside(option) for name, option in options.items()})
+        return outside(result)
+    if isinstance(function, np.ufunc):
+        call.at = lambda a, index, b: function.at(inside(a), as_index(index), inside(b))
+    return call
+
+
+def asarray(a, dtype=None):
+    """What carries NumPy's arrays over; an array that is there already is given back as it is."""
+    if isinstance(a, Array):
+        return a if dtype in (None, a.dtype) else Array(a.inner.astype(dtype))
+    return Array(np.array(a, dtype))
+
+
+class ElementwiseKernel:
+    """Runs a kernel's body, whose lines are Python as well, on whole arrays."""
+
+    functions = {name: getattr(np, name) for name in ("exp", "log", "log1p", "sqrt", "tanh", "fabs", "maximum", "minimum", "power")}
+    functions |= {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "where": lambda c, a, b: np.where(c != 0, a, b), "negate": lambda c: 1 - c}
+
+    def __init__(self, inputs, outputs, body, name, preamble=""):
+        self.inputs, self.outputs = ([parameter.split()[1] for parameter in text.split(", ")] for text in (inputs, outputs))
+        self.body = re.sub("^T ", "", body, flags=re.MULTILINE)
+
+    def __call__(self, *arrays):
+        assert all(type(a) is Array for a in arrays) and len(arrays) == len(self.inputs) + len(self.outputs)
+        dtype = arrays[0].dtype
+        values = {name: a.inner for name, a in zip(self.inputs, arrays)}
+        exec(self.body, {**self.functions, "T": lambda x: np.asarray(x).astype(dtype)}, values)
+        for name, array in zip(self.outputs, arrays[len(self.inputs):]):
+            array.inner[...] = values[name]
+
+
+class Device(contextlib.nullcontext):
+    def __init__(self, number):
+        assert number == 0
+        super().__init__()
+
+    def use(self):
+        pass
+
+    def synchronize(self):
+        Device.waited = True
+
+
+def stand_in():
+    """A module like `cupy` with one GPU."""
+    cupy = types.ModuleType("cupy")
+    cupy.__getattr__ = lambda name: outside(getattr(np, name))
+    cupy.ndarray = Array
+    cupy.asarray, cupy.ElementwiseKernel = asarray, ElementwiseKernel
+    cupy.lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=across(np.lib.stride_tricks.as_strided)))
+    cupy.cuda = types.SimpleNamespace(Device=Device, runtime=types.SimpleNamespace(getDeviceCount=lambda: 1))
+    cupy.get_default_memory_pool = lambda: types.SimpleNamespace(used_bytes=lambda: 123)
+    return cupy
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """The stand-in in CuPy's place; its name as a device."""
+    monkeypatch.setitem(sys.modules, "cupy", stand_in())
+    return "gpu:0"
+
+
+@pytest.fixture
+def no_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)  # `import cupy` raises ImportError
+
+
+def test_the_stand_in_refuses_what_cupy_refuses(gpu):
+    import cupy
+
+    there, here = cupy.asarray(np.ones(3)), np.ones(3)
+    for mixture in (lambda: there + here, lambda: here + there, lambda: here @ there, lambda: cupy.concatenate([there, here]),
+                    lambda: np.exp(there), lambda: np.concatenate([there]), lambda: np.asarray(there), lambda: np.zeros_like(there),
+                    lambda: cupy.exp(here), lambda: there.__setitem__(0, here), lambda: np.sum(there), lambda: there.dot(here)):
+        with pytest.raises(TypeError):
+            mixture()
+    for y in (there + 1, there + np.float64(1), 2 * there, there.sum(), there[0], there.reshape(3, 1), cupy.exp(there), there == there,
+              cupy.where(there > 0, there, 0.0), *cupy.split(there, 3), *there, cupy.zeros((2,), np.float32)):
+        assert type(y) is Array
+    assert there.shape == (3,) and there.get().tolist() == [1, 1, 1] and there.base is None and there[1:].base is not None
+
+
+# every op on the stand-in
+
+@pytest.mark.parametrize("case", [pytest.param(c, id=str(c)) for c in CASES])
+def test_every_op_computes_with_the_module_of_its_inputs(case, gpu):
+    assert_same_on(gpu, case, np.float64, 1e-14)
+    assert_same_on(gpu, case, np.float32, 1e-6)
+
+
+def test_an_op_that_mixes_would_be_caught(gpu):
+    mixed_forward = tp.op(x=lambda dy: dy)(lambda x: np.tanh(x))
+    mixed_rule = tp.op(x=lambda dy, x: dy * np.ones(3))(lambda x: x + 0)
+    made_rule = tp.op(x=lambda dy, x_shape: np.ones(x_shape))(lambda x: x + 0)
+    for op in (mixed_forward, mixed_rule, made_rule):
+        with pytest.raises((TypeError, ShapeError, DeviceError, AssertionError)):
+            assert_same_on(gpu, case(op, None, normal(3)), np.float64, 1e-14)
+
+
+@pytest.mark.parametrize("model", ["predrnn", "predrnn_m", "convlstm"])
+@pytest.mark.parametrize("options", [{}, {"layer_norm": True}], ids=str)
+@pytest.mark.parametrize("fusing", [contextlib.nullcontext, tp.unfused], ids=["fused", "unfused"])
+def test_a_training_step(model, options, fusing, gpu):
+    """A step with scheduled sampling gives the loss and the gradients of the CPU."""
+    frames = np.random.default_rng(0).random((2, 5, 8, 8, 1))
+    truth = np.array([[1, 1, 0, 1], [1, 0, 0, 1.0]])
+    results = []
+    for device in ("cpu", gpu):
+        network = tp.build_model(model, size=(8, 8), hidden=(3, 3), kernel=3, patch=4, **options).to(device, np.float64)
+        with fusing():
+            predicted = network.unroll(tp.tensor(frames, device=device), truth)
+            loss = LOSSES["l1+l2"](predicted, tp.tensor(frames[:, 1:], device=device))
+        loss.backward()
+        assert {p.device for p in network.parameters()} == {loss.device} == {device}
+        results.append([loss.item(), *(backend.to_numpy(p.grad) for p in network.parameters())])
+    for here, there in zip(*results, strict=True):
+        np.testing.assert_allclose(there, here, rtol=1e-10, atol=1e-12)
+
+
+def test_layers_losses_and_state(gpu):
+    from tinypredrnn.nn import BatchNorm, Conv2d, ConvTranspose2d, LayerNorm, Linear
+
+    rng = np.random.default_rng(0)
+    x = np.random.default_rng(1).random((2, 4, 4, 3), np.float32)
+    for layer in (Conv2d(3, 3, 3, rng), ConvTranspose2d(3, 3, 3, rng, stride=2), Linear(3, 3, rng), LayerNorm(3), BatchNorm(3)):
+        expected = layer(tp.tensor(x))
+        layer.load_state_dict(layer.state_dict())
+        layer.to(gpu)
+        y = layer(tp.tensor(x, device=gpu))
+        np.testing.assert_allclose(y.numpy(), expected.numpy(), rtol=1e-6, atol=1e-6)
+        y.sum().backward()
+        layer.load_state_dict(layer.state_dict())
+        assert layer.device == gpu and all(type(a) is np.ndarray for a in layer.state_dict().values())
+    for loss in LOSSES.values():
+        there = loss(tp.tensor(x, device=gpu), tp.tensor(1 - x, device=gpu))
+        assert there.item() == pytest.approx(loss(tp.tensor(x), 1 - x).item(), rel=1e-6)
+
+
+def test_the_graph_engine_on_the_stand_in(gpu):
+    """Accumulation, dropped outputs, cotangents and ownership with arrays that are never NumPy's."""
+    x = tp.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True, device=gpu)
+    a, b = tp.split(x, parts=2)
+    y = a * a + a
+    for n in (1, 2):
+        y.backward(tp.tensor([1.0, 10.0], device=gpu), retain_graph=True)
+        assert isinstance(x.grad, Array) and x.grad.get().tolist() == [3.0 * n, 50.0 * n, 0, 0]
+    x.grad = None
+    (x + x.reshape(2, 2).sum()).sum().backward()
+    assert x.grad.get().tolist() == [5, 5, 5, 5] and not np.shares_memory(x.grad.inner, x.data.inner)
+    assert "gpu:0" in repr(x) and float(x[0]) == 1 and x[x > 2.5].numpy().tolist() == [3, 4]
+    with tp.no_grad():
+        assert not (x * 2).requires_grad
+
+
+# devices by name
+
+def test_without_cupy(no_cupy):
+    assert backend.find_device("cpu") == backend.find_device("auto") == "cpu"
+    for name in ("gpu", "gpu:0", "gpu:3"):
+        with pytest.raises(DeviceError, match=r"needs CuPy, which is not installed: install it with `pip install tinypredrnn\[gpu\]`"):
+            backend.find_device(name)
+    with pytest.raises(DeviceError, match="use --device cpu"):
+        tp.tensor([1.0], device="gpu")
+    assert tp.tensor([1.0], device="auto").device == "cpu"
+
+
+@pytest.mark.parametrize("name", ["tpu", "", "cpu:0", "gpu:one", "gpu:-1", "auto:0", "cuda", "GPU", None, 0])
+def test_unknown_names(name, no_cupy):
+    with pytest.raises(DeviceError, match="is unknown: expected cpu, gpu, gpu:N or auto"):
+        backend.find_device(name)
+
+
+def test_names_with_a_gpu(gpu):
+    assert [backend.find_device(name) for name in ("cpu", "gpu", "gpu:0", "auto")] == ["cpu", "gpu:0", "gpu:0", "gpu:0"]
+    with pytest.raises(DeviceError, match=r"'gpu:1' does not exist: this machine has 1 GPU\(s\), numbered from 0"):
+        backend.find_device("gpu:1")
+
+
+@pytest.mark.parametrize(("count", "message"), [
+    (lambda: 0, "finds no GPU on this machine"),
+    (lambda: 1 / 0, r"finds no usable GPU \(division by zero\): check the driver with nvidia-smi"),
+])
+def test_cupy_without_a_usable_gpu(count, message, gpu):
+    sys.modules["cupy"].cuda.runtime.getDeviceCount = count
+    with pytest.raises(DeviceError, match=message):
+        backend.find_device("gpu")
+    assert backend.find_device("auto") == "cpu"
+
+
+@pytest.mark.xfail(strict=True, reason="to be mended")
+def test_a_driver_error_without_words(gpu):
+    def fail():
+        raise RuntimeError
+
+    sys.modules["cupy"].cuda.runtime.getDeviceCount = fail
+    with pytest.raises(DeviceError, match="no usable GPU"):
+        backend.find_device("gpu")
+
+
+def test_moving_arrays(gpu):
+    here = np.arange(3.0)
+    assert backend.to_device(here, "cpu") is here and backend.to_numpy(here) is here
+    there = backend.to_device(here, "gpu")
+    assert backend.device_of(there) == "gpu:0" and backend.device_of(here) == "cpu"
+    assert backend.array_module(there, here).__name__ == backend.array_module(here, there).__name__ == "cupy"
+    assert backend.array_module(here) is backend.array_module() is backend.array_module(1.0, None) is np
+    assert backend.to_device(there, "gpu:0") is there
+    for back in (backend.to_device(there, "cpu"), backend.to_numpy(there)):
+        assert type(back) is np.ndarray and back.tolist() == [0, 1, 2] and not np.shares_memory(back, there.inner)
+    x = tp.tensor(tp.tensor(here, device="gpu"), device="cpu")
+    assert x.device == "cpu" and tp.tensor(there).device == "gpu:0"
+
+
+def test_waiting_and_memory(gpu):
+    backend.synchronise("cpu")
+    Device.waited = False
+    backend.synchronise(gpu)
+    assert Device.waited
+    assert backend.memory_in_use(gpu) == 123
+    assert 10e6 < backend.memory_in_use("cpu") < 1e12
+
+
+def test_mixing_devices_is_explained(gpu):
+    here, there = tp.tensor([1.0, 2.0], requires_grad=True), tp.tensor([1.0, 2.0], requires_grad=True, device=gpu)
+    for mixture in (lambda: here + there, lambda: there * here.data, lambda: tp.concat(here, there), lambda: tp.where(here > 0, there, 0)):
+        with pytest.raises(DeviceError, match=r"inputs on different devices: move one with tensor\(x, device=...\)") as caught:
+            mixture()
+        assert "on gpu:0" in str(caught.value) and "float32 (2,)" in str(caught.value)
+    with pytest.raises(DTypeError, match="float64 \\(2,\\) on gpu:0"):
+        there + tp.tensor(np.ones(2), device=gpu)
+
+
+@pytest.mark.xfail(strict=True, reason="to be mended")
+@pytest.mark.parametrize("use", [
+    lambda here, there: (here * 2).backward(there.data),
+    lambda here, there: (there * 2).backward(here.data),
+    lambda here, there: (here * 2).backward(there),
+], ids=["NumPy's from CuPy's", "CuPy's from NumPy's", "a tensor's"])
+def test_a_cotangent_of_another_device_is_explained(use, gpu):
+    here, there = tp.tensor([1.0, 2.0], requires_grad=True), tp.tensor([1.0, 2.0], requires_grad=True, device=gpu)
+    with pytest.raises(DeviceError, match="backward"):
+        use(here, there)
+
+
+@pytest.mark.xfail(strict=True, reason="to be mended")
+def test_numpys_numbers_are_numbers_on_every_device(gpu):
+    assert (tp.tensor([1.0, 2.0], device=gpu) * np.float32(2)).numpy().tolist() == [2, 4]
+
+
+def test_devices_of_modules(gpu):
+    model = tp.build_model("predrnn", size=(8, 8), hidden=(2,), kernel=3, patch=4)
+    assert model.to("gpu").device == "gpu:0" and model.to("cpu").device == "cpu"
+    frames = np.random.default_rng(0).random((1, 3, 8, 8, 1), np.float32)
+    expected = model(frames, horizon=2).numpy()
+    found = model.to(gpu)(frames, horizon=2)  # NumPy's frames go where the model is
+    assert found.device == gpu
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(DeviceError, match="inputs on different devices"):
+        model(tp.tensor(frames, device="cpu"), horizon=2)
+
+
+# the option --device of the tests themselves
+
+def test_gpu_tests_skip_with_the_reason_where_there_is_no_gpu():
+    with contextlib.suppress(DeviceError):
+        pytest.skip(f"there is a {backend.find_device('gpu')}")
+    case = "tests/nn/test_module.py::test_to_device"
+    for options, outcome in ((["--device", "gpu"], "1 skipped"), (["--device=gpu:1"], "1 skipped"), ([], "1 passed")):
+        command = [sys.executable, "-m", "pytest", "-rs", "-q", "-p", "no:cacheprovider", case, *options]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert run.returncode == 0 and outcome in run.stdout, run.stdout + run.stderr
+        assert ("GPU" in run.stdout and "use --device cpu" in run.stdout) == (outcome == "1 skipped")

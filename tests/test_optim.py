@@ -1,0 +1,203 @@
+"""Adam beside its paper, PyTorch and itself after a stop; gradients clipped by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinypredrnn import tensor
+from tinypredrnn.errors import CheckpointError
+from tinypredrnn.optim import Adam, clip_gradients
+
+REFERENCES = Path(__file__).parent / "references" / "adam.npz"  # make_references.py there says what it holds
+SHAPES = [(3, 4), (5,), ()]
+
+
+def algorithm_1(alpha, beta1, beta2, eps, theta, gradients):
+    """Kingma and Ba (2015), Algorithm 1, in their order and with their names; yields theta after each step."""
+    m, v = np.zeros_like(theta), np.zeros_like(theta)
+    for t, g in enumerate(gradients, start=1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat = m / (1 - beta1**t)
+        v_hat = v / (1 - beta2**t)
+        theta = theta - alpha * m_hat / (np.sqrt(v_hat) + eps)
+        yield theta
+
+
+def parameters_of(seed, shapes=SHAPES, dtype=np.float64, device="cpu"):
+    rng = np.random.default_rng([seed, 1])
+    return [tensor(rng.standard_normal(shape).astype(dtype), requires_grad=True, device=device) for shape in shapes]
+
+
+def give_gradients(parameters, seed):
+    rng = np.random.default_rng([seed, 2])
+    for p in parameters:
+        scale = 10 ** rng.uniform(-4, 2, p.shape)
+        p.grad = tensor(np.asarray(rng.standard_normal(p.shape) * scale, p.dtype), device=p.device).data
+
+
+def bits(arrays):
+    return {name: (a.dtype, a.shape, a.tobytes()) for name, a in arrays.items()}
+
+
+@pytest.mark.parametrize("rate, betas, eps", [(1e-3, (0.9, 0.999), 1e-8), (0.3, (0.5, 0.95), 1e-3)])
+def test_adam_is_algorithm_1(rate, betas, eps, device):
+    rng = np.random.default_rng(0)
+    gradients = [rng.standard_normal((40, *shape)) * 10 ** rng.uniform(-5, 3, shape) for shape in SHAPES]
+    gradients[0][:10, 0] = 0  # an eps that stands inside the root, or unbiased moments that are not, show where gradients are small
+    parameters = parameters_of(0, device=device)
+    expected = [algorithm_1(rate, *betas, eps, p.numpy().copy(), g) for p, g in zip(parameters, gradients)]
+    optimiser = Adam(parameters, rate, betas, eps)
+    for t in range(40):
+        for p, g in zip(parameters, gradients):
+            p.grad = tensor(np.asarray(g[t]), device=device).data
+        optimiser.step()
+        for p, theta in zip(parameters, expected):
+            np.testing.assert_allclose(p.numpy(), next(theta), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", ["usual", "other"])
+def test_adam_agrees_with_reference_arrays_of_pytorch(case):
+    with np.load(REFERENCES) as file:
+        given = {name.removeprefix(f"{case}/"): file[name] for name in file.files if name.startswith(f"{case}/")}
+    parameters = {name: tensor(given[f"{name}.start"].copy(), requires_grad=True) for name in "wb"}
+    optimiser = Adam(parameters.values(), float(given["rate"]), tuple(given["betas"]), float(given["eps"]))
+    for t in range(len(given["w.gradients"])):
+        for name, p in parameters.items():
+            p.grad = given[f"{name}.gradients"][t]
+        optimiser.step()
+        for name, p in parameters.items():
+            np.testing.assert_allclose(p.data, given[f"{name}.results"][t], rtol=1e-10, atol=1e-10)
+
+
+def test_adam_agrees_with_torch_where_it_is_installed():
+    torch = pytest.importorskip("torch")
+    parameters = parameters_of(3)
+    theirs = [torch.nn.Parameter(torch.tensor(p.data)) for p in parameters]
+    ours, oracle = Adam(parameters, 0.01), torch.optim.Adam(theirs, lr=0.01)
+    for t in range(30):
+        give_gradients(parameters, t)
+        for p, other in zip(parameters, theirs):
+            other.grad = torch.tensor(p.grad)
+        ours.step()
+        oracle.step()
+        for p, other in zip(parameters, theirs):
+            np.testing.assert_allclose(p.data, other.detach().numpy(), rtol=1e-10, atol=1e-10)
+
+
+def test_the_first_step_has_the_length_of_the_rate_whatever_the_gradients_scale():
+    p = tensor(np.zeros(3), requires_grad=True)
+    p.grad = np.array([1e-3, -40.0, 7.0])
+    Adam([p], rate=0.25).step()
+    np.testing.assert_allclose(p.data, [-0.25, 0.25, -0.25], rtol=1e-4)
+
+
+def test_a_rate_given_to_step_counts_for_that_step_alone():
+    usual, other = parameters_of(1), parameters_of(1)
+    a, b = Adam(usual, rate=0.1), Adam(other, rate=123.0)
+    for t in range(3):
+        give_gradients(usual, t)
+        give_gradients(other, t)
+        a.step()
+        b.step(rate=0.1)
+    assert all(np.array_equal(p.data, q.data) for p, q in zip(usual, other))
+    assert b.rate == 123.0
+    before = [p.data.copy() for p in other]
+    b.step(rate=0.0)
+    assert all(np.array_equal(p.data, old) for p, old in zip(other, before))
+
+
+def test_a_parameter_without_gradient_is_passed_over():
+    parameters = parameters_of(2)
+    optimiser = Adam(parameters)
+    give_gradients(parameters, 0)
+    optimiser.step()
+    before = parameters[1].data.copy(), optimiser.m[1].copy(), optimiser.v[1].copy()
+    give_gradients(parameters, 1)
+    parameters[1].grad = None
+    others = [parameters[0].data.copy(), parameters[2].data.copy()]
+    optimiser.step()
+    assert all(np.array_equal(now, old) for now, old in zip((parameters[1].data, optimiser.m[1], optimiser.v[1]), before))
+    assert not np.array_equal(parameters[0].data, others[0]) and not np.array_equal(parameters[2].data, others[1])
+
+
+def test_float32_stays_float32_and_gradients_stay_as_they_are(device):
+    parameters = parameters_of(4, dtype=np.float32, device=device)
+    give_gradients(parameters, 0)
+    gradients = [p.grad.copy() for p in parameters]
+    optimiser = Adam(parameters, rate=np.float64(0.01))
+    optimiser.step()
+    optimiser.step(rate=np.float64(0.02))
+    for p, m, v, g in zip(parameters, optimiser.m, optimiser.v, gradients):
+        assert p.dtype == m.dtype == v.dtype == np.float32
+        assert bool((p.grad == g).all())
+
+
+def test_state_round_trip_is_bit_for_bit(device):
+    straight, first = (parameters_of(5, dtype=np.float32, device=device) for _ in range(2))
+    a, b = Adam(straight, 0.01), Adam(first, 0.01)
+    for t in range(6):
+        give_gradients(straight, t)
+        a.step()
+    for t in range(3):
+        give_gradients(first, t)
+        b.step()
+    state, weights = b.state_dict(), [p.numpy().copy() for p in first]
+    assert state.keys() == {"t", "m.0", "m.1", "m.2", "v.0", "v.1", "v.2"} and all(type(a) is np.ndarray for a in state.values())
+    second = [tensor(w.copy(), requires_grad=True, device=device) for w in weights]
+    c = Adam(second, 0.01)
+    c.load_state_dict(state)
+    kept = bits(state)
+    for t in range(3, 6):
+        give_gradients(second, t)
+        c.step()
+    assert bits(c.state_dict()) == bits(a.state_dict()) and int(c.state_dict()["t"]) == 6
+    assert all(p.numpy().tobytes() == q.numpy().tobytes() for p, q in zip(straight, second))
+    assert bits(state) == kept  # it was copied when it was loaded; and when it was made:
+    give_gradients(first, 9)
+    b.step()
+    assert bits(state) == kept
+
+
+WRONG_STATES = {
+    "nothing": lambda s: s.clear(),
+    "one missing": lambda s: s.pop("v.2"),
+    "one too many": lambda s: s.update({"m.3": np.zeros(2)}),
+    "another shape": lambda s: s.update({"m.1": np.zeros((5, 1))}),
+    "no step count": lambda s: s.pop("t"),
+    "a step count of two numbers": lambda s: s.update(t=np.array([1, 2])),
+}
+
+
+@pytest.mark.parametrize("spoil", WRONG_STATES.values(), ids=WRONG_STATES)
+def test_a_wrong_state_is_refused_and_changes_nothing(spoil):
+    parameters = parameters_of(6)
+    optimiser = Adam(parameters)
+    give_gradients(parameters, 0)
+    optimiser.step()
+    before, state = bits(optimiser.state_dict()), Adam(parameters).state_dict()
+    spoil(state)
+    with pytest.raises(CheckpointError, match="other parameters"):
+        optimiser.load_state_dict(state)
+    assert bits(optimiser.state_dict()) == before
+
+
+def test_clip_gradients_by_hand(device):
+    a, b, c = parameters_of(7, [(2,), (1, 1), (3,)], device=device)
+    a.grad, b.grad = tensor(np.array([2.0, -4.0]), device=device).data, tensor(np.array([[4.0]]), device=device).data  # length 6
+    assert clip_gradients([a, b, c], norm=6.0) == 6.0
+    assert a.grad.tolist() == [2.0, -4.0] and b.grad.tolist() == [[4.0]]  # at the limit: as they were
+    assert clip_gradients([a, b, c], norm=1.5) == 6.0
+    assert a.grad.tolist() == [0.5, -1.0] and b.grad.tolist() == [[1.0]] and c.grad is None
+    assert clip_gradients([a, b, c], norm=100.0) == 1.5
+    assert a.grad.tolist() == [0.5, -1.0]
+    assert clip_gradients([c], norm=1.0) == 0.0
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_clip_gradients_tells_of_a_gradient_that_is_no_number(value):
+    (a,) = parameters_of(8, [(2,)])
+    a.grad = np.array([1.0, value])
+    with np.errstate(invalid="ignore"):  # inf / inf
+        assert not np.isfinite(clip_gradients([a], norm=1.0))

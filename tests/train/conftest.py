@@ -1,0 +1,31 @@
+"""A run small enough for seconds: one layer of 4, 32x32 pixels, digits drawn by our own pen."""
+
+import numpy as np
+import pytest
+
+from tinypredrnn.data.drawn_digits import draw_digits
+from tinypredrnn.data.moving_mnist import MovingMNIST
+from tinypredrnn.train import Config, Trainer, trainer
+
+SMALL = Config(size=(32, 32), hidden=(4,), kernel=3, patch=8, given=3, horizon=3, batch=2, steps=6, rate=0.01, sampling_until=4,
+               validate_every=3, test_sequences=4)
+
+
+@pytest.fixture(scope="session")
+def digit_images():
+    return draw_digits(np.random.default_rng(0), 30)[0]
+
+
+@pytest.fixture
+def small_trainer(digit_images, monkeypatch):
+    """small_trainer(out, steps=9, ...): a Trainer of the small run with some options changed; drawing takes longer than the rest."""
+
+    def make(out, device="cpu", pictures=False, **changes):
+        if not pictures:
+            for name in ("save_gif", "save_strip", "save_training_curves"):
+                monkeypatch.setattr(trainer, name, lambda path, *what: None)
+        config = SMALL.replace(**changes)
+        moving = MovingMNIST(digit_images, config.digits, config.size, config.given + config.horizon)
+        return Trainer(config, lambda k: moving.batch(config.seed, k, config.batch), moving.fixed_set("validation", 4), out, device)
+
+    return make

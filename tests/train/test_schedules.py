@@ -1,0 +1,111 @@
+"""Which inputs are true frames, and the learning rate, from the first iteration to the last."""
+
+import numpy as np
+import pytest
+
+from tinypredrnn.train import Config, rate_at, truth_mask
+
+MODES = ("off", "linear", "reverse")
+
+
+def mask(sampling, iteration, **options):
+    return truth_mask(Config(**{"sampling": sampling, "given": 4, "horizon": 5, "batch": 3, **options}), iteration)
+
+
+@pytest.mark.parametrize("sampling", MODES)
+def test_zeros_and_ones_and_a_true_first_frame(sampling):
+    for iteration in (0, 1, 30_000, 49_999, 50_000, 10**9):
+        truth = mask(sampling, iteration, batch=200)
+        assert truth.shape == (200, 8) and truth.dtype == np.float32 and set(np.unique(truth)) <= {0, 1}
+        assert truth[:, 0].all()
+
+
+def test_a_function_of_seed_and_iteration_alone():
+    forwards = [mask("linear", k, seed=7) for k in range(25_000, 25_010)]
+    np.random.seed(1)
+    backwards = [mask("linear", k, seed=7) for k in reversed(range(25_000, 25_010))][::-1]
+    assert all(np.array_equal(a, b) for a, b in zip(forwards, backwards))
+    assert len({m.tobytes() for m in forwards}) == 10  # and not the same in each iteration,
+    assert not np.array_equal(mask("linear", 25_000, seed=7), mask("linear", 25_000, seed=8))  # nor with another seed
+    assert np.array_equal(mask("linear", 25_000, seed=7, rate=0.5, hidden=(3,), steps=9), mask("linear", 25_000, seed=7))
+
+
+def test_each_sequence_and_each_frame_is_drawn_alone():
+    future = mask("linear", 25_000, batch=4000)[:, 4:]
+    correlation = np.corrcoef(future.T)
+    assert np.abs(correlation - np.eye(4)).max() < 0.08
+    assert len(np.unique(future, axis=0)) == 16  # every combination occurs
+
+
+# sampling, iteration: the probability of a true frame while watching (after the first), and of one after the given frames
+PROBABILITIES = {
+    ("off", 0): (1, 0),
+    ("off", 60_000): (1, 0),
+    ("linear", 0): (1, 1),
+    ("linear", 12_500): (1, 0.75),
+    ("linear", 25_000): (1, 0.5),
+    ("linear", 45_000): (1, 0.1),
+    ("linear", 50_000): (1, 0),
+    ("linear", 79_999): (1, 0),
+    ("reverse", 0): (0.5, 0.5),
+    ("reverse", 24_000): (0.5, 0.5),
+    ("reverse", 25_000): (0.5, 0.5),
+    ("reverse", 27_500): (1 - 0.5 * np.exp(-1), 0.45),  # the authors' script for MNIST: alpha is 2,500
+    ("reverse", 30_000): (1 - 0.5 * np.exp(-2), 0.4),
+    ("reverse", 45_000): (1 - 0.5 * np.exp(-8), 0.1),
+    ("reverse", 50_000): (1, 0),
+    ("reverse", 70_000): (1, 0),
+}
+
+
+@pytest.mark.parametrize("sampling, iteration", PROBABILITIES)
+def test_probabilities(sampling, iteration):
+    watching, predicting = PROBABILITIES[sampling, iteration]
+    truth = mask(sampling, iteration, batch=3000)
+    for part, p in ((truth[:, 1:4], watching), (truth[:, 4:], predicting)):
+        if p in (0, 1):
+            assert (part == p).all()
+        else:
+            deviation = np.sqrt(p * (1 - p) / part.size)
+            assert abs(part.mean() - p) < 4 * deviation + 1e-9
+            assert (np.abs(part.mean(axis=0) - p) < 4.5 * np.sqrt(p * (1 - p) / 3000) + 1e-9).all()
+
+
+def test_linear_ends_exactly():
+    assert not mask("linear", 50_000, batch=5000)[:, 4:].any()
+    assert 0 < mask("linear", 49_900, batch=5000)[:, 4:].sum() < 100  # about 40 of 20,000 at p = 0.002
+
+
+@pytest.mark.parametrize("sampling", MODES)
+def test_until_zero_means_never(sampling):
+    truth = mask(sampling, 0, sampling_until=0, batch=100)
+    assert truth[:, :4].all() and not truth[:, 4:].any()
+
+
+def test_one_given_one_predicted():
+    assert mask("reverse", 0, given=1, horizon=1).tolist() == [[1], [1], [1]]
+    assert mask("linear", 50_000, given=1, horizon=2).tolist() == [[1, 0]] * 3
+
+
+def test_constant_rate():
+    config = Config(rate=0.003)
+    assert {rate_at(config, k) for k in (0, 1, 40_000, 79_999)} == {0.003}
+
+
+def test_cosine_rate_by_hand():
+    config = Config(rate=0.2, rate_schedule="cosine", steps=1000)
+    assert rate_at(config, 0) == pytest.approx(0.2 / 20)  # up over the first 20 iterations
+    assert rate_at(config, 9) == pytest.approx(0.2 * 10 / 20)
+    assert rate_at(config, 250) == pytest.approx(0.2 * (0.5 + 0.5 * np.cos(np.pi / 4)))
+    assert rate_at(config, 500) == pytest.approx(0.1)
+    assert 0 < rate_at(config, 999) < 1e-6
+    rates = np.array([rate_at(config, k) for k in range(1000)])
+    peak = rates.argmax()
+    assert 18 <= peak <= 21 and rates[peak] > 0.199 and (np.diff(rates[:peak]) > 0).all() and (np.diff(rates[peak + 1:]) < 0).all()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10])
+def test_cosine_rate_of_the_shortest_runs(steps):
+    config = Config(rate=0.2, rate_schedule="cosine", steps=steps)
+    assert rate_at(config, 0) == pytest.approx(0.2)
+    assert all(0 < rate_at(config, k) <= 0.2 for k in range(steps))

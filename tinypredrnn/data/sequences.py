@@ -1,0 +1,226 @@
+"""Sequences of one's own: arrays, folders of images, GIFs and videos, all read as clips of bytes.
+
+    x.npy, x.npz            clips (N,T,H,W) or (N,T,H,W,C), or one clip (T,H,W) or (T,H,W,C); uint8, or floats in [0, 1]; of a .npz
+                            the array `frames` or, where it has none, every array of such a shape
+    mnist_test_seq.npy      Srivastava's Moving MNIST test set, which has time first: (20,10000,64,64), or under this name (20,N,H,W)
+    moving-mnist-test.npz   as PredRNN's authors keep theirs: arrays `clips`, `dims` and `input_raw_data`
+    a folder of images      one clip, in the natural order of the names: frame2 comes before frame10
+    a folder of folders     of images, or of GIFs or videos: one clip each
+    x.gif, x.avi, x.mp4     one clip; videos need the extra `video`
+
+Images are gray where red, green and blue are equal in all of them, else colour. A .npy of bytes may be larger than the memory: its frames
+stay on the disk until they are used. Everything else is kept in memory, and is refused where it would take more than MAX_BYTES.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from tinypredrnn.data.images import decode, fit, reading
+from tinypredrnn.errors import ConfigError, DataError
+
+MAX_BYTES = 4 << 30
+MAX_CLIPS = 1_000_000  # of one array
+SHAPES = "clips (N,T,H,W) or (N,T,H,W,C), or one clip (T,H,W) or (T,H,W,C), with C = 1 (gray) or 3 (colour)"
+
+
+class Clips:
+    """Clips of frames of one size: clips[n] is (T_n,H,W,C) uint8, and each may have its own length T_n.
+
+    clips      {name: (T_n,H,W,C) uint8}, at least one
+    mapping    the mmap of the file that frames stay in until they are used, or None
+    """
+
+    def __init__(self, clips, mapping=None):
+        self.names, self.clips = list(clips), list(clips.values())
+        self.size, self.channels = self.clips[0].shape[1:3], self.clips[0].shape[3]
+        self.mapping = mapping
+
+    def __len__(self):
+        return len(self.clips)
+
+    def __getitem__(self, n):
+        if isinstance(self.clips[n], np.memmap) and self.mapping.size() < len(self.mapping):  # reading on would kill Python
+            raise DataError(f"the file that holds {self.names[n]} has become shorter since it was opened: put it back and start again")
+        return self.clips[n]
+
+    def windows(self, length, stride=1):
+        """Where `length` frames in a row can be taken, `stride` apart: rows of (clip, first frame), int (N,2)"""
+        starts = [np.arange(0, len(clip) - length + 1, stride) for clip in self.clips]
+        return np.stack([np.repeat(np.arange(len(self)), [len(s) for s in starts]), np.concatenate(starts)], axis=1)
+
+    def cut(self, windows, length):
+        """The frames of some windows: (N,length,H,W,C) uint8"""
+        return np.stack([self[n][start:start + length] for n, start in windows])
+
+
+def read_sequences(path, size=None, channels=None):
+    """The Clips at `path`, a file or folder of one of the kinds above.
+
+    size       (height, width) in pixels to resize all frames to; None: they have to be of one size, and keep it
+    channels   1: colours become gray; 3: gray becomes colour; None: as they are, and all colour where some are
+
+    Raises DataError, which names the file, where there is nothing of these kinds or where a file is damaged, too large, or of another
+    size than the others; ConfigError for an impossible size or number of channels.
+    """
+    path, size = Path(path).expanduser(), None if size is None else tuple(size)
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise ConfigError(f"sequences: size is a height and a width in pixels, at least 1, got {size}")
+    if channels not in (None, 1, 3):
+        raise ConfigError(f"sequences: channels is 1 for gray or 3 for colour, got {channels}")
+    if path.suffix.lower() in (".npy", ".npz") and path.is_file():
+        with reading(path):
+            clips, mapping = read_arrays(path)
+            return Clips(convert(clips, size, channels), mapping)
+    return Clips(collect(decode(path), size, channels))
+
+
+def collect(frames, size, channels):
+    """Decoded frames put together: {name: clip (T,H,W,C)}"""
+    clips, total, first = {}, 0, None
+    for name, file, frame in frames:
+        with reading(file):
+            frame = fit(frame, size, channels)
+            first = first or (file, frame.shape[:2])
+            check_size(frame.shape[:2], *first)
+            total = count(total, frame)
+        clips.setdefault(name, []).append(frame)
+    colour = max(frame.shape[2] for clip in clips.values() for frame in clip)
+    for name in clips:
+        clips[name] = np.stack([fit(frame, None, colour) for frame in clips[name]])
+    return clips
+
+
+def convert(clips, size, channels):
+    """Clips of arrays (T,H,W,C) as uint8 of one size and kind of colour; those that are so already are not copied."""
+    channels, total, first = channels or max(clip.shape[3] for clip in clips.values()), 0, None
+    for name, clip in clips.items():
+        clips[name] = to_bytes(name, clip)
+        if size not in (None, clip.shape[1:3]) or channels != clip.shape[3]:
+            clips[name] = np.stack([fit(frame, size, channels) for frame in clips[name]])
+        first = first or (name, clips[name].shape[1:3])
+        check_size(clips[name].shape[1:3], *first)
+        if clips[name] is not clip:
+            total = count(total, clips[name])
+    return clips
+
+
+def check_size(size, first, expected):
+    if size != expected:
+        raise DataError(f"expected frames of one size, got {size[0]}x{size[1]} pixels here and {expected[0]}x{expected[1]} in {first}: "
+                        "make them alike, or name a size that all are resized to")
+
+
+def count(total, frames):
+    """The bytes in memory with these frames; DataError where that is too much."""
+    if total + frames.nbytes > MAX_BYTES:
+        raise DataError(f"its frames take more than {MAX_BYTES >> 30} GiB of memory: give fewer or smaller ones, or a .npy of uint8, which "
+                        "is read as needed")
+    return total + frames.nbytes
+
+
+# arrays
+
+def read_arrays(path):
+    """({name: clip (T,H,W,C)}, mmap or None) of a .npy or .npz file."""
+    file = np.load(path, mmap_mode="r", allow_pickle=False)
+    if isinstance(file, np.ndarray):
+        named = path.name.startswith("mnist_test_seq") and file.ndim == 4 and len(file) == 20
+        time_first = named or file.shape == (20, 10_000, 64, 64)
+        return cut_apart(path.stem, file.swapaxes(0, 1) if time_first else file), file.base
+    with file:
+        if sum(member.file_size for member in file.zip.infolist()) > MAX_BYTES:
+            raise DataError(f"its arrays take more than {MAX_BYTES >> 30} GiB of memory: store them as .npy, which is read as needed")
+        if {"clips", "dims", "input_raw_data"} <= set(file.files):
+            return authors_clips(file["clips"], file["dims"], file["input_raw_data"]), None
+        if "frames" in file.files:
+            return cut_apart("frames", file["frames"]), None
+        clips = {}
+        for name in file.files:
+            array = file[name]
+            clips |= cut_apart(name, array) if array.ndim >= 3 else {}
+        if not clips:
+            raise DataError(f"expected {SHAPES}, got no array of so many axes")
+        return clips, None
+
+
+def cut_apart(name, array):
+    """{name: clip (T,H,W,C)} of an array of one of the SHAPES, without a copy."""
+    shape = array.shape
+    if not 3 <= array.ndim <= 5 or 0 in shape or (array.ndim == 5 and shape[-1] not in (1, 3)):
+        raise DataError(f"expected {SHAPES}, got {shape} in {name}")
+    if array.ndim == 3:
+        return {name: array[..., None]}
+    if array.ndim == 4 and shape[-1] in (1, 3):
+        return {name: array}
+    if len(array) > MAX_CLIPS:
+        raise DataError(f"expected at most {MAX_CLIPS:,} clips, got {len(array):,} in {name}: cut it into several files")
+    return {f"{name}[{n}]": clip if array.ndim == 5 else clip[..., None] for n, clip in enumerate(array)}
+
+
+def to_bytes(name, clip):
+    """Floats in [0, 1] as uint8, rounded; uint8 as it is."""
+    if clip.dtype == np.uint8:
+        return clip
+    if clip.dtype.kind != "f":
+        raise DataError(f"expected uint8, or floats in [0, 1], got {clip.dtype} in {name}: convert it")
+    converted = np.empty(clip.shape, np.uint8)
+    for frame, out in zip(clip, converted):  # one at a time: floats of all of them would take four times the room
+        if not (frame.min() >= 0 and frame.max() <= 1):  # NaN does not pass
+            raise DataError(f"expected floats in [0, 1], got {frame.min():g} to {frame.max():g} in {name}: scale it")
+        out[...] = np.rint(frame * 255)
+    return converted
+
+
+def authors_clips(clips, dims, raw):
+    """{name: clip} of the arrays of PredRNN's authors. For the input of clip n and for its output, clips (2,N,2) says at which frame of
+    raw (frames,C,H,W) it starts and how many it has; dims (1,3) says C, H and W once more."""
+    if clips.ndim != 3 or clips.shape[::2] != (2, 2) or clips.dtype.kind not in "iu" or raw.ndim != 4 or 0 in raw.shape:
+        raise DataError(f"expected clips (2,N,2) of whole numbers and input_raw_data (frames,C,H,W), got {clips.shape} and {raw.shape}")
+    if raw.shape[1] not in (1, 3) or not np.array_equal(dims, [raw.shape[1:]]):
+        raise DataError(f"expected dims (1,3) that say C, H and W of input_raw_data {raw.shape}, got {dims.tolist()}")
+    frames, total, cut = to_bytes("input_raw_data", raw.transpose(0, 2, 3, 1)), 0, {}
+    for n, parts in enumerate(clips.swapaxes(0, 1).tolist()):
+        if any(start < 0 or length < 1 or start + length > len(frames) for start, length in parts):
+            raise DataError(f"expected starts and lengths within the {len(frames)} frames of input_raw_data, got {parts} for clip {n}")
+        (start, length), (start_out, length_out) = parts
+        if start_out == start + length:  # as it always is in their files
+            cut[f"clip {n}"] = frames[start:start_out + length_out]
+        else:
+            cut[f"clip {n}"] = np.concatenate([frames[start:start + length], frames[start_out:start_out + length_out]])
+            total = count(total, cut[f"clip {n}"])
+    return cut
+
+
+# what is for what
+
+def split(clips, length, seed=0):
+    """Three Clips, for training, validation and test, and how they were set apart, in words.
+
+    By clip where at least ten have `length` frames: a tenth of them each for validation and test, drawn by `seed`. By time where they are
+    fewer: the last tenth of each clip, but at least `length` frames, is for the test, as much before that for validation, and what comes
+    before both for training, as are clips too short for all three. By clip again, down to three of them, where all are too short.
+
+    Raises DataError where that leaves one of the three without `length` frames in a row.
+    """
+    long = [n for n in range(len(clips)) if len(clips[n]) >= length]
+    longest = max(len(clips[n]) for n in range(len(clips)))
+    if len(long) >= 10 or (longest < 3 * length and len(long) >= 3):
+        drawn, held = np.random.default_rng(seed).permutation(long), max(1, len(long) // 10)
+        parts = [[(n, slice(None)) for n in sorted(chosen)] for chosen in (drawn[2 * held:], drawn[:held], drawn[held:2 * held])]
+        how = "by clip"
+    elif longest >= 3 * length:
+        parts, how = ([], [], []), "by time"
+        for n in long:
+            end = len(clips[n])
+            held = max(length, end // 10) if end >= 3 * length else 0
+            for part, first, last in zip(parts, (0, end - 2 * held, end - held), (end - 2 * held, end - held, end)):
+                if last > first:
+                    part.append((n, slice(first, last)))
+    else:
+        raise DataError(f"expected {length} frames in a row for each of training, validation and test, so a clip of {3 * length} or three "
+                        f"of {length}, got {len(clips)} of at most {longest}: give more or longer clips, or ask for fewer frames")
+    parts = [Clips({clips.names[n]: clips[n][frames] for n, frames in part}, clips.mapping) for part in parts]
+    counts = [f"{sum(len(clip) for clip in part.clips):,} frames of {len(part)} clip(s) for {name}"
+              for part, name in zip(parts, ("training", "validation", "test"))]
+    return *parts, f"set apart {how}: {', '.join(counts)}; {len(clips) - len(long)} clip(s) have less than {length} frames"
