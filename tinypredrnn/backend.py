@@ -57,8 +57,8 @@ def gpu_count():
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # no driver, or one too old: CUDARuntimeError, or ImportError of a missing library
-        raise DeviceError(f"CuPy finds no usable GPU ({str(error).splitlines()[0]}): check the driver with nvidia-smi, "
-                          "or use --device cpu") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DeviceError(f"CuPy finds no usable GPU ({reason}): check the driver with nvidia-smi, or use --device cpu") from error
     if count == 0:
         raise DeviceError("CuPy finds no GPU on this machine: use --device cpu")
     return count

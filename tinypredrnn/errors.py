@@ -47,7 +47,7 @@ class TrainingError(Error, ArithmeticError):
 
 
 def command(main):
-    """Run a script's `main` and return its exit status: what main returns, or 2 with one sentence for an error of the user's.
+    """Run a script's `main` and return its exit status: what main returns, 2 with one sentence for an error of the user's, 130 on Ctrl-C.
 
     An OSError (no such folder, no space, not permitted) is the user's as well; everything else is ours and keeps its traceback.
     """
@@ -56,3 +56,6 @@ def command(main):
     except (Error, OSError) as error:
         print(f"{sys.argv[0]}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"{sys.argv[0]}: stopped", file=sys.stderr)
+        return 130

@@ -132,8 +132,8 @@ def as_cuda_file(loop):
     parameters = [f"const T* {x[2:]}_in" for x in read.split(", ")] + [f"T* {y[2:]}_out" for y in write.split(", ")]
     load = "".join(f"const {x} = {x[2:]}_in[at];\n" for x in read.split(", "))
     store = "".join(f"T& {y[2:]} = {y[2:]}_out[at];\n" for y in write.split(", "))
-    kernels = f"template <typename T> __global__ void loop({', '.join(parameters)}, long size) {{\nlong at = blockIdx.x * 256L + threadIdx.x;\n" \
-              f"if (at >= size) return;\n{load}{store}{body}\n}}\n"
+    kernels = (f"template <typename T> __global__ void loop({', '.join(parameters)}, long size) {{\n"
+               f"long at = blockIdx.x * 256L + threadIdx.x;\nif (at >= size) return;\n{load}{store}{body}\n}}\n")
     types = [f"template __global__ void loop<{t}>({', '.join(p.rsplit(' ', 1)[0].replace('T', t) for p in parameters)}, long);" for t in
              ("float", "double")]
     return CUDA + kernels + "\n".join(types)

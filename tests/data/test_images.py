@@ -204,8 +204,8 @@ def pipe_among_images(folder):
 
 
 @pytest.mark.parametrize("make", [frames_of_two_sizes, clips_of_two_sizes, arrays_of_two_sizes, images_beside_clips, empty_clip,
-                                  truncated_image, text_called_png, another_format_called_png, image_of_floats, large_image, image_bomb, one_image, nothing, pipe,
-                                  pipe_among_images])
+                                  truncated_image, text_called_png, another_format_called_png, image_of_floats, large_image, image_bomb,
+                                  one_image, nothing, pipe, pipe_among_images])
 def test_the_message_names_what_is_wrong(tmp_path, make):
     path, message = make(tmp_path)
     with pytest.raises(DataError, match=message):

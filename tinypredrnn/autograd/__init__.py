@@ -57,6 +57,21 @@ def lengths(shape):
     return tuple(shape[0]) if len(shape) == 1 and hasattr(shape[0], "__len__") else shape
 
 
+def reshape(x, *shape):
+    """The same elements in the same order in another shape; one length may be -1."""
+    return arrays.reshape(x, shape=lengths(shape))
+
+
+def transpose(x, *axes):
+    """Axis k of the result is axis axes[k] of x; without axes their order is turned round."""
+    return arrays.transpose(x, axes=lengths(axes) if axes else tuple(range(x.ndim))[::-1])
+
+
+def broadcast_to(x, *shape):
+    """x repeated along new axes and axes of length 1."""
+    return arrays.broadcast_to(x, shape=lengths(shape))
+
+
 METHODS = {
     "__add__": maths.add,
     "__radd__": lambda a, b: maths.add(b, a),
@@ -79,9 +94,9 @@ METHODS = {
     "sum": arrays.sum,
     "mean": arrays.mean,
     "max": arrays.max,
-    "reshape": lambda x, *shape: arrays.reshape(x, shape=lengths(shape)),
-    "transpose": lambda x, *axes: arrays.transpose(x, axes=lengths(axes) if axes else tuple(range(x.ndim))[::-1]),
-    "broadcast_to": lambda x, *shape: arrays.broadcast_to(x, shape=lengths(shape)),
+    "reshape": reshape,
+    "transpose": transpose,
+    "broadcast_to": broadcast_to,
 }
 for name, method in METHODS.items():
     setattr(Tensor, name, method)

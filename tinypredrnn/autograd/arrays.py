@@ -9,7 +9,7 @@ from tinypredrnn.errors import ShapeError
 
 def kept_axes(shape, axis):
     """`shape` with the axes that were reduced set to 1: what a reduced array must look like to broadcast back."""
-    axes = range(len(shape)) if axis is None else [a % len(shape) for a in ((axis,) if isinstance(axis, int) else axis)]
+    axes = range(len(shape)) if axis is None else [a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))]
     return tuple(1 if k in axes else n for k, n in enumerate(shape))
 
 
@@ -161,6 +161,8 @@ def cut(dy, parts_shape, axis):
 @op(parts=cut)
 def concat(*parts, axis=-1):
     """Parts side by side along an axis that they have; all other lengths agree."""
+    if not parts:
+        raise ShapeError("concat: expected at least one part, got none")
     return array_module(*parts).concatenate(parts, axis=axis)
 
 

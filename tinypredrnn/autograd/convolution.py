@@ -40,18 +40,22 @@ def grid(size, kernel, stride=1, dilation=1, padding="same"):
     if min(stride, dilation, *kernel) < 1:
         raise ConfigError(f"convolution: stride, dilation and kernel start at 1, got {stride}, {dilation}, {tuple(kernel)}")
     reach = [(k - 1) * dilation + 1 for k in kernel]
+    check_padding(padding)
     if padding == "same":
         total = [max((-(-n // stride) - 1) * stride + r - n, 0) for n, r in zip(size, reach)]
         before = [t // 2 for t in total]  # of an odd number, the extra zero goes after
         after = [t - b for t, b in zip(total, before)]
-    elif padding == "valid" or (isinstance(padding, int) and padding >= 0):
-        before = after = [0 if padding == "valid" else padding] * 2
     else:
-        raise ConfigError(f'convolution: padding is "same", "valid" or a number of pixels, got {padding!r}')
+        before = after = [0 if padding == "valid" else padding] * 2
     out = tuple((n + b + a - r) // stride + 1 for n, b, a, r in zip(size, before, after, reach))
     if min(out) < 1:
         raise ShapeError(f"convolution: a kernel that reaches over {tuple(reach)} pixels does not fit into frames of {tuple(size)}")
     return Grid(tuple(size), tuple(kernel), stride, dilation, tuple(before), tuple(after), out)
+
+
+def check_padding(padding):
+    if padding not in ("same", "valid") and not (isinstance(padding, int) and padding >= 0):
+        raise ConfigError(f'convolution: padding is "same", "valid" or a number of pixels, got {padding!r}')
 
 
 # the linear maps, on arrays
@@ -129,6 +133,7 @@ def conv2d(x, w, b=None, *, stride=1, padding="same", dilation=1):
 
 def image_grid(y_shape, w_shape, stride, padding, dilation, size):
     """The grid of the convolution that a transposed one turns round."""
+    check_padding(padding)
     if size is None and padding == "same":
         size = [n * stride for n in y_shape[1:3]]
     elif size is None:
@@ -203,6 +208,8 @@ def space_to_depth(x, patch):
 def depth_to_space(x, patch):
     """The inverse of space_to_depth: (..., H, W, patch patch C) -> (..., H patch, W patch, C)"""
     *lead, h, w, c = x.shape
+    if patch < 1 or c % (patch * patch):
+        raise ShapeError(f"{c} channels are not those of patches of {patch}x{patch}: choose a patch whose square divides them")
     n, c = len(lead), c // (patch * patch)
     x = x.reshape(*lead, h, w, patch, patch, c)
     return x.transpose(*range(n), n, n + 2, n + 1, n + 3, n + 4).reshape(*lead, h * patch, w * patch, c)

@@ -134,6 +134,7 @@ def clip(x, low, high):
 
 @elementwise(x=lambda dy, y: dy * y)
 def exp(x):
+    """e to the power of x"""
     return array_module(x).exp(x)
 
 
@@ -151,6 +152,7 @@ def log1p(x):
 
 @elementwise(x=lambda dy, y: dy * 0.5 / y)
 def sqrt(x):
+    """The square root; its derivative is infinite at 0"""
     return array_module(x).sqrt(x)
 
 
@@ -168,6 +170,7 @@ def absolute(x):
 
 @elementwise(x=lambda dy, y: dy * (1 - y * y))
 def tanh(x):
+    """The hyperbolic tangent, from -1 to 1"""
     return array_module(x).tanh(x)
 
 

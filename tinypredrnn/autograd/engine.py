@@ -8,8 +8,8 @@ result, and the graph is gone.
 import contextlib
 from contextvars import ContextVar
 
-from tinypredrnn.backend import array_module
-from tinypredrnn.errors import DTypeError, GraphError, ShapeError
+from tinypredrnn.backend import array_module, device_of
+from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 
 recording = ContextVar("recording", default=True)
 watching = ContextVar("watching", default=None)  # the Watch of debug.py, where debugging is on
@@ -153,7 +153,13 @@ def check_cotangent(root, cotangent):
             raise GraphError(f"backward: a tensor of shape {root.shape} has no single gradient: "
                              "reduce it to a scalar, for example with .sum(), or pass a cotangent of that shape")
         return xp.ones_like(root.data)
-    cotangent = xp.asarray(getattr(cotangent, "data", cotangent) if not isinstance(cotangent, xp.ndarray) else cotangent)
+    if not hasattr(cotangent, "dtype"):
+        cotangent = xp.asarray(cotangent, root.dtype)  # plain numbers take the tensor's dtype
+    elif hasattr(cotangent, "requires_grad"):
+        cotangent = cotangent.data  # a tensor
+    if device_of(cotangent) != root.device:
+        raise DeviceError(f"backward: the tensor is on {root.device}, its cotangent on {device_of(cotangent)}: "
+                          "move one with tensor(x, device=...)")
     if cotangent.shape != root.shape:
         raise ShapeError(f"backward: expected a cotangent of shape {root.shape}, got {cotangent.shape}")
     if cotangent.dtype != root.dtype:

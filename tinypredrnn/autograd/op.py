@@ -18,10 +18,12 @@ any number of them, and its rule returns one cotangent for each. Keyword-only pa
 import inspect
 from types import MethodType
 
+import numpy as np
+
 from tinypredrnn.autograd.engine import Node, recording, watching
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module, device_of
-from tinypredrnn.errors import DeviceError, DTypeError, Error, ShapeError
+from tinypredrnn.errors import ConfigError, DeviceError, DTypeError, Error, ShapeError
 
 
 def op(**rules):
@@ -59,6 +61,8 @@ class Op:
         except (ValueError, IndexError, TypeError, AttributeError) as error:
             if isinstance(error, Error):
                 raise
+            if unknown := ", ".join(options.keys() - self.options.keys()):
+                raise ConfigError(f"{self.name}: unknown option {unknown}: it has {', '.join(self.options) or 'none'}") from None
             raise ShapeError(f"{self.describe(arrays, options)}: {error}") from error
         outputs = [array_module(y).asarray(y) for y in (result if isinstance(result, tuple) else (result,))]
         if any(y.dtype.kind == "f" and y.dtype != dtype for y in outputs):
@@ -104,7 +108,9 @@ class Op:
         return self.rules[name](dy, *(node.saved[need] for need in self.asks[name]))
 
     def check(self, arrays):
-        """The one float dtype of the inputs; DTypeError or DeviceError where there are two, or a list of numbers."""
+        """The one float dtype of the inputs; DTypeError or DeviceError where there are two, DTypeError for a list of numbers."""
+        if any(isinstance(a, (list, tuple)) for a in arrays):
+            raise DTypeError(f"{self.describe(arrays)}: expected tensors, arrays or numbers, not lists: make an array of it")
         arrays = [a for a in arrays if hasattr(a, "dtype")]
         if len({device_of(a) for a in arrays}) > 1:
             raise DeviceError(f"{self.describe(arrays)}: inputs on different devices: move one with tensor(x, device=...)")
@@ -122,5 +128,5 @@ class Op:
 
 
 def plain(value):
-    """An input that is not a tensor. NumPy's float64 numbers become Python's, which leave the other array's dtype alone."""
-    return float(value) if isinstance(value, float) else value
+    """An input that is not a tensor. NumPy's numbers become Python's, which leave the other array's dtype alone."""
+    return value.item() if isinstance(value, np.generic) else value

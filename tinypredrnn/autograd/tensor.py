@@ -83,6 +83,8 @@ def tensor(values, requires_grad=False, device=None):
     Raises DTypeError for what is not numbers, and where the gradient of integers is asked for.
     """
     data = values.data if isinstance(values, Tensor) else values
+    if data is None:
+        raise DTypeError("tensor: expected an array or numbers in nested lists, got NoneType")
     if array_module(data) is np and not isinstance(data, (np.ndarray, np.generic)):
         try:
             data = np.asarray(data, dtype=np.float32)

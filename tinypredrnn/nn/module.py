@@ -74,8 +74,13 @@ class Module:
             if arrays[name].shape != t.shape:
                 raise CheckpointError(f"load_state_dict: {name} has shape {arrays[name].shape} where this model has {t.shape}: "
                                       "build the model with the options that the weights were trained with")
+        try:
+            values = {name: np.array(arrays[name], dtype=t.dtype) for name, t in tensors.items()}
+        except (TypeError, ValueError) as error:
+            kinds = ", ".join(f"{name} {arrays[name].dtype}" for name in tensors if arrays[name].dtype.kind not in "fiub")
+            raise CheckpointError(f"load_state_dict: expected numbers, got {kinds}") from error
         for name, t in tensors.items():
-            t.data = to_device(np.array(arrays[name], dtype=t.dtype), t.device)
+            t.data = to_device(values[name], t.device)
 
 
 def parameter(array):
@@ -90,4 +95,5 @@ def fan_in_uniform(rng, shape):
 
 
 def zeros(*shape):
+    """A parameter that starts at 0."""
     return parameter(np.zeros(shape))

@@ -161,6 +161,7 @@ def read_log(path):
 
 
 def write_json(path, value):
+    """Write plain values as JSON, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
