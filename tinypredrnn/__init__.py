@@ -16,6 +16,7 @@ import importlib
 from tinypredrnn import cells, errors, nn
 from tinypredrnn.autograd import *  # noqa: F403 (the ops, Tensor and gradcheck)
 from tinypredrnn.models import build_model
+from tinypredrnn.models.official import export_official, import_official
 
 __version__ = "0.1.0"
 

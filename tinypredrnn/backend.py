@@ -7,12 +7,14 @@ and on the GPU. A device is a short name: "cpu", "gpu:0", "gpu:1"; users may als
 import os
 import sys
 
-import numpy as np
-
-from tinypredrnn.errors import DeviceError
-
-# numba's threads spin after their work unless told not to, and slow the matrix product that follows; set before numba is imported.
+# Threads that wait for work should sleep. By default those of OpenBLAS (NumPy's matrix products) and of OpenMP (numba) spin instead, and
+# take the cores from each other and from whatever else runs: a product then takes up to eight times as long. Both read this only once.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np  # noqa: E402 (after the lines above)
+
+from tinypredrnn.errors import DeviceError  # noqa: E402
 
 GPU_HELP = "install it with `pip install tinypredrnn[gpu]` (CUDA 13) or `tinypredrnn[gpu12]` (CUDA 12), or use --device cpu"
 
