@@ -25,12 +25,13 @@ from tinypredrnn.train import PRESETS, Trainer, add_arguments, clear_run, given_
 from tinypredrnn.train.scoring import predict, score_set, to_unit
 
 VALIDATION_SEQUENCES = 50
+START = preset("quick").replace(patch=4, rate=1e-3)  # frames full of light and texture need finer patches and smaller steps than digits
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="the sequences: a folder, or a .npy, .npz, GIF or video file")
-    parser.add_argument("--preset", choices=PRESETS, help="where the options below start from (default: quick)")
+    parser.add_argument("--preset", choices=PRESETS, help="where the options below start from (default: quick, --patch 4, --rate 1e-3)")
     parser.add_argument("--device", default="cpu", help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("runs/sequences"), help="folder of the run (default: %(default)s)")
     there_is_a_run = parser.add_mutually_exclusive_group()
@@ -42,7 +43,7 @@ def main():
     asked, out = given_options(arguments), arguments.out
     of_preset = preset(arguments.preset).as_dict() if arguments.preset else {}
     changes = {name: value for name, value in of_preset.items() if name not in ("size", "channels")} | asked  # the data have those two
-    config = prepare_run(out, preset("quick").replace(**changes), arguments.resume, arguments.overwrite, changes)
+    config = prepare_run(out, START.replace(**changes), arguments.resume, arguments.overwrite, changes)
     data = arguments.data or remembered_data(out, arguments.resume)
     wanted = config.as_dict() if arguments.resume else asked
     clips = read_sequences(data, wanted.get("size"), wanted.get("channels"))

@@ -1,0 +1,56 @@
+"""What the README says is so: its files, its options, its snippets."""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinypredrnn as tp
+
+HOME = Path(__file__).resolve().parents[1]
+README = (HOME / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_reading_list_names_real_files_and_their_lengths():
+    rows = re.findall(r"^\| \d+ \| `([\w/.]+)` \| (\d+) \|", README, re.M)
+    assert len(rows) > 10
+    for name, lines in rows:
+        real = len((HOME / name).read_text(encoding="utf-8").splitlines())
+        assert abs(real - int(lines)) <= 0.1 * real, f"{name} has {real} lines, README says {lines}"
+
+
+def test_every_file_that_is_named_is_there():
+    for name in re.findall(r"`((?:autograd|models|data|train|nn|examples|tests|tinypredrnn)/[\w/]+\.(?:py|md))`", README):
+        assert (HOME / name).is_file() or (HOME / "tinypredrnn" / name).is_file(), name
+    for name in re.findall(r"\]\((examples/[\w/.]+)\)", README):
+        assert (HOME / name).is_file(), name
+
+
+def test_the_snippets_run(monkeypatch):
+    snippets = re.findall(r"```python\n(.*?)```", README, re.S)
+    model = tp.build_model("predrnn", size=(16, 16), hidden=(3,), kernel=3, patch=4)
+    monkeypatch.setitem(vars(tp), "load", lambda run: model)
+    names = dict(tp=tp, np=np, sequence=np.zeros((2, 4, 16, 16, 1), np.float32), array=np.ones((2, 3)))
+    for snippet in snippets:
+        exec(snippet, names)
+    assert names["frames"].shape == (2, 10, 16, 16, 1) and names["x"].grad.shape == (2, 3)
+
+
+@pytest.mark.parametrize("script", sorted(re.findall(r"python examples/(\w+\.py)", README)))
+def test_every_option_that_is_named_exists(script):
+    said = {flag for line in README.splitlines() if f"examples/{script}" in line for flag in re.findall(r"(--[\w-]+)", line)}
+    usage = subprocess.run([sys.executable, HOME / "examples" / script, "--help"], capture_output=True, text=True, check=True, cwd=HOME,
+                           env={**os.environ, "PYTHONPATH": str(HOME)}).stdout
+    assert said <= set(re.findall(r"(--[\w-]+)", usage)), said
+
+
+def test_setup_is_importable_by_itself(monkeypatch, tmp_path):
+    monkeypatch.setattr("setuptools.setup", lambda **options: tmp_path.joinpath("seen").write_text(str(options["extras_require"])))
+    monkeypatch.chdir(HOME)
+    runpy.run_path(str(HOME / "setup.py"))
+    assert {"gpu", "gpu12", "mpi", "video", "test"} <= set(eval(tmp_path.joinpath("seen").read_text()))
