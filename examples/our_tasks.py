@@ -1,0 +1,153 @@
+"""Our side of benchmark.py, which starts this file as a process of its own: the tasks that it asks for.
+
+A task takes its options and gives a call to warm up, the call to time, and its floor as (task, options, how many times): what no
+implementation of its kind can do without.
+"""
+
+import contextlib
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from benchmark import resident, serve
+
+import tinypredrnn as tp
+from tinypredrnn.backend import array_module, synchronise, to_device
+from tinypredrnn.cells import expose, remember
+from tinypredrnn.data.moving_mnist import MovingMNIST
+from tinypredrnn.nn.losses import l1_l2
+from tinypredrnn.optim import Adam
+
+DEVICE, THREADS = "cpu", 2
+
+
+def random(*shape):
+    return to_device(np.random.default_rng(0).random(shape, np.float32), DEVICE)
+
+
+def model_and_frames(batch, given, horizon, **options):
+    """(model, frames, truth, operations of a pass): the inputs are the true frames while given, then the model's own predictions."""
+    model = tp.build_model("predrnn", **options).to(DEVICE)
+    frames = tp.tensor(random(batch, given + horizon, *options["size"], 1))
+    truth = np.repeat([[1.0] * given + [0.0] * (horizon - 1)], batch, axis=0)  # (B,outputs)
+    positions = truth.size * np.prod(options["size"]) // options["patch"] ** 2
+    return model, frames, truth, 2 * int(positions) * sum(w.size for w in model.parameters() if w.ndim == 4)
+
+
+def training(**options):
+    model, frames, truth, operations = model_and_frames(**options)
+    optimiser = Adam(model.parameters())
+
+    def step(outputs=truth.shape[1]):
+        model.zero_grad()
+        l1_l2(model.unroll(frames, truth[:, :outputs]), frames[:, 1:outputs + 1]).backward()
+        optimiser.step()
+
+    return (lambda: step(1)) if DEVICE == "cpu" else step, step, multiplying(3 * operations)  # backward to the inputs and to the weights
+
+
+def inference(**options):
+    model, frames, _, operations = model_and_frames(**options)
+    given = frames[:, :options["given"]]
+
+    def predict(horizon=options["horizon"]):
+        with tp.no_grad():
+            model(given, horizon)
+
+    return lambda: predict(1), predict, multiplying(operations)
+
+
+def convolution(channels, features, kernel, size, batch, backward):
+    x, w, b = (tp.tensor(random(*shape), requires_grad=backward)
+               for shape in ((batch, size, size, channels), (kernel, kernel, channels, features), (features,)))
+    dy = random(batch, size, size, features)
+
+    def run():
+        x.grad = w.grad = b.grad = None
+        y = tp.conv2d(x, w, b)
+        if backward:
+            y.backward(dy)
+
+    return run, run, multiplying(2 * (3 if backward else 1) * batch * size * size * w.size)
+
+
+def gates(shape, fused=True):
+    """An LSTM after its convolution: four pre-activations side by side and a memory, and back to both."""
+    pre, memory = (tp.tensor(random(*shape[:3], n * shape[3]) * 2 - 1, requires_grad=True) for n in (4, 1))
+    dh = random(*shape)
+
+    def run():
+        pre.grad = memory.grad = None
+        with contextlib.nullcontext() if fused else tp.unfused():
+            i, f, g, o = tp.split(pre, parts=4)
+            expose(o, remember(i, f, g, memory)).backward(dh)
+
+    return run, run, ("copy", dict(size=22 * dh.nbytes), 1)  # remember reads 4 and writes 1, back 5 and 4; expose 2 and 1, back 3 and 2
+
+
+def unfused(shape):
+    return gates(shape, fused=False)
+
+
+def generator(count):
+    maker = MovingMNIST(np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8))
+    run = lambda: maker.draw(np.random.default_rng(0), count)
+    return run, run, ("copy", dict(size=run().nbytes, threads=1), 1)
+
+
+def plain_numpy(count):
+    """The same sequences to the byte, in the plainest words."""
+    images, room = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8), 64 - 28
+
+    def run():
+        rng = np.random.default_rng(0)
+        starts, angles, speeds = rng.random((count, 2, 2)) * room, rng.uniform(0, 2 * np.pi, (count, 2)), rng.uniform(3, 5, (count, 2))
+        chosen, canvas = rng.integers(len(images), size=(count, 2)), np.zeros((count, 20, 64, 64, 1), np.uint8)
+        for b, d in np.ndindex(count, 2):
+            position, velocity = starts[b, d], speeds[b, d] * np.array([np.sin(angles[b, d]), np.cos(angles[b, d])])
+            for frame in canvas[b, ..., 0]:
+                y, x = position.astype(int)
+                place = frame[y:y + 28, x:x + 28]
+                np.maximum(place, images[chosen[b, d]], out=place)
+                there = position + velocity
+                wall = np.clip(there, 0, room)
+                position, velocity = 2 * wall - there, np.where(wall == there, velocity, -velocity)
+        return canvas
+
+    return run, run, None
+
+
+def matmul(n):
+    a, b = random(n, n), random(n, n)
+    run = lambda: a @ b
+    return run, run, None
+
+
+def multiplying(operations, n=3072):
+    return "matmul", dict(n=n), operations / (2 * n ** 3)
+
+
+def copy(size, threads=None):
+    """Read and write `size` bytes in all."""
+    threads = threads or (THREADS if DEVICE == "cpu" else 1)
+    a, b = random(size // 8), random(size // 8)
+    parts = [slice(n * len(a) // threads, (n + 1) * len(a) // threads) for n in range(threads)]
+    each = ThreadPoolExecutor(threads).map if threads > 1 else map
+    run = lambda: list(each(lambda part: array_module(a).copyto(b[part], a[part]), parts))
+    return run, run, None
+
+
+def pool(reset):
+    """What CuPy holds on the GPU: it keeps what it once needed, until it is told to give that back."""
+    import cupy
+
+    memory = cupy.get_default_memory_pool()
+    if reset:
+        memory.free_all_blocks()
+    return memory.total_bytes()
+
+
+if __name__ == "__main__":
+    DEVICE, THREADS = sys.argv[1], int(sys.argv[2])
+    serve([training, inference, convolution, gates, unfused, generator, plain_numpy, matmul, copy],
+          lambda: synchronise(DEVICE), resident if DEVICE == "cpu" else pool)
