@@ -37,7 +37,7 @@ def main():
     there_is_a_run = parser.add_mutually_exclusive_group()
     there_is_a_run.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own options and data")
     there_is_a_run.add_argument("--overwrite", action="store_true", help="replace the run in --out")
-    add_arguments(parser.add_argument_group("options of the run", "each replaces what the preset says"))
+    add_arguments(parser.add_argument_group("options of the run", "each replaces what the preset says"), without=("digits", "rule"))
     arguments = parser.parse_args()
 
     asked, out = given_options(arguments), arguments.out

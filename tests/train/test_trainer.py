@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tinypredrnn as tp
-from tinypredrnn.errors import CheckpointError, ConfigError, DeviceError, TrainingError
+from tinypredrnn.errors import CheckpointError, ConfigError, DataError, DeviceError, TrainingError
 from tinypredrnn.train import Config, clear_run, predict, prepare_run, rate_at, read_checkpoint, read_log, to_unit, truth_mask
 
 
@@ -407,3 +407,18 @@ def test_clear_run_takes_what_a_run_wrote_and_nothing_else(small_trainer, tmp_pa
     small_trainer(tmp_path, steps=1).run()
     clear_run(tmp_path)
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == sorted(mine)
+
+
+def test_data_that_vanish_mid_run_cost_nothing_that_was_learnt(small_trainer, tmp_path):
+    run = small_trainer(tmp_path / "run")
+    whole = run.batch
+
+    def vanishing(k):
+        if k == 2:
+            raise DataError("clips.npy is gone: put it back and start again")
+        return whole(k)
+
+    run.batch = vanishing
+    with pytest.raises(DataError, match="is gone"):
+        run.run()
+    assert run.iteration == 2 and read_checkpoint(tmp_path / "run")[1] == 2

@@ -111,9 +111,11 @@ def preset(name):
     return Config(**PRESETS[name])
 
 
-def add_arguments(parser):
-    """A flag for every option of Config, with its help; left out, a flag changes nothing."""
+def add_arguments(parser, without=()):
+    """A flag for every option of Config but those in `without`, with its help; left out, a flag changes nothing."""
     for field in dataclasses.fields(Config):
+        if field.name in without:
+            continue
         flag, kind = "--" + field.name.replace("_", "-"), type(field.default)
         shown = " ".join(map(str, field.default)) if kind is tuple else field.default
         details = dict(help=f"{field.metadata['help']} (paper: {shown})", default=None)
@@ -128,4 +130,5 @@ def add_arguments(parser):
 
 def given_options(arguments):
     """The Config options that were given on the command line, as {name: value}."""
-    return {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config) if getattr(arguments, f.name) is not None}
+    named = {field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(Config)}
+    return {name: value for name, value in named.items() if value is not None}

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from tinypredrnn.autograd import tensor
 from tinypredrnn.backend import find_device
 from tinypredrnn.data.batches import Prefetch
-from tinypredrnn.errors import CheckpointError, ConfigError, TrainingError
+from tinypredrnn.errors import CheckpointError, ConfigError, DataError, TrainingError
 from tinypredrnn.files import replacing
 from tinypredrnn.metrics import mse
 from tinypredrnn.models import build_model
@@ -29,8 +29,8 @@ from tinypredrnn.train.scoring import predict, to_unit
 from tinypredrnn.viz import save_gif, save_strip, save_training_curves
 
 LOG = ("iteration", "loss", "rate", "seconds", "validation_mse")
-FILES = (NAME, "config.json", "log.csv", "metrics.json", "curves.png", "frame_curves*.png", "prediction*.png", "prediction*.gif",
-         "pictures/[0-9]*.png", "pictures/[0-9]*.gif")
+FILES = (NAME, "config.json", "data.json", "log.csv", "metrics.json", "curves.png", "frame_curves*.png", "prediction*.png",
+         "prediction*.gif", "pictures/[0-9]*.png", "pictures/[0-9]*.gif")
 SECONDS_BETWEEN_SAVES = 60
 
 
@@ -108,7 +108,7 @@ class Trainer:
             stop = False
             while self.iteration < config.steps and not stop:
                 started, rate = time.monotonic(), rate_at(config, self.iteration)
-                loss = self.step(next(batches))
+                loss = self.step(self.next_of(batches))
                 seconds = time.monotonic() - started
                 last, due = self.iteration == config.steps, self.iteration % config.validate_every == 0
                 log.add(self.iteration, f"{loss:.6g}", f"{rate:.4g}", f"{seconds:.4f}", self.look() if last or due else "")
@@ -120,6 +120,14 @@ class Trainer:
                     save_training_curves(self.out / "curves.png", read_log(self.out / "log.csv"))
                     saved = time.monotonic()
         return caught[0] if caught else None
+
+    def next_of(self, batches):
+        """The next batch; where the data cannot be read any more, what was learnt so far is saved first."""
+        try:
+            return next(batches)
+        except DataError:
+            self.save()
+            raise
 
     def look(self):
         """Predict the validation set and draw its first sequences; returns the MSE per frame."""
