@@ -9,7 +9,8 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["tinypredrnn*"]),
-    install_requires=["numpy>=2", "numba>=0.60", "scikit-image>=0.24", "matplotlib>=3.8", "tqdm>=4.60", "pooch>=1.8"],
+    install_requires=["numpy>=2", "numba>=0.60", "scikit-image>=0.24", "matplotlib>=3.8", "tqdm>=4.60", "pooch>=1.8",
+                      "threadpoolctl>=3"],
     extras_require={
         "gpu": ["cupy-cuda13x[ctk]>=14"],
         "gpu12": ["cupy-cuda12x[ctk]>=14"],

@@ -1,15 +1,14 @@
 """Devices by name; and, without a GPU, the proof that all code computes with the array module of its inputs: on a strict stand-in."""
 
 import contextlib
-import re
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from op_cases import CASES, assert_same_on, case, normal
+from stand_in import Array, Device, stand_in
 
 import tinypredrnn as tp
 from tinypredrnn import backend
@@ -18,161 +17,6 @@ from tinypredrnn.nn.losses import LOSSES
 
 pytestmark = pytest.mark.filterwarnings("error")
 ROOT = Path(tp.__file__).parents[1]
-
-
-# a stand-in for CuPy: NumPy behind a wall
-
-class Array:
-    """An array of the stand-in. Like CuPy's it meets arrays of its own kind, numbers, and nothing else; unlike NumPy's, what it
-    returns is never a NumPy number. Whatever NumPy itself is asked to do with it is refused."""
-
-    def __init__(self, inner):
-        self.inner = np.asarray(inner)
-
-    def __getattr__(self, name):  # attributes and methods of the array within
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return outside(getattr(self.inner, name))
-
-    def __array__(self, *_, **__):
-        raise TypeError("implicit conversion to a NumPy array is not allowed")
-
-    def __array_ufunc__(self, ufunc, *_, **__):
-        raise TypeError(f"numpy.{ufunc.__name__} was given an array of the GPU")
-
-    def __array_function__(self, function, *_, **__):
-        raise TypeError(f"numpy.{function.__name__} was given an array of the GPU")
-
-    device = property(lambda self: types.SimpleNamespace(id=0))
-    base = property(lambda self: self.inner.base)
-
-    def get(self):
-        return self.inner.copy()
-
-    def __getitem__(self, index):
-        return Array(self.inner[as_index(index)])
-
-    def __setitem__(self, index, value):
-        self.inner[as_index(index)] = inside(value)
-
-    def __len__(self):
-        return len(self.inner)
-
-    def __iter__(self):
-        return (self[i] for i in range(len(self)))
-
-    def __bool__(self):
-        return bool(self.inner)
-
-    def __float__(self):
-        return float(self.inner)
-
-    __hash__ = object.__hash__
-
-
-def in_place(name):
-    def method(self, other):
-        getattr(self.inner, name)(inside(other))
-        return self
-    return method
-
-
-def operator(name):
-    def method(self, *others):
-        if any(getattr(other, "__array_ufunc__", True) is None for other in others):
-            return NotImplemented  # a Tensor: it takes over
-        return outside(getattr(self.inner, name)(*map(inside, others)))
-    return method
-
-
-for name in "add radd sub rsub mul rmul truediv rtruediv pow rpow matmul rmatmul neg abs lt le gt ge eq ne".split():
-    setattr(Array, f"__{name}__", operator(f"__{name}__"))
-for name in "add sub mul truediv".split():
-    setattr(Array, f"__i{name}__", in_place(f"__i{name}__"))
-
-
-def inside(value):
-    """What NumPy may see of an argument; TypeError for arrays of NumPy's own."""
-    if isinstance(value, Array):
-        return value.inner
-    if isinstance(value, np.ndarray) and value.ndim > 0:
-        raise TypeError("unsupported type <class 'numpy.ndarray'>")
-    if isinstance(value, (list, tuple)):
-        return type(value)(map(inside, value))
-    return value
-
-
-def as_index(index):
-    """An index may be NumPy's: CuPy carries it over."""
-    return tuple(map(as_index, index)) if isinstance(index, tuple) else getattr(index, "inner", index)
-
-
-def outside(value):
-    if isinstance(value, (np.ndarray, np.generic)):
-        return Array(value)
-    if isinstance(value, (list, tuple)) and any(isinstance(v, np.ndarray) for v in value):
-        return type(value)(map(outside, value))
-    return across(value) if callable(value) and not isinstance(value, type) else value
-
-
-def across(function):
-    """A function of NumPy for arrays of the stand-in."""
-    def call(*inputs, **options):
-        result = function(*map(inside, inputs), **{name: inside(option) for name, option in options.items()})
-        return outside(result)
-    if isinstance(function, np.ufunc):
-        call.at = lambda a, index, b: function.at(inside(a), as_index(index), inside(b))
-    return call
-
-
-def asarray(a, dtype=None):
-    """What carries NumPy's arrays over; an array that is there already is given back as it is."""
-    if isinstance(a, Array):
-        return a if dtype in (None, a.dtype) else Array(a.inner.astype(dtype))
-    return Array(np.array(a, dtype))
-
-
-class ElementwiseKernel:
-    """Runs a kernel's body, whose lines are Python as well, on whole arrays."""
-
-    functions = {name: getattr(np, name) for name in ("exp", "log", "log1p", "sqrt", "tanh", "fabs", "maximum", "minimum", "power")}
-    functions |= {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "where": lambda c, a, b: np.where(c != 0, a, b), "negate": lambda c: 1 - c}
-
-    def __init__(self, inputs, outputs, body, name, preamble=""):
-        self.inputs, self.outputs = ([parameter.split()[1] for parameter in text.split(", ")] for text in (inputs, outputs))
-        self.body = re.sub("^T ", "", body, flags=re.MULTILINE)
-
-    def __call__(self, *arrays):
-        assert all(type(a) is Array for a in arrays) and len(arrays) == len(self.inputs) + len(self.outputs)
-        dtype = arrays[0].dtype
-        values = {name: a.inner for name, a in zip(self.inputs, arrays)}
-        exec(self.body, {**self.functions, "T": lambda x: np.asarray(x).astype(dtype)}, values)
-        for name, array in zip(self.outputs, arrays[len(self.inputs):]):
-            array.inner[...] = values[name]
-
-
-class Device(contextlib.nullcontext):
-    def __init__(self, number):
-        assert number == 0
-        super().__init__()
-
-    def use(self):
-        pass
-
-    def synchronize(self):
-        Device.waited = True
-
-
-def stand_in():
-    """A module like `cupy` with one GPU."""
-    cupy = types.ModuleType("cupy")
-    cupy.__getattr__ = lambda name: outside(getattr(np, name))
-    cupy.ndarray = Array
-    cupy.asarray, cupy.ElementwiseKernel = asarray, ElementwiseKernel
-    cupy.lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=across(np.lib.stride_tricks.as_strided)))
-    cupy.cuda = types.SimpleNamespace(Device=Device, runtime=types.SimpleNamespace(getDeviceCount=lambda: 1))
-    cupy.get_default_memory_pool = lambda: types.SimpleNamespace(used_bytes=lambda: 123)
-    return cupy
 
 
 @pytest.fixture
@@ -330,6 +174,51 @@ def test_moving_arrays(gpu):
         assert type(back) is np.ndarray and back.tolist() == [0, 1, 2] and not np.shares_memory(back, there.inner)
     x = tp.tensor(tp.tensor(here, device="gpu"), device="cpu")
     assert x.device == "cpu" and tp.tensor(there).device == "gpu:0"
+
+
+class OnGPU:
+    """An array of another library on a GPU: it cannot be handed out through the CPU."""
+
+    def __init__(self, array, number=0):
+        self.there, self.number = array, number
+
+    def __dlpack_device__(self):
+        return 2, self.number
+
+    def __dlpack__(self, **options):
+        raise BufferError("on a GPU")
+
+
+def test_arrays_of_other_libraries_stay_on_the_gpu(gpu):
+    there = np.arange(3.0)
+    x = tp.tensor(OnGPU(there), requires_grad=True)
+    assert type(x.data) is Array and x.device == gpu and x.requires_grad
+    there[0] = 7
+    assert x.numpy().tolist() == [7, 1, 2]
+    assert tp.tensor(OnGPU(there), device="cpu").data.tolist() == [7, 1, 2]
+    with pytest.raises(DeviceError, match="'gpu:3' does not exist: this machine has 1 GPU"):
+        tp.from_dlpack(OnGPU(there, 3))
+
+
+def test_arrays_of_other_libraries_on_a_gpu_need_cupy(no_cupy):
+    with pytest.raises(DeviceError, match=r"needs CuPy, which is not installed.*pip install"):
+        tp.tensor(OnGPU(np.ones(3)))
+
+
+def test_numpy_gets_only_copies_from_the_gpu(gpu):
+    x = tp.tensor(np.ones(3), device=gpu)
+    assert np.asarray(x).tolist() == [1, 1, 1] and np.asarray(x, dtype=np.float32).dtype == np.float32
+    with pytest.raises(DeviceError, match="this tensor is on gpu:0.*leave out copy=False"):
+        np.array(x, copy=False)
+
+
+def test_repr_on_the_gpu(gpu):
+    assert repr(tp.tensor(np.ones(2), device=gpu)) == "Tensor([1., 1.], shape (2,), float64, gpu:0)"
+    assert repr(tp.tensor(np.arange(200.0), device=gpu)) == "Tensor(0 to 199, mean 99.5, shape (200,), float64, gpu:0)"
+
+
+def test_what_the_gpus_are_called(gpu):
+    assert backend.gpu_names() == ["Stand-in, 80 GiB"]
 
 
 def test_waiting_and_memory(gpu):

@@ -1,11 +1,16 @@
-"""Nobody ever finds half a file."""
+"""Nobody ever finds half a file, and no two programs write into one folder."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from tinypredrnn.files import replacing
+from tinypredrnn.errors import BusyError
+from tinypredrnn.files import alone, read_json, replacing, write_json
 
 
 def test_writes_makes_folders_and_leaves_nothing_else(tmp_path):
@@ -72,3 +77,118 @@ def test_a_reader_sees_all_of_one_version(tmp_path):
     done.set()
     reader.join()
     assert sizes == {(200_000, 1)}
+
+
+# the file before
+
+
+def test_the_old_file_becomes_the_previous_one(tmp_path):
+    path, previous = tmp_path / "a.txt", tmp_path / "a-previous.txt"
+    for text, before in (("1", None), ("2", "1"), ("3", "2")):
+        with replacing(path, previous) as temporary:
+            temporary.write_text(text)
+        assert path.read_text() == text and (previous.read_text() if previous.exists() else None) == before
+    with pytest.raises(ValueError):
+        with replacing(path, previous) as temporary:
+            temporary.write_text("4")
+            raise ValueError
+    assert (path.read_text(), previous.read_text()) == ("3", "2") and len(os.listdir(tmp_path)) == 2
+
+
+def test_at_each_call_to_the_system_one_of_the_two_is_whole(tmp_path, monkeypatch):
+    path, previous, seen = tmp_path / "a.txt", tmp_path / "a-previous.txt", []
+
+    def look(call):
+        def watched(*inputs):
+            seen.append([p.read_text() if p.exists() else None for p in (path, previous)])
+            call(*inputs)
+        return watched
+
+    for text in "123":
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", look(os.fsync))
+            patch.setattr(Path, "replace", look(Path.replace))
+            with replacing(path, previous) as temporary:
+                temporary.write_text(text)
+    assert seen == [[None, None]] * 2 + [["1", None]] * 2 + [[None, "1"]] + [["2", "1"]] * 2 + [[None, "2"]]  # flush, rename, rename
+
+
+# no space, not permitted
+
+
+def test_a_full_disk_is_said_with_the_name_of_the_file(tmp_path):
+    code = f"""
+import resource
+from pathlib import Path
+from tinypredrnn.files import replacing
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    with replacing(Path({str(tmp_path)!r}) / "file.txt") as temporary:
+        temporary.write_bytes(bytes(2000))
+except OSError as error:
+    print(error)"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]).stdout
+    assert str(tmp_path / "file.txt") in said and "File too large" in said and os.listdir(tmp_path) == []
+
+
+# alone in a folder
+
+HOLD = """
+import sys
+from pathlib import Path
+from tinypredrnn.files import alone
+with alone(Path(sys.argv[1])):
+    print("in", flush=True)
+    sys.stdin.read()
+"""
+
+
+def hold(folder):
+    """A process that is alone in the folder until it is told to end."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, folder], cwd=Path(__file__).parents[1], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "in\n"
+    return process
+
+
+def test_a_second_program_is_refused_until_the_first_has_ended(tmp_path):
+    folder = tmp_path / "new" / "run"
+    first = hold(folder)
+    for _ in range(2):
+        with pytest.raises(BusyError, match="another program is writing into .*run: wait"):
+            with alone(folder):
+                pass
+    first.communicate("")
+    with alone(folder):
+        pass
+
+
+def test_kill_9_leaves_no_lock(tmp_path):
+    first = hold(tmp_path)
+    first.kill()
+    first.communicate()
+    assert first.returncode == -signal.SIGKILL and (tmp_path / ".lock").exists()
+    with alone(tmp_path):
+        with pytest.raises(BusyError):
+            with alone(tmp_path):
+                pass
+
+
+def test_an_error_within_gives_the_folder_free(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        with alone(tmp_path):
+            1 / 0  # noqa: B018
+    with alone(tmp_path):
+        pass
+
+
+# JSON
+
+
+def test_json_comes_back_or_is_none(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": [1, 2.5, None, "ü"]})
+    assert read_json(path) == {"a": [1, 2.5, None, "ü"]} and os.listdir(tmp_path) == ["a.json"]
+    for content in (b"", b"[1]", b"3", b'{"a":', b"\xff\xfe", b"[" * 200_000, b'{"a":' * 200_000, b"{" + b"9" * 5000 + b"}"):
+        path.write_bytes(content)
+        assert read_json(path) is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinypredrnn import tensor
-from tinypredrnn.errors import CheckpointError
+from tinypredrnn.errors import CheckpointError, ConfigError
 from tinypredrnn.optim import Adam, clip_gradients
 
 REFERENCES = Path(__file__).parent / "references" / "adam.npz"  # make_references.py there says what it holds
@@ -167,6 +167,8 @@ WRONG_STATES = {
     "another shape": lambda s: s.update({"m.1": np.zeros((5, 1))}),
     "no step count": lambda s: s.pop("t"),
     "a step count of two numbers": lambda s: s.update(t=np.array([1, 2])),
+    "a step count that is no number": lambda s: s.update(t=np.array(np.nan)),
+    "a step count below 0": lambda s: s.update(t=np.array(-1)),
 }
 
 
@@ -201,3 +203,12 @@ def test_clip_gradients_tells_of_a_gradient_that_is_no_number(value):
     a.grad = np.array([1.0, value])
     with np.errstate(invalid="ignore"):  # inf / inf
         assert not np.isfinite(clip_gradients([a], norm=1.0))
+
+
+@pytest.mark.parametrize("norm", [0, -1.0, float("nan")])
+def test_a_length_that_would_stop_all_learning_is_refused(norm):
+    a = tensor([3.0], requires_grad=True)
+    a.grad = np.ones(1, np.float32)
+    with pytest.raises(ConfigError, match="clip_gradients"):
+        clip_gradients([a], norm)
+    assert a.grad == 1

@@ -36,11 +36,11 @@ def test_the_import_is_light():
 
 
 def test_building_and_differentiating_needs_nothing_heavy_either():
-    """Op by op, that is: fused kernels wait for numba until they are first called."""
+    """Op by op and by direct convolution, that is: generated kernels wait for numba until they are first called."""
     loaded = set(python("""
 import sys, numpy, tinypredrnn as tp
 model = tp.build_model("predrnn", size=(8, 8), hidden=(2,), kernel=3, patch=4)
-with tp.unfused():
+with tp.unfused(), tp.convolution_by(None):
     model(numpy.zeros((1, 2, 8, 8, 1), "float32"), horizon=1).sum().backward()
 print(*{name.partition(".")[0] for name in sys.modules})""").split())
     assert not loaded & HEAVY
@@ -144,7 +144,7 @@ def test_the_scan_for_random_numbers_sees_them():
 @each_file
 def test_arrows_run_one_way(file):
     """backend <- autograd <- nn <- cells <- models <- train; data, metrics and viz stand beside and know no model."""
-    rooms = ["errors", "files", "backend", "autograd", "nn", "cells", "models", "optim", "train"]
+    rooms = ["errors", "files", "backend", "threads", "autograd", "nn", "cells", "models", "optim", "train"]
     here = file.relative_to(PACKAGE).with_suffix("").parts[0]
     known = {name.split(".")[1] for name in imports_of(ast.parse(file.read_text(encoding="utf-8")))
              if name.startswith("tinypredrnn.")} - {here}

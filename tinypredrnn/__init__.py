@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name):
     """Rooms that need numba, matplotlib or scikit-image open when they are first entered, so that the import stays quick."""
-    if name in ("data", "metrics", "optim", "train", "viz"):
+    if name in ("course", "data", "metrics", "optim", "train", "viz"):
         return importlib.import_module(f"tinypredrnn.{name}")
     if name == "load":
         return importlib.import_module("tinypredrnn.train").load

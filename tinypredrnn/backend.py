@@ -4,18 +4,13 @@ Everything above computes with whatever module its arrays come from, `xp = array
 and on the GPU. A device is a short name: "cpu", "gpu:0", "gpu:1"; users may also say "gpu" (the first one) or "auto".
 """
 
-import os
 import sys
 
-# Threads that wait for work should sleep. By default those of OpenBLAS (NumPy's matrix products) and of OpenMP (numba) spin instead, and
-# take the cores from each other and from whatever else runs: a product then takes up to eight times as long. Both read this only once.
-os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+import numpy as np
 
-import numpy as np  # noqa: E402 (after the lines above)
+from tinypredrnn.errors import DeviceError, DTypeError, Error, GraphError
 
-from tinypredrnn.errors import DeviceError  # noqa: E402
-
+DLPACK_CPU, DLPACK_CUDA = (1, 3), 2  # kDLCPU, kDLCUDAHost (the CPU's memory, pinned); kDLCUDA
 GPU_HELP = "install it with `pip install tinypredrnn[gpu]` (CUDA 13) or `tinypredrnn[gpu12]` (CUDA 12), or use --device cpu"
 
 
@@ -66,6 +61,15 @@ def gpu_count():
     return count
 
 
+def gpu_names():
+    """What the GPUs are and how much memory each has, as text; DeviceError as gpu_count."""
+    count = gpu_count()
+    import cupy
+
+    found = [cupy.cuda.runtime.getDeviceProperties(number) for number in range(count)]
+    return [f"{gpu['name'].decode()}, {gpu['totalGlobalMem'] / 2**30:.0f} GiB" for gpu in found]
+
+
 def to_device(array, device):
     """`array` (NumPy or CuPy) on `device`; the same object if it is there already."""
     device = find_device(device)
@@ -82,6 +86,34 @@ def to_device(array, device):
 def to_numpy(array):
     """A NumPy array with the values of `array`: itself on the CPU, a copy from the GPU."""
     return array if array_module(array) is np else array.get()
+
+
+def adopt(array):
+    """The memory of another library's array (PyTorch, JAX, ...) as a NumPy or CuPy array, not copied: writing to one changes the other.
+
+    Raises DeviceError where it lies on something else than the CPU or a CUDA GPU that CuPy can use, GraphError where the other library
+    tracks its gradient, DTypeError where it cannot be shared for another reason, such as a dtype that only that library has.
+    """
+    what = f"{type(array).__module__.partition('.')[0]} {type(array).__name__}"
+    if getattr(array, "requires_grad", False):
+        raise GraphError(f"dlpack: this {what} requires a gradient there, and its library would not see what is done here: "
+                         "pass x.detach()")
+    try:
+        kind, number = array.__dlpack_device__()
+        if kind in DLPACK_CPU:
+            return np.from_dlpack(array)
+        if kind == DLPACK_CUDA:
+            device = find_device(f"gpu:{number}")
+            import cupy
+
+            with cupy.cuda.Device(int(device[4:])):
+                return cupy.from_dlpack(array)
+        raise DeviceError(f"dlpack: expected a {what} on the CPU or a CUDA GPU, got one on {getattr(array, 'device', kind)}: move it first")
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, Error):
+            raise
+        raise DTypeError(f"dlpack: a {what} of {getattr(array, 'dtype', 'its dtype')} cannot be shared ({str(error).rstrip('.')}): "
+                         "expected a dense array of plain numbers on the CPU or a CUDA GPU") from error
 
 
 def synchronise(device):

@@ -7,7 +7,7 @@ time, here one convolution over the inputs side by side makes all gates at once,
     W_x * X + W_h * H  =  [W_x, W_h] * [X, H]
 """
 
-from tinypredrnn.autograd import concat, conv2d, fuse, normalise, sigmoid, split, tanh
+from tinypredrnn.autograd import conv2d, fuse, normalise, sigmoid, split, tanh
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.nn import Module, fan_in_uniform, parameter, zeros
 
@@ -31,11 +31,10 @@ class Gates(Module):
         self.gain = parameter(1 + self.bias.data * 0) if layer_norm else None
 
     def forward(self, *inputs):
-        x = concat(*inputs) if len(inputs) > 1 else inputs[0]
         if self.gain is None:
-            y = conv2d(x, self.weight, self.bias)  # (B,H,W,gates K)
+            y = conv2d(inputs, self.weight, self.bias)  # (B,H,W,gates K)
         else:
-            y = normalise(conv2d(x, self.weight), axis=(1, 2, 3)) * self.gain + self.bias
+            y = normalise(conv2d(inputs, self.weight), axis=(1, 2, 3)) * self.gain + self.bias
         return split(y, parts=len(self.gates)) if len(self.gates) > 1 else y
 
 
@@ -128,5 +127,5 @@ class STLSTM(Module):
         i_, f_, g_ = self.from_xm(x, m)
         c = remember(i, f, g, c)
         m = remember(i_, f_, g_, m)
-        h = expose(o + self.from_cm(c, m), conv2d(concat(c, m), self.fuse_cm))
+        h = expose(o + self.from_cm(c, m), conv2d((c, m), self.fuse_cm))
         return h, (h, c, m)

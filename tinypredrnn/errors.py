@@ -3,6 +3,7 @@
 The example scripts turn each of them into that sentence and exit status 2; anything else is a bug and keeps its traceback.
 """
 
+import signal
 import sys
 
 
@@ -42,15 +43,24 @@ class CheckpointError(Error, ValueError):
     """A checkpoint that is missing, damaged, or belongs to another model."""
 
 
+class BusyError(Error, RuntimeError):
+    """A folder that another program is writing into."""
+
+
 class TrainingError(Error, ArithmeticError):
     """Training that cannot go on, such as a loss that is no number any more."""
 
 
 def command(main):
-    """Run a script's `main` and return its exit status: what main returns, 2 with one sentence for an error of the user's, 130 on Ctrl-C.
+    """Run a script's `main` and return its exit status: what main returns, or one of
 
-    An OSError (no such folder, no space, not permitted) is the user's as well; everything else is ours and keeps its traceback.
+        2     an error of the user's, in one sentence; also an OSError (no space, not permitted, no such folder)
+        130   Ctrl-C (SIGINT)
+        143   SIGTERM, as `kill` and batch systems send it
+
+    Everything else is ours and keeps its traceback (status 1). Files are whole in all cases.
     """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # leave in good order
     try:
         return main()
     except (Error, OSError) as error:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinypredrnn.backend import array_module, to_device, to_numpy
-from tinypredrnn.errors import CheckpointError
+from tinypredrnn.errors import CheckpointError, ConfigError
 
 
 class Adam:
@@ -46,14 +46,16 @@ class Adam:
     def load_state_dict(self, arrays):
         """Take over what state_dict gave; CheckpointError where it belongs to other parameters, and nothing has changed then."""
         shapes = {f"{name}.{i}": p.shape for name in "mv" for i, p in enumerate(self.parameters)} | {"t": ()}
-        if {name: a.shape for name, a in arrays.items()} != shapes:
+        if {name: a.shape for name, a in arrays.items()} != shapes or arrays["t"].dtype.kind not in "iu" or arrays["t"] < 0:
             raise CheckpointError("Adam: these moments belong to other parameters: use a checkpoint of this very model")
         m, v = ([to_device(np.array(arrays[f"{name}.{i}"], p.dtype), p.device) for i, p in enumerate(self.parameters)] for name in "mv")
         self.m, self.v, self.t = m, v, int(arrays["t"])
 
 
 def clip_gradients(parameters, norm):
-    """Scale all gradients so that together they have at most Euclidean length `norm`; returns the length that they had."""
+    """Scale all gradients so that together they have at most Euclidean length `norm`, above 0; returns the length that they had."""
+    if not norm > 0:
+        raise ConfigError(f"clip_gradients: a gradient of length {norm} would change nothing: give a length above 0, or do not clip")
     gradients = [p.grad for p in parameters if p.grad is not None]
     length = float(sum((g * g).sum() for g in gradients)) ** 0.5
     if length > norm:

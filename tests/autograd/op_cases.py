@@ -10,6 +10,8 @@ import numpy as np
 
 import tinypredrnn as tp
 from tinypredrnn.autograd import Tensor, arrays, maths
+from tinypredrnn.autograd.convolution import direct_conv
+from tinypredrnn.autograd.winograd import toom_cook, winograd_conv, winograd_weights
 from tinypredrnn.backend import device_of, to_device, to_numpy
 
 
@@ -109,6 +111,26 @@ def naive_windows(x, kernel, stride=1, padding="same", dilation=1):
 def naive_conv2d(x, w, b=None, stride=1, padding="same", dilation=1):
     y = np.einsum("npqijc,ijck->npqk", naive_windows(x, w.shape[:2], stride, padding, dilation), w)
     return y if b is None else y + b
+
+
+def naive_winograd_weights(w, tile):
+    g0, g1 = (np.array(toom_cook(tile, k)[1], w.dtype) for k in w.shape[:2])
+    return np.einsum("ia,jb,abck->ijck", g0, g1, w).reshape(-1, *w.shape[2:])
+
+
+def naive_winograd_conv(u, b, *parts, kernel, tile):
+    """Tile by tile, in the words of winograd.py."""
+    x, n = np.concatenate(parts, axis=3), [tile + k - 1 for k in kernel]
+    (a0, _, b0), (a1, _, b1) = [[np.array(matrix, x.dtype) for matrix in toom_cook(tile, k)] for k in kernel]
+    padded = np.pad(x, ((0, 0), *((k // 2, k + tile) for k in kernel), (0, 0)))
+    y = np.zeros((*x.shape[:3], u.shape[2]), x.dtype) + b
+    for p in range(0, x.shape[1], tile):
+        for q in range(0, x.shape[2], tile):
+            d = padded[:, p:p + n[0], q:q + n[1]]
+            m = np.einsum("ia,jb,zabc,ijck->zijk", b0, b1, d, u.reshape(*n, *u.shape[1:]))
+            place = y[:, p:p + tile, q:q + tile]
+            place += np.einsum("ik,jl,zijf->zklf", a0, a1, m)[:, :place.shape[1], :place.shape[2]]
+    return y
 
 
 def naive_conv2d_transpose(y, w, b=None, stride=1, padding="same", dilation=1, size=None):
@@ -277,11 +299,14 @@ SHAPES = [
 ]
 
 CONVOLUTIONS = [
-    *(case(tp.conv2d, naive_conv2d, normal(2, *size, 2), normal(*kernel, 2, 3), normal(3), **options) for size, kernel, options in (
+    case(tp.conv2d, naive_conv2d, normal(2, 4, 5, 2), normal(3, 3, 2, 3), normal(3)),
+    case(winograd_weights, naive_winograd_weights, normal(5, 3, 2, 3), tile=2),
+    case(winograd_conv, naive_winograd_conv, normal(24, 3, 2), normal(2), normal(2, 3, 4, 1), normal(2, 3, 4, 2), kernel=(5, 3), tile=2),
+    *(case(direct_conv, naive_conv2d, normal(2, *size, 2), normal(*kernel, 2, 3), normal(3), **options) for size, kernel, options in (
         ((4, 5), (3, 3), {}), ((4, 5), (2, 3), {"padding": "valid"}), ((5, 4), (3, 2), {"stride": 2}), ((1, 1), (3, 3), {}),
         ((4, 4), (1, 1), {}), ((5, 6), (3, 2), {"dilation": 2, "padding": 1}), ((7, 5), (3, 3), {"stride": 3, "padding": 2}))),
-    case(tp.conv2d, naive_conv2d, normal(2, 3, 4, 2), normal(3, 3, 2, 3)),
-    case(tp.conv2d, naive_conv2d, normal(1, 1, 1, 1), normal(1, 1, 1, 1), normal(1)),
+    case(direct_conv, naive_conv2d, normal(2, 3, 4, 2), normal(3, 3, 2, 3)),
+    case(direct_conv, naive_conv2d, normal(1, 1, 1, 1), normal(1, 1, 1, 1), normal(1)),
     *(case(tp.conv2d_transpose, naive_conv2d_transpose, normal(2, *size, 3), normal(*kernel, 2, 3), normal(2), **options)
       for size, kernel, options in (
         ((3, 4), (3, 3), {}), ((2, 3), (3, 3), {"stride": 2}), ((2, 3), (2, 4), {"stride": 2, "padding": "valid"}), ((1, 1), (3, 3), {}),

@@ -1,15 +1,18 @@
 """The fuser: every fused function must agree with itself run op by op, in values and gradients, in both precisions."""
 
+import contextlib
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tinypredrnn as tp
-from tinypredrnn.autograd.fuse import CUDA, Loop, gradients, lines_of, trace
+from tinypredrnn.autograd.fuse import CUDA, Loop, as_rows, gradients, lines_of, trace
 from tinypredrnn.cells import expose, remember
-from tinypredrnn.errors import ConfigError, DTypeError, GradientError
+from tinypredrnn.errors import ConfigError, DTypeError, GradientError, ShapeError
 
 
 @tp.fuse
@@ -20,7 +23,14 @@ def everything(a, b):
     return first, second + tp.maximum(a, b) * tp.minimum(a, 0.3) + tp.log(1 + b * b) * tp.sqrt(1 + tp.square(a)) + tp.log1p(abs(b))
 
 
-CASES = {"remember": (remember, 4), "expose": (expose, 2), "everything": (everything, 2)}
+@tp.fuse
+def plumbing(a, b):
+    """Outputs that are an input, and one line twice; a condition."""
+    chosen = tp.where(b > 0, a, -a)
+    return a, chosen * b, chosen * b
+
+
+CASES = {"remember": (remember, 4), "expose": (expose, 2), "everything": (everything, 2), "plumbing": (plumbing, 2)}
 
 
 def inputs(count, shape=(2, 3, 4, 5), dtype=np.float64):
@@ -57,9 +67,87 @@ def test_fused_and_unfused_agree(case, dtype, tolerance):
 
 
 def test_large_arrays_take_the_threaded_kernel_with_the_same_result():
-    arrays = inputs(4, (700, 256), np.float32)
-    small = [values_and_gradients(remember, [a[i:i + 100] for a in arrays])[0] for i in range(0, 700, 100)]
-    np.testing.assert_array_equal(values_and_gradients(remember, arrays)[0], np.concatenate(small))
+    *arrays, dy = inputs(5, (700, 256), np.float32)
+    pieces = [slice(i, i + 100) for i in range(0, 700, 100)]
+    for kernel, taken in zip(remember.kernels, (arrays, [*arrays, dy])):
+        for n, whole in enumerate(kernel(*taken)):
+            np.testing.assert_array_equal(whole, np.concatenate([kernel(*(a[piece] for a in taken))[n] for piece in pieces]))
+
+
+@pytest.mark.parametrize("cell", ["ConvLSTM", "ZigzagConvLSTM", "STLSTM"])
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-12), (np.float32, 1e-4)])
+def test_cells_fused_and_unfused_agree(cell, dtype, tolerance):
+    """Two steps of a whole cell, so that gates are pieces of one pre-activation array; gradients of the parameters as well."""
+    rng, widths = np.random.default_rng(0), {"ConvLSTM": (2, 3, 3, (5, 4)), "ZigzagConvLSTM": (2, 3, 3, (5, 4)), "STLSTM": (2, 3, 4, 3)}
+    module = getattr(tp.cells, cell)(*widths[cell], rng).to("cpu", dtype)
+    x = tp.tensor(rng.standard_normal((2, 5, 4, 2)).astype(dtype))
+    state = [tp.tensor(rng.standard_normal((2, 5, 4, k)).astype(dtype)) for k in ((3, 3, 4) if cell == "STLSTM" else (3, 3))]
+
+    def run():
+        module.zero_grad()
+        h, after = module(x, tuple(state))
+        h, after = module(x, after)
+        (h * h).sum().backward()
+        return [h.data, *(s.data for s in after), *(p.grad for p in module.parameters())]
+
+    fused = run()
+    with tp.unfused():
+        reference = run()
+    for ours, theirs in zip(fused, reference, strict=True):
+        assert ours.dtype == theirs.dtype == dtype and np.abs(theirs).max() > 0
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+def test_pieces_of_one_array_are_not_copied():
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 15))
+    for n in range(3):
+        piece = x[..., 5 * n:5 * n + 5]
+        flat, start, stride = as_rows(piece, piece.shape)
+        assert np.shares_memory(flat, x) and (start, stride) == (5 * n, 15)
+    gates = tp.split(tp.tensor(x, requires_grad=True), parts=3)
+    saved = remember(*gates, tp.tensor(x[..., :5])).node.saved
+    assert all(np.shares_memory(array, x) for array in saved.values())
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_any_layout_gives_the_value_of_a_copy(dtype):
+    x = np.random.default_rng(0).standard_normal((2, 6, 6, 3)).astype(dtype)
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    layouts = {"windows": np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2)), "backwards": x[:, ::-1],
+               "every other": x[:, ::2], "transposed": x.transpose(0, 2, 1, 3), "Fortran": np.asfortranarray(x), "thin": x[:, :, 1:2],
+               "stretched": np.broadcast_to(x[:1], x.shape), "mirrored": x[..., ::-1], "read-only": frozen,
+               "of bytes": np.frombuffer(x.tobytes(), dtype)[5:17], "empty": x[:, :0]}
+    for name, a in layouts.items():
+        copied = np.ascontiguousarray(a)
+        for ours, theirs in zip(everything(tp.tensor(a), tp.tensor(a)), everything(tp.tensor(copied), tp.tensor(copied))):
+            np.testing.assert_array_equal(ours.data, theirs.data, err_msg=name)
+
+
+def test_arrays_of_another_library_are_read():
+    torch = pytest.importorskip("torch")
+    x = torch.arange(24.0).reshape(2, 3, 4)
+    np.testing.assert_array_equal(expose(*(tp.tensor(np.from_dlpack(x[..., :2])) for _ in "ab")).data,
+                                  expose(*(tp.tensor(x[..., :2].numpy().copy()) for _ in "ab")).data)
+
+
+def test_numbers_masks_and_names_work_as_they_do_unfused():
+    x, mask = tp.tensor(inputs(1, dtype=np.float32)[0], requires_grad=True), np.random.default_rng(0).random((2, 3, 4, 5)) > 0.5
+    kept = tp.fuse(lambda keep, a: keep * tp.tanh(a))
+    calls = ((expose, (x, 0.5), {}), (expose, (0.5, x), {}), (expose, (x, np.float64(2)), {}), (expose, (x,), {"memory": x}),
+             (kept, (mask, x), {}), (kept, (mask.astype(np.uint8), x), {}), (kept, (mask.astype(np.float32), x), {}))
+    for function, arguments, named in calls:
+        results = []
+        for context in (tp.unfused, contextlib.nullcontext):
+            with context():
+                y = function(*arguments, **named)
+            x.grad = None
+            y.sum().backward()
+            assert y.dtype == x.grad.dtype == np.float32
+            results += [y.data, x.grad]
+        np.testing.assert_allclose(results[2], results[0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(results[3], results[1], rtol=1e-5, atol=1e-6)
+    assert expose(0.3, 0.2) == pytest.approx(0.113380775706)
 
 
 def test_pieces_of_one_array_are_read_where_they_lie():
@@ -83,12 +171,42 @@ def test_inputs_alone_are_saved():
     i, f, g, m = (tp.tensor(a, requires_grad=True) for a in inputs(4))
     saved = remember(i, f, g, m).node.saved
     assert {id(a) for a in saved.values()} == {id(t.data) for t in (i, f, g, m)}
+    with tp.no_grad():
+        assert remember(i, f, g, m).node is None
 
 
 def test_equal_subexpressions_become_one_line():
     xs, ys = trace(lambda x: tp.sigmoid(x) * tp.tanh(x) + tp.sigmoid(x))
     lines, _ = lines_of(ys)
     assert len(lines) == 4  # sigmoid, tanh, the product, the sum
+
+
+def test_expressions_used_twice_are_walked_once():
+    def tower(x):
+        for _ in range(40):  # 2 to the power of 40 ways from the top to x
+            x = tp.softplus(x) * x
+        return x
+
+    forward, backward = tp.fuse(tower).kernels
+    assert len(forward.lines) == 40 * 7 and len(backward.lines) < 40 * 20  # |x|, -, exp, log1p, max, +, and the product
+
+
+def test_the_source_can_be_printed_and_is_what_runs(capsys):
+    expose(*(tp.tensor(np.ones((2, 2), np.float32)) for _ in "ab"))
+    for kernel, title in zip(expose.kernels, ("expose", "expose backward")):
+        print(kernel.cpu_source("float32"))
+        source = capsys.readouterr().out
+        assert f"Emitted by tinypredrnn: {title}." in source and all(f"{name} = {text}" in source for text, name in kernel.lines.items())
+    module = expose.kernels[0].compiled["float32", True]
+    assert Path(module.__file__).read_text() == expose.kernels[0].cpu_source("float32")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_float32_stays_float32(case):
+    """A literal that is not wrapped is a float64 to numba, and so is what it touches."""
+    for kernel in CASES[case][0].kernels:
+        bare = re.sub(r"T\([-+\d.e]+\)", "", kernel.cpu_source("float32").partition("T = np.float32")[2])
+        assert not re.search(r"(?<!\w)\d*\.\d|\d\.(?!\w)|(?<!\w)\d+e", bare)
 
 
 def test_a_wrong_rule_is_seen_through_the_fuser(monkeypatch):
@@ -115,6 +233,18 @@ def test_what_cannot_be_fused_says_so():
         tp.fuse(lambda x, *, slope=1: x * slope)
     with pytest.raises(DTypeError, match="float16"):
         expose(*(tp.tensor(np.ones(3, np.float16)) for _ in "ab"))
+    with pytest.raises(ShapeError, match="expose.*memory=None"):
+        expose(tp.tensor(np.ones(3)), None)
+    for name in ("v0", "y1", "dy0", "T", "row", "tanh"):
+        with pytest.raises(ConfigError, match=f"parameter {name}, a name"):
+            tp.fuse(eval(f"lambda a, {name}: a * {name}"))
+
+
+@pytest.mark.parametrize("branching", [lambda x: x if x > 0 else -x, lambda x: max(x, 0), lambda x: (x < 1 and x) * 2])
+def test_a_branch_on_a_value_is_refused(branching):
+    """Traced with Python's `if`, one branch would be lost without a word."""
+    with pytest.raises(ConfigError, match="where"):
+        tp.fuse(branching)(tp.tensor(np.ones(3)))
 
 
 @pytest.mark.skipif(not shutil.which("nvcc"), reason="nvcc, the CUDA compiler, is not installed")
@@ -127,13 +257,13 @@ def test_the_cuda_source_compiles(tmp_path, architecture):
 
 
 def as_cuda_file(loop):
-    """The kernel that CuPy's ElementwiseKernel makes of the same parts, near enough to be compiled."""
+    """The kernel that CuPy's ElementwiseKernel makes of the same parts, near enough to be compiled: its loop counts with i."""
     read, write, body = loop.gpu_parts()
-    parameters = [f"const T* {x[2:]}_in" for x in read.split(", ")] + [f"T* {y[2:]}_out" for y in write.split(", ")]
-    load = "".join(f"const {x} = {x[2:]}_in[at];\n" for x in read.split(", "))
-    store = "".join(f"T& {y[2:]} = {y[2:]}_out[at];\n" for y in write.split(", "))
+    parameters = [f"const T* _raw_{x[2:]}" for x in read.split(", ")] + [f"T* _raw_{y[2:]}" for y in write.split(", ")]
+    load = "".join(f"const T &{x[2:]} = _raw_{x[2:]}[i];\n" for x in read.split(", "))
+    store = "".join(f"T &{y[2:]} = _raw_{y[2:]}[i];\n" for y in write.split(", "))
     kernels = (f"template <typename T> __global__ void loop({', '.join(parameters)}, long size) {{\n"
-               f"long at = blockIdx.x * 256L + threadIdx.x;\nif (at >= size) return;\n{load}{store}{body}\n}}\n")
+               f"for (long i = blockIdx.x * 256L + threadIdx.x; i < size; i += 256L * gridDim.x) {{\n{load}{store}{body}\n}}\n}}\n")
     types = [f"template __global__ void loop<{t}>({', '.join(p.rsplit(' ', 1)[0].replace('T', t) for p in parameters)}, long);" for t in
              ("float", "double")]
     return CUDA + kernels + "\n".join(types)
@@ -142,4 +272,15 @@ def as_cuda_file(loop):
 def test_gradient_expressions_of_an_unused_input_are_zero():
     xs, ys = trace(lambda a, b: tp.tanh(a))
     assert gradients(xs, ys, [xs[0]])[1] == 0.0
-    assert len(Loop("half", ["a", "b"], [0.0])(np.ones((2, 3)), np.ones((2, 3)))) == 1
+    (zero,) = Loop("nothing", ["a", "b"], [0.0])(np.ones((2, 3)), np.ones((2, 3)))
+    np.testing.assert_array_equal(zero, np.zeros((2, 3)))
+
+
+def test_cupy_takes_the_names_of_the_parts():
+    """CuPy counts with i and keeps n and names with a leading underscore; remember has a parameter i."""
+    for function, _ in CASES.values():
+        for kernel in function.kernels:
+            read, write, _ = kernel.gpu_parts()
+            names = [text.split()[1] for text in f"{read}, {write}".split(", ")]
+            assert len(set(names)) == len(names) and not {"i", "n"} & set(names) and not any(name.startswith("_") for name in names)
+    assert tp.fuse(lambda a: tp.exp(a)).kernels[0].name().isidentifier()

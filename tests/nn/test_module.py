@@ -67,6 +67,41 @@ def test_calling_a_module_calls_forward():
     assert Scale()(3) == 6 and Scale()(3, by=5) == 15
 
 
+def test_modules_have_names_too():
+    network = Network()
+    names = ["", "blocks.0", "blocks.0.norm", "blocks.0.conv", "blocks.1", "blocks.1.norm", "blocks.1.conv", "heads.0", "heads.2", "last"]
+    assert [name for name, _ in network.named_modules()] == names
+    assert dict(network.named_modules())["blocks.1.conv"] is network.blocks[1].conv
+    assert network.name_of(network.heads[2]) == "heads.2" and network.name_of(network) == ""
+    assert network.name_of(Linear(1, 1, np.random.default_rng(0))) is None
+
+
+def test_tensors_in_a_list_are_parameters_as_well():
+    class Peepholes(Module):
+        def __init__(self):
+            self.weights = [zeros(2), zeros(3)]
+
+    assert [name for name, _ in Peepholes().named_tensors()] == ["weights.0", "weights.1"] and Peepholes().count_parameters() == 5
+
+
+def test_repr_is_the_tree_of_parts():
+    assert repr(Network()) == """\
+Network: 100 parameters, float32 on cpu, first (2,)
+  blocks.0  Block      42
+    norm    BatchNorm   4  gain (2,), bias (2,), running_mean (2,) fixed, running_variance (2,) fixed
+    conv    Conv2d     38  weight (3, 3, 2, 2), bias (2,)
+  blocks.1  Block      42
+    norm    BatchNorm   4  gain (2,), bias (2,), running_mean (2,) fixed, running_variance (2,) fixed
+    conv    Conv2d     38  weight (3, 3, 2, 2), bias (2,)
+  heads.0   Linear      3  weight (2, 1), bias (1,)
+  heads.2   Linear      9  weight (2, 3), bias (3,)
+  last      Linear      2  weight (1, 1), bias (1,)"""
+    assert repr(Module()) == "Module: 0 parameters"
+    assert repr(Linear(40, 30, np.random.default_rng(0)).to(dtype="float64")) == (
+        "Linear: 1,230 parameters, float64 on cpu, weight (40, 30), bias (30,)")
+    assert len(repr(tp.build_model("predrnn")).splitlines()) == 1 + 1 + 4 * 4  # a row for each module
+
+
 def test_zero_grad():
     layer = Linear(2, 1, np.random.default_rng(0))
     layer(tp.tensor([[1.0, 2.0]])).backward()

@@ -10,9 +10,11 @@ from tinypredrnn.autograd.arrays import concat, log_softmax, matmul, normalise, 
 from tinypredrnn.autograd.convolution import (
     conv2d,
     conv2d_transpose,
+    convolution_by,
     depth_to_space,
     insert_zeros,
     max_pool,
+    shared_weights,
     space_to_depth,
     upsample,
     windows,
@@ -42,13 +44,14 @@ from tinypredrnn.autograd.engine import Node, no_grad
 from tinypredrnn.autograd.fuse import fuse, unfused
 from tinypredrnn.autograd.gradcheck import gradcheck
 from tinypredrnn.autograd.op import Op, op
-from tinypredrnn.autograd.tensor import Tensor, tensor
+from tinypredrnn.autograd.tensor import Tensor, from_dlpack, tensor
 
 __all__ = [
-    "Node", "Op", "Tensor", "absolute", "bce", "bce_with_logits", "clip", "concat", "conv2d", "conv2d_transpose", "debug",
-    "depth_to_space", "exp", "fuse", "gradcheck", "hard_sigmoid", "insert_zeros", "leaky_relu", "log", "log1p", "log_softmax",
-    "matmul", "max_pool", "maximum", "minimum", "no_grad", "normalise", "op", "pad", "relu", "sigmoid", "softmax", "softplus",
-    "space_to_depth", "split", "sqrt", "square", "stack", "tanh", "tensor", "unfused", "upsample", "where", "windows",
+    "Node", "Op", "Tensor", "absolute", "bce", "bce_with_logits", "clip", "concat", "conv2d", "conv2d_transpose", "convolution_by",
+    "debug", "depth_to_space", "exp", "from_dlpack", "fuse", "gradcheck", "hard_sigmoid", "insert_zeros", "leaky_relu", "log", "log1p",
+    "log_softmax", "matmul", "max_pool", "maximum", "minimum", "no_grad", "normalise", "op", "pad", "relu", "shared_weights", "sigmoid",
+    "softmax", "softplus", "space_to_depth", "split", "sqrt", "square", "stack", "tanh", "tensor", "unfused", "upsample", "where",
+    "windows",
 ]
 
 

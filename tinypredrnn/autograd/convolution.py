@@ -10,94 +10,37 @@ so the rules of conv2d are `transposed` and `pair`, and those of conv2d_transpos
 Frames are (B,H,W,C), weights (kh,kw,C,K). The matrix of windows is kh * kw times as large as x: it is never kept for backward.
 """
 
-from typing import NamedTuple
+import contextlib
+from contextvars import ContextVar
 
-from tinypredrnn.autograd.arrays import flat, pad, reshape
+import numpy as np
+
+from tinypredrnn.autograd.arrays import concat, flat, pad, reshape
+from tinypredrnn.autograd.engine import recording
+from tinypredrnn.autograd.grid import check_padding, fold, grid, unfold
 from tinypredrnn.autograd.op import op
-from tinypredrnn.backend import array_module
-from tinypredrnn.errors import ConfigError, ShapeError
-
-
-class Grid(NamedTuple):
-    """Where the windows of a kernel lie: over a frame of `size` + padding, one every `stride` pixels, `out` of them each way."""
-
-    size: tuple  # (H, W) of the frame
-    kernel: tuple  # (kh, kw)
-    stride: int
-    dilation: int  # distance of neighbouring kernel elements
-    before: tuple  # zeros above and to the left
-    after: tuple  # zeros below and to the right
-    out: tuple  # (H', W')
-
-    def corner(self, i, j):
-        """The slices of the padded frame that kernel element (i, j) meets, one pixel for each window."""
-        return (slice(None), *(slice(k * self.dilation, k * self.dilation + (n - 1) * self.stride + 1, self.stride)
-                               for k, n in zip((i, j), self.out)))
-
-
-def grid(size, kernel, stride=1, dilation=1, padding="same"):
-    """The Grid of a kernel on frames of `size`. padding: "valid" (none), "same" (out = ceil(size / stride)), or pixels on each side."""
-    if min(stride, dilation, *kernel) < 1:
-        raise ConfigError(f"convolution: stride, dilation and kernel start at 1, got {stride}, {dilation}, {tuple(kernel)}")
-    reach = [(k - 1) * dilation + 1 for k in kernel]
-    check_padding(padding)
-    if padding == "same":
-        total = [max((-(-n // stride) - 1) * stride + r - n, 0) for n, r in zip(size, reach)]
-        before = [t // 2 for t in total]  # of an odd number, the extra zero goes after
-        after = [t - b for t, b in zip(total, before)]
-    else:
-        before = after = [0 if padding == "valid" else padding] * 2
-    out = tuple((n + b + a - r) // stride + 1 for n, b, a, r in zip(size, before, after, reach))
-    if min(out) < 1:
-        raise ShapeError(f"convolution: a kernel that reaches over {tuple(reach)} pixels does not fit into frames of {tuple(size)}")
-    return Grid(tuple(size), tuple(kernel), stride, dilation, tuple(before), tuple(after), out)
-
-
-def check_padding(padding):
-    if padding not in ("same", "valid") and not (isinstance(padding, int) and padding >= 0):
-        raise ConfigError(f'convolution: padding is "same", "valid" or a number of pixels, got {padding!r}')
-
+from tinypredrnn.autograd.winograd import cost, winograd_conv, winograd_weights
+from tinypredrnn.errors import ShapeError
+from tinypredrnn.threads import product
 
 # the linear maps, on arrays
-
-def unfold(x, g):
-    """Every window side by side: (B,H,W,C) -> (B,H',W',kh,kw,C), a view of the padded frames."""
-    xp = array_module(x)
-    if any(g.before + g.after):
-        x = xp.pad(x, ((0, 0), *zip(g.before, g.after), (0, 0)))
-    b, h, w, c = x.strides
-    return xp.lib.stride_tricks.as_strided(
-        x, (len(x), *g.out, *g.kernel, x.shape[-1]), (b, h * g.stride, w * g.stride, h * g.dilation, w * g.dilation, c))
-
-
-def fold(windows, g):
-    """The transpose of unfold: every pixel gets the sum of its copies. (B,H',W',kh,kw,C) -> (B,H,W,C)"""
-    xp = array_module(windows)
-    padded = [b + n + a for b, n, a in zip(g.before, g.size, g.after)]
-    x = xp.zeros((len(windows), *padded, windows.shape[-1]), windows.dtype)
-    for i in range(g.kernel[0]):
-        for j in range(g.kernel[1]):
-            x[g.corner(i, j)] += windows[:, :, :, i, j]
-    (top, left), (height, width) = g.before, g.size
-    return x[:, top:top + height, left:left + width]
-
 
 def correlate(x, w, g):
     """(B,H,W,C), (kh,kw,C,K) -> (B,H',W',K)"""
     rows = unfold(x, g).reshape(len(x) * g.out[0] * g.out[1], -1)  # (B H' W', kh kw C), the copy
-    return (rows @ w.reshape(-1, w.shape[-1])).reshape(len(x), *g.out, w.shape[-1])
+    return product(rows, w.reshape(-1, w.shape[-1])).reshape(len(x), *g.out, w.shape[-1])
 
 
 def transposed(y, w, g):
     """(B,H',W',K), (kh,kw,C,K) -> (B,H,W,C)"""
-    windows = flat(y) @ w.reshape(-1, w.shape[-1]).T  # (B H' W', kh kw C)
+    windows = product(flat(y), w.reshape(-1, w.shape[-1]).T)  # (B H' W', kh kw C)
     return fold(windows.reshape(len(y), *g.out, *w.shape[:3]), g)
 
 
 def pair(x, y, g):
     """(B,H,W,C), (B,H',W',K) -> (kh,kw,C,K)"""
     rows = unfold(x, g).reshape(len(x) * g.out[0] * g.out[1], -1)
-    return (rows.T @ flat(y)).reshape(*g.kernel, x.shape[-1], y.shape[-1])
+    return product(rows.T, flat(y)).reshape(*g.kernel, x.shape[-1], y.shape[-1])
 
 
 # the ops
@@ -116,19 +59,87 @@ def frame_grid(x_shape, w_shape, stride, padding, dilation):
     w=lambda dy, x, x_shape, w_shape, stride, padding, dilation:
         pair(x, dy, frame_grid(x_shape, w_shape, stride, padding, dilation)),
     b=sum_to_bias)
-def conv2d(x, w, b=None, *, stride=1, padding="same", dilation=1):
-    """Slide a kernel over frames: y[n,p,q,k] = sum over i,j,c of w[i,j,c,k] x[n, p stride + i dilation, q stride + j dilation, c] + b[k].
-
-    x (B,H,W,C), w (kh,kw,C,K), b (K,) or None -> (B,H',W',K). padding "same" keeps H' = ceil(H / stride), "valid" adds no zeros,
-    a number adds that many on each side. Raises ShapeError where the shapes do not fit, ConfigError for an impossible option.
-    """
-    if x.ndim != 4 or w.ndim != 4 or x.shape[3] != w.shape[2] or (b is not None and b.shape != w.shape[3:]):
-        raise ShapeError("conv2d: expected x (B,H,W,C), w (kh,kw,C,K) and b (K,), "
-                         f"got x {x.shape}, w {w.shape} and b {None if b is None else b.shape}")
+def direct_conv(x, w, b=None, *, stride=1, padding="same", dilation=1):
+    """conv2d by windows and one matrix product, for any stride and dilation."""
     y = correlate(x, w, frame_grid(x.shape, w.shape, stride, padding, dilation))
     if b is not None:
         y += b
     return y
+
+
+def conv2d(x, w, b=None, *, stride=1, padding="same", dilation=1):
+    """Slide a kernel over frames: y[n,p,q,k] = sum over i,j,c of w[i,j,c,k] x[n, p stride + i dilation, q stride + j dilation, c] + b[k].
+
+    x (B,H,W,C), or several in a tuple whose channels lie side by side; w (kh,kw,C,K), b (K,) or None -> (B,H',W',K). padding "same"
+    keeps H' = ceil(H / stride), "valid" adds no zeros, a number adds that many on each side. Which algorithm computes it is chosen by
+    what it is measured to cost, see `convolution_by`. Raises ShapeError where the shapes do not fit, ConfigError for an impossible option.
+    """
+    parts = x if isinstance(x, tuple) else (x,)
+    shapes, w_shape, b_shape = [getattr(part, "shape", ()) for part in parts], w.shape, getattr(b, "shape", b)
+    if (any(len(shape) != 4 or shape[:3] != shapes[0][:3] for shape in shapes) or len(w_shape) != 4
+            or sum(shape[3] for shape in shapes) != w_shape[2] or b_shape not in (None, w_shape[3:])):
+        raise ShapeError(f"conv2d: expected x (B,H,W,C), w (kh,kw,C,K) and b (K,) or None, got x {' beside '.join(map(str, shapes))}, "
+                         f"w {w_shape} and b {b_shape}")
+    g = frame_grid(shapes[0], w.shape, stride, padding, dilation)
+    tile = choose_tile(g, shapes[0][0], *w.shape[2:], parts)
+    if tile is None:
+        return direct_conv(parts[0] if len(parts) == 1 else concat(*parts), w, b, stride=stride, padding=padding, dilation=dilation)
+    return winograd_conv(frequencies_of(w, tile), b, *parts, kernel=w.shape[:2], tile=tile, padding=padding)
+
+
+# which algorithm
+
+MEASURED = "measured"
+algorithm = ContextVar("algorithm", default=MEASURED)
+
+
+@contextlib.contextmanager
+def convolution_by(tile=None):
+    """Within `with convolution_by(4):` convolutions of stride 1 go through Winograd's transform with output tiles of 4x4 pixels; with
+    None all are direct. Otherwise what costs least is chosen, and float64 takes the direct form, so that references are exact.
+    """
+    token = algorithm.set(tile)
+    try:
+        yield
+    finally:
+        algorithm.reset(token)
+
+
+def choose_tile(g, batch, channels, features, parts):
+    """The tile m for a convolution on the grid `g`, or None for the direct form."""
+    if g.stride > 1 or g.dilation > 1:
+        return None
+    if algorithm.get() != MEASURED:
+        return algorithm.get()
+    if g.kernel == (1, 1):
+        return None if len(parts) == 1 else 1  # a plain product; of several parts, without keeping a copy of them side by side
+    if parts[0].dtype != np.float32:
+        return None
+    costs = {m: cost(g, m, batch, channels, features) for m in (None, *range(2, 10 - max(g.kernel)))}
+    return min(costs, key=costs.get)
+
+
+sharing = ContextVar("sharing", default=None)
+
+
+@contextlib.contextmanager
+def shared_weights():
+    """Within `with shared_weights():` the same weights are transformed once: for the steps of a sequence, while nothing changes them."""
+    token = sharing.set({})
+    try:
+        yield
+    finally:
+        sharing.reset(token)
+
+
+def frequencies_of(w, tile):
+    """winograd_weights(w), or what it was the last time within shared_weights."""
+    known, key = sharing.get(), (id(w), tile, recording.get())
+    if known is None:
+        return winograd_weights(w, tile=tile)
+    if key not in known:
+        known[key] = winograd_weights(w, tile=tile), w  # w is kept, so that its id stays its own
+    return known[key][0]
 
 
 def image_grid(y_shape, w_shape, stride, padding, dilation, size):

@@ -11,14 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tinypredrnn.files import replacing
+from tinypredrnn.files import replacing, user_cache
 
 
 def cache_folder():
-    """Where emitted kernels are kept: $TINYPREDRNN_CACHE, or the user's cache; a temporary folder where that cannot be written to."""
-    import pooch
-
-    folder = Path(os.environ.get("TINYPREDRNN_CACHE") or pooch.os_cache("tinypredrnn")) / "kernels"
+    """Where emitted kernels are kept: in the user's cache, or a temporary folder where that cannot be written to."""
+    folder = user_cache() / "kernels"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):

@@ -13,6 +13,7 @@ from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 
 recording = ContextVar("recording", default=True)
 watching = ContextVar("watching", default=None)  # the Watch of debug.py, where debugging is on
+calling = ContextVar("calling", default=None)  # the Call that runs now, within modules
 
 
 @contextlib.contextmanager
@@ -34,12 +35,31 @@ class Node:
     dtype     the float dtype of the inputs, which their cotangents must have
     saved     the values that the rules asked for, by name; None once backward has used them
     outputs   how many arrays the op returned
+    call      the Call of a module during which this happened, None outside of any: for pictures and messages, not for backward
     """
 
-    __slots__ = ("op", "parents", "shapes", "dtype", "saved", "outputs", "__weakref__")
+    __slots__ = ("op", "parents", "shapes", "dtype", "saved", "outputs", "call", "__weakref__")
 
     def __init__(self, op, parents, shapes, dtype, saved, outputs):
         self.op, self.parents, self.shapes, self.dtype, self.saved, self.outputs = op, parents, shapes, dtype, saved, outputs
+        self.call = calling.get()
+
+
+class Call:
+    """One call of a Module: `module`, and the Call `around` it or None."""
+
+    __slots__ = ("module", "around")
+
+    def __init__(self, module, around):
+        self.module, self.around = module, around
+
+    def __str__(self):
+        """Where in the model this is: "cells.0.from_xh of PredRNN"."""
+        outermost = self
+        while outermost.around:
+            outermost = outermost.around
+        name, kind = outermost.module.name_of(self.module), type(outermost.module).__name__
+        return f"{name or type(self.module).__name__} of {kind}" if self.around else kind
 
 
 def backward(root, cotangent=None, retain_graph=False):
@@ -93,11 +113,14 @@ def visit(node, dy, arrived):
     if all(d is None for d in dy):  # nothing depends on it after all
         return
     given, watch = dy if node.outputs > 1 else dy[0], watching.get()
+    sums = [ours_so_far(parent, arrived) if node.op.adds else None for parent in node.parents]
+    if node.op.adds:
+        node.saved[node.op.inputs[0] + "_sum"] = sums
     gradients = watch.backward(node, given) if watch else node.op.pull_back(given, node)
     saved = [array for value in node.saved.values() for array in (value if isinstance(value, list) else [value])]  # *parts are a list
     known = [id(array) for array in (*dy, *saved, *gradients)]
     for i, gradient in enumerate(gradients):
-        if gradient is None or node.parents[i] is None:
+        if gradient is None or node.parents[i] is None or gradient is sums[i]:
             continue
         # A fresh array is ours: it may be added to in place. Never dy itself, something saved, a view, or what another input gets too.
         fresh = gradient.base is None and known.count(id(gradient)) == 1
@@ -108,6 +131,15 @@ def visit(node, dy, arrived):
             arrived[target][index] = add_up(*arrived[target][index], fitted, owned)
         else:
             accumulate(target, fitted, owned)
+
+
+def ours_so_far(parent, arrived):
+    """The sum of what has arrived for an input so far, if it is an array of our own; or None."""
+    if parent is None:
+        return None
+    target, index = parent
+    total, owned = arrived[target][index] if target in arrived else (target.grad, True)
+    return total if owned else None
 
 
 def add_up(total, total_owned, gradient, owned):

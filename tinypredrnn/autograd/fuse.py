@@ -4,15 +4,16 @@
     def remember(i, f, g, memory):
         return sigmoid(f) * memory + sigmoid(i) * tanh(g)
 
-Op by op, this reads and writes seven arrays forward and many more backward: memory traffic, not arithmetic, is what it costs. So the
-function is called once with symbols, which writes it down as an expression; reverse mode over that expression, with the very rules of
-the elementwise table, writes down its gradient; equal subexpressions become one line; and the lines become a loop: numba on the CPU,
-a CUDA kernel through CuPy on the GPU. Only the inputs are saved. Nobody derives a gate by hand.
+Op by op, this moves 27 arrays through memory where 5 would do, and more backward (lesson 18 counts them): memory traffic is most of what
+it costs. So the function is called once with symbols, which writes it down as an expression; reverse mode over that expression, with the
+very rules of the elementwise table, writes down its gradient; equal subexpressions become one line; and the lines become a loop: numba
+on the CPU, a CUDA kernel through CuPy on the GPU. Only the inputs are saved. Nobody derives a gate by hand.
 """
 
 import contextlib
 import functools
 import inspect
+import re
 from contextvars import ContextVar
 from string import Template
 
@@ -24,6 +25,7 @@ from tinypredrnn.autograd.op import Op
 from tinypredrnn.autograd.symbol import Symbol
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ConfigError, DTypeError
+from tinypredrnn.threads import share
 
 fusing = ContextVar("fusing", default=True)
 
@@ -88,6 +90,7 @@ def gradients(inputs, outputs, cotangents):
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "less": "<", "greater": ">", "less_equal": "<=", "greater_equal": ">="}
 CALLS = ("where", "negate", "maximum", "minimum", "exp", "log", "log1p", "sqrt", "tanh", "sigmoid", "power")
 PLAIN = {"neg": "-{}", "absolute": "fabs({})", "sign": "T({0} > T(0)) - T({0} < T(0))"}
+RESERVED = re.compile("|".join(CALLS) + r"|fabs|(v|y|dy)\d+|T|row|width|column|range|first|last|loop")  # the kernels' own names
 
 
 def lines_of(outputs):
@@ -95,18 +98,20 @@ def lines_of(outputs):
     lines = {}
 
     def name(value):
-        if not isinstance(value, Symbol):
-            return f"T({float(value)!r})"
-        if value.op is None:
-            return value.args[0]
-        if value.op not in INFIX and value.op not in CALLS and value.op not in PLAIN:  # an entry that is made of others
-            return name(TABLE[value.op].forward(*value.args))
-        parts = [name(part) for part in value.args]
-        if value.op in INFIX:
-            text = f" {INFIX[value.op]} ".join(parts)
-            text = f"T({text})" if INFIX[value.op] in "<=>=" else text  # truth as a number, 0 or 1
+        return name_of(value) if isinstance(value, Symbol) else f"T({float(value)!r})"
+
+    @functools.cache  # a symbol that is used twice is written once, and not walked through twice
+    def name_of(symbol):
+        if symbol.op is None:
+            return symbol.args[0]
+        if symbol.op not in INFIX and symbol.op not in CALLS and symbol.op not in PLAIN:  # an entry that is made of others
+            return name(TABLE[symbol.op].forward(*symbol.args))
+        parts = [name(part) for part in symbol.args]
+        if symbol.op in INFIX:
+            text = f" {INFIX[symbol.op]} ".join(parts)
+            text = f"T({text})" if INFIX[symbol.op] in "<=>=" else text  # truth as a number, 0 or 1
         else:
-            text = f"{value.op}({', '.join(parts)})" if value.op in CALLS else PLAIN[value.op].format(*parts)
+            text = f"{symbol.op}({', '.join(parts)})" if symbol.op in CALLS else PLAIN[symbol.op].format(*parts)
         return lines.setdefault(text, f"v{len(lines)}")
 
     return lines, [name(output) for output in outputs]
@@ -118,7 +123,7 @@ CPU = Template("""# Emitted by tinypredrnn: $title. Row n of an input begins n s
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 T = np.$dtype
 FAST = dict(fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy")  # NaN and infinity stay what they are
@@ -126,15 +131,12 @@ exp, log, log1p, sqrt, fabs = math.exp, math.log, math.log1p, math.sqrt, math.fa
 
 $functions
 
-def loop($arguments, rows, width):
-    for row in prange(rows):
+@njit(cache=True, nogil=True, **FAST)
+def loop(first, last, width, $arguments):
+    for row in range(first, last):
 $slices
         for column in range(width):
 $body
-
-
-serial = njit(cache=True, nogil=True, **FAST)(loop)
-parallel = njit(cache=True, nogil=True, parallel=True, **FAST)(loop)
 """)
 
 HELPERS = """
@@ -174,7 +176,7 @@ template <typename T> __device__ T power(T a, T b) { return pow(a, b); }
 template <typename T> __device__ T sigmoid(T x) { return T(0.5) * tanh(T(0.5) * x) + T(0.5); }
 """
 
-MANY = 1 << 17  # elements from which a second thread is worth waking
+COST = 16  # of a line of the kernel, in multiplications of a matrix product: where a second thread is worth waking
 
 
 class Loop:
@@ -188,8 +190,9 @@ class Loop:
     def __call__(self, *arrays):
         """One new array for each output, of the inputs' broadcast shape."""
         xp = array_module(*arrays)
+        dtype = next((a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind == "f"), np.dtype(float))
+        arrays = [a.astype(dtype, copy=False) if hasattr(a, "dtype") else xp.asarray(float(a), dtype) for a in arrays]  # masks, numbers
         shape = arrays[0].shape if all(a.shape == arrays[0].shape for a in arrays) else np.broadcast_shapes(*(a.shape for a in arrays))
-        dtype = arrays[0].dtype
         made = [xp.empty(shape, dtype) for _ in self.outputs]
         key = (dtype.name, xp is np)
         if key not in self.compiled:
@@ -201,12 +204,12 @@ class Loop:
             kernel(*arrays, *made)
         elif made[0].size:
             width = shape[-1] if shape else 1
-            run = kernel.parallel if made[0].size >= MANY else kernel.serial
-            run(*(part for a in arrays for part in as_rows(a, shape)), *(y.reshape(-1) for y in made), made[0].size // width, width)
+            rows = [part for a in arrays for part in as_rows(a, shape)] + [y.reshape(-1) for y in made]
+            share(lambda first, last: kernel.loop(first, last, width, *rows), made[0].size // width, COST * len(self.lines) * made[0].size)
         return made
 
     def name(self):
-        return self.title.replace(" ", "_")
+        return re.sub(r"\W", "_", self.title)
 
     def cpu_source(self, dtype):
         """The loop as numba source; print it to see what runs."""
@@ -222,10 +225,14 @@ class Loop:
             slices="\n".join(" " * 8 + line for line in slices), body="\n".join(" " * 12 + line for line in body))
 
     def gpu_parts(self):
-        """(inputs, outputs, body) of the loop as CuPy's ElementwiseKernel takes them; T stands for the dtype."""
+        """(inputs, outputs, body) of the loop as CuPy's ElementwiseKernel takes them; T stands for the dtype.
+
+        CuPy counts its loop with a variable i and allows no parameter of that name: ours are x_in, and x lives in a block of its own.
+        """
         made = [f"y{i}" for i in range(len(self.outputs))]
-        body = [f"T {name} = {text};" for text, name in self.lines.items()] + [f"{y} = {v};" for y, v in zip(made, self.outputs)]
-        return ", ".join(f"T {x}" for x in self.inputs), ", ".join(f"T {y}" for y in made), "\n".join(body)
+        body = [f"T {x} = {x}_in;" for x in self.inputs] + [f"T {name} = {text};" for text, name in self.lines.items()]
+        body = ["{", *body, *(f"{y} = {value};" for y, value in zip(made, self.outputs)), "}"]
+        return ", ".join(f"T {x}_in" for x in self.inputs), ", ".join(f"T {y}" for y in made), "\n".join(body)
 
     def gpu_kernel(self, xp):
         return xp.ElementwiseKernel(*self.gpu_parts(), self.name(), preamble=CUDA)
@@ -238,7 +245,7 @@ def as_rows(a, shape):
             return a.reshape(-1), 0, shape[-1]
         base, size = a.base, a.itemsize
         rows_are_even = all(a.strides[k] == a.strides[k + 1] * shape[k + 1] for k in range(len(shape) - 2))
-        if base is not None and base.dtype == a.dtype and base.flags.c_contiguous and a.strides[-1] == size and rows_are_even:
+        if isinstance(base, np.ndarray) and base.dtype == a.dtype and base.flags.c_contiguous and a.strides[-1] == size and rows_are_even:
             start = (a.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // size
             return base.reshape(-1), start, a.strides[-2] // size  # a piece of a larger array, such as one gate of four
     return np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(-1), 0, shape[-1] if shape else 1
@@ -253,8 +260,8 @@ class Fused(Op):
         self.rules = dict.fromkeys(self.inputs)  # all of them come out of one kernel, see pull_back
         self.asks = dict.fromkeys(self.inputs, tuple(self.inputs))
 
-    def __call__(self, *inputs):
-        return super().__call__(*inputs) if fusing.get() else self.function(*inputs)
+    def __call__(self, *inputs, **named):
+        return super().__call__(*inputs, **named) if fusing.get() else self.function(*inputs, **named)
 
     def apply(self, *inputs):
         return self.function(*inputs) if any(isinstance(x, Symbol) for x in inputs) else self.forward(*inputs)
@@ -287,9 +294,11 @@ def fuse(function):
 
     The arguments are tensors of shapes that broadcast, all of one float dtype; arithmetic, comparisons and the entries of the elementwise
     table may be used, plain numbers too, and several outputs may be returned as a tuple. Python's `if` on values cannot be traced: use
-    `where`. Raises ConfigError for parameters that are not plain positions.
+    `where`. Raises ConfigError for parameters that are not plain positions or have a name that the kernels use themselves.
     """
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or parameter.default is not parameter.empty:
             raise ConfigError(f"fuse: {function.__name__}({parameter}) must take plain positional parameters only")
+        if RESERVED.fullmatch(parameter.name):
+            raise ConfigError(f"fuse: {function.__name__} has a parameter {parameter}, a name that kernels use themselves: rename it")
     return Fused(function)

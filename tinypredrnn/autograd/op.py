@@ -13,6 +13,8 @@ else it needs, and nothing but that is kept for it:
 
 Positional parameters of the function are its inputs: arrays, tensors, plain numbers, or None for one that is left out; `*parts` takes
 any number of them, and its rule returns one cotangent for each. Keyword-only parameters are options and are passed as they are.
+The rule of `*parts` may also ask for `parts_sum`: for each input what other nodes have sent to it so far, where that may be added to in
+place, else None. A rule that adds to it returns it, and saves the memory traffic of a gradient of its own.
 """
 
 import inspect
@@ -42,6 +44,7 @@ class Op:
         self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.asks = {name: tuple(inspect.signature(rule).parameters)[1:] for name, rule in rules.items()}
+        self.adds = self.variadic and f"{self.inputs[0]}_sum" in self.asks.get(self.inputs[0], ())
 
     def __repr__(self):
         return f"<op {self.name}>"
@@ -86,7 +89,7 @@ class Op:
         shapes = [getattr(x, "shape", ()) for x in arrays]
         known = {**self.options, **options, "y": outputs[0] if len(outputs) == 1 else outputs}
         if self.variadic:
-            known |= {self.inputs[0]: arrays, self.inputs[0] + "_shape": shapes}
+            known |= {self.inputs[0]: arrays, self.inputs[0] + "_shape": shapes, self.inputs[0] + "_sum": None}  # see engine.visit
             wanted = self.inputs
         else:
             known |= dict.fromkeys(self.inputs) | dict(zip(self.inputs, arrays))

@@ -1,5 +1,7 @@
 """Symbol: a value that is not known yet. Gate maths called with symbols instead of arrays writes itself down as an expression."""
 
+from tinypredrnn.errors import ConfigError
+
 
 class Symbol:
     """An entry of the elementwise table applied to symbols and numbers; or, where `op` is None, an input called `args[0]`."""
@@ -54,3 +56,7 @@ class Symbol:
 
     def __ge__(self, other):
         return Symbol("greater_equal", self, other)
+
+    def __bool__(self):
+        raise ConfigError("fuse: a value is not known yet while gate maths is traced, and cannot be asked whether it is true: "
+                          "choose with where(condition, a, b) instead of `if`, `and`, `or`, min() or max()")

@@ -19,6 +19,7 @@ import pooch
 
 from tinypredrnn.data.drawn_digits import SIDE, draw_digits
 from tinypredrnn.errors import ConfigError, DataError
+from tinypredrnn.files import user_cache
 
 STEMS = {"train": "train-images", "validation": "train-images", "test": "t10k-images"}
 ENDINGS = ("-idx3-ubyte.gz", "-idx3-ubyte", ".idx3-ubyte.gz", ".idx3-ubyte")  # as MNIST is handed around
@@ -62,7 +63,7 @@ def load_digits(split, data_dir=None):
             )
         return _read_split(path, split)
 
-    cache = Path(os.environ.get("TINYPREDRNN_CACHE") or pooch.os_cache("tinypredrnn")) / "mnist"
+    cache = user_cache() / "mnist"
     for folder in (os.environ.get("TINYPREDRNN_DATA"), cache):
         if folder and _find(folder, "train") and _find(folder, "test"):
             return _read_split(_find(folder, split), split)

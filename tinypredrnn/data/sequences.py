@@ -86,9 +86,15 @@ def collect(frames, size, channels):
             total = count(total, frame)
         clips.setdefault(name, []).append(frame)
     colour = max(frame.shape[2] for clip in clips.values() for frame in clip)
-    for name in clips:
-        clips[name] = np.stack([fit(frame, None, colour) for frame in clips[name]])
-    return clips
+    return {name: stack(clip, colour) for name, clip in clips.items()}
+
+
+def stack(frames, channels):
+    """A list of frames as one clip (T,H,W,C); the list is emptied meanwhile, for there may be no room for both."""
+    clip = np.empty((len(frames), *frames[0].shape[:2], channels), np.uint8)
+    for t in reversed(range(len(clip))):
+        clip[t] = fit(frames.pop(), None, channels)
+    return clip
 
 
 def convert(clips, size, channels):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinypredrnn.autograd import Tensor, depth_to_space, space_to_depth, stack, tensor
+from tinypredrnn.autograd import Tensor, depth_to_space, shared_weights, space_to_depth, stack, tensor
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ConfigError, DTypeError, ShapeError
 from tinypredrnn.nn import Conv2d, Module
@@ -43,10 +43,11 @@ class Predictor(Module):
         truth = truth[..., None, None, None]  # (B,steps,1,1,1)
         batch, _, height, width, _ = patches.shape
         state, prediction, predictions = self.start(batch, height, width), None, []
-        for t in range(truth.shape[1]):
-            features, state = self.step(self.choose(patches, prediction, truth, t), state)
-            prediction = self.to_frame(features)  # (B,h,w,X)
-            predictions.append(prediction)
+        with shared_weights():
+            for t in range(truth.shape[1]):
+                features, state = self.step(self.choose(patches, prediction, truth, t), state)
+                prediction = self.to_frame(features)  # (B,h,w,X)
+                predictions.append(prediction)
         return depth_to_space(stack(*predictions, axis=1), self.patch)
 
     def choose(self, patches, prediction, truth, t):

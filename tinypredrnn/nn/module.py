@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinypredrnn.autograd import Tensor
+from tinypredrnn.autograd.engine import Call, calling
 from tinypredrnn.backend import find_device, to_device, to_numpy
 from tinypredrnn.errors import CheckpointError
 
@@ -14,19 +15,53 @@ class Module:
     """
 
     def __call__(self, *inputs, **options):
-        return self.forward(*inputs, **options)
+        outer = calling.set(Call(self, calling.get()))
+        try:
+            return self.forward(*inputs, **options)
+        finally:
+            calling.reset(outer)
+
+    def entries(self):
+        """The attributes as (name, value), in the order of definition; what is in a list or tuple as (name.0, value), (name.1, value)"""
+        for name, value in vars(self).items():
+            if isinstance(value, (list, tuple)):
+                yield from ((f"{name}.{i}", part) for i, part in enumerate(value))
+            else:
+                yield name, value
+
+    def named_modules(self):
+        """This module as ("", module), then every one below it as ("cells.0.from_xh", module), in the order of definition."""
+        yield "", self
+        for name, value in self.entries():
+            if isinstance(value, Module):
+                yield from ((f"{name}.{inner}".rstrip("."), part) for inner, part in value.named_modules())
 
     def named_tensors(self):
         """Every tensor below this module as (name, Tensor), in the order of definition: ("cells.0.from_xh.weight", ...)"""
-        for name, value in vars(self).items():
+        for name, value in self.entries():
             if isinstance(value, Tensor):
                 yield name, value
             elif isinstance(value, Module):
                 yield from ((f"{name}.{inner}", t) for inner, t in value.named_tensors())
-            elif isinstance(value, (list, tuple)):
-                for i, part in enumerate(value):
-                    if isinstance(part, Module):
-                        yield from ((f"{name}.{i}.{inner}", t) for inner, t in part.named_tensors())
+
+    def name_of(self, part):
+        """What a module below this one is called, "" for this one itself, None for a stranger."""
+        return next((name for name, module in self.named_modules() if module is part), None)
+
+    def __repr__(self):
+        """The tree of parts: name, kind, number of parameters, and the shapes of its own tensors, "fixed" where they are not trained."""
+        def rows(module, name, indent):
+            own = [f"{name} {t.shape}{'' if t.requires_grad else ' fixed'}" for name, t in module.entries() if isinstance(t, Tensor)]
+            yield indent + name, type(module).__name__, f"{module.count_parameters():,}", ", ".join(own)
+            for inner, part in module.entries():
+                if isinstance(part, Module):
+                    yield from rows(part, inner, indent + "  ")
+
+        (_, kind, count, own), *parts = rows(self, "", "")
+        kinds = ", ".join(sorted({f"{t.dtype} on {t.device}" for _, t in self.named_tensors()}))
+        widths = [max(map(len, column)) for column in zip(*parts)]
+        lines = [f"{name:{widths[0]}}  {kind:{widths[1]}}  {count:>{widths[2]}}  {own}".rstrip() for name, kind, count, own in parts]
+        return "\n".join([", ".join(filter(None, [f"{kind}: {count} parameters", kinds, own])), *lines])
 
     def parameters(self):
         """The tensors that training changes, as a list."""

@@ -1,0 +1,108 @@
+"""Do fused gates and Winograd's convolution learn what plain code learns? The same training twice, and the two loss curves.
+
+    python examples/fast_and_reference.py --plot curves.png              some minutes on two CPU cores
+    python examples/fast_and_reference.py --steps 20 --hidden 16 16      a look
+
+fast        fused kernels, convolution by tiles where that costs less: what every other program here runs
+reference   op by op, direct convolution
+control     fast once more, one weight changed by 1 part in a million: what rounding alone does to a curve
+
+All three begin with the same weights and see the same batches.
+"""
+
+import argparse
+import contextlib
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import tinypredrnn as tp
+from tinypredrnn.data import drawn_digits
+from tinypredrnn.data.moving_mnist import MovingMNIST
+from tinypredrnn.errors import ConfigError, command
+from tinypredrnn.files import replacing
+from tinypredrnn.nn import find_loss
+from tinypredrnn.optim import Adam, clip_gradients
+from tinypredrnn.train import preset
+from tinypredrnn.train.schedules import truth_mask
+
+COLOURS = {"fast": "#D55E00", "reference": "#0072B2", "control": "#666666"}
+
+
+def losses(config, batch, kind):
+    """The loss of each step (steps,) of a training of one kind: "fast", "reference" or "control"."""
+    model, loss = tp.build_model(**config.model_options()), find_loss(config.loss)
+    if kind == "control":
+        model.parameters()[0].data.reshape(-1)[0] *= 1 + 1e-6
+    optimiser, curve = Adam(model.parameters(), config.rate), []
+    with contextlib.ExitStack() as stack:
+        if kind == "reference":
+            stack.enter_context(tp.unfused())
+            stack.enter_context(tp.convolution_by(None))
+        for k in range(config.steps):
+            frames = tp.tensor(batch(k) / np.float32(255))  # (B,T,H,W,1)
+            model.zero_grad()
+            value = loss(model.unroll(frames, truth_mask(config, k)), frames[:, 1:])
+            value.backward()
+            if config.clip:
+                clip_gradients(model.parameters(), config.clip)
+            optimiser.step()
+            curve.append(value.item())
+    return np.array(curve)
+
+
+def compare(config, batch):
+    """{kind: curve} of all three, and the largest relative differences of the reference and of the control from the fast curve."""
+    curves, seconds = {}, {}
+    for kind in COLOURS:
+        start = time.perf_counter()
+        curves[kind] = losses(config, batch, kind)
+        seconds[kind] = time.perf_counter() - start
+    apart = {kind: float(np.max(np.abs(curves[kind] / curves["fast"] - 1))) for kind in ("reference", "control")}
+    return curves, apart, seconds
+
+
+def draw(path, curves):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for kind, style in ("reference", dict(linewidth=4, alpha=0.5)), ("fast", {}):
+        left.plot(curves[kind], color=COLOURS[kind], label=kind, **style)
+    for kind in "reference", "control":
+        right.plot(np.abs(curves[kind] / curves["fast"] - 1) + 1e-9, color=COLOURS[kind], label=f"{kind} and fast")
+    left.set(xlabel="step", ylabel="loss", yscale="log")
+    right.set(xlabel="step", ylabel="relative difference of the losses", yscale="log")
+    for axes in left, right:
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=130)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=200, help="training steps of each (default: %(default)s)")
+    parser.add_argument("--hidden", type=int, nargs="+", help="the layers' widths (default: those of the preset quick)")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the curves here")
+    arguments = parser.parse_args()
+    if arguments.steps < 1:
+        raise ConfigError(f"--steps: expected at least 1, got {arguments.steps}")
+    changes = dict(steps=arguments.steps) | (dict(hidden=tuple(arguments.hidden)) if arguments.hidden else {})
+    config = preset("quick").replace(**changes)
+    digits = MovingMNIST(drawn_digits.draw_digits(np.random.default_rng(config.seed), 1000)[0])
+    curves, apart, seconds = compare(config, lambda k: digits.batch(config.seed, k, config.batch))
+    for kind, curve in curves.items():
+        print(f"{kind:10} loss of the first step {curve[0]:.5f}, of the last {curve[-1]:.5f}, {seconds[kind] / len(curve):.2f} s a step")
+    for kind, difference in apart.items():
+        print(f"largest relative difference of a loss, {kind} and fast: {difference:.1e}")
+    if arguments.plot:
+        draw(arguments.plot, curves)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command(main))

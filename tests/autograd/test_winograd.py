@@ -1,0 +1,207 @@
+"""Winograd's convolution: exact matrices, the same values and gradients as the direct form, its error, its choice, its threads."""
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from op_cases import normal
+
+import tinypredrnn as tp
+from tinypredrnn import threads
+from tinypredrnn.autograd import convolution, winograd
+from tinypredrnn.autograd.convolution import MEASURED, choose_tile, direct_conv
+from tinypredrnn.autograd.grid import grid
+from tinypredrnn.autograd.winograd import toom_cook
+from tinypredrnn.errors import ConfigError, ShapeError
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+# (height, width), kernel and tile, padding: frames smaller than a tile, tiles that reach over the edge, even and unequal kernels
+SETTINGS = [(size, kernel, tile, padding) for size, (kernel, tile), padding in itertools.product(
+    [(1, 1), (2, 7), (8, 8), (9, 5)], [((1, 1), 1), ((3, 3), 4), ((5, 5), 4), ((2, 4), 3)], ["same", "valid", 1, 4])
+    if padding in ("same", 4) or all(n + 2 * (padding == 1) >= k for n, k in zip(size, kernel))]
+
+
+def values_and_gradients(tile, inputs, w, b, dtype, **options):
+    """[y, dx of each input, dw, db] of conv2d over the inputs side by side."""
+    tensors = [tp.tensor(a.astype(dtype), requires_grad=True) for a in (*inputs, w, b)]
+    with tp.convolution_by(tile):
+        y = tp.conv2d(tuple(tensors[:-2]), *tensors[-2:], **options)
+    y.backward(normal(*y.shape).astype(dtype))
+    return [y.data] + [t.grad for t in tensors]
+
+
+def case(size, kernel, channels=(2, 3), features=4, batch=3):
+    return [normal(batch, *size, c) for c in channels], normal(*kernel, sum(channels), features), normal(features)
+
+
+def relative(a, b):
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+# the matrices
+
+@pytest.mark.parametrize(("m", "r"), [(m, r) for m in range(1, 9) for r in range(1, 9) if m + r <= 10])
+def test_the_matrices_are_exactly_a_convolution(m, r):
+    rng = np.random.default_rng([m, r])
+    g, d = ([Fraction(int(k), 7) for k in rng.integers(-20, 20, n)] for n in (r, m + r - 1))
+    a, gs, bt = toom_cook(m, r)
+    products = [sum(x * y for x, y in zip(row, g)) * sum(x * y for x, y in zip(other, d)) for row, other in zip(gs, bt)]
+    assert [sum(row[k] * p for row, p in zip(a, products)) for k in range(m)] == [sum(g[j] * d[k + j] for j in range(r)) for k in range(m)]
+    assert len(products) == m + r - 1  # multiplications, instead of m r
+
+
+def test_impossible_tiles_are_refused():
+    for m, r in (0, 3), (3, 0):
+        with pytest.raises(ConfigError, match="start at 1"):
+            toom_cook(m, r)
+    with pytest.raises(ConfigError, match="choose a smaller tile"):
+        toom_cook(20, 5)
+
+
+# values and gradients
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+def test_it_is_the_direct_form_in_float64(setting):
+    size, kernel, tile, padding = setting
+    inputs, w, b = case(size, kernel)
+    for ours, direct in zip(*(values_and_gradients(t, inputs, w, b, np.float64, padding=padding) for t in (tile, None))):
+        assert ours.shape == direct.shape and ours.dtype == np.float64
+        np.testing.assert_allclose(ours, direct, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize(("kernel", "tile"), [((3, 3), 4), ((5, 5), 4), ((2, 4), 3)], ids=str)
+def test_gradients_in_float64(kernel, tile):
+    (x, h), w, b = case((6, 7), kernel)
+    with tp.convolution_by(tile):
+        assert tp.gradcheck(lambda x, h, w, b: tp.conv2d((x, h), w, b), x, h, w, b)
+
+
+@pytest.mark.parametrize(("kernel", "tile"), [((3, 3), 4), ((3, 3), 5), ((3, 3), 6), ((5, 5), 3), ((5, 5), 4), ((7, 7), 2)], ids=str)
+def test_the_error_in_float32_is_at_most_1e_5(kernel, tile):
+    """Of values and gradients as norms, over many channels, for the tiles that the rule chooses."""
+    inputs, w, b = case((16, 17), kernel, channels=(48, 16), features=32)
+    exact = values_and_gradients(None, inputs, w, b, np.float64)
+    for ours, truth in zip(values_and_gradients(tile, inputs, w, b, np.float32), exact):
+        assert ours.dtype == np.float32
+        assert relative(ours, truth) < 1e-5
+
+
+def test_strided_inputs_and_many_slices_of_the_batch(monkeypatch):
+    """Frames that are views of a larger array, as the steps of a sequence are; and a batch that is done a sample at a time."""
+    sequence, w, b = normal(5, 3, 9, 6, 4), normal(3, 3, 4, 2), normal(2)
+    whole = values_and_gradients(4, [np.ascontiguousarray(sequence[:, 1])], w, b, np.float64)
+    monkeypatch.setattr(winograd, "AT_ONCE", 1)
+    for ours, expected in zip(values_and_gradients(4, [sequence[:, 1]], w, b, np.float64), whole):
+        np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-12)
+
+
+# weights transformed once
+
+def test_shared_weights_are_transformed_once_and_get_the_same_gradient(monkeypatch):
+    calls = []
+    transform = convolution.winograd_weights
+    monkeypatch.setattr(convolution, "winograd_weights", lambda *given, **options: calls.append(1) or transform(*given, **options))
+    x, w = normal(2, 6, 6, 3), tp.tensor(normal(3, 3, 3, 3), requires_grad=True)
+
+    def three_steps():
+        w.grad, y = None, tp.tensor(x)
+        for _ in range(3):
+            y = tp.tanh(tp.conv2d(y, w))
+        y.sum().backward()
+        return w.grad
+
+    with tp.convolution_by(4):
+        alone = three_steps()
+        assert len(calls) == 3
+        with tp.shared_weights():
+            together = three_steps()
+        assert len(calls) == 4
+    np.testing.assert_allclose(together, alone, rtol=1e-12)
+
+
+def test_without_gradients_shared_weights_are_not_those_with():
+    """A pass under no_grad within the same block must not hand its constants to a pass that wants gradients."""
+    x, w = normal(1, 4, 4, 2), tp.tensor(normal(3, 3, 2, 2), requires_grad=True)
+    with tp.convolution_by(4), tp.shared_weights():
+        with tp.no_grad():
+            tp.conv2d(x, w)
+        tp.conv2d(x, w).sum().backward()
+    assert w.grad is not None
+
+
+def test_gradients_of_shared_weights_survive_a_second_backward():
+    """The sum that the rule adds to in place must be the pass's own, not what a former pass left."""
+    x, w = normal(1, 5, 5, 2), tp.tensor(normal(3, 3, 2, 2), requires_grad=True)
+    with tp.convolution_by(4), tp.shared_weights():
+        y = (tp.conv2d(tp.conv2d(x, w), w)).sum()
+    y.backward(retain_graph=True)
+    once = w.grad.copy()
+    y.backward()
+    np.testing.assert_allclose(w.grad, 2 * once, rtol=1e-12)
+
+
+def test_a_leaf_of_frequencies_adds_up():
+    """u itself as a leaf: its grad is added to, whatever it held before."""
+    x = normal(1, 4, 4, 2)
+    u = tp.tensor(winograd.winograd_weights(normal(3, 3, 2, 3), tile=4), requires_grad=True)
+    for times in 1, 2:
+        winograd.winograd_conv(u, None, x, kernel=(3, 3), tile=4).sum().backward()
+        if times == 1:
+            once = u.grad.copy()
+    np.testing.assert_allclose(u.grad, 2 * once, rtol=1e-12)
+
+
+# the choice
+
+def chosen(channels, features, kernel, size, dtype=np.float32, **options):
+    return choose_tile(grid(size, kernel, **options), 8, channels, features, [np.empty((8, *size, channels), dtype)])
+
+
+def test_the_choice():
+    assert chosen(128, 256, (5, 5), (16, 16)) == 4  # the paper's layers
+    assert chosen(128, 256, (5, 5), (16, 16), np.float64) is None  # references are exact
+    assert chosen(128, 256, (5, 5), (16, 16), stride=2) is None
+    assert chosen(1, 1, (3, 3), (4, 4)) is None  # too little to be worth it
+    assert chosen(64, 64, (1, 1), (16, 16)) is None
+    with tp.convolution_by(None):
+        assert chosen(128, 256, (5, 5), (16, 16)) is None
+        with tp.convolution_by(MEASURED):
+            assert chosen(128, 256, (5, 5), (16, 16)) == 4
+    with tp.convolution_by(2):
+        assert chosen(1, 1, (3, 3), (4, 4), np.float64) == 2
+        assert chosen(1, 1, (3, 3), (4, 4), dilation=2) is None
+
+
+def test_what_is_chosen_is_what_runs(monkeypatch):
+    x, w = normal(2, 8, 8, 32).astype(np.float32), normal(3, 3, 32, 32).astype(np.float32)
+    direct, by_tiles = direct_conv(x, w), winograd.winograd_conv(winograd.winograd_weights(w, tile=4), None, x, kernel=(3, 3), tile=4)
+    assert not np.array_equal(direct, by_tiles)
+    with tp.convolution_by(None):
+        np.testing.assert_array_equal(tp.conv2d(x, w), direct)
+    with tp.convolution_by(4):
+        np.testing.assert_array_equal(tp.conv2d(x, w), by_tiles)
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    u, x = normal(16, 2, 3), normal(1, 4, 4, 2)
+    for bad in ([u, normal(2), x], [u, None, normal(1, 4, 4, 3)], [u, None], [normal(25, 2, 3), None, x],
+                [u, None, normal(1, 4, 4, 1), normal(1, 4, 5, 1)]):
+        with pytest.raises(ShapeError, match="winograd_conv: expected u"):
+            winograd.winograd_conv(*bad, kernel=(3, 3), tile=2)
+    with pytest.raises(ShapeError, match=r"beside \(1, 4, 5, 1\)"):
+        tp.conv2d((normal(1, 4, 4, 1), normal(1, 4, 5, 1)), normal(3, 3, 2, 3))
+
+
+# threads
+
+def test_threads_change_nothing(monkeypatch):
+    inputs, w, b = case((16, 16), (5, 5), channels=(32, 32), features=64, batch=4)
+    results = []
+    for count in 1, 3:
+        monkeypatch.setattr(threads, "THREADS", count)
+        monkeypatch.setattr(threads, "WORTH_SHARING", 1)
+        results.append(values_and_gradients(4, inputs, w, b, np.float32))
+    for one, three in zip(*results):
+        assert relative(one, three) < 1e-5

@@ -1,0 +1,140 @@
+"""`python -m tinypredrnn` tells what is here and how to get what is missing, and never fails for its want."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinypredrnn as tp
+from tinypredrnn import __main__ as report
+from tinypredrnn.errors import DeviceError
+
+ROOT = Path(tp.__file__).parents[1]
+
+
+@pytest.fixture
+def said(capsys):
+    """The report as {title: {name: fact}}."""
+    def run():
+        report.main()
+        head, *sections = capsys.readouterr().out.strip().split("\n\n")
+        rows = {section.splitlines()[0]: section.splitlines()[1:] for section in sections}
+        assert all(len(row) > 20 and row[:2] == "  " and row[20] != " " for part in rows.values() for row in part)  # aligned
+        return {"head": head, **{title: {row[2:20].strip(): row[20:] for row in part} for title, part in rows.items()}}
+    return run
+
+
+def run(**environment):
+    command = [sys.executable, "-m", "tinypredrnn"]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
+
+
+def test_as_a_command(tmp_path):
+    ended = run(OPENBLAS_NUM_THREADS="1", NUMBA_NUM_THREADS="1", TINYPREDRNN_CACHE=str(tmp_path / "cache"), TINYPREDRNN_DATA=str(tmp_path))
+    assert ended.stderr == ""
+    for words in (f"tinypredrnn {tp.__version__} in ", f"Python {sys.version.split()[0]} in {sys.executable}",
+                  f"numpy             {np.__version__}",
+                  "OPENBLAS_NUM_THREADS=1", "  BLAS              1, ", "  numba             1, layer ",
+                  f"{tmp_path / 'cache' / 'kernels'}: 0 files, 0.0 MB", "\ndata\n"):
+        assert words in ended.stdout, ended.stdout
+    assert re.search(r"layer (omp|tbb|workqueue)\n", ended.stdout)
+    assert not (tmp_path / "cache").exists()  # it looks, and makes nothing
+
+
+def test_what_is_missing_comes_with_what_to_install(said, monkeypatch):
+    def version(name):
+        if name in ("cupy-cuda12x", "numpy"):
+            return "14.0"
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(report, "version", version)
+    packages = said()["packages"]
+    assert packages["numpy"] == packages["cupy"] == "14.0"  # by another of its names
+    assert packages["tqdm"] == "missing; pip install -e ."
+    assert packages["imageio-ffmpeg"] == "missing; to read videos: pip install -e '.[video]'"
+    monkeypatch.setattr(report, "ALSO", {})
+    assert said()["packages"]["cupy"] == "missing; for a GPU: pip install -e '.[gpu]' (CUDA 13) or '.[gpu12]' (CUDA 12)"
+
+
+def test_the_packages_and_extras_are_those_of_setup():
+    call = next(node for node in ast.walk(ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))) if getattr(node, "keywords", None))
+    asked = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg in ("install_requires", "extras_require")}
+    needed = {re.match(r"[\w-]+", line)[0] for line in asked["install_requires"]}
+    assert needed == {name for name, line in report.PACKAGES.items() if line == "pip install -e ."}
+    assert {extra for line in report.PACKAGES.values() for extra in re.findall(r"\.\[(\w+)\]", line)} == asked["extras_require"].keys()
+
+
+def test_nothing_that_is_missing_stops_it(said, monkeypatch):
+    for module in ("numba", "pooch", "cupy", "matplotlib", "skimage", "tqdm", "threadpoolctl"):
+        monkeypatch.setitem(sys.modules, module, None)  # `import numba` raises ImportError
+    facts = said()
+    assert "needs CuPy" in facts["devices"]["gpu"] and "numba" in facts["threads"]["numba"] and "pooch" in facts["caches"]["downloads"]
+    assert facts["threads"]["BLAS"] and facts["caches"]["numba"]
+
+
+def test_devices(said, monkeypatch):
+    monkeypatch.setattr(report.backend, "gpu_names", lambda: ["A, 80 GiB", "B, 16 GiB"])
+    facts = said()["devices"]
+    assert facts["gpu"] == "A, 80 GiB; B, 16 GiB" and f"{os.cpu_count()} cores" in facts["cpu"]
+
+    def none():
+        raise DeviceError("CuPy finds no GPU")
+
+    monkeypatch.setattr(report.backend, "gpu_names", none)
+    assert said()["devices"]["gpu"] == "CuPy finds no GPU"
+
+
+def test_threads_are_those_of_the_environment(said, monkeypatch):
+    for name in report.COUNTS:
+        monkeypatch.delenv(name, raising=False)
+    assert said()["threads"]["environment"] == "sets none"
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("MKL_NUM_THREADS", "2")
+    assert said()["threads"]["environment"] == "MKL_NUM_THREADS=2, OMP_NUM_THREADS=3"
+
+
+def test_threads_of_blas(said, monkeypatch):
+    pools = [{"user_api": "blas", "internal_api": "openblas", "version": "0.3", "num_threads": 7}, {"user_api": "openmp"}]
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: pools)
+    assert said()["threads"]["BLAS"] == "7, openblas 0.3"
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: pools[1:])
+    monkeypatch.setattr(np, "show_config", lambda mode: {"Build Dependencies": {"blas": {"name": "accelerate"}}})
+    assert said()["threads"]["BLAS"] == "accelerate"
+
+
+def test_caches_are_measured(said, monkeypatch, tmp_path):
+    monkeypatch.setenv("TINYPREDRNN_CACHE", str(tmp_path))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
+    (tmp_path / "kernels" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "kernels" / "gate.py").write_bytes(b" " * 1_000_000)
+    (tmp_path / "kernels" / "__pycache__" / "gate.nbc").write_bytes(b" " * 500_000)
+    facts = said()["caches"]
+    assert facts["fused kernels"] == f"{tmp_path / 'kernels'}: 2 files, 1.5 MB"
+    assert facts["downloads"] == f"{tmp_path / 'mnist'}: 0 files, 0.0 MB" and facts["numba"] == f"{tmp_path / 'numba'}: 0 files, 0.0 MB"
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    assert said()["caches"]["numba"].startswith(f"beside the sources, {report.PACKAGE}: ")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert said()["caches"]["fused kernels"].endswith("1.5 MB, cannot be written to")
+
+
+def test_data(said, monkeypatch, tmp_path):
+    monkeypatch.setenv("TINYPREDRNN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TINYPREDRNN_DATA", raising=False)
+    assert said()["data"] == {"TINYPREDRNN_DATA": "not set: export TINYPREDRNN_DATA=FOLDER, if you have the MNIST files",
+                              "MNIST": "not here: downloaded when it is first needed, or else digits are drawn"}
+    monkeypatch.setenv("TINYPREDRNN_DATA", str(tmp_path / "nowhere"))
+    assert said()["data"]["TINYPREDRNN_DATA"] == f"{tmp_path / 'nowhere'}, which is no folder"
+    for folder in (tmp_path / "cache" / "mnist", tmp_path / "data" / "mnist", tmp_path / "data" / "kth"):
+        folder.mkdir(parents=True)
+    (tmp_path / "cache" / "mnist" / "train-images-idx3-ubyte.gz").touch()
+    assert said()["data"]["MNIST"] == f"train-images-idx3-ubyte.gz in {tmp_path / 'cache' / 'mnist'}"
+    (tmp_path / "data" / "mnist" / "t10k-images.idx3-ubyte").touch()
+    monkeypatch.setenv("TINYPREDRNN_DATA", str(tmp_path / "data"))
+    assert said()["data"] == {"TINYPREDRNN_DATA": f"{tmp_path / 'data'}: kth, mnist",
+                              "MNIST": f"t10k-images.idx3-ubyte in {tmp_path / 'data' / 'mnist'}"}

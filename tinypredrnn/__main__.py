@@ -1,0 +1,122 @@
+"""What is here, and how to get what is missing: `python -m tinypredrnn`."""
+
+import os
+import platform
+import sys
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+import tinypredrnn
+from tinypredrnn import backend
+from tinypredrnn.files import user_cache
+
+PACKAGE = Path(tinypredrnn.__file__).parent
+PACKAGES = {  # name -> what brings it; the extras are those of setup.py
+    **dict.fromkeys(("numpy", "numba", "scikit-image", "matplotlib", "tqdm", "pooch", "threadpoolctl"), "pip install -e ."),
+    "cupy": "for a GPU: pip install -e '.[gpu]' (CUDA 13) or '.[gpu12]' (CUDA 12)",
+    "mpi4py": "for several processes: pip install -e '.[mpi]'",
+    "imageio-ffmpeg": "to read videos: pip install -e '.[video]'",
+    "pytest": "to run the tests: pip install -e '.[test]'",
+}
+ALSO = {"cupy": ("cupy-cuda13x", "cupy-cuda12x")}  # other names of the same
+COUNTS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def package(name):
+    for known_as in (name, *ALSO.get(name, ())):
+        try:
+            return version(known_as)
+        except PackageNotFoundError:
+            pass
+    return f"missing; {PACKAGES[name]}"
+
+
+def cores():
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{platform.machine()}, {os.cpu_count()} cores, of which this process may use {usable}"
+
+
+def blas():
+    from threadpoolctl import threadpool_info
+
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    if not pools:  # Apple's, whose threads cannot be counted
+        return np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
+    return "; ".join(f"{pool['num_threads']}, {pool['internal_api']} {pool['version']}" for pool in pools)
+
+
+def numba_threads():
+    import numba
+    from numba.np.ufunc.parallel import _launch_threads
+
+    _launch_threads()  # the layer is chosen only when threads start
+    return f"{numba.get_num_threads()}, layer {numba.threading_layer()}"
+
+
+def environment():
+    return ", ".join(f"{name}={os.environ[name]}" for name in COUNTS if name in os.environ) or "sets none"
+
+
+def files_in(path, pattern="*"):
+    """A folder with the number and size of the files below it."""
+    sizes = [file.stat().st_size for file in path.rglob(pattern) if file.is_file()]
+    closed = "" if not path.exists() or os.access(path, os.W_OK) else ", cannot be written to"
+    return f"{path}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB{closed}"
+
+
+def numba_cache():
+    if "NUMBA_CACHE_DIR" in os.environ:
+        return files_in(Path(os.environ["NUMBA_CACHE_DIR"]))
+    return f"beside the sources, {files_in(PACKAGE, '*.nb[ci]')}"
+
+
+def data_folder():
+    name = os.environ.get("TINYPREDRNN_DATA")
+    if not name:
+        return "not set: export TINYPREDRNN_DATA=FOLDER, if you have the MNIST files"
+    if not Path(name).is_dir():
+        return f"{name}, which is no folder"
+    return f"{name}: {', '.join(sorted(file.name for file in Path(name).iterdir())) or 'empty'}"
+
+
+def mnist():
+    places = [Path(os.environ["TINYPREDRNN_DATA"])] if os.environ.get("TINYPREDRNN_DATA") else []
+    for place in (*places, user_cache()):
+        for folder in (place, place / "mnist"):
+            if names := sorted(file.name for file in folder.glob("*-images*idx3-ubyte*")):
+                return f"{', '.join(names)} in {folder}"
+    return "not here: downloaded when it is first needed, or else digits are drawn"
+
+
+REPORT = {  # what is asked -> a function that finds out
+    "packages": {name: partial(package, name) for name in PACKAGES},
+    "devices": {"cpu": cores, "gpu": lambda: "; ".join(backend.gpu_names())},
+    "threads": {"tinypredrnn": lambda: tinypredrnn.threads.THREADS, "BLAS": blas, "numba": numba_threads, "environment": environment},
+    "caches": {
+        "fused kernels": lambda: files_in(user_cache() / "kernels"),
+        "downloads": lambda: files_in(user_cache() / "mnist"),
+        "numba": numba_cache,
+    },
+    "data": {"TINYPREDRNN_DATA": data_folder, "MNIST": mnist},
+}
+
+
+def main():
+    """Print the report; what cannot be found out is said, and nothing that is missing stops it."""
+    print(f"tinypredrnn {tinypredrnn.__version__} in {PACKAGE}")
+    print(f"Python {platform.python_version()} in {sys.executable}, {platform.platform()}")
+    for title, facts in REPORT.items():
+        print(f"\n{title}")
+        for name, find in facts.items():
+            try:
+                fact = find()
+            except Exception as error:
+                fact = f"{error}" or type(error).__name__
+            print(f"  {name:18}{fact}")
+
+
+if __name__ == "__main__":
+    main()

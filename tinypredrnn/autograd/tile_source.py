@@ -1,0 +1,137 @@
+"""The tile transforms of winograd.py on the CPU, as straight-line source for the matrices at hand, which numba compiles.
+
+A loop over the entries of an 8 x 8 matrix spends its time on the zeros, the ones and the looping. So the matrix is written out, every
+row as a sum of a few products; the loop is over channels, and those are what vector instructions work on.
+"""
+
+from string import Template
+
+
+def half_sums(matrix):
+    """(pairs, sparser matrix): rows i, k of a pair are the sum and the difference of rows i, k of the sparser matrix.
+
+    The rows of points a and -a differ in the sign of the odd powers only, so their half sum and half difference have half the entries.
+    """
+    matrix, pairs = [list(row) for row in matrix], []
+    for i, k in zip(range(1, len(matrix) - 1, 2), range(2, len(matrix) - 1, 2)):
+        rows = [[(a + b) / 2 for a, b in zip(matrix[i], matrix[k])], [(a - b) / 2 for a, b in zip(matrix[i], matrix[k])]]
+        if sum(map(bool, rows[0] + rows[1])) < sum(map(bool, matrix[i] + matrix[k])):
+            matrix[i], matrix[k] = rows
+            pairs.append((i, k))
+    return pairs, matrix
+
+
+def weighted_sum(coefficients, names):
+    """The source of a sum of products: zeros left out, ones not multiplied."""
+    terms = [(c, name if abs(c) == 1 else f"T({float(abs(c))!r}) * {name}") for c, name in zip(coefficients, names) if c]
+    terms.sort(key=lambda term: term[0] < 0)  # a positive one first
+    return "".join((" - " if c < 0 else " + ") + text for c, text in terms).removeprefix(" + ").strip() or "T(0)"
+
+
+def product_lines(matrix):
+    """y = matrix x, line by line, of x0, x1, ... to y0, y1, ..."""
+    pairs, sparse = half_sums(matrix)
+    paired = sum(pairs, ())
+    lines = [f"{'z' if i in paired else 'y'}{i} = {weighted_sum(row, [f'x{j}' for j in range(len(row))])}" for i, row in enumerate(sparse)]
+    return lines + [line for i, k in pairs for line in (f"y{i} = z{i} + z{k}", f"y{k} = z{i} - z{k}")]
+
+
+def transposed_lines(matrix):
+    """y = transposed matrix x, line by line: the lines of the product from the end to the start."""
+    pairs, sparse = half_sums(matrix)
+    paired = sum(pairs, ())
+    names = [f"{'z' if i in paired else 'x'}{i}" for i in range(len(matrix))]
+    lines = [line for i, k in pairs for line in (f"z{i} = x{i} + x{k}", f"z{k} = x{i} - x{k}")]
+    return lines + [f"y{j} = {weighted_sum(column, names)}" for j, column in enumerate(zip(*sparse))]
+
+
+SOURCE = Template('''# Emitted by tinypredrnn: tiles of $p0 x $p1 pixels, one every $step, to $n0 x $n1 frequencies and back.
+import numpy as np
+from numba import njit
+
+T = np.$dtype
+FAST = dict(fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy")  # NaN and infinity stay what they are
+
+
+@njit(inline="always")
+def pixel(x, b, i, j, outside):
+    return x[b, i, j] if 0 <= i < x.shape[1] and 0 <= j < x.shape[2] else outside
+
+
+@njit(cache=True, nogil=True, **FAST)
+def gather(first, last, x, v, channel, rows, columns, top, left):
+    B, H, W, C = x.shape
+    width = (columns - 1) * $step + $p1
+    outside = np.zeros(C, T)
+    half = np.empty(($n0, width, C), T)
+    for row in range(first, last):
+        b, p, start = row // rows, row % rows, row * columns
+        for j in range(width):
+$gather_column
+            for k in range(C):
+$gather_down
+        for q in range(columns):
+            for i in range($n0):
+$gather_row
+                for k in range(C):
+$gather_across
+
+
+@njit(cache=True, nogil=True, **FAST)
+def scatter(first, last, v, x, channel, rows, columns, top, left, begin):
+    B, H, W, C = x.shape
+    width = (columns - 1) * $step + $p1
+    outside = np.zeros(($p0, C), T)
+    half = np.empty(($n0, width, C), T)
+    for row in range(first, last):
+        b, p, start = row // rows, row % rows, row * columns
+        half[:, :$p1 - $step] = T(0)
+        for q in range(columns):
+            for i in range($n0):
+$scatter_row
+                for k in range(C):
+$scatter_across
+        for j in range(width):
+$scatter_column
+            for k in range(C):
+$scatter_down
+''')
+
+
+def tile_source(down, across, step, dtype):
+    """The source of two functions for tiles of p0 x p1 pixels, one every `step`, with matrices `down` (n0,p0) and `across` (n1,p1).
+
+        gather    rows first ... last of tiles (row b * rows + p is row p of sample b), from x (B,H,W,C) to the channels from `channel` on
+                  of v (n0 n1, B rows columns, D)
+        scatter   its transpose, plus `begin` (C,) at every pixel; x must be zero before, where tiles overlap
+
+    top, left: how far the first tile reaches over the frame.
+    """
+    (n0, p0), (n1, p1) = [(len(matrix), len(matrix[0])) for matrix in (down, across)]
+
+    def indent(width, *lines):
+        return "\n".join(" " * width + line for line in lines)
+
+    def pick(name, count, where):
+        return [f"{name}{a} = {where.replace('#', str(a))}" for a in range(count)]
+
+    def load(count):
+        return [f"x{a} = s{a}[k]" for a in range(count)]
+
+    def store(count, text="d# = y#"):
+        return [text.replace("d#", f"d{a}[k]").replace("#", str(a)) for a in range(count)]
+
+    frame = f"pixel(x, b, p * {step} - top + #, j - left, outside"
+    spectrum = f"v[i * {n1} + #, start + q][channel:channel + C]"
+    overlap0, overlap1 = p0 - step, p1 - step  # pixels that an earlier tile has written to already
+    return SOURCE.substitute(
+        n0=n0, p0=p0, n1=n1, p1=p1, step=step, dtype=dtype,
+        gather_column=indent(12, *pick("s", p0, frame + ")"), *pick("d", n0, "half[#, j]")),
+        gather_down=indent(16, *load(p0), *product_lines(down), *store(n0)),
+        gather_row=indent(16, *pick("s", p1, f"half[i, q * {step} + #]"), *pick("d", n1, spectrum)),
+        gather_across=indent(20, *load(p1), *product_lines(across), *store(n1)),
+        scatter_row=indent(16, *pick("s", n1, spectrum), *pick("d", p1, f"half[i, q * {step} + #]")),
+        scatter_across=indent(20, *load(n1), *transposed_lines(across), *store(p1, "d# += y#")[:overlap1], *store(p1)[overlap1:]),
+        scatter_column=indent(12, *pick("s", n0, "half[#, j]"), *pick("d", p0, frame + "[#])")),
+        scatter_down=indent(16, *load(n0), *transposed_lines(down), *store(p0, "d# += y#")[:overlap0],
+                            *store(p0, "d# = begin[k] + y#")[overlap0:]))

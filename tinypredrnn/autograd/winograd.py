@@ -1,0 +1,272 @@
+"""Convolution with fewer multiplications: Toom and Cook's way to multiply polynomials, which Winograd turned into a convolution.
+
+The product of two polynomials of r and m coefficients has n = m + r - 1, so its values at n points determine it: evaluate both factors
+there, multiply value by value, interpolate. That takes n multiplications instead of m r. For a fixed polynomial g it is a linear map
+from m numbers h to n; the transposed map takes n numbers d to m, and is the convolution of d with the kernel g:
+
+    product of g and h           B [(G g) . (A h)]            G and A evaluate, B interpolates
+    convolution of d with g      A^T [(G g) . (B^T d)]        the same, transposed and so from the last step to the first
+
+In two dimensions both axes are treated so. A tile of n x n pixels then gives m x m pixels of output by n^2 multiplications, for m = 4 and
+a 5x5 kernel 64 instead of 400. Over channels they are sums of products: one matrix product over all tiles for each of n^2 "frequencies".
+
+    V = B^T x B       (F,tiles,C)       gathered from tiles that overlap
+    U = G w G^T       (F,C,K)           once for all steps of a sequence, see shared_weights
+    M = V U           (F,tiles,K)
+    y = A^T M A                         scattered to tiles side by side
+
+All of it is linear in x and in w. So the gradients are these steps transposed: dM = A dy A^T, dV = dM U^T, dU = V^T dM, dx = B dV B^T.
+
+The price is accuracy: sums cancel that a direct convolution never makes. In float32 the error is below 1e-5 of the result (as norms; 3e-7
+for the direct form) with up to eight points an axis, and no more are used.
+
+S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks (2016).
+"""
+
+import functools
+from fractions import Fraction
+
+import numpy as np
+
+from tinypredrnn.autograd.arrays import flat
+from tinypredrnn.autograd.emit import compile_source
+from tinypredrnn.autograd.grid import Grid, fold, grid, unfold
+from tinypredrnn.autograd.op import op
+from tinypredrnn.autograd.tile_source import tile_source
+from tinypredrnn.backend import array_module, device_of
+from tinypredrnn.errors import ConfigError, ShapeError
+from tinypredrnn.threads import product, scratch, share
+
+# exact matrices
+
+
+def points(count):
+    """`count` small fractions to evaluate polynomials at: those of a search that magnify rounding errors least. The usual choice of
+    five, 0, 1, -1, 2, -2, magnifies them three times as much."""
+    best = {4: "0 2/3 -2/3 2", 5: "0 2/3 -2/3 3/2 -3/2", 6: "0 1/2 -1/2 1 -1 3"}
+    found = [Fraction(a) for a in best.get(count, "0 1 -1 2 -2 1/2 -1/2 4 -4 1/4 -1/4 8 -8 1/8 -1/8").split()]
+    if count > len(found):
+        raise ConfigError(f"winograd: tile + kernel - 1 must be at most {len(found) + 1}, got {count + 1}: choose a smaller tile")
+    return found[:count]
+
+
+@functools.cache
+def toom_cook(m, r):
+    """(A, G, B^T), each n = m + r - 1 rows of Fractions, such that for m outputs of a kernel g of r elements on n inputs d
+
+        sum_j g[j] d[k+j] = sum_i A[i][k] (G g)[i] (B^T d)[i]
+
+    A row of A or G evaluates a polynomial at a point; the last one, "at infinity", is its highest coefficient. A row of B^T is the
+    polynomial that is zero at all other points, which interpolates once divided by its value at its own; G does that division.
+    """
+    if min(m, r) < 1:
+        raise ConfigError(f"winograd: tiles and kernels start at 1, got {m} and {r}")
+    finite, n = points(m + r - 2), m + r - 1
+    interpolate = [from_roots([b for b in finite if b != a], n) for a in finite] + [from_roots(finite, n)]
+    values = [sum(c * a ** k for k, c in enumerate(row)) for a, row in zip(finite, interpolate)] + [1]
+    divided = tuple(tuple(c / value for c in row) for row, value in zip(powers(finite, r), values))
+    return powers(finite, m), divided, tuple(interpolate)
+
+
+def powers(finite, size):
+    """The rows that evaluate a polynomial of `size` coefficients at the finite points and at infinity."""
+    return *(tuple(a ** k for k in range(size)) for a in finite), tuple(Fraction(k == size - 1) for k in range(size))
+
+
+def from_roots(roots, size):
+    """The `size` coefficients, lowest first, of the polynomial with these roots."""
+    polynomial = [Fraction(1)] + [Fraction(0)] * (size - 1)
+    for root in roots:
+        polynomial = [below - root * c for below, c in zip([Fraction(0)] + polynomial, polynomial)]
+    return tuple(polynomial)
+
+
+# frames to frequencies and back
+
+class Transform:
+    """Tiles of frames, one every `step` pixels, to frequencies: down the columns by one matrix, along the rows by another.
+
+    Two generated loops on the CPU. Elsewhere windows and one product with the Kronecker product of the matrices, which is the same.
+    """
+
+    def __init__(self, down, along, step):
+        self.down, self.along, self.frequencies = down, along, len(down) * len(along)
+        self.kernels = functools.cache(lambda dtype: compile_source("tiles", tile_source(down, along, step, dtype)))
+
+    def gather(self, parts, name, g):
+        """The frequencies (F, B rows columns, D) of frames (B,H,W,C), one or several with their channels side by side."""
+        x, channels = parts[0], first_channels(parts)
+        v = buffer(array_module(x), name, (self.frequencies, len(x) * g.out[0] * g.out[1], channels.pop()), x.dtype)
+        if array_module(x) is np:
+            parts, kernel = [np.ascontiguousarray(part) for part in parts], self.kernels(x.dtype.name).gather
+            share(lambda first, last: [kernel(first, last, part, v, channel, *g.out, *g.before) for part, channel in zip(parts, channels)],
+                  len(x) * g.out[0], TRANSFORMED * v.size)
+        else:
+            matrix = kronecker(self.down, self.along, x)
+            for part, channel in zip(parts, channels):
+                pixels = unfold(part, g).transpose(3, 4, 0, 1, 2, 5).reshape(matrix.shape[1], -1)  # (p0 p1, B rows columns C)
+                v[:, :, channel:channel + part.shape[3]] = (matrix @ pixels).reshape(*v.shape[:2], part.shape[3])
+        return v
+
+    def scatter(self, v, parts, g, begin=None):
+        """The transpose of gather: from v to frames, which are zero before where tiles overlap. `begin` (C,) is added to every pixel."""
+        channels = first_channels(parts)[:-1]
+        if array_module(v) is np:
+            kernel = self.kernels(v.dtype.name).scatter  # rows of tiles overlap, so each thread takes whole samples
+            begin = np.zeros(v.shape[2], v.dtype) if begin is None else begin
+
+            def work(first, last):
+                for part, channel in zip(parts, channels):
+                    kernel(first * g.out[0], last * g.out[0], v, part, channel, *g.out, *g.before, begin)
+
+            share(work, len(parts[0]), TRANSFORMED * v.size)
+        else:
+            matrix = kronecker(self.down, self.along, v)
+            for part, channel in zip(parts, channels):
+                pixels = matrix.T @ v[:, :, channel:channel + part.shape[3]].reshape(len(matrix), -1)
+                windows = pixels.reshape(*g.kernel, len(part), *g.out, part.shape[3]).transpose(2, 3, 4, 0, 1, 5)
+                part[...] = fold(windows, g) + (0 if begin is None else begin)
+
+
+@functools.cache
+def transforms(kernel, m):
+    """(Transform of the input, Transform of the output) for a kernel (kh, kw) and output tiles of m x m."""
+    (a0, _, b0), (a1, _, b1) = [toom_cook(m, k) for k in kernel]
+    return Transform(b0, b1, m), Transform(a0, a1, m)
+
+
+def tile_grids(g, m):
+    """Where the input tiles and the output tiles of the stride-1 convolution on `g` lie; those at the edge reach over it."""
+    count = tuple(-(-n // m) for n in g.out)
+    after = tuple(c * m + k - 1 - b - n for c, k, b, n in zip(count, g.kernel, g.before, g.size))
+    return (Grid(g.size, tuple(m + k - 1 for k in g.kernel), m, 1, g.before, after, count),
+            Grid(g.out, (m, m), m, 1, (0, 0), tuple(c * m - n for c, n in zip(count, g.out)), count))
+
+
+def kronecker(down, along, like):
+    """(n0 n1, p0 p1): both matrices in one, for pixels in one row, with the dtype and on the device of the array `like`."""
+    return constant(down, along, like.dtype, device_of(like), array_module(like))
+
+
+@functools.cache
+def constant(down, along, dtype, device, xp):
+    return xp.asarray(np.kron(np.array(down, np.float64), np.array(along, np.float64)).astype(dtype))
+
+
+# convolution and its gradients, on arrays
+
+def convolve(parts, u, b, g, m):
+    """y (B,H',W',K) of frames (B,H,W,C), one or several side by side, weights as frequencies u (F,C,K), and b (K,) or None."""
+    xp, (of_x, of_y), (x_grid, y_grid) = array_module(u), transforms(g.kernel, m), tile_grids(g, m)
+    y = xp.empty((len(parts[0]), *g.out, u.shape[2]), u.dtype)
+    for some in slices(len(y), x_grid, u):
+        v = of_x.gather([part[some] for part in parts], "v", x_grid)
+        products = buffer(xp, "m", (*v.shape[:2], u.shape[2]), u.dtype)
+        each_frequency(xp.matmul, v, u, products)
+        of_y.scatter(products, [y[some]], y_grid, b)
+    return y
+
+
+def pull_back(dy, parts, u, g, m, du=None):
+    """(du, dx of each part) from dy: the steps of `convolve` transposed, from the last to the first. V costs little to make again.
+
+    du, if given, is added to in place.
+    """
+    xp, (of_x, of_y), (x_grid, y_grid) = array_module(u), transforms(g.kernel, m), tile_grids(g, m)
+    dparts = [xp.zeros(part.shape, u.dtype) for part in parts]
+    du = xp.zeros_like(u) if du is None else du
+    for some in slices(len(dy), x_grid, u):
+        v, dm = of_x.gather([part[some] for part in parts], "v", x_grid), of_y.gather([dy[some]], "m", y_grid)
+        dv = buffer(xp, "dv", v.shape, u.dtype)
+        each_frequency(pull_back_products, v, u, dm, dv, du)
+        of_x.scatter(dv, [dpart[some] for dpart in dparts], x_grid)
+    return du, dparts
+
+
+def pull_back_products(v, u, dm, dv, du):
+    xp = array_module(u)
+    xp.matmul(dm, u.swapaxes(1, 2), dv)
+    if xp is not np:
+        du += xp.matmul(v.swapaxes(1, 2), dm)
+    else:  # one by one, so that each product is added while it is in the cache
+        one = scratch("du", du.shape[1:], du.dtype)
+        for f in range(len(v)):
+            du[f] += np.matmul(v[f].T, dm[f], one)
+
+
+def each_frequency(work, v, u, *others):
+    """work(v, u, ...), its frequencies shared among the threads of the CPU: so each of them reads its part of the weights only."""
+    if array_module(u) is np:
+        share(lambda first, last: work(*(a[first:last] for a in (v, u, *others))), len(u), v.size * u.shape[2])
+    else:
+        work(v, u, *others)
+
+
+AT_ONCE = 8 << 20  # frequencies: as many tiles as make products of full speed, few enough to stay in the cache meanwhile
+
+
+def slices(batch, g, u):
+    """The batch in slices of about AT_ONCE frequencies."""
+    step = max(1, AT_ONCE // (g.out[0] * g.out[1] * len(u) * sum(u.shape[1:])))
+    return [slice(first, first + step) for first in range(0, batch, step)]
+
+
+def buffer(xp, name, shape, dtype):
+    """Memory for intermediate results; a GPU's pool gives it at no cost."""
+    return scratch(name, shape, dtype) if xp is np else xp.empty(shape, dtype)
+
+
+def first_channels(parts):
+    """Where the channels of each part begin when the parts lie side by side, and how many there are together."""
+    return [sum(part.shape[3] for part in parts[:i]) for i in range(len(parts) + 1)]
+
+
+TRANSFORMED = 20  # multiplications of a matrix product that take as long as one frequency there or back, as measured
+
+
+def cost(g, m, batch, channels, features):
+    """Of a convolution on the grid `g` with tiles of m x m, or direct for None, in multiplications of the matrix product.
+
+    As measured, an element that is transformed costs as much as 20 of them (with some 30 channels' worth of overhead for each tile), one
+    that is copied to a matrix of windows 15, and calls 8 million.
+    """
+    if m is None:
+        return batch * np.prod(g.out + g.kernel) * channels * (features + 15)
+    of_x, count = transforms(g.kernel, m)[0], batch * np.prod(tile_grids(g, m)[0].out)
+    return of_x.frequencies * count * (channels * features + 20 * (channels + features + 30)) + 8e6
+
+
+# the ops
+
+def weight_matrix(kernel, tile, like):
+    """G (x) G: (F, kh kw)"""
+    return kronecker(*(toom_cook(tile, k)[1] for k in kernel), like)
+
+
+@op(w=lambda du, w_shape, tile: product(weight_matrix(w_shape[:2], tile, du).T, du.reshape(len(du), -1)).reshape(w_shape))
+def winograd_weights(w, *, tile):
+    """Weights (kh,kw,C,K) as the frequencies (F,C,K) that winograd_conv takes. An op of its own: where many convolutions share
+    weights, their gradients are summed as frequencies and transformed back once. tile: m, the same as there."""
+    return product(weight_matrix(w.shape[:2], tile, w), w.reshape(w.shape[0] * w.shape[1], -1)).reshape(-1, *w.shape[2:])
+
+
+def conv_rule(dy, inputs, inputs_sum, kernel, tile, padding):
+    u, b, *parts = inputs
+    du, dparts = pull_back(dy, parts, u, grid(parts[0].shape[1:3], kernel, padding=padding), tile, inputs_sum[0])
+    return [du, None if b is None else flat(dy).sum(axis=0), *dparts]
+
+
+@op(inputs=conv_rule)
+def winograd_conv(*inputs, kernel, tile, padding="same"):
+    """winograd_conv(u, b, x, h, ...): conv2d with stride 1 of the frames x, h, ... side by side, which are never copied together.
+
+    u (F,C,K) from winograd_weights with the same `tile`, kernel (kh,kw), b (K,) or None; the channels of x, h, ... add up to C.
+    -> (B,H',W',K). Raises ShapeError where the shapes do not fit.
+    """
+    u, b, *parts = inputs
+    if (u.ndim != 3 or not parts or any(part.ndim != 4 or part.shape[:3] != parts[0].shape[:3] for part in parts)
+            or u.shape[:2] != ((tile + kernel[0] - 1) * (tile + kernel[1] - 1), sum(part.shape[3] for part in parts))
+            or (b is not None and b.shape != u.shape[2:])):
+        raise ShapeError(f"winograd_conv: expected u (F,C,K), b (K,) or None and frames of C channels together, got u {u.shape}, "
+                         f"b {None if b is None else b.shape}, frames {[part.shape for part in parts]}, kernel {kernel}, tile {tile}")
+    return convolve(parts, u, b, grid(parts[0].shape[1:3], kernel, padding=padding), tile)

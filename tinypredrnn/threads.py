@@ -1,0 +1,109 @@
+"""One pool of threads for all that the CPU computes: matrix products, tile transforms, fused gates.
+
+Two pools would fight: the threads of BLAS and of OpenMP wait awake for one another and take the cores from whoever comes next. So the
+work is divided here, each of our threads computes its part, and BLAS uses a single thread for it while they do.
+"""
+
+import contextlib
+import ctypes
+import functools
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from tinypredrnn.backend import array_module
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+THREADS = max(1, min(CORES, int(os.environ.get("OMP_NUM_THREADS") or CORES)))
+WORTH_SHARING = 1 << 24  # multiplications; fewer are done before a second thread is awake
+
+
+@functools.cache
+def pool():
+    return ThreadPoolExecutor(max(THREADS - 1, 1), thread_name_prefix="tinypredrnn")
+
+
+def share(work, count, multiplications=WORTH_SHARING):
+    """Run work(first, last) on ranges that together are 0 ... count, one for each thread. `work` must let go of Python's lock."""
+    parts = max(1, min(THREADS, count)) if multiplications >= WORTH_SHARING else 1
+    cuts = [count * i // parts for i in range(parts + 1)]
+    with SINGLE_THREADED_BLAS:
+        others = [pool().submit(work, first, last) for first, last in zip(cuts[1:], cuts[2:])]
+        work(cuts[0], cuts[1])
+        for other in others:
+            other.result()
+
+
+def product(a, b):
+    """The matrix product of a (n, k) and b (k, m); on the CPU its rows are shared among the threads."""
+    if array_module(a, b) is not np or not blas():
+        return a @ b
+    out = np.empty((len(a), b.shape[1]), np.result_type(a, b))
+    share(lambda first, last: np.matmul(a[first:last], b, out=out[first:last]), len(a), a.size * b.shape[1])
+    return out
+
+
+@functools.cache
+def blas():
+    """The libraries behind NumPy's products whose threads can be counted: mostly one OpenBLAS; none for Apple's."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+class SingleThreadedBLAS:
+    """While anybody is within it, BLAS uses one thread for each product; then as many as before."""
+
+    def __init__(self):
+        self.lock, self.inside, self.before = threading.Lock(), 0, []
+
+    def __enter__(self):
+        with self.lock:
+            if self.inside == 0:
+                self.before = [library.get_num_threads() for library in blas()]
+                self.set([1] * len(self.before))
+            self.inside += 1
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.set(self.before)
+
+    def set(self, numbers):
+        for library, number in zip(blas(), numbers):
+            library.set_num_threads(number)
+
+
+SINGLE_THREADED_BLAS = SingleThreadedBLAS()
+
+
+def keep_freed_memory():
+    """Ask the C library for large arrays from memory that was freed before: the system has to find and clear every page of fresh memory,
+    which costs more than most of what is computed in it. Only glibc can be asked.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD: arrays up to this size, the largest that it takes, do not get pages of their own
+        mallopt(-1, 2 ** 31 - 1)  # M_TRIM_THRESHOLD: free pages stay with the process
+
+
+keep_freed_memory()
+
+
+class Scratch(threading.local):
+    """Memory that each thread keeps for intermediate results, for the same reason."""
+
+    def __init__(self):
+        self.buffers = {}
+
+    def __call__(self, name, shape, dtype):
+        """An uninitialised array, valid until the same thread asks for this name again."""
+        size, dtype = int(np.prod(shape)), np.dtype(dtype)
+        if name not in self.buffers or self.buffers[name].nbytes < size * dtype.itemsize:
+            self.buffers[name] = np.empty(size * dtype.itemsize, np.uint8)
+        return self.buffers[name][:size * dtype.itemsize].view(dtype).reshape(shape)
+
+
+scratch = Scratch()
