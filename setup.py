@@ -9,6 +9,7 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["tinypredrnn*"]),
+    package_data={"tinypredrnn": ["pretrained/*", "gpu/*.cu", "gpu/*.cuh"]},
     install_requires=["numpy>=2", "numba>=0.60", "scikit-image>=0.24", "matplotlib>=3.8", "tqdm>=4.60", "pooch>=1.8",
                       "threadpoolctl>=3"],
     extras_require={

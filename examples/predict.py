@@ -1,9 +1,11 @@
 """Continue a clip: the frames after its last one, as the model of a run sees them coming.
 
+    python examples/predict.py                                                      a look: the trained model that comes with the package
     python examples/predict.py runs/sequences --input my_clips/take1 --frames 20
 
 RUN is the folder of a run, or a checkpoint file. The clip is a folder of images, a .npy, .npz, GIF or video file; there is no need for a
-truth to compare with. Into --out go frame_NNNN.png, numbered on from the clip's last frame, and prediction.gif.
+truth to compare with. Without --input digits are drawn that move, and their real future is shown beside. Into --out go frame_NNNN.png,
+numbered on from the clip's last frame, prediction.png and prediction.gif.
 """
 
 import argparse
@@ -14,16 +16,19 @@ import numpy as np
 from PIL import Image
 
 from tinypredrnn import viz
-from tinypredrnn.data.sequences import read_sequences
+from tinypredrnn.data.drawn_digits import draw_digits
+from tinypredrnn.data.moving_mnist import MovingMNIST
+from tinypredrnn.data.sequences import Clips, read_sequences
 from tinypredrnn.errors import ConfigError, DataError, ShapeError, command
 from tinypredrnn.files import replacing
-from tinypredrnn.train import load, predict, read_checkpoint, to_unit
+from tinypredrnn.train import PRETRAINED, load, predict, read_checkpoint, to_unit
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run, or a checkpoint file")
-    parser.add_argument("--input", type=Path, required=True, help="the clip to continue")
+    parser.add_argument("run", type=Path, nargs="?", default=PRETRAINED, help="folder of a run, or a checkpoint file (default: the "
+                        "model that comes with the package)")
+    parser.add_argument("--input", type=Path, help="the clip to continue (default: digits are drawn)")
     parser.add_argument("--clip", type=int, default=1, metavar="N", help="which one, where the input has several (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=10, metavar="K", help="how many frames to predict (default: %(default)s)")
     parser.add_argument("--all", action="store_true", help="watch the whole clip, not only as many of its last frames as in training")
@@ -33,13 +38,14 @@ def main():
     parser.add_argument("--device", default="cpu", help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
     arguments = parser.parse_args()
     config, _, _ = read_checkpoint(arguments.run)
-    old = [*arguments.out.glob("frame_*.png"), *arguments.out.glob("prediction.gif")]
+    old = [*arguments.out.glob("frame_*.png"), *arguments.out.glob("prediction.*")]
     if old and not arguments.overwrite:
         raise ConfigError(f"{arguments.out} holds a prediction: replace it with --overwrite, or name another --out")
 
-    clips = read_sequences(arguments.input, *((config.size, config.channels) if arguments.fit else ()))
+    clips, truth = clips_and_truth(arguments, config)
     if not 1 <= arguments.clip <= len(clips):
-        raise ConfigError(f"{arguments.input} has {len(clips)} clip(s), got --clip {arguments.clip}: choose 1 to {len(clips)}")
+        source = arguments.input or "the drawing"
+        raise ConfigError(f"{source} has {len(clips)} clip(s), got --clip {arguments.clip}: choose 1 to {len(clips)}")
     clip, name = clips[arguments.clip - 1], clips.names[arguments.clip - 1]
     if len(clip) < config.given and not arguments.all:
         raise DataError(f"{name} has {len(clip)} frame(s) and the run was trained to watch {config.given}: give a longer clip, or --all to "
@@ -52,10 +58,24 @@ def main():
     for k, frame in enumerate(np.rint(prediction[0] * 255).astype(np.uint8), start=len(clip) + 1):
         with replacing(arguments.out / f"frame_{k:04d}.png") as temporary:
             Image.fromarray(frame[..., 0] if clips.channels == 1 else frame).save(temporary)
-    viz.save_gif(arguments.out / "prediction.gif", inputs, None, prediction)
+    truth = truth and to_unit(truth[arguments.clip - 1][None])  # (1,K,H,W,C) or None
+    viz.save_strip(arguments.out / "prediction.png", inputs, truth, prediction)
+    viz.save_gif(arguments.out / "prediction.gif", inputs, truth, prediction)
     print(f"clip {arguments.clip} of {len(clips)}, {name}: watched {inputs.shape[1]} of its {len(clip)} frames and predicted "
           f"{arguments.frames}, see {arguments.out / 'prediction.gif'}")
     return 0
+
+
+def clips_and_truth(arguments, config):
+    """The Clips to choose from, and what comes after each, which only drawn ones know: else None."""
+    if arguments.input:
+        return read_sequences(arguments.input, *((config.size, config.channels) if arguments.fit else ())), None
+    if config.channels != 1:
+        raise ConfigError("drawn digits are gray, and the run was trained in colour: give a clip with --input")
+    frames = max(arguments.frames, 1)
+    digits = MovingMNIST(draw_digits(np.random.default_rng(0), 100)[0], config.digits, config.size, config.given + frames, config.rule)
+    drawn = digits.fixed_set("test", 20)  # (20,J+K,H,W,1)
+    return Clips({f"drawn digits {n + 1}": clip[:config.given] for n, clip in enumerate(drawn)}), list(drawn[:, config.given:])
 
 
 def continued(model, inputs, frames, config):

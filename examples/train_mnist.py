@@ -4,18 +4,21 @@
     python examples/train_mnist.py --preset paper --device gpu --out runs/paper
     python examples/train_mnist.py --resume --out runs/paper                  go on after Ctrl-C, with no flag repeated
 
-In the run's folder: prediction.png and .gif, curves.png, frame_curves.png, metrics.json, log.csv, config.json, checkpoint.npz, and
-pictures/ of the predictions in the course of training.
+In the run's folder: prediction.png and .gif, curves.png, frame_curves.png, metrics.json, log.csv, config.json, checkpoint.npz with the
+one before it, and pictures/ of the predictions in the course of training.
+
+Exit status: 0 all done; 130 or 143 stopped by Ctrl-C or SIGTERM, all saved; 2 something is wrong, in one sentence, and what was saved
+last is kept. Whatever ends a run, even kill -9 or a power failure, --resume goes on from its last checkpoint.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from evaluate import moving_digits, report
+from evaluate import moving_digits, score_digits
 
 from tinypredrnn.errors import command
-from tinypredrnn.train import PRESETS, Trainer, add_arguments, clear_run, given_options, prepare_run, preset
+from tinypredrnn.train import PRESETS, Trainer, add_arguments, given_options, prepare_run, preset
 
 VALIDATION_SEQUENCES = 50
 
@@ -24,7 +27,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=PRESETS, help="where the options below start from (default: quick)")
     parser.add_argument("--device", default="cpu", help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
-    parser.add_argument("--out", default="runs/mnist", help="folder of the run (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("runs/mnist"), help="folder of the run (default: %(default)s)")
     parser.add_argument("--data-dir", help="folder with MNIST's idx files; else $TINYPREDRNN_DATA, the cache, a download, drawn digits")
     there_is_a_run = parser.add_mutually_exclusive_group()
     there_is_a_run.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own options")
@@ -38,17 +41,15 @@ def main():
                                                                 for split in ("train", "validation", "test"))
     trainer = Trainer(config, lambda k: training.batch(config.seed, k, config.batch),
                       validation.fixed_set("validation", VALIDATION_SEQUENCES), arguments.out, arguments.device)
-    if arguments.resume:
-        trainer.restore()
-    if arguments.overwrite:
-        clear_run(arguments.out)
-    print(f"{config.model} with {trainer.model.count_parameters():,} parameters on {trainer.device}, {config.steps - trainer.iteration:,} "
-          f"steps of {config.batch} sequences, digits: {source}; the run is written to {arguments.out}")
-    stopped_by = trainer.run()
-    if stopped_by:
-        print(f"stopped by {stopped_by.name} after step {trainer.iteration:,}, all saved; go on with --resume --out {arguments.out}")
-        return 128 + stopped_by
-    report(trainer.model, config, Path(arguments.out), test, test_source)
+    with trainer.folder(arguments.resume, arguments.overwrite):
+        print(f"{config.model} with {trainer.model.count_parameters():,} parameters on {trainer.device}, "
+              f"{config.steps - trainer.iteration:,} steps of {config.batch} sequences, digits: {source}; "
+              f"the run is written to {arguments.out}")
+        stopped_by = trainer.run()
+        if stopped_by:
+            print(f"stopped by {stopped_by.name} after step {trainer.iteration:,}, all saved; go on with --resume --out {arguments.out}")
+            return 128 + stopped_by
+        score_digits(trainer.model, config, trainer.iteration, test, test_source, arguments.out)
     return 0
 
 

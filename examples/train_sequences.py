@@ -6,23 +6,21 @@
 
 Also .npz, GIFs and videos: tinypredrnn/data/sequences.py says what can be read. Size and colour are those of the data, unless --size
 resizes them or --channels makes them gray (1) or colour (3). The run's folder holds what train_mnist.py writes, and data.json. To see what
-comes after the end of a clip: predict.py.
+comes after the end of a clip: predict.py. Exit status as train_mnist.py's.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from tinypredrnn import metrics, viz
+from tinypredrnn import metrics
 from tinypredrnn.data.moving_mnist import stream
 from tinypredrnn.data.sequences import read_sequences, split
 from tinypredrnn.errors import ConfigError, command
-from tinypredrnn.train import PRESETS, Trainer, add_arguments, clear_run, given_options, prepare_run, preset, write_json
-from tinypredrnn.train.scoring import predict, score_set, to_unit
+from tinypredrnn.files import read_json, write_json
+from tinypredrnn.train import PRESETS, Trainer, add_arguments, given_options, prepare_run, preset, report
 
 VALIDATION_SEQUENCES = 50
 START = preset("quick").replace(patch=4, rate=1e-3)  # frames full of light and texture need finer patches and smaller steps than digits
@@ -58,19 +56,19 @@ def main():
         return training.cut(windows[stream("training", config.seed, k).integers(len(windows), size=config.batch)], length)
 
     trainer = Trainer(config, batch, take(validation, config, VALIDATION_SEQUENCES), out, arguments.device)
-    if arguments.resume:
-        trainer.restore()
-    if arguments.overwrite:
-        clear_run(out)
-    write_json(out / "data.json", {"data": str(data.absolute()), "split": words})
-    print(f"{data}: frames of {config.size[0]}x{config.size[1]}, {'gray' if config.channels == 1 else 'colour'}, {words}")
-    print(f"{config.model} with {trainer.model.count_parameters():,} parameters on {trainer.device}, {config.steps - trainer.iteration:,} "
-          f"steps of {config.batch} sequences out of {len(windows):,}; the run is written to {out}")
-    stopped_by = trainer.run()
-    if stopped_by:
-        print(f"stopped by {stopped_by.name} after step {trainer.iteration:,}, all saved; go on with --resume --out {out}")
-        return 128 + stopped_by
-    report(trainer.model, config, out, take(test, config, config.test_sequences))
+    with trainer.folder(arguments.resume, arguments.overwrite):
+        write_json(out / "data.json", {"data": str(data.absolute()), "split": words})
+        print(f"{data}: frames of {config.size[0]}x{config.size[1]}, {'gray' if config.channels == 1 else 'colour'}, {words}")
+        print(f"{config.model} with {trainer.model.count_parameters():,} parameters on {trainer.device}, "
+              f"{config.steps - trainer.iteration:,} steps of {config.batch} sequences out of {len(windows):,}; "
+              f"the run is written to {out}")
+        stopped_by = trainer.run()
+        if stopped_by:
+            print(f"stopped by {stopped_by.name} after step {trainer.iteration:,}, all saved; go on with --resume --out {out}")
+            return 128 + stopped_by
+        sequences = take(test, config, config.test_sequences)
+        report(trainer.model, config, trainer.iteration, sequences, out, "sequences", f"{len(sequences)} test sequences",
+               drawn=np.linspace(0, len(sequences) - 1, min(3, len(sequences))).astype(int))
     return 0
 
 
@@ -78,10 +76,11 @@ def remembered_data(out, resume):
     """The data of the run in `out`, which is resumed without naming them again."""
     if not resume:
         raise ConfigError("nothing to train on: name a folder of sequences with --data")
-    try:
-        return Path(json.loads((out / "data.json").read_text(encoding="utf-8"))["data"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{out / 'data.json'} does not say what the run was trained on: name it with --data") from error
+    path = out / "data.json"
+    data = (read_json(path) or {}).get("data") if path.is_file() else None
+    if not isinstance(data, str):
+        raise ConfigError(f"{path} does not say what the run was trained on: name it with --data")
+    return Path(data)
 
 
 def check_size(config):
@@ -101,19 +100,6 @@ def take(clips, config, count):
     length = config.given + config.horizon
     windows = clips.windows(length, stride=config.horizon)
     return clips.cut(windows[np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)], length)
-
-
-def report(model, config, out, sequences):
-    """Score the test sequences; write metrics.json and the pictures into the folder `out`, print the table."""
-    result = score_set(model, sequences, config.given, progress=lambda r: tqdm(r, "scoring", leave=False, dynamic_ncols=True, disable=None))
-    write_json(out / "metrics.json", {"sequences": result})
-    frames = to_unit(sequences[::max(1, len(sequences) // 3)][:3])
-    shown = frames[:, :config.given], frames[:, config.given:], predict(model, frames[:, :config.given], config.horizon)
-    viz.save_strip(out / "prediction.png", *shown)
-    viz.save_gif(out / "prediction.gif", *shown)
-    viz.save_frame_curves(out / "frame_curves.png", result)
-    print(f"{len(sequences)} test sequences\n{metrics.table(result)}")
-    print(f"MSE is {result['mse'] / max(result['copy_last_mse'], 1e-9):.2f} of copying the last frame; see {out / 'prediction.png'}")
 
 
 if __name__ == "__main__":

@@ -179,8 +179,10 @@ def not_while_capturing(what):
 
 
 def made(work, inputs):
-    """The arrays that `work` makes. While capturing, what they hold will be computed at each replay, unless they are views."""
-    result = work()
+    """The arrays that `work` makes. While capturing, what they hold is of no meaning, and computed at each replay, unless they are
+    views."""
+    with contextlib.nullcontext() if capturing.get() is None else np.errstate(all="ignore"):
+        result = work()
     wrapped = outside(result)
     if capturing.get() is not None:
         several = isinstance(result, (list, tuple))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tinypredrnn as tp
+from tinypredrnn import course
 
 HOME = Path(__file__).resolve().parents[1]
 README = (HOME / "README.md").read_text(encoding="utf-8")
@@ -47,6 +48,14 @@ def test_every_option_that_is_named_exists(script):
     usage = subprocess.run([sys.executable, HOME / "examples" / script, "--help"], capture_output=True, text=True, check=True, cwd=HOME,
                            env={**os.environ, "PYTHONPATH": str(HOME)}).stdout
     assert said <= set(re.findall(r"(--[\w-]+)", usage)), said
+
+
+def test_the_table_of_lessons_is_what_its_command_prints(capsys):
+    course.main(["table"])
+    printed = capsys.readouterr().out
+    assert printed in README
+    for picture in re.findall(r'src="([^"]+)"', printed):
+        assert (HOME / picture).is_file(), picture
 
 
 def test_setup_has_the_extras_that_are_named():

@@ -116,6 +116,28 @@ def adopt(array):
                          "expected a dense array of plain numbers on the CPU or a CUDA GPU") from error
 
 
+def uploader(device):
+    """A function that copies NumPy arrays to `device`, beside whatever it computes: for the thread that prepares the data.
+
+    On a GPU it returns when the copy is complete, made by a stream of its own: whoever gets the array need not wait for it.
+    """
+    if device == "cpu":
+        return lambda array: array
+    import cupy
+
+    gpu = cupy.cuda.Device(int(device[4:]))
+    with gpu:
+        stream = cupy.cuda.Stream(non_blocking=True)
+
+    def upload(array):
+        with gpu, stream:
+            there = cupy.asarray(array)
+            stream.synchronize()
+        return there
+
+    return upload
+
+
 def synchronise(device):
     """Wait until `device` has done all work given to it: a GPU works behind the program's back, so clocks must wait for it."""
     if device != "cpu":
@@ -135,3 +157,11 @@ def memory_in_use(device):
 
     with cupy.cuda.Device(int(device[4:])):
         return cupy.get_default_memory_pool().used_bytes()
+
+
+def memory_held(device):
+    """Bytes that CuPy's pool has taken from the GPU: what was ever needed at once, as it gives nothing back by itself."""
+    import cupy
+
+    with cupy.cuda.Device(int(device[4:])):
+        return cupy.get_default_memory_pool().total_bytes()

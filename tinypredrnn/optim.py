@@ -27,8 +27,7 @@ class Adam:
         rate = self.rate if rate is None else rate
         beta1, beta2 = self.betas
         self.t += 1
-        step = rate / (1 - beta1 ** self.t)
-        unbias = (1 - beta2 ** self.t) ** -0.5
+        step, unbias = self.factors(rate, self.t)
         for p, m, v in zip(self.parameters, self.m, self.v):
             if p.grad is None:
                 continue
@@ -37,6 +36,11 @@ class Adam:
             v *= beta2
             v += (1 - beta2) * p.grad * p.grad
             p.data -= step * m / (array_module(v).sqrt(v) * unbias + self.eps)
+
+    def factors(self, rate, t):
+        """(rate / (1 - beta1^t), 1 / sqrt(1 - beta2^t)): what differs from one step to the next, apart from the gradient."""
+        beta1, beta2 = self.betas
+        return rate / (1 - beta1 ** t), (1 - beta2 ** t) ** -0.5
 
     def state_dict(self):
         """{"t": ..., "m.0": ..., "v.0": ..., ...} as NumPy arrays, copies."""

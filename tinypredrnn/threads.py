@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from tinypredrnn import gpu
 from tinypredrnn.backend import array_module
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -38,8 +39,11 @@ def share(work, count, multiplications=WORTH_SHARING):
 
 
 def product(a, b):
-    """The matrix product of a (n, k) and b (k, m); on the CPU its rows are shared among the threads."""
-    if array_module(a, b) is not np or not blas():
+    """The matrix product of a (n, k) and b (k, m); on the CPU its rows are shared among the threads, on a GPU it is rounded as
+    tinypredrnn.gpu.precision says."""
+    if array_module(a, b) is not np:
+        return gpu.product(a, b)
+    if not blas():
         return a @ b
     out = np.empty((len(a), b.shape[1]), np.result_type(a, b))
     share(lambda first, last: np.matmul(a[first:last], b, out=out[first:last]), len(a), a.size * b.shape[1])

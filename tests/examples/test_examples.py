@@ -19,6 +19,7 @@ import pytest
 from tinypredrnn.backend import find_device
 from tinypredrnn.errors import DeviceError
 from tinypredrnn.train import Config, read_checkpoint, read_log
+from tinypredrnn.train.checkpoint import checksum
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--size 32 32 --hidden 4 --kernel 3 --patch 8 --steps 6 --batch 2 --given 3 --horizon 3 --validate-every 3 --sampling-until 4 "
@@ -99,7 +100,8 @@ def copy_of_finished(finished, tmp_path):
 
 # What a run leaves behind
 
-FILES = {"checkpoint.npz", "config.json", "log.csv", "curves.png", "frame_curves.png", "metrics.json", "prediction.png", "prediction.gif",
+FILES = {".lock", "checkpoint.npz", "checkpoint-previous.npz", "config.json", "log.csv", "curves.png", "frame_curves.png", "metrics.json",
+         "prediction.png", "prediction.gif",
          *(f"pictures/{i:06d}.{kind}" for i in (3, 6) for kind in ("png", "gif"))}  # fmt: skip
 
 
@@ -122,7 +124,7 @@ def check_entry(entry, sequences=4, horizon=3):
 
 def test_metrics_of_the_run(finished, room):
     entries = json.loads((finished[0] / "metrics.json").read_text())
-    assert entries.keys() == {"mnist-2"}
+    assert entries.keys() == {"mnist-2"} and entries["mnist-2"]["iteration"] == 6
     check_entry(entries["mnist-2"])
     assert entries["mnist-2"]["digits_from"] == f"MNIST from {room / 'digits'}" and entries["mnist-2"]["protocol"] == "float"
 
@@ -213,7 +215,8 @@ def test_resume_of_a_finished_run_scores_it_again_and_more_steps_go_on(copy_of_f
     assert weights_and_moments(copy_of_finished) == before and (copy_of_finished / "log.csv").read_bytes() == log
     check_entry(json.loads((copy_of_finished / "metrics.json").read_text())["mnist-2"])
     status, out, err = run(room, "train_mnist.py", "--resume", "--out", copy_of_finished, "--steps", 8)
-    assert status == 0 and "2 steps of 2 sequences" in out, err
+    assert status == 0 and "2 steps of 2 sequences" in out and "the cosine of the learning rate now ends at step 8" in out, err
+    assert json.loads((copy_of_finished / "metrics.json").read_text())["mnist-2"]["iteration"] == 8
     assert read_checkpoint(copy_of_finished)[1] == 8 and json.loads((copy_of_finished / "config.json").read_text())["steps"] == 8
     assert (copy_of_finished / "log.csv").read_bytes().startswith(log)
 
@@ -221,7 +224,7 @@ def test_resume_of_a_finished_run_scores_it_again_and_more_steps_go_on(copy_of_f
 def test_a_rate_that_explodes_keeps_what_was_saved(room):
     words = "--rate 1e30 --rate-schedule constant --out exploded".split()
     said = sentence("train_mnist.py", run(room, "train_mnist.py", *SMALL, *words))
-    assert "iteration 2" in said and "--rate" in said
+    assert "iteration 2" in said and "--rate" in said and re.search(r"\(\w+\(.*\) made NaN or infinity", said)
     _, iteration, parts = read_checkpoint(room / "exploded")
     assert iteration == 0 and all(np.isfinite(a).all() for a in parts["model"].values())
 
@@ -236,6 +239,75 @@ def test_the_shortest_run_with_nothing_but_a_pen(room):
     assert entry["digits_from"] == "drawn digits"
     said = sentence("train_mnist.py", run(room, "train_mnist.py", "--resume", "--steps", 2, "--out", "pen"))
     assert "trained on other data" in said and read_checkpoint(room / "pen")[1] == 1
+
+
+# Alone in a folder, and what ends a run from outside
+
+
+def test_a_second_run_in_the_folder_is_refused_and_looking_is_not(room):
+    first = start(room, "train_mnist.py", *SMALL, "--steps", 100_000, "--out", "busy")
+    log = room / "busy" / "log.csv"
+    while first.poll() is None and not (log.is_file() and len(read_log(log)["loss"]) >= 3):
+        time.sleep(0.01)
+    for words in (["--resume"], ["--overwrite", *SMALL]):
+        assert "another program is writing into busy" in sentence("train_mnist.py", run(room, "train_mnist.py", "--out", "busy", *words))
+    status, _, err = run(room, "evaluate.py", "busy", "--sequences", 1)
+    assert status == 0, err
+    scored = json.loads((room / "busy" / "metrics.json").read_text())["mnist-2"]["iteration"]
+    assert scored % 3 == 0 and first.poll() is None
+    first.kill()
+    first.communicate()
+    status, _, err = run(room, "train_mnist.py", "--resume", "--out", "busy", "--steps", read_checkpoint(room / "busy")[1] + 1)
+    assert status == 0, err  # nothing has to be unlocked
+    assert not list((room / "busy").rglob(".unfinished*"))
+
+
+def test_a_damaged_checkpoint_costs_one_line_and_the_steps_since_the_one_before(copy_of_finished, room):
+    expected = weights_and_moments(copy_of_finished)
+    os.truncate(copy_of_finished / "checkpoint.npz", 1000)
+    said = f"{copy_of_finished / 'checkpoint.npz'} is damaged or missing: checkpoint-previous.npz is read instead, of step 3\n"
+    status, _, err = run(room, "evaluate.py", copy_of_finished, "--sequences", 1)
+    assert (status, err) == (0, said) and json.loads((copy_of_finished / "metrics.json").read_text())["mnist-2"]["iteration"] == 3
+    status, out, err = run(room, "train_mnist.py", "--resume", "--out", copy_of_finished)
+    assert status == 0 and err.startswith(said) and err.count("instead") == 1 and "3 steps of 2 sequences" in out
+    assert weights_and_moments(copy_of_finished) == expected
+
+
+LIMITED = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); " \
+          "sys.argv = sys.argv[2:]; sys.path.insert(0, sys.argv[0].rpartition('/')[0]); runpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+def test_a_disk_that_is_full_costs_nothing_that_was_saved(copy_of_finished, room):
+    """No file may be larger than half a checkpoint, where Linux answers as where there is no space."""
+    before = contents(copy_of_finished)
+    words = [ROOT / "examples" / "train_mnist.py", "--resume", "--out", copy_of_finished, "--steps", 30]
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(len(before["checkpoint.npz"]) // 2), *map(str, words)], cwd=room,
+                          env=environment(room), capture_output=True, text=True, timeout=120)
+    said = sentence("train_mnist.py", (done.returncode, done.stdout, done.stderr))
+    assert "File too large" in said and str(copy_of_finished) in said
+    after = contents(copy_of_finished)
+    assert all(after[name] == before[name] for name in ("checkpoint.npz", "checkpoint-previous.npz"))
+    assert {name.split("/")[0] for name in after.keys() - before.keys()} <= {"pictures"} and not any("unfinished" in name for name in after)
+
+
+def test_a_folder_that_may_not_be_written_to(copy_of_finished, room):
+    if os.geteuid() == 0:  # who may write anywhere, but not to where there is no place for files
+        said = sentence("train_mnist.py", run(room, "train_mnist.py", *SMALL, "--out", "/proc/run"))
+        assert "/proc/run" in said
+    else:
+        copy_of_finished.chmod(0o500)
+        said = sentence("train_mnist.py", run(room, "train_mnist.py", "--resume", "--out", copy_of_finished, "--steps", 8))
+        copy_of_finished.chmod(0o700)
+        assert "Permission denied" in said and str(copy_of_finished) in said
+
+
+def test_sigterm_while_scoring_leaves_with_the_same_status(copy_of_finished, room):
+    process = start(room, "train_mnist.py", "--resume", "--out", copy_of_finished, "--test-sequences", 5000, PYTHONUNBUFFERED="1")
+    assert "0 steps of 2 sequences" in process.stdout.readline()
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 143 and "Traceback" not in err and "copy last frame" not in out
 
 
 # What is refused: words, and what the sentence says
@@ -312,7 +384,8 @@ def refusals(room, finished):
     (room / "mixed").mkdir()
     with np.load(finished[0] / "checkpoint.npz") as file:
         options = json.loads(str(file["config"])) | {"hidden": [5]}
-        np.savez(room / "mixed" / "checkpoint.npz", **{**file, "config": json.dumps(options)})
+        arrays = {name: file[name] for name in file.files if name != "checksum"} | {"config": json.dumps(options)}
+    np.savez(room / "mixed" / "checkpoint.npz", **arrays, checksum=checksum(arrays))
 
     def refuse(item):
         (script, name), (words, _) = item

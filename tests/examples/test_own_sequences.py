@@ -6,6 +6,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 import tinypredrnn as tp
 from tinypredrnn.data.sequences import read_sequences
-from tinypredrnn.train import predict, read_checkpoint, to_unit
+from tinypredrnn.train import predict, read_checkpoint, read_log, to_unit
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--hidden 4 --kernel 3 --patch 4 --steps 4 --batch 2 --given 4 --horizon 3 --validate-every 2 --sampling-until 2 "
@@ -58,7 +59,7 @@ def test_training_on_a_folder_of_images(room):
     config, iteration, _ = read_checkpoint(room / "run")
     assert iteration == 4 and config.size == (12, 16) and config.channels == 1
     scores = json.loads((room / "run" / "metrics.json").read_text())["sequences"]
-    assert len(scores["mse_per_frame"]) == 3 and scores["mse"] > 0
+    assert len(scores["mse_per_frame"]) == 3 and scores["mse"] > 0 and scores["iteration"] == 4
     assert {"config.json", "curves.png", "data.json", "frame_curves.png", "log.csv", "prediction.gif", "prediction.png"} <= {
         path.name for path in (room / "run").iterdir()}
 
@@ -101,6 +102,24 @@ def test_colour_frames_of_another_size_resized(room):
     assert "frames of 8x8, colour, set apart by clip: 7 frames of 1 clip(s)" in printed
     run(room, "predict.py", "colour_run", "--input", "colour/clip1", "--fit", "--frames", 2, "--out", "colour_after")
     assert Image.open(room / "colour_after" / "frame_0009.png").mode == "RGB"
+
+
+def test_data_that_are_cut_short_while_a_run_reads_them(room):
+    np.save(room / "clips.npy", np.random.default_rng(0).integers(256, size=(40, 24, 12, 16), dtype=np.uint8))
+    words = map(str, ["--data", "clips.npy", "--out", "cut", *SMALL, "--steps", 100_000, "--validate-every", 100_000])
+    process = subprocess.Popen([sys.executable, ROOT / "examples" / "train_sequences.py", *words], cwd=room, stderr=subprocess.PIPE,
+                               text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    log = room / "cut" / "log.csv"
+    while process.poll() is None and not (log.is_file() and len(read_log(log)["loss"]) >= 20):
+        time.sleep(0.01)
+    os.truncate(room / "clips.npy", 1000)
+    said = process.communicate(timeout=60)[1].splitlines()[-1]
+    assert process.returncode == 2 and "has become shorter since it was opened: put it back and start again" in said
+    assert read_checkpoint(room / "cut")[1] == len(read_log(log)["loss"]) >= 20  # all that was learnt
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        subprocess.run([sys.executable, ROOT / "examples" / "train_sequences.py", "--resume", "--out", "cut"], cwd=room, check=True,
+                       capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert caught.value.returncode == 2 and "clips.npy is damaged" in caught.value.stderr
 
 
 # one sentence and exit status 2

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 
 import tinypredrnn as tp
 from tinypredrnn.errors import CheckpointError, DeviceError
+from tinypredrnn.models import MODELS
 from tinypredrnn.train import Config, predict, read_checkpoint, save_checkpoint
+from tinypredrnn.train.checkpoint import checksum, least_weights, promote_previous
 
 CONFIG = Config(size=(16, 16), hidden=(3, 2), kernel=3, patch=4, seed=1)
 
@@ -95,7 +98,7 @@ def test_truncated_anywhere(checkpoint):
 
 
 def test_a_changed_byte_is_refused_or_harmless(checkpoint):
-    """The zip's checksums guard all arrays; a few bytes of its directory, such as dates, mean nothing."""
+    """Checksums guard all arrays; a few bytes of the zip's directory, such as dates, mean nothing."""
     whole, expected = checkpoint.read_bytes(), read_checkpoint(checkpoint)[2]["model"]
     accepted = 0
     for at in np.random.default_rng(0).integers(len(whole), size=150):
@@ -194,14 +197,122 @@ def test_spoilt_entries(checkpoint, name, content, monkeypatch, tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
-def test_damaged_compressed_archive(checkpoint):
+def test_a_compressed_archive_is_refused_before_it_takes_memory(checkpoint):
+    arrays = dict(np.load(checkpoint)) | {"model.bomb": np.zeros(25_000_000, np.float32)}
+    save_sealed(checkpoint, arrays, np.savez_compressed)
+    tracemalloc.start()
+    try:
+        assert "claim to be larger than the file" in refused(checkpoint)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+# the checksum
+
+
+def save_sealed(path, arrays, save=np.savez):
+    """Save arrays with the checksum that belongs to them, as an attacker would."""
+    save(path, **arrays | {"checksum": checksum({name: arrays[name] for name in arrays if name != "checksum"})})
+
+
+CHANGES = {
+    "one bit of a weight": lambda arrays: arrays["model.to_frame.bias"].view(np.uint8).__setitem__(5, 1),
+    "another iteration": lambda arrays: arrays.update(iteration=np.int64(13)),
+    "another option": lambda arrays: arrays.update(config=np.array(str(arrays["config"]).replace('"seed": 1', '"seed": 2'))),
+    "the same numbers in float64": lambda arrays: arrays.update({"model.to_frame.bias": np.float64(arrays["model.to_frame.bias"])}),
+    "another shape": lambda arrays: arrays.update({"model.to_frame.bias": arrays["model.to_frame.bias"][None]}),
+    "two names exchanged": lambda arrays: arrays.update({"optimiser.m.0": arrays.pop("optimiser.m.1"),
+                                                         "optimiser.m.1": arrays.pop("optimiser.m.0")}),
+    "one array less": lambda arrays: arrays.pop("data.first_batch"),
+    "one array more": lambda arrays: arrays.update({"data.more": np.zeros(1)}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_whatever_was_changed_after_saving_is_noticed(checkpoint, change):
     arrays = dict(np.load(checkpoint))
-    np.savez_compressed(checkpoint, **arrays)
-    assert read_checkpoint(checkpoint)[0] == CONFIG  # fine as such
-    whole = bytearray(checkpoint.read_bytes())
-    for start in range(200, len(whole) - 2000, max(1, len(whole) // 15)):
-        checkpoint.write_bytes(whole[:start] + bytes(b ^ 0x55 for b in whole[start:start + 40]) + whole[start + 40:])
-        refused(checkpoint)
+    change(arrays)
+    np.savez(checkpoint, **arrays)
+    assert "checksum" in refused(checkpoint)
+
+
+def test_a_file_without_a_checksum_is_refused(checkpoint):
+    arrays = dict(np.load(checkpoint))
+    del arrays["checksum"]
+    np.savez(checkpoint, **arrays)
+    assert "checksum" in refused(checkpoint)
+
+
+GIANTS = {
+    "wide": {"hidden": [200_000, 2]}, "deep": {"hidden": [3] * 100_000}, "kernels": {"kernel": 10_001}, "channels": {"channels": 10**9},
+    "patches": {"size": [10**6, 10**6], "patch": 10**6}, "peepholes": {"model": "convlstm", "size": [10**6, 10**6]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", GIANTS.values(), ids=GIANTS)
+def test_options_that_would_take_terabytes_are_refused_before_a_model_is_built(checkpoint, options):
+    arrays = dict(np.load(checkpoint))
+    arrays["config"] = np.array(json.dumps(json.loads(str(arrays["config"])) | options))
+    save_sealed(checkpoint, arrays)
+    assert "asks for more than it holds" in refused(checkpoint)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("options", [{}, {"patch": 1}, {"kernel": 1}, {"hidden": (7,), "size": (64, 32)}, {"channels": 3}], ids=str)
+def test_no_network_has_fewer_weights_than_is_thought(name, options):
+    config = CONFIG.replace(model=name, **{"hidden": (3, 3), **options})
+    weights = build(config).count_parameters()
+    assert 0 < least_weights(config) <= weights < 12 * least_weights(config) + 2_000
+
+
+# the one before
+
+
+@pytest.fixture
+def two(checkpoint):
+    """A run's folder with a checkpoint of step 24 and the one before it, of step 12."""
+    save_checkpoint(checkpoint, CONFIG, 24, parts_of(build(CONFIG.replace(seed=2))))
+    assert sorted(os.listdir(checkpoint.parent)) == ["checkpoint-previous.npz", "checkpoint.npz"]
+    return checkpoint.parent
+
+
+def test_a_folder_keeps_two(two, capsys):
+    assert read_checkpoint(two)[1] == 24 and read_checkpoint(two / "checkpoint-previous.npz")[1] == 12
+    save_checkpoint(two / "checkpoint.npz", CONFIG, 36, parts_of(build()))
+    assert read_checkpoint(two)[1] == 36 and read_checkpoint(two / "checkpoint-previous.npz")[1] == 24
+    assert capsys.readouterr().err == "" and len(os.listdir(two)) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: os.truncate(path, 1000), lambda path: path.write_bytes(b"")],
+                         ids=["missing", "truncated", "empty"])
+def test_where_the_newest_is_damaged_the_one_before_is_read_and_a_line_says_so(two, damage, capsys):
+    damage(two / "checkpoint.npz")
+    weights = build().state_dict()
+    for _ in range(2):
+        config, iteration, parts = read_checkpoint(two)
+        assert (config, iteration) == (CONFIG, 12) and all(np.array_equal(parts["model"][name], weights[name]) for name in weights)
+    assert np.array_equal(tp.load(two).to_frame.weight.numpy(), weights["to_frame.weight"])
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.endswith("checkpoint-previous.npz is read instead, of step 12\n") and str(two) in said
+    refused(two / "checkpoint.npz")  # asked for by its own name, it is not replaced
+
+
+def test_where_both_are_damaged(two):
+    for name in os.listdir(two):
+        os.truncate(two / name, 1000)
+    assert "is damaged" in refused(two)
+
+
+def test_promoting_keeps_the_damaged_one_aside(two):
+    os.truncate(two / "checkpoint.npz", 1000)
+    promote_previous(two)
+    assert read_checkpoint(two / "checkpoint.npz")[1] == 12 and os.path.getsize(two / "checkpoint-damaged.npz") == 1000
+    save_checkpoint(two / "checkpoint.npz", CONFIG, 13, parts_of(build()))
+    assert read_checkpoint(two)[1] == 13 and read_checkpoint(two / "checkpoint-previous.npz")[1] == 12
+    (two / "checkpoint.npz").unlink()
+    promote_previous(two)
+    assert read_checkpoint(two / "checkpoint.npz")[1] == 12
 
 
 @pytest.mark.parametrize("changes", [{"hidden": (3, 3)}, {"model": "convlstm"}, {"kernel": 5}, {"patch": 8}, {"layer_norm": True}], ids=str)
@@ -217,5 +328,5 @@ def test_a_checkpoint_from_before_an_option_existed_takes_its_default(checkpoint
     options = json.loads(str(arrays["config"]))
     del options["clip"]
     arrays["config"] = json.dumps(options)
-    np.savez(checkpoint, **arrays)
+    save_sealed(checkpoint, arrays)
     assert read_checkpoint(checkpoint)[0] == CONFIG

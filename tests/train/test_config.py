@@ -39,7 +39,7 @@ def test_the_preset_paper_is_what_the_paper_and_the_authors_code_say():
     )
     paper = preset("paper").as_dict()
     assert {name: paper[name] for name in expected} == expected
-    assert paper.keys() - expected.keys() == {"validate_every", "test_sequences", "seed"}  # which change nothing in training
+    assert paper.keys() - expected.keys() == {"validate_every", "test_sequences", "precision", "seed"}  # which are not the method
     assert paper["test_sequences"] == 5_000
 
 

@@ -1,11 +1,15 @@
 """Predicting and scoring a set."""
 
+import json
+import os
+
 import numpy as np
 import pytest
 
 from tinypredrnn import build_model
 from tinypredrnn.autograd import Tensor
-from tinypredrnn.train import predict, score_set, to_unit
+from tinypredrnn.errors import DataError
+from tinypredrnn.train import Config, predict, report, score_set, scoring, to_unit
 
 
 @pytest.fixture
@@ -57,3 +61,44 @@ def test_batches_and_their_progress_change_nothing(model, sequences):
     assert shown == [0, 2, 4] and result["protocol"] == "official"
     whole = score_set(model, sequences, 4, "official")
     np.testing.assert_allclose(result["mse_per_frame"], whole["mse_per_frame"], rtol=1e-5)
+
+
+CONFIG = Config(size=(16, 16), hidden=(3,), kernel=3, patch=4, given=4, horizon=3)
+
+
+def test_a_report_says_which_weights_it_is_about(model, sequences, tmp_path, capsys):
+    report(model, CONFIG, 12, sequences, tmp_path, "mine", "five of mine", remark="hello")
+    assert set(os.listdir(tmp_path)) == {"metrics.json", "prediction.png", "prediction.gif", "frame_curves.png"}
+    printed = capsys.readouterr().out
+    assert printed.startswith("five of mine\n") and "copying the last frame" in printed and str(tmp_path / "prediction.png") in printed
+    entries = json.loads((tmp_path / "metrics.json").read_text())
+    assert entries["mine"]["iteration"] == 12 and entries["mine"]["remark"] == "hello"
+    assert {name: entries["mine"][name] for name in ("mse", "protocol")} == {
+        name: value for name, value in score_set(model, sequences, 4).items() if name in ("mse", "protocol")}
+
+    report(model, CONFIG, 12, sequences, tmp_path, "again", "", "-2", protocol="official")
+    model.to_frame.bias.data += 1e-3
+    report(model, CONFIG, 13, sequences, tmp_path, "later", "")
+    later = json.loads((tmp_path / "metrics.json").read_text())
+    assert list(later) == ["mine", "again", "later"] and later["mine"] == entries["mine"] and (tmp_path / "prediction-2.gif").is_file()
+    weights = [entry["weights_sha256"] for entry in later.values()]
+    assert weights[0] == weights[1] != weights[2] and all(len(w) == 64 for w in weights)
+
+
+def test_the_sequences_that_are_drawn(model, sequences, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(scoring, "save_strip", lambda path, *frames: drawn.append(frames))
+    monkeypatch.setattr(scoring, "save_gif", lambda path, *frames: None)
+    for choice in (slice(3), [0, 4]):
+        report(model, CONFIG, 1, sequences, tmp_path, "mine", "", drawn=choice)
+        inputs, truth, prediction = drawn.pop()
+        assert np.array_equal(np.concatenate([inputs, truth], axis=1), to_unit(sequences[choice]))
+        assert np.array_equal(prediction, predict(model, inputs, 3))
+
+
+def test_damaged_metrics_are_said_before_the_work_and_kept(model, sequences, tmp_path, monkeypatch):
+    (tmp_path / "metrics.json").write_text('{"mine": {')
+    monkeypatch.setattr(scoring, "score_set", None)
+    with pytest.raises(DataError, match="metrics.json is damaged: delete it"):
+        report(model, CONFIG, 1, sequences, tmp_path, "mine", "")
+    assert (tmp_path / "metrics.json").read_text() == '{"mine": {'

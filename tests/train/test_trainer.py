@@ -8,12 +8,13 @@ import os
 import signal
 import threading
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tinypredrnn as tp
-from tinypredrnn.errors import CheckpointError, ConfigError, DataError, DeviceError, TrainingError
+from tinypredrnn.errors import BusyError, CheckpointError, ConfigError, DataError, DeviceError, TrainingError
 from tinypredrnn.train import Config, clear_run, predict, prepare_run, rate_at, read_checkpoint, read_log, to_unit, truth_mask
 
 
@@ -60,7 +61,7 @@ def test_it_learns_and_writes_what_a_person_wants_to_find(small_trainer, tmp_pat
     assert [i + 1 for i, value in enumerate(log["validation_mse"]) if value] == [30, 40]
     assert float(log["rate"][-1]) < 1e-3 < max(map(float, log["rate"])) <= 0.02 and min(map(float, log["seconds"])) > 0
 
-    names = {"checkpoint.npz", "config.json", "curves.png", "log.csv", "pictures"}
+    names = {"checkpoint.npz", "checkpoint-previous.npz", "config.json", "curves.png", "log.csv", "pictures"}
     assert set(os.listdir(tmp_path / "run")) == names
     assert set(os.listdir(tmp_path / "run" / "pictures")) == {f"{i:06d}.{kind}" for i in (30, 40) for kind in ("png", "gif")}
     config = Config().replace(**json.loads((tmp_path / "run" / "config.json").read_text()))
@@ -169,6 +170,14 @@ def test_the_log_goes_on_where_the_checkpoint_is(small_trainer, tmp_path):
     assert "\r" not in text
 
 
+def test_rows_of_the_log_that_are_no_numbers_are_passed_over(tmp_path):
+    whole = "1,0.5,0.01,0.1,\n2,1e-05,0.01,0.1,7.25\n"
+    damaged = "3,0.5,0.01,0.1\n4,0.5x,0.01,0.1,\n\x005,0.5,0.01,0.1,\n²,0.5,0.01,0.1,\n" + "9" * 5000 + ",0.5,0.01,0.1,\n6,\"0,5\n,1,1,\n"
+    (tmp_path / "log.csv").write_text("iteration,loss,rate,seconds,validation_mse\n" + whole + damaged, encoding="utf-8")
+    log = read_log(tmp_path / "log.csv")
+    assert log["iteration"] == ["1", "2"] and log["loss"] == ["0.5", "1e-05"] and log["validation_mse"] == ["", "7.25"]
+
+
 @pytest.mark.parametrize("content", [None, "", "not a log\n"])
 def test_a_log_that_is_lost_stops_nothing(small_trainer, tmp_path, content):
     stop_after(small_trainer(tmp_path), 5).run()
@@ -259,9 +268,9 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(small_trai
         if trainer.iteration == 4:
             frames[0, 1] = np.nan
 
-    with pytest.raises(TrainingError, match="iteration 5 is nan") as caught:
+    with pytest.raises(TrainingError, match=r"iteration 5 is nan, .*\(\w+\(.*made NaN or infinity from inputs that had it") as caught:
         at_each_step(trainer, spoil).run()
-    assert str(tmp_path) in str(caught.value) and "--rate" in str(caught.value)
+    assert str(tmp_path) in str(caught.value) and "--rate" in str(caught.value) and "\n" not in str(caught.value)
     config, iteration, parts = read_checkpoint(tmp_path)
     assert iteration == 3 and all(np.isfinite(a).all() for part in parts.values() for a in part.values())
     second, straight = small_trainer(tmp_path), small_trainer(tmp_path / "other")
@@ -275,9 +284,17 @@ def test_a_gradient_that_is_no_number_stops_before_it_reaches_the_weights(small_
     trainer = small_trainer(tmp_path)
     trainer.loss = lambda prediction, truth: tp.sqrt((prediction * 0).sum())  # 0, with slope infinity times 0
     before = bits(trainer)
-    with pytest.raises(TrainingError, match="its gradient has length nan"), np.errstate(all="ignore"):
+    with pytest.raises(TrainingError, match="its gradient has length nan .backward of sqrt"), np.errstate(all="ignore"):
         trainer.step(to_unit(trainer.batch(0)))
     assert bits(trainer) == before and trainer.iteration == 0
+
+
+def test_a_gradient_too_long_for_its_length_to_be_a_number_is_no_ops_fault(small_trainer, tmp_path):
+    trainer = small_trainer(tmp_path)
+    loss = trainer.loss
+    trainer.loss = lambda prediction, truth: loss(prediction, truth) * 1e25  # finite, but not its square
+    with pytest.raises(TrainingError, match="length inf .no single op"), np.errstate(all="ignore"):
+        trainer.step(to_unit(trainer.batch(0)))
 
 
 def test_a_checkpoint_is_never_half_written(small_trainer, tmp_path, monkeypatch):
@@ -362,7 +379,7 @@ def test_a_file_in_the_way(tmp_path):
             prepare_run(tmp_path / "file", Config(), resume, overwrite, {})
 
 
-@pytest.mark.parametrize("name", ["checkpoint.npz", "config.json", "log.csv"])
+@pytest.mark.parametrize("name", ["checkpoint.npz", "checkpoint-previous.npz", "config.json", "log.csv"])
 def test_a_run_is_not_overwritten_without_being_told(tmp_path, name):
     (tmp_path / name).write_text("old")
     with pytest.raises(ConfigError, match="--resume.*--overwrite.*--out"):
@@ -398,7 +415,7 @@ def test_resuming_takes_the_options_of_the_run(small_trainer, tmp_path):
 
 def test_clear_run_takes_what_a_run_wrote_and_nothing_else(small_trainer, tmp_path):
     mine = ["notes.txt", "prediction.txt", "pictures/holiday.png", "my/log.csv"]
-    theirs = ["metrics.json", "prediction.png", "prediction-3.gif", "frame_curves-3.png", "pictures/000009.gif"]
+    theirs = ["checkpoint-damaged.npz", "metrics.json", "prediction.png", "prediction-3.gif", "frame_curves-3.png", "pictures/000009.gif"]
     for name in mine + theirs:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
@@ -407,6 +424,85 @@ def test_clear_run_takes_what_a_run_wrote_and_nothing_else(small_trainer, tmp_pa
     small_trainer(tmp_path, steps=1).run()
     clear_run(tmp_path)
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == sorted(mine)
+
+
+# Alone in the folder
+
+
+def test_the_folder_is_one_programs_at_a_time(small_trainer, tmp_path):
+    first, second = small_trainer(tmp_path / "run", steps=3), small_trainer(tmp_path / "run", steps=3)
+    with first.folder():
+        for words in ({}, {"resume": True}, {"overwrite": True}):
+            with pytest.raises(BusyError, match="another program is writing into .*run"), second.folder(**words):
+                pass
+        first.run()
+    before = (tmp_path / "run" / "checkpoint.npz").read_bytes()
+    with pytest.raises(ConfigError, match="holds a run"), second.folder():
+        pass
+    assert (tmp_path / "run" / "checkpoint.npz").read_bytes() == before
+    with second.folder(resume=True):
+        assert second.iteration == 3 and bits(second) == bits(first)
+    with second.folder(overwrite=True):
+        assert os.listdir(tmp_path / "run") == [".lock"]
+
+
+def test_what_a_kill_left_unfinished_is_cleared_away(small_trainer, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "mine").mkdir()
+    for name in (".unfinished-17-checkpoint.npz", "pictures/.unfinished-17-000003.gif", "mine/.unfinished-17-x", "unfinished.txt"):
+        (tmp_path / name).write_text("x")
+    with small_trainer(tmp_path).folder():
+        assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == [
+            ".lock", "mine/.unfinished-17-x", "unfinished.txt"]
+
+
+def test_resuming_from_the_previous_checkpoint_keeps_a_sound_one_at_every_moment(small_trainer, tmp_path, capsys, monkeypatch):
+    straight, first, second = small_trainer(tmp_path / "straight"), small_trainer(tmp_path / "run"), small_trainer(tmp_path / "run")
+    straight.run()
+    stop_after(first, 4).run()
+    assert read_checkpoint(tmp_path / "run")[1] == 4
+    os.truncate(tmp_path / "run" / "checkpoint.npz", 1000)
+    seen, replace = [], Path.replace
+
+    def watched(*inputs):
+        seen.append(read_checkpoint(tmp_path / "run")[1])
+        replace(*inputs)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    assert prepare_run(tmp_path / "run", Config(), True, False, {}) == second.config
+    with second.folder(resume=True):
+        assert second.iteration == 3  # of the save before
+        second.run()
+    assert bits(second) == bits(straight) and log_without_seconds(tmp_path / "run") == log_without_seconds(tmp_path / "straight")
+    assert seen[:2] == [3, 3] and sorted(seen) == seen and seen[-1] == 3 and read_checkpoint(tmp_path / "run")[1] == 6
+    assert os.path.getsize(tmp_path / "run" / "checkpoint-damaged.npz") == 1000
+    said = [line for line in capsys.readouterr().err.splitlines() if "checkpoint" in line]
+    assert len(said) == 1 and "checkpoint-previous.npz is read instead, of step 3" in said[0]
+
+
+def test_resuming_with_the_previous_checkpoint_alone(small_trainer, tmp_path):
+    stop_after(small_trainer(tmp_path), 4).run()
+    (tmp_path / "checkpoint.npz").unlink()  # as a kill between two renames leaves it
+    assert prepare_run(tmp_path, Config(), True, False, {}).steps == 6
+    second = small_trainer(tmp_path)
+    with second.folder(resume=True):
+        assert second.iteration == 3 and os.listdir(tmp_path).count("checkpoint.npz") == 1
+
+
+# More steps
+
+
+def test_more_steps_stretch_a_cosine_and_say_so(small_trainer, tmp_path, capsys):
+    small_trainer(tmp_path / "cosine", rate_schedule="cosine").run()
+    small_trainer(tmp_path / "constant").run()
+    capsys.readouterr()
+    config = prepare_run(tmp_path / "cosine", Config(), True, False, {"steps": 12})
+    assert capsys.readouterr().out == ("the cosine of the learning rate now ends at step 12, no longer at 6: training goes on at 0.005 "
+                                       "where it would have been 0\n")
+    assert rate_at(config, 6) == pytest.approx(0.005)
+    for name, changes in (("cosine", {}), ("cosine", {"steps": 6}), ("constant", {"steps": 12})):
+        prepare_run(tmp_path / name, Config(), True, False, changes)
+        assert capsys.readouterr().out == ""
 
 
 def test_data_that_vanish_mid_run_cost_nothing_that_was_learnt(small_trainer, tmp_path):

@@ -18,9 +18,13 @@ import numpy as np
 from tinypredrnn.autograd.arrays import concat, flat, pad, reshape
 from tinypredrnn.autograd.engine import recording
 from tinypredrnn.autograd.grid import check_padding, fold, grid, unfold
+from tinypredrnn.autograd.implicit import implicit_conv
 from tinypredrnn.autograd.op import op
+from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.autograd.winograd import cost, winograd_conv, winograd_weights
+from tinypredrnn.backend import device_of
 from tinypredrnn.errors import ShapeError
+from tinypredrnn.gpu import has_tensor_cores
 from tinypredrnn.threads import product
 
 # the linear maps, on arrays
@@ -82,6 +86,8 @@ def conv2d(x, w, b=None, *, stride=1, padding="same", dilation=1):
                          f"w {w_shape} and b {b_shape}")
     g = frame_grid(shapes[0], w.shape, stride, padding, dilation)
     tile = choose_tile(g, shapes[0][0], *w.shape[2:], parts)
+    if tile == IMPLICIT:
+        return implicit_conv(w, b, *(parts if len(parts) <= 2 else [concat(*parts)]), padding=padding)
     if tile is None:
         return direct_conv(parts[0] if len(parts) == 1 else concat(*parts), w, b, stride=stride, padding=padding, dilation=dilation)
     return winograd_conv(frequencies_of(w, tile), b, *parts, kernel=w.shape[:2], tile=tile, padding=padding)
@@ -89,14 +95,15 @@ def conv2d(x, w, b=None, *, stride=1, padding="same", dilation=1):
 
 # which algorithm
 
-MEASURED = "measured"
+MEASURED, IMPLICIT = "measured", "implicit"
 algorithm = ContextVar("algorithm", default=MEASURED)
 
 
 @contextlib.contextmanager
 def convolution_by(tile=None):
     """Within `with convolution_by(4):` convolutions of stride 1 go through Winograd's transform with output tiles of 4x4 pixels; with
-    None all are direct. Otherwise what costs least is chosen, and float64 takes the direct form, so that references are exact.
+    None all are direct, windows and one matrix product (cuBLAS on a GPU). Otherwise what costs least is chosen on the CPU, on a GPU
+    with tensor cores "implicit", our own kernel; and float64 takes the direct form, so that references are exact.
     """
     token = algorithm.set(tile)
     try:
@@ -106,11 +113,14 @@ def convolution_by(tile=None):
 
 
 def choose_tile(g, batch, channels, features, parts):
-    """The tile m for a convolution on the grid `g`, or None for the direct form."""
+    """The tile m for a convolution on the grid `g`, IMPLICIT for our kernel on a GPU, or None for the direct form."""
     if g.stride > 1 or g.dilation > 1:
         return None
     if algorithm.get() != MEASURED:
         return algorithm.get()
+    first = parts[0].data if isinstance(parts[0], Tensor) else parts[0]
+    if (device := device_of(first)) != "cpu":
+        return IMPLICIT if first.dtype == np.float32 and has_tensor_cores(device) else None
     if g.kernel == (1, 1):
         return None if len(parts) == 1 else 1  # a plain product; of several parts, without keeping a copy of them side by side
     if parts[0].dtype != np.float32:

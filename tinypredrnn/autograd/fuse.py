@@ -187,13 +187,13 @@ class Loop:
         self.lines, self.outputs = lines_of(outputs)
         self.compiled = {}
 
-    def __call__(self, *arrays):
-        """One new array for each output, of the inputs' broadcast shape."""
+    def __call__(self, *arrays, into=None):
+        """One array for each output, of the inputs' broadcast shape: new ones, or those in `into`, which may be inputs as well."""
         xp = array_module(*arrays)
         dtype = next((a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind == "f"), np.dtype(float))
         arrays = [a.astype(dtype, copy=False) if hasattr(a, "dtype") else xp.asarray(float(a), dtype) for a in arrays]  # masks, numbers
         shape = arrays[0].shape if all(a.shape == arrays[0].shape for a in arrays) else np.broadcast_shapes(*(a.shape for a in arrays))
-        made = [xp.empty(shape, dtype) for _ in self.outputs]
+        made = into or [xp.empty(shape, dtype) for _ in self.outputs]
         key = (dtype.name, xp is np)
         if key not in self.compiled:
             if dtype.name not in TANH:

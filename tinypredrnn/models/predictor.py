@@ -37,24 +37,26 @@ class Predictor(Module):
         truth   (B, steps): 1 feeds the network frame t, 0 its own prediction of it; scheduled sampling draws these
         """
         patches = space_to_depth(self.check(frames), self.patch)  # (B,T,h,w,X)
-        truth = array_module(patches.data).asarray(truth, patches.dtype)
+        here, truth = truth, array_module(patches.data).asarray(truth, patches.dtype)
         if truth.ndim != 2 or len(truth) != len(patches) or truth.size == 0:
             raise ShapeError(f"unroll: expected truth (B, steps) for {len(patches)} sequences, got {truth.shape}")
+        # Where nothing but true frames goes in, nothing is computed. A GPU's array is not asked: one would have to wait for the answer.
+        sure = np.all(here, axis=0) if array_module(here) is np else [False] * truth.shape[1]
         truth = truth[..., None, None, None]  # (B,steps,1,1,1)
         batch, _, height, width, _ = patches.shape
         state, prediction, predictions = self.start(batch, height, width), None, []
         with shared_weights():
             for t in range(truth.shape[1]):
-                features, state = self.step(self.choose(patches, prediction, truth, t), state)
+                features, state = self.step(self.choose(patches, prediction, truth, sure[t], t), state)
                 prediction = self.to_frame(features)  # (B,h,w,X)
                 predictions.append(prediction)
         return depth_to_space(stack(*predictions, axis=1), self.patch)
 
-    def choose(self, patches, prediction, truth, t):
-        """The input of step t, for each sequence the true frame or the prediction."""
+    def choose(self, patches, prediction, truth, sure, t):
+        """The input of step t, for each sequence the true frame or the prediction; `sure`: all are known to be true frames."""
         if t >= patches.shape[1]:
             return prediction
-        if prediction is None or bool(truth[:, t].all()):
+        if prediction is None or sure:
             return patches[:, t]
         return truth[:, t] * patches[:, t] + (1 - truth[:, t]) * prediction
 

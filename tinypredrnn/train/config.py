@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from tinypredrnn.errors import ConfigError
+from tinypredrnn.gpu import PRECISIONS
 from tinypredrnn.models import MODELS
 from tinypredrnn.nn.losses import LOSSES
 
@@ -45,7 +46,7 @@ class Config:
     digits: int = option(2, "digits in each training sequence")
     rule: str = option("paper", "how digits move: by the paper's text, or as in Srivastava's mnist_test_seq", ("paper", "srivastava"))
     batch: int = option(8, "sequences in a batch")
-    steps: int = option(80_000, "training iterations")
+    steps: int = option(80_000, "training iterations; a run that is resumed may be given more, and a cosine is then stretched to these")
     rate: float = option(1e-3, "Adam's learning rate at the start")
     rate_schedule: str = option("constant", "how the rate goes on: constant, or up over the first 2 %% and down a cosine to 0",
                                 ("constant", "cosine"))
@@ -57,6 +58,8 @@ class Config:
     sampling_until: int = option(50_000, "iteration at which no true future frame is fed any more")
     validate_every: int = option(5_000, "iterations between two looks at the validation set, with pictures")
     test_sequences: int = option(TEST_SEQUENCES, "sequences of each test set to score at the end")
+    precision: str = option("auto", "rounding of the factors in a GPU's convolutions; auto: tf32, as PyTorch does; the CPU computes in fp32",
+                            ("auto", *PRECISIONS))
     seed: int = option(0, "of weights, data and sampling: the same seed gives the same run")
 
     def __post_init__(self):

@@ -1,9 +1,9 @@
 """Trainer: steps, and everything around them that a person wants to see or to find again."""
 
 import contextlib
-import csv
-import json
+import io
 import math
+import re
 import signal
 import sys
 import threading
@@ -14,23 +14,27 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tinypredrnn.autograd import tensor
-from tinypredrnn.backend import find_device
+from tinypredrnn.autograd import debug, tensor
+from tinypredrnn.backend import find_device, memory_held, uploader
 from tinypredrnn.data.batches import Prefetch
-from tinypredrnn.errors import CheckpointError, ConfigError, DataError, TrainingError
-from tinypredrnn.files import replacing
+from tinypredrnn.errors import CheckpointError, ConfigError, DataError, GraphError, TrainingError
+from tinypredrnn.files import UNFINISHED, alone, replacing, write_json
+from tinypredrnn.gpu import check_precision, has_tensor_cores, precision
 from tinypredrnn.metrics import mse
 from tinypredrnn.models import build_model
 from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import Adam, clip_gradients
-from tinypredrnn.train.checkpoint import NAME, read_checkpoint, save_checkpoint
+from tinypredrnn.train.captured import CapturedStep
+from tinypredrnn.train.checkpoint import DAMAGED, NAME, PREVIOUS, newest, promote_previous, read_checkpoint, save_checkpoint
 from tinypredrnn.train.schedules import rate_at, truth_mask
 from tinypredrnn.train.scoring import predict, to_unit
 from tinypredrnn.viz import save_gif, save_strip, save_training_curves
 
 LOG = ("iteration", "loss", "rate", "seconds", "validation_mse")
-FILES = (NAME, "config.json", "data.json", "log.csv", "metrics.json", "curves.png", "frame_curves*.png", "prediction*.png",
-         "prediction*.gif", "pictures/[0-9]*.png", "pictures/[0-9]*.gif")
+LOG_ROW = re.compile(r"\d{1,15}(,(-?\d+(\.\d+)?(e[-+]\d+)?|nan|inf)?){4}", re.ASCII)
+FILES = (NAME, PREVIOUS, DAMAGED, "config.json", "data.json", "log.csv", "metrics.json", "curves.png", "frame_curves*.png",
+         "prediction*.png", "prediction*.gif", "pictures/[0-9]*.png", "pictures/[0-9]*.gif")
+LEFT_BY_A_KILL = f"{UNFINISHED}*", f"pictures/{UNFINISHED}*"
 SECONDS_BETWEEN_SAVES = 60
 
 
@@ -42,29 +46,52 @@ class Trainer:
     validation   sequences (N,T,H,W,C) uint8 to look at in between; the first three are drawn
     out          folder for config.json, checkpoint.npz, log.csv, curves.png and pictures/
     device       "cpu", "gpu", "gpu:N" or "auto"
+    graph        on a GPU, replay each step as a CUDA graph (captured.py); False: launch its kernels one by one
     """
 
-    def __init__(self, config, batch, validation, out, device="cpu"):
+    def __init__(self, config, batch, validation, out, device="cpu", graph=True):
         self.config, self.batch, self.validation, self.out = config, batch, validation, Path(out)
         self.device = find_device(device)
+        self.precision = check_precision(config.precision, self.device)
         self.model = build_model(**config.model_options()).to(self.device)
         self.optimiser = Adam(self.model.parameters(), config.rate)
         self.loss = find_loss(config.loss)
+        self.clip = config.clip or math.inf
+        self.captured = (CapturedStep(self.differentiate, self.optimiser, self.clip, self.device)
+                         if graph and has_tensor_cores(self.device) else None)  # other GPUs need cuBLAS, which cannot be captured
         self.first_batch = zlib.crc32(batch(0).tobytes())  # tells the data from others when the run is resumed
         self.iteration = 0
+
+    @contextlib.contextmanager
+    def folder(self, resume=False, overwrite=False):
+        """Within it the folder `out` is this program's alone, and ready for `run`: with the run to resume restored, or free of it.
+
+        BusyError where another program trains into it; otherwise what prepare_run and restore raise.
+        """
+        with alone(self.out):
+            delete(self.out, LEFT_BY_A_KILL)
+            if resume:
+                self.restore()
+            elif overwrite:
+                clear_run(self.out)
+            else:
+                refuse_run(self.out)  # once more: another program may have been quicker
+            yield
 
     def restore(self):
         """Go on where the checkpoint in `out` stopped: the same numbers from there on as if it never had (on the CPU, bit for bit).
 
         CheckpointError where that was trained on other data, or belongs to another model.
         """
-        _, iteration, parts = read_checkpoint(self.out)
+        name, (_, iteration, parts) = newest(self.out)
         if not np.array_equal(parts["data"].get("first_batch"), self.first_batch):
             raise CheckpointError(f"the run in {self.out} was trained on other data than these: name its own, "
                                   "or start another run with another --out")
         self.model.load_state_dict(parts["model"])
         self.optimiser.load_state_dict(parts["optimiser"])
         self.iteration = iteration
+        if name == PREVIOUS:
+            promote_previous(self.out)
 
     def save(self):
         """Write the checkpoint."""
@@ -76,19 +103,41 @@ class Trainer:
 
         TrainingError where the loss or its gradient is no finite number; the weights have not changed then.
         """
-        config, frames = self.config, tensor(frames, device=self.device)
-        first = config.given - 1 if config.loss_over == "future" else 0
-        self.model.zero_grad()
-        outputs = self.model.unroll(frames, truth_mask(config, self.iteration))  # (B,T-1,H,W,C)
-        loss = self.loss(outputs[:, first:], frames[:, first + 1:])
-        loss.backward()
-        slope = clip_gradients(self.model.parameters(), config.clip or math.inf)
-        if not math.isfinite(loss.item() + slope):
-            raise TrainingError(f"the loss of iteration {self.iteration + 1} is {loss.item():.4g}, its gradient has length {slope:.4g}: "
-                                f"the last checkpoint is kept in {self.out}; start again with a smaller --rate or with --clip 1")
-        self.optimiser.step(rate_at(config, self.iteration))
+        truth, rate = truth_mask(self.config, self.iteration), rate_at(self.config, self.iteration)
+        loss, slope = (self.captured or self.launched)(frames, truth, rate)
+        if not math.isfinite(loss + slope):
+            raise TrainingError(f"the loss of iteration {self.iteration + 1} is {loss:.4g}, its gradient has length {slope:.4g} "
+                                f"({self.culprit(frames)}): the last checkpoint is kept in {self.out}; start again with a smaller --rate "
+                                "or with --clip 1")
         self.iteration += 1
-        return loss.item()
+        return loss
+
+    def launched(self, frames, truth, rate):
+        """(loss, length of its gradient) of a step that is computed op by op; without effect where they are no finite numbers."""
+        loss = self.differentiate(tensor(frames, device=self.device), truth).item()
+        slope = clip_gradients(self.model.parameters(), self.clip)
+        if math.isfinite(loss + slope):
+            self.optimiser.step(rate)
+        return loss, slope
+
+    def differentiate(self, frames, truth):
+        """The loss as a Tensor; its gradients are in the parameters then."""
+        first = self.config.given - 1 if self.config.loss_over == "future" else 0
+        self.model.zero_grad()
+        with precision(self.precision):
+            outputs = self.model.unroll(frames, truth)  # (B,T-1,H,W,C)
+            loss = self.loss(outputs[:, first:], frames[:, first + 1:])
+            loss.backward()
+        return loss
+
+    def culprit(self, frames):
+        """What made the first NaN or infinity, in words: the iteration is computed again, with each op watched."""
+        try:
+            with debug(2, file=io.StringIO()):
+                self.differentiate(tensor(frames, device=self.device), truth_mask(self.config, self.iteration))
+        except GraphError as error:
+            return str(error)
+        return "no single op made it"
 
     def run(self):
         """Train up to config.steps. Returns the signal that stopped it early (Ctrl-C, SIGTERM), with everything saved, or None."""
@@ -98,10 +147,12 @@ class Trainer:
         write_json(self.out / "config.json", config.as_dict())
         frames_per_step = config.batch * (config.given + config.horizon)
         saved = time.monotonic()
+        upload = uploader(self.device)
         patience = 0.1 if sys.stderr.isatty() else 10  # seconds: a bar that moves on a screen would flood a file
         with (
             catch_signals() as caught,
-            Prefetch(lambda k: to_unit(self.batch(k)), start=self.iteration) as batches,
+            precision(self.precision),
+            Prefetch(lambda k: upload(to_unit(self.batch(k))), start=self.iteration) as batches,
             Log(self.out / "log.csv", self.iteration) as log,
             tqdm(total=config.steps, initial=self.iteration, unit="step", dynamic_ncols=True, mininterval=patience) as bar,
         ):
@@ -119,6 +170,9 @@ class Trainer:
                     self.save()
                     save_training_curves(self.out / "curves.png", read_log(self.out / "log.csv"))
                     saved = time.monotonic()
+        if self.device != "cpu":
+            recorded = self.captured.recording.pool.total_bytes() if self.captured else 0
+            print(f"GPU memory: {memory_held(self.device) / 2**20:,.0f} MiB, and {recorded / 2**20:,.0f} MiB for the recorded step")
         return caught[0] if caught else None
 
     def next_of(self, batches):
@@ -162,16 +216,10 @@ class Log:
 
 
 def read_log(path):
-    """The columns of log.csv as {name: list of strings}; what a crash left of a row is passed over."""
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(LOG) and row[0].isdigit()]
+    """The columns of log.csv as {name: list of strings}; rows that a crash damaged are passed over."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        rows = [line.strip().split(",") for line in file if LOG_ROW.fullmatch(line.strip())]
     return {name: [row[i] for row in rows] for i, name in enumerate(LOG)}
-
-
-def write_json(path, value):
-    """Write plain values as JSON, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -196,16 +244,26 @@ def catch_signals():
 
 
 def holds_run(out):
-    return any((out / name).exists() for name in (NAME, "config.json", "log.csv"))
+    return any((out / name).exists() for name in (NAME, PREVIOUS, "config.json", "log.csv"))
+
+
+def refuse_run(out):
+    """ConfigError where the folder `out` holds a run."""
+    if holds_run(out):
+        raise ConfigError(f"{out} holds a run: go on with it with --resume, replace it with --overwrite, or name another --out")
 
 
 def clear_run(out):
     """Delete what an earlier run wrote into the folder `out`, so that none of it is taken for the next one's; all else there stays."""
     out = Path(out)
     if holds_run(out):
-        for pattern in FILES:
-            for path in out.glob(pattern):
-                path.unlink()
+        delete(out, FILES)
+
+
+def delete(folder, patterns):
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def prepare_run(out, config, resume, overwrite, changes):
@@ -220,7 +278,7 @@ def prepare_run(out, config, resume, overwrite, changes):
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: name a folder for the run")
     if resume:
-        if not (out / NAME).is_file():
+        if not any((out / name).is_file() for name in (NAME, PREVIOUS)):
             raise CheckpointError(f"nothing to resume in {out}: no {NAME} there; start the run without --resume")
         saved, iteration, _ = read_checkpoint(out)
         config = saved.replace(**changes)
@@ -230,7 +288,10 @@ def prepare_run(out, config, resume, overwrite, changes):
                                   "to go on with it, or start another run with another --out")
         if iteration > config.steps:
             raise ConfigError(f"the run in {out} has done {iteration} steps already: ask for at least as many with --steps")
+        if saved.rate_schedule == "cosine" and saved.steps != config.steps:
+            print(f"the cosine of the learning rate now ends at step {config.steps:,}, no longer at {saved.steps:,}: "
+                  f"training goes on at {rate_at(config, iteration):.2g} where it would have been {rate_at(saved, iteration):.2g}")
         return config
-    if holds_run(out) and not overwrite:
-        raise ConfigError(f"{out} holds a run: go on with it with --resume, replace it with --overwrite, or name another --out")
+    if not overwrite:
+        refuse_run(out)
     return config

@@ -1,0 +1,374 @@
+# %% [markdown]
+# # 1. One number and its derivative
+#
+# - **Idea:** a value that remembers how it was made can be asked for its derivatives.
+# - **Minutes:** 30
+# - **Needs:** Python and the chain rule.
+# - **You will see:** the derivative 29 of a small formula, found without a nudge; and a moving dot whose next place, 6.11, comes out of
+#   two learnt numbers.
+# - **Why:** a network learns by changing millions of numbers, each a little in the right direction. Trying out the direction of each one
+#   takes millions of runs of the network for a single step, and the answer is inexact besides.
+#
+# ## For teachers
+#
+# *Lessons 1 to 5: automatic differentiation. (Learners go on to "How to work".)*
+#
+# **Aim.** At the end of the group a learner can say, without notes, what is recorded during the forward pass, in which order it is walked
+# back, what a rule receives and returns, why a gradient is summed where an input was broadcast, and what would make a gradient check
+# worthless. The engine of lesson 5 is the package's, with fewer features: `tests/lessons/test_against_package.py` holds both together.
+#
+# **Time.** About four hours with the exercises: 1 and 2 fill one sitting, 3 another, 4 and 5 one each. Lesson 2 is short in code and
+# long in thought: give it the blackboard.
+#
+# **Common errors.**
+#
+# - *The derivative is taken to be a formula.* Here it is a number at a place. Ask for the derivative of `x * x` where `x` is 3 before
+#   anybody says "two x".
+# - *Gradients are overwritten where they should add up* (lesson 1). `x * x` tells: it has two routes to `x`.
+# - *"Visit each node once" is taken to be enough* (lesson 2). The order matters as well; the second graph of that lesson shows it.
+# - *Shapes are repaired by transposing until the error goes away* (lesson 3). Ask which sum each element of the gradient is.
+# - *A falling loss is taken for a proof that the gradient is right* (lesson 4). The first experiment of that lesson is for them.
+# - *float64 is taken to be harmless* (lesson 5). Ask what the frames of a batch weigh, and how long a sequence is.
+#
+# **What to ask.**
+#
+# 1. Why backwards? (One walk gives the derivative by all inputs. Forwards, it takes one walk for each input.)
+# 2. What must be kept for the way back by `a + b`? By `a * b`? By `tanh(x)`? (Nothing; both; the result.)
+# 3. Where in a photograph that a bias is added to does the bias's gradient come from? (From every pixel: hence a sum.)
+# 4. You may seed a gradient check with one array only. Why not with ones? (Softmax.)
+# 5. What will differ if `y = z * 4 + z * 3` is written the other way round? (Nothing, if the order of the walk is right.)
+#
+# The exercises want a prediction first and code second. Every check prints the first place where an answer differs: let learners read
+# it aloud before they change anything.
+
+# %% [markdown]
+# ## How to work
+# `python -m tinypredrnn.course write my_lessons` writes all lessons with holes in place of the solutions. Run a lesson as a script, or cell
+# by cell in an editor that knows `# %%`. Lines that begin with `#>` say what a cell prints. Pictures are saved beside the lesson, in
+# `figures/`; the code that draws them need not be read. In an exercise, put your code in the place of `...  # your code` and run again:
+# `check` says `OK`, or where your answer differs.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+from tinypredrnn.course import check, show
+
+# %% [markdown]
+# ## A nudge
+# How fast does $f(x) = x^3$ grow where $x = 3$? Nudge $x$ a little, see how far the result moves, and divide. Calculus says
+# $3 x^2 = 27$.
+
+
+# %%
+def cube(x):
+    return x * x * x
+
+
+nudge = 0.01
+print((cube(3.0 + nudge) - cube(3.0)) / nudge)
+print((cube(3.0) - cube(3.0 - nudge)) / nudge)
+#> 27.0901
+#> 26.9101
+
+# %% [markdown]
+# Nearly. The curve bends upwards, and so a nudge to the right says too much, and one to the left too little. From the left place to the
+# right one, most of the two errors cancels:
+
+# %%
+print((cube(3.0 + nudge) - cube(3.0 - nudge)) / (2 * nudge))
+#> 27.0001
+
+# %% [markdown]
+# ### Exercise 1.1: the slope of any function
+# Return the slope of `f` at `x` by nudging `x` to both sides.
+#
+# *Hint:* the cell above, with `f` in place of `cube`. The distance between the two places is twice the nudge.
+
+
+# %%
+def slope(f, x, nudge=1e-5):
+    # <solution>
+    return (f(x + nudge) - f(x - nudge)) / (2 * nudge)
+    # </solution>
+
+
+check("1.1", lambda: [slope(cube, 3.0), slope(cube, -2.0), slope(lambda x: 1 / x, 0.5), slope(cube, 1.0, nudge=0.1)],
+      [27.0, 12.0, -4.0, 3.01], rtol=1e-8)
+
+# %% [markdown]
+# ## How small is small?
+# A smaller nudge should be better. Down to a point, it is. Here are the errors at $x = 1$, where the derivative is 3, for nudges of
+# $10^{-2}$, $10^{-5}$ and $10^{-12}$.
+
+
+# %%
+def errors(nudges):
+    one_sided = np.abs((cube(1 + nudges) - cube(1.0)) / nudges - 3)
+    two_sided = np.abs((cube(1 + nudges) - cube(1 - nudges)) / (2 * nudges) - 3)
+    return one_sided, two_sided
+
+
+for name, error in zip(("one-sided", "two-sided"), errors(np.array([1e-2, 1e-5, 1e-12]))):
+    print(name, *(f"{e:.0e}" for e in error))
+#> one-sided 3e-02 3e-05 3e-04
+#> two-sided 1e-04 1e-10 1e-04
+
+# %%
+nudges = np.logspace(-14, -1, 200)
+figure, ax = plt.subplots(figsize=(6.4, 3.8))
+for error, name, colour in zip(errors(nudges), ("one-sided", "two-sided"), ("#D55E00", "#0072B2")):
+    ax.loglog(nudges, error, ".", color=colour, markersize=4, label=name)
+ax.text(2e-14, 3e-8, "too small:\nrounding", fontsize=11)
+ax.text(5e-5, 3e-12, "too large:\nthe curve bends", fontsize=11)
+ax.set(xlabel="nudge", ylabel="error of the derivative", title="The derivative of x³ at 1, by nudging", ylim=(1e-13, 1))
+ax.legend(loc="upper center")
+show(figure, "nudges")
+
+# %% [markdown]
+# The computer keeps about 16 digits. With a nudge of $10^{-12}$ the two results agree in their first 12, and only the last few are left to
+# tell the difference. A nudge to both sides of about $10^{-5}$ is best. Remember it: lesson 4 checks everything with it.
+#
+# So nudging works, but it is never exact, and it needs two runs of `f` **for each number** that we want to change. For a million numbers
+# that is two million runs. There is a way to get all of them, exactly, in a single walk.
+#
+# ## Backwards, by hand
+# Take $y = (x^2 + 2)\,x$ at $x = 3$ and cut it into single steps. Then ask, from the end to the beginning: if *this* value moved a
+# little, how many times as far would $y$ move? That number is called the **cotangent** of the value.
+
+# %%
+x = 3.0
+a = x * x  # 9
+b = a + 2.0  # 11
+y = b * x  # 33
+
+dy = 1.0  # y moves as far as y moves
+db = dy * x  # y = b * x: a little more b is x times as much more y
+dx_1 = dy * b  # the same step, seen from x
+da = db * 1.0  # b = a + 2: b moves as far as a
+dx_2 = da * x  # a = x * x: seen from the left x
+dx_3 = da * x  # ... and from the right one
+print(dx_1, dx_2, dx_3, "together", dx_1 + dx_2 + dx_3)
+#> 11.0 9.0 9.0 together 29.0
+
+# %% [markdown]
+# Calculus agrees: $(x^3 + 2x)' = 3x^2 + 2 = 29$. Two things happened on the way, and they are all that there is:
+#
+# - along a route, slopes are **multiplied** (the chain rule);
+# - where several routes lead to the same value, they are **added up**.
+#
+# In the picture the slope of each step stands beside its arrow.
+
+# %%
+places = {"x": (0, 0), "a = x·x": (1.2, 1), "b = a + 2": (3.0, 1), "y = b·x": (4.2, 0)}
+values = {"x": "3", "a = x·x": "9", "b = a + 2": "11", "y = b·x": "33"}
+cotangents = {"x": "11 + 9 + 9 = 29", "a = x·x": "3", "b = a + 2": "3", "y = b·x": "1"}
+steps = [("x", "a = x·x", 0.3, 3, (0.4, 0.78)), ("x", "a = x·x", -0.06, 3, (1.02, 0.32)), ("a = x·x", "b = a + 2", 0, 1, (2.05, 1.14)),
+         ("b = a + 2", "y = b·x", 0, 3, (3.75, 0.66)), ("x", "y = b·x", 0, 11, (2.1, 0.14))]
+figure, ax = plt.subplots(figsize=(7.4, 3.2))
+boxes = {}
+for name, (left, up) in places.items():
+    boxes[name] = ax.text(left, up, name, ha="center", va="center", fontsize=13, bbox={"boxstyle": "round", "facecolor": "white"})
+    ax.text(left, up + 0.27, values[name], ha="center", color="#0072B2", fontsize=13)
+    ax.text(left, up - 0.37, cotangents[name], ha="center", color="#D55E00", fontsize=13)
+for start, end, bend, slope, middle in steps:
+    ax.annotate("", places[end], places[start], arrowprops={
+        "arrowstyle": "->", "connectionstyle": f"arc3,rad={bend}", "color": "0.5", "linewidth": 1.5,
+        "patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch(), "shrinkA": 4, "shrinkB": 4})
+    ax.text(*middle, slope, ha="center", va="center", fontsize=12)
+ax.text(2.1, 1.66, "values, from left to right", color="#0072B2", ha="center", fontsize=11)
+ax.text(2.1, -0.68, "cotangents, from right to left", color="#D55E00", ha="center", fontsize=11)
+ax.set(xlim=(-0.8, 4.8), ylim=(-0.8, 1.8))
+ax.axis("off")
+show(figure, "by_hand")
+
+# %% [markdown]
+# ## A value that remembers
+# We knew the steps because we wrote them down. Let the values write them down themselves. A `Tensor` is a value (today: one number) with
+# a pointer to the `Node` that made it. The node knows its **parents**, the tensors that went in, and the **slope** of the result by each
+# of them.
+
+
+# %%
+class Node:
+    """One step of a computation: the tensors that went in, and how fast the result changes with each."""
+
+    def __init__(self, parents, slopes):
+        self.parents, self.slopes = parents, slopes
+
+
+class Tensor:
+    """A number that remembers how it was made; node is None where no step of ours made it (a leaf)."""
+
+    def __init__(self, data, node=None):
+        self.data, self.node, self.grad = data, node, 0.0
+
+
+def add(a, b):
+    return Tensor(a.data + b.data, Node([a, b], [1.0, 1.0]))
+
+
+def mul(a, b):
+    return Tensor(a.data * b.data, Node([a, b], [b.data, a.data]))
+
+
+x = Tensor(3.0)
+y = mul(add(mul(x, x), Tensor(2.0)), x)
+print(y.data, y.node.slopes, y.node.parents[1] is x)
+#> 33.0 [3.0, 11.0] True
+
+# %% [markdown]
+# ## Backward
+# The walk from the end to the beginning is now short. On the way each route multiplies its slopes. A tensor without a node is a **leaf**:
+# there routes end, and what they bring is added up in `grad`.
+
+
+# %%
+def backward(tensor, cotangent=1.0):
+    """Add d(result)/d(leaf) to the grad of every leaf below; `cotangent` is d(result)/d(tensor)."""
+    if tensor.node is None:
+        tensor.grad += cotangent
+    else:
+        for parent, slope in zip(tensor.node.parents, tensor.node.slopes):
+            backward(parent, cotangent * slope)
+
+
+backward(y)
+print(x.grad)
+#> 29.0
+
+# %% [markdown]
+# No nudge, no formula for the whole, and no rounding to speak of: `add` and `mul` know their own slopes, and `backward` puts them
+# together. This is reverse-mode automatic differentiation. The rest of the engine makes it right in all cases, quick, and thrifty.
+#
+# To write `x * x + 2` as in Python, the operators become steps of ours (`__radd__` and the like are for a plain number on the left). A
+# plain number becomes a leaf.
+
+
+# %%
+def as_tensor(value):
+    return value if isinstance(value, Tensor) else Tensor(value)
+
+
+Tensor.__add__ = lambda a, b: add(a, as_tensor(b))
+Tensor.__radd__ = lambda a, b: add(as_tensor(b), a)
+Tensor.__mul__ = lambda a, b: mul(a, as_tensor(b))
+Tensor.__rmul__ = lambda a, b: mul(as_tensor(b), a)
+Tensor.__sub__ = lambda a, b: add(a, as_tensor(b) * -1.0)
+Tensor.__rsub__ = lambda a, b: as_tensor(b) - a
+
+
+def gradient(f, *values):
+    """The derivatives of f by all of its arguments, in one walk."""
+    leaves = [Tensor(value) for value in values]
+    backward(f(*leaves))
+    return [leaf.grad for leaf in leaves]
+
+
+print(gradient(cube, 3.0))
+print(gradient(lambda x, y: 5 * x * y + y * y - x, 2.0, 3.0))
+#> [27.0]
+#> [14.0, 16.0]
+
+# %% [markdown]
+# Note that `cube` is the very function that we nudged. It was written for plain numbers and never heard of derivatives.
+#
+# ### Exercise 1.2: division
+# Write the step for `a / b`. What is its slope by `a`, and what by `b`?
+#
+# *Hint:* $a/b = a \cdot b^{-1}$, and the derivative of $b^{-1}$ is $-b^{-2}$. Compare with `slope` where you doubt.
+
+
+# %%
+def div(a, b):
+    # <solution>
+    return Tensor(a.data / b.data, Node([a, b], [1 / b.data, -a.data / (b.data * b.data)]))
+    # </solution>
+
+
+check("1.2", lambda: [div(Tensor(3.0), Tensor(4.0)).data, gradient(div, 3.0, 4.0), gradient(div, -1.0, 0.5)],
+      [0.75, [0.25, -0.1875], [2.0, 4.0]])
+
+# %% [markdown]
+# ## The smallest video
+# A dot moves along a line, and we saw it in five frames. Where will it be in the next one? That is the question of this whole course,
+# for one dot instead of many pixels. Our model of the world: the dot started somewhere and moves at a constant speed. The two numbers
+# are to be learnt: begin anywhere, and move both against their derivatives of the mean squared error, `rate` times as far, again and
+# again. This is **gradient descent**.
+
+# %%
+seen = [1.0, 1.9, 3.1, 4.0, 5.1]  # the place of the dot in frames 0 to 4, in pixels
+
+
+def loss(start, speed):
+    """The mean squared distance between where the dot should have been and where it was."""
+    total = 0.0
+    for frame, place in enumerate(seen):
+        error = start + speed * frame - place
+        total = total + error * error
+    return total * (1 / len(seen))
+
+
+start, speed, rate = 0.0, 0.0, 0.05
+for step in range(301):
+    by_start, by_speed = gradient(loss, start, speed)
+    if step in (0, 10, 50, 300):
+        print(f"step {step}: loss {loss(start, speed):.4f}, derivatives {by_start:.4f} {by_speed:.4f}")
+    start, speed = start - rate * by_start, speed - rate * by_speed
+print(f"started at {start:.3f}, moves {speed:.3f} pixels a frame, will be at {start + speed * 5:.2f}")
+#> step 0: loss 11.2460, derivatives -6.0400 -16.2000
+#> step 10: loss 0.0558, derivatives -0.2351 0.0822
+#> step 50: loss 0.0084, derivatives -0.0699 0.0245
+#> step 300: loss 0.0038, derivatives -0.0000 0.0000
+#> started at 0.960, moves 1.030 pixels a frame, will be at 6.11
+
+# %%
+figure, ax = plt.subplots(figsize=(6.4, 3.6))
+times = np.array([0, 5])
+ax.plot(times, start + speed * times, color="#0072B2", label="learnt: start + speed · frame")
+ax.plot(range(5), seen, "o", color="0.2", markersize=8, label="seen")
+ax.plot(5, start + speed * 5, "*", color="#D55E00", markersize=16, label="predicted")
+ax.set(xlabel="frame", ylabel="place (pixels)", title="A moving dot, and where it will be", ylim=(0, 7))
+ax.legend(loc="upper left")
+show(figure, "moving_dot")
+
+# %% [markdown]
+# Every network of this course learns in this way. What grows is the model of the world between the numbers and the loss.
+#
+# ### Exercise 1.3: a falling dot
+# A dot that falls does not keep its speed: its place in frame $t$ is $s + v\,t + \frac{1}{2} g\,t^2$. Return the mean squared error of
+# this model, for the places `fallen`. The check looks at its value and at all three derivatives.
+#
+# *Hint:* `loss` above with one more term. Tensors know `+`, `-` and `*` so far: a half is `0.5 *`, a square `error * error`.
+
+# %%
+fallen = [2.0, 2.6, 4.1, 6.7]  # the place of the dot in frames 0 to 3, in pixels
+
+
+def falling_loss(start, speed, gravity):
+    # <solution>
+    total = 0.0
+    for frame, place in enumerate(fallen):
+        error = start + speed * frame + gravity * (0.5 * frame * frame) - place
+        total = total + error * error
+    return total * (1 / len(fallen))
+    # </solution>
+
+
+check("1.3", lambda: [falling_loss(1.0, 0.5, 2.0), gradient(falling_loss, 1.0, 0.5, 2.0)], [6.915, [2.8, 9.05, 12.675]])
+
+# %% [markdown]
+# ## What you have now
+# Reverse-mode automatic differentiation of numbers, in about thirty lines.
+#
+# | here | in the package |
+# |---|---|
+# | `Tensor` | `tinypredrnn/autograd/tensor.py`, `Tensor` |
+# | `Node` | `tinypredrnn/autograd/engine.py`, `Node` |
+# | `backward` | `tinypredrnn/autograd/engine.py`, `backward` |
+# | `add`, `mul`, and their slopes | `tinypredrnn/autograd/elementwise.py`, `mul` |
+# | operators from steps | `tinypredrnn/autograd/__init__.py`, `METHODS` |
+#
+# **Real systems.** PyTorch records as we do, while the program runs; a tensor's `grad_fn` is our `node`. JAX runs the function once with
+# stand-ins for the arrays, gets the whole list of steps, and turns it into another function, the derivative. Both do the walk in
+# another order than ours, because ours has a flaw: it follows every route on its own. Lesson 2 counts them.

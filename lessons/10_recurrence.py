@@ -1,0 +1,424 @@
+# %% [markdown]
+# # 10. Recurrence: one step, again and again
+#
+# - **Idea:** a state carries the past from step to step; its gradient comes back the same way, and may be cut.
+# - **Minutes:** 50
+# - **Needs:** lesson 3 (gradients of products), lesson 8 (modules, Adam).
+# - **You will see:** a network without memory that cannot get below ln 2 = 0.693, and one with a state that gets close to 0; a graph that
+#   grows by four nodes a step; a cut gradient that is wrong by 0.4 % or by 56 %, depending on the network, and what it fails to teach.
+# - **Why:** one frame shows where a digit is, not where it goes. No network that sees one frame at a time can predict the next.
+#
+# ## For teachers
+#
+# *Lessons 10 to 13: from a state to a network that predicts.*
+#
+# **Aim.** At the end of the group a learner can write Equation 2 from memory and say what each of its parts is there to prevent: the
+# state (lesson 10: one frame is not enough), the sum in the memory and the forget gate (11: gradients vanish), the convolution (11 and 12:
+# a vector knows no places). And can say why a network that predicts one frame well may fail at the tenth (13).
+#
+# **Time.** About four hours. Lesson 10 wants paper: let everybody unroll three steps by hand, with the arrows of both passes.
+#
+# **Common errors.**
+#
+# - *`detach()` is taken for a reset of the state.* It keeps the numbers and forgets where they came from. Ask what the next output will be
+#   with and without it: the same.
+# - *Truncation is taken for a matter of memory only.* It also decides what can be learnt. Exercise 10.3 is for this.
+# - *"The LSTM has no vanishing gradients."* It has, with the product of its forget gates. Exercises 11.1 and 11.2 put numbers to it.
+# - *The weights of a gate are counted once.* There are four gates. Exercise 11.3.
+# - *The peephole of the output gate is given the old memory.* Equation 2 says $C_t$. Exercise 12.2 rejects it.
+# - *A falling training loss is taken for good prediction.* In lesson 13 the network with the lower loss for one step is the worse one
+#   ten steps ahead.
+#
+# **What to ask.**
+#
+# 1. Why are the weights of all steps the same? (What follows from what does not depend on the date. And a sequence may have any length.)
+# 2. What would happen to the gradient if the state were multiplied by 1.1 at every step for 100 steps? By 0.9?
+# 3. Frames are cut into patches of 4x4 pixels, kernels are 5x5 and digits move up to 5 pixels a frame. Is that fast enough for a layer?
+#    (Lesson 12: a step reaches 2 patches, 8 pixels.)
+# 4. What does a network that never met its own mistakes do when it makes one?
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import tinypredrnn as tp
+from tinypredrnn.course import check, show, size
+
+BLUE, RED, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#666666"
+
+# %% [markdown]
+# ## A lamp on a ring
+# The smallest film with motion: eight lamps in a ring, one of them on. It goes round by one lamp a frame, to the right in half of
+# the films and to the left in the other half. A frame is a row of eight numbers, seven of them 0.
+
+# %%
+LAMPS, STEPS = 8, 6
+
+
+def films(rng, count):
+    """Films (count,STEPS+1,LAMPS), one-hot."""
+    start, way = rng.integers(LAMPS, size=(count, 1)), rng.choice([-1, 1], size=(count, 1))
+    return np.eye(LAMPS, dtype=np.float32)[(start + way * np.arange(STEPS + 1)) % LAMPS]
+
+
+print(films(np.random.default_rng(2), 3).argmax(axis=-1))
+#> [[6 5 4 3 2 1 0]
+#>  [2 1 0 7 6 5 4]
+#>  [0 1 2 3 4 5 6]]
+
+# %% [markdown]
+# A network that is shown one frame knows where the lamp is, and that is all: left or right is a coin. The best it can say is "one half
+# each", which costs $-\ln \frac12 = 0.693$ as cross-entropy.
+#
+# ## A state
+# So let the network write itself a note, and read it at the next step. The note is a vector $h$, the **state**:
+#
+# $$h_t = \tanh(x_t W_x + h_{t-1} W_h + b)$$
+#
+# The same weights serve at every step. Nothing is hidden in the object: the state goes in and comes out, as in all cells of this course.
+
+# %%
+class RNN(tp.nn.Module):
+    """The plain recurrent network. x (B,N), h (B,K) -> output (B,M), new h (B,K)"""
+
+    def __init__(self, inputs, hidden, outputs, rng):
+        self.wx = tp.nn.fan_in_uniform(rng, (inputs, hidden))
+        self.wh = tp.nn.fan_in_uniform(rng, (hidden, hidden))
+        self.b = tp.nn.zeros(hidden)
+        self.read = tp.nn.Linear(hidden, outputs, rng)
+
+    def forward(self, x, h):
+        h = tp.tanh(x @ self.wx + h @ self.wh + self.b)
+        return self.read(h), h
+
+
+def train_on_ring(memory, steps, batch=32, hidden=16):
+    """The losses of training; without `memory` every step starts from an empty state."""
+    rng = np.random.default_rng(0)
+    net = RNN(LAMPS, hidden, LAMPS, rng)
+    adam = tp.optim.Adam(net.parameters(), rate=1e-2)
+    empty = tp.tensor(np.zeros((batch, hidden), np.float32))
+    losses = []
+    for _ in range(steps):
+        x, h, loss = films(rng, batch), empty, 0
+        for t in range(STEPS):
+            logits, h = net(x[:, t], h if memory else empty)  # (B,LAMPS)
+            if t > 0:  # after one frame nobody can know the way
+                loss = loss - (tp.log_softmax(logits) * x[:, t + 1]).sum() / (batch * (STEPS - 1))
+        net.zero_grad()
+        loss.backward()
+        adam.step()
+        losses.append(loss.item())
+    return losses
+
+
+forgetful, remembering = (train_on_ring(memory, size(300, 100)) for memory in (False, True))
+print("without a state, still above ln 2 - 0.05:", np.mean(forgetful[-20:]) > np.log(2) - 0.05)
+print("with a state, below 0.1:", np.mean(remembering[-20:]) < 0.1)
+#> without a state, still above ln 2 - 0.05: True
+#> with a state, below 0.1: True
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3), width_ratios=[1, 2])
+left.imshow(films(np.random.default_rng(2), 1)[0], cmap="gray")
+left.set(xlabel="lamp", ylabel="frame", title="one film")
+right.plot(forgetful, color=RED, label="no state")
+right.plot(remembering, color=BLUE, label="with a state")
+right.axhline(np.log(2), color=GRAY, linestyle="--", label="ln 2: a coin")
+right.set(xlabel="iteration", ylabel="cross-entropy (nats)", title="which lamp is next?")
+right.legend()
+show(figure, "ring")
+
+# %% [markdown]
+# ## What backward sees
+# `backward` knows nothing of time. It sees one deep graph, unrolled: six steps are six layers that happen to share their weights. A
+# weight that is used six times gets the sum of six gradients (lesson 1: `x * x` has two routes to `x`).
+#
+# To see the six shares apart, give every step a copy of $W_h$ of its own.
+
+# %%
+def last_state(x, wx, copies):
+    """h_T from x (B,T,N), with one W_h for each step."""
+    h = tp.tensor(np.zeros((len(x), wx.shape[1])))
+    for t, wh in enumerate(copies):
+        h = tp.tanh(x[:, t] @ wx + h @ wh)  # (B,K)
+    return h
+
+
+rng = np.random.default_rng(0)
+x, u = rng.standard_normal((4, 6, 3)), rng.standard_normal((4, 5))  # (B,T,N), and a cotangent for h_T (B,K)
+wx, wh = (tp.tensor(0.4 * rng.standard_normal(shape), requires_grad=True) for shape in ((3, 5), (5, 5)))
+last_state(x, wx, [wh] * 6).backward(u)
+
+copies = [tp.tensor(wh.data.copy(), requires_grad=True) for _ in range(6)]
+last_state(x, wx, copies).backward(u)
+print("the shares add up:", np.allclose(sum(copy.grad for copy in copies), wh.grad, rtol=1e-12))
+print("step 1 starts from an empty state:", not copies[0].grad.any())
+#> the shares add up: True
+#> step 1 starts from an empty state: True
+
+# %% [markdown]
+# ## By hand
+# Backpropagation through time, BPTT, is a loop that runs backwards. Here it is for one number, $h_t = \tanh(w h_{t-1} + x_t)$, where
+# `dh` is the derivative of the loss by the last state. Each turn goes back through the tanh, takes its share for $w$, and hands the rest
+# to the state before.
+
+# %%
+def bptt_of_one_number(w, x, dh):
+    """d loss / d w from d loss / d h_T, for numbers x (T,)"""
+    h = [0.0]
+    for x_t in x:
+        h.append(np.tanh(w * h[-1] + x_t))  # h[t] is the state after t steps
+    dw = 0.0
+    for t in reversed(range(len(x))):
+        da = dh * (1 - h[t + 1] ** 2)  # through tanh
+        dw += da * h[t]  # the share of this step
+        dh = da * w  # what the state before gets
+    return dw
+
+
+one = tp.tensor(np.array([[0.7]]), requires_grad=True)
+last_state(np.array([[[0.5], [-1.0], [2.0]]]), tp.tensor(np.ones((1, 1))), [one] * 3).backward()
+print(f"{bptt_of_one_number(0.7, [0.5, -1.0, 2.0], dh=1.0):.6f}  {one.grad.item():.6f}")
+#> -0.058235  -0.058235
+
+# %% [markdown]
+# ### Exercise 10.1: BPTT with matrices
+# Write the backward loop for $h_t = \tanh(x_t W_x + h_{t-1} W_h)$, where the loss looks at *every* state, as it does when every frame is
+# to be predicted: `dh[t]` is the derivative by `h[t + 1]` without what comes back through later steps. Return the gradients of
+# $W_x$ and of $W_h$.
+#
+# *Hint:* a state is used twice, by the loss and by the next step. What becomes of two gradients of one number? And
+# for $Y = X W$ the gradients are $X^T dY$ and $dY\, W^T$.
+
+# %%
+def bptt(x, h, wx, wh, dh):
+    """x (T,B,N), states h (T+1,B,K) from h[0] = 0 on, weights (N,K) and (K,K), dh (T,B,K) -> [dwx (N,K), dwh (K,K)]"""
+    # <solution>
+    dwx, dwh, later = np.zeros_like(wx), np.zeros_like(wh), 0
+    for t in reversed(range(len(x))):
+        da = (dh[t] + later) * (1 - h[t + 1] ** 2)  # (B,K)
+        dwx += x[t].T @ da
+        dwh += h[t].T @ da
+        later = da @ wh.T
+    return [dwx, dwh]
+    # </solution>
+
+
+dh = rng.standard_normal((6, 4, 5))
+by_engine, h = [tp.tensor(w.data.copy(), requires_grad=True) for w in (wx, wh)], [tp.tensor(np.zeros((4, 5)))]
+for x_t in x.swapaxes(0, 1):
+    h.append(tp.tanh(x_t @ by_engine[0] + h[-1] @ by_engine[1]))
+sum((h_t * dh_t).sum() for h_t, dh_t in zip(h[1:], dh)).backward()
+check("10.1", lambda: bptt(x.swapaxes(0, 1), np.stack([h_t.data for h_t in h]), wx.data, wh.data, dh), [w.grad for w in by_engine])
+
+# %% [markdown]
+# ## What it costs
+# The loop backwards needs every state of the way there. So the graph keeps them all, and grows with the length of the sequence: four nodes
+# a step here. (Our engine walks it in a loop of its own; a recursion would overflow Python's stack, lesson 2.)
+
+# %%
+def count_nodes(tensor):
+    """How many nodes backward would visit."""
+    seen, stack = set(), [tensor.node]
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            stack += [parent for parent, _ in filter(None, node.parents) if isinstance(parent, tp.Node)]
+    return len(seen)
+
+
+for steps in (10, 20, 1000):
+    print(steps, "steps:", count_nodes(last_state(np.ones((1, steps, 3)), wx, [wh] * steps)), "nodes")
+#> 10 steps: 40 nodes
+#> 20 steps: 80 nodes
+#> 1000 steps: 4000 nodes
+
+# %% [markdown]
+# ## Cut
+# A film of an hour has no end for our purposes. The way out is to cut the graph now and then: `h.detach()` has the same numbers and no
+# past. Forward, nothing changes. Backward stops there: this is **truncated BPTT**.
+
+# %%
+def last_state_cut(x, wx, wh, keep):
+    """As last_state, but backward sees only the last `keep` steps."""
+    h = tp.tensor(np.zeros((len(x), wx.shape[1])))
+    for t in range(x.shape[1]):
+        if t == x.shape[1] - keep:
+            h = h.detach()
+        h = tp.tanh(x[:, t] @ wx + h @ wh)
+    return h
+
+
+cut = last_state_cut(x, wx, wh, keep=2)
+print("same state:", np.array_equal(cut.data, last_state(x, wx, [wh] * 6).data), "- nodes:", count_nodes(cut))
+#> same state: True - nodes: 8
+
+# %% [markdown]
+# What does the gradient lose? The shares of all steps before the cut, no more and no less: the truncated gradient is the sum of the last
+# shares.
+
+# %%
+wh.grad = None
+cut.backward(u)
+print("the last two shares:", np.allclose(wh.grad, copies[4].grad + copies[5].grad, rtol=1e-12))
+#> the last two shares: True
+
+# %% [markdown]
+# ### Exercise 10.2: cut in chunks
+# A long sequence is read in chunks of `k` steps: before the steps 0, k, 2k, ... the past is cut off. Return the sum of all states
+# $h_1 + h_2 + \dots$ for $h_t = \tanh(w h_{t-1} + x_t)$ from $h_0 = 0$, such that its *value* does not depend on `k`, and only its
+# gradient does.
+#
+# *Hint:* `t % k` is 0 where a chunk begins. Cut the state there, and do not empty it.
+
+# %%
+def sum_of_states(w, x, k):
+    """w a Tensor (1,), x an array (T,) -> Tensor (1,)"""
+    # <solution>
+    h, total = tp.tensor(np.zeros(1)), 0
+    for t, x_t in enumerate(x):
+        if t % k == 0:
+            h = h.detach()
+        h = tp.tanh(w * h + x_t)
+        total = total + h
+    return total
+    # </solution>
+
+
+def value_and_gradient(k):
+    w = tp.tensor(np.array([0.8]), requires_grad=True)
+    total = sum_of_states(w, np.array([1.0, -0.2, 0.3, 0.1, 0.4]), k)
+    if isinstance(total, tp.Tensor):
+        total.backward()
+        return [total.item(), w.grad.item()]
+
+
+check("10.2", lambda: [value_and_gradient(k) for k in (1, 2, 3, 5)],
+      [[2.8426603, 1.6105691], [2.8426603, 1.7765906], [2.8426603, 2.1619862], [2.8426603, 2.7248496]], rtol=1e-5)
+
+# %% [markdown]
+# ## How much is lost?
+# It depends on the network. Take $W_h = s\,Q$ with a rotation $Q$: the state nearly keeps its length where $s = 1$ and loses half of it
+# at each step where $s = 0.5$. We measure the share of each of 24 steps, and the relative error of the gradient that is left after a cut.
+
+# %%
+T, K = 24, 16
+x_long, u_long = 0.1 * rng.standard_normal((8, T, 3)), rng.standard_normal((8, K))
+wx_long = tp.tensor(rng.standard_normal((3, K)) / 3)
+rotation = np.linalg.qr(rng.standard_normal((K, K)))[0]
+
+
+def gradient(s, keep):
+    wh = tp.tensor(s * rotation, requires_grad=True)
+    last_state_cut(x_long, wx_long, wh, keep).backward(u_long)
+    return wh.grad
+
+
+def relative_error(s, keep):
+    whole = gradient(s, T)
+    return np.linalg.norm(gradient(s, keep) - whole) / np.linalg.norm(whole)
+
+
+for s in (0.5, 1.0):
+    print(f"s = {s}: error", *(f"{100 * relative_error(s, keep):.1f} % with {keep} steps" for keep in (2, 8)), sep="  ")
+#> s = 0.5: error  24.9 % with 2 steps  0.4 % with 8 steps
+#> s = 1.0: error  86.5 % with 2 steps  56.3 % with 8 steps
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.2))
+for s, colour, shift in ((0.5, BLUE, -0.2), (1.0, RED, 0.2)):
+    copies = [tp.tensor(s * rotation, requires_grad=True) for _ in range(T)]
+    last_state(x_long, wx_long, copies).backward(u_long)
+    shares = [np.linalg.norm(copy.grad) for copy in copies]
+    left.bar(np.arange(1, T + 1) + shift, shares, width=0.4, color=colour, label=f"s = {s}")
+    right.plot(range(1, T + 1), [100 * relative_error(s, keep) for keep in range(1, T + 1)], color=colour, marker="o",
+               markersize=3, label=f"s = {s}")
+left.set(xlabel="step", ylabel="length of its share", title="who contributes to the gradient?")
+right.set(xlabel="steps kept by truncation", ylabel="error of the gradient (%)", ylim=(0, None), title="what a cut costs")
+right.legend()
+show(figure, "truncation")
+
+# %% [markdown]
+# Truncation is cheap where the network forgets anyway, and dear where it remembers. That sounds harmless, and is not: the gradient that
+# was cut off is the one that would have *taught* the network to remember.
+#
+# ## What it fails to teach
+# The task: a stream of random signs; at every step, say which sign came five steps ago. The network has to keep five signs in its state.
+# We train three times, with chunks of 3, 6 and 12 steps.
+
+# %%
+DELAY, LENGTH = 5, 12
+
+
+def train_on_delay(k, steps, batch=32, hidden=24):
+    """The losses of training with a cut every k steps."""
+    rng = np.random.default_rng(0)
+    net = RNN(1, hidden, 1, rng)
+    adam = tp.optim.Adam(net.parameters(), rate=1e-2)
+    losses = []
+    for _ in range(steps):
+        signs = rng.choice([-1, 1], size=(batch, LENGTH, 1)).astype(np.float32)
+        h, loss = tp.tensor(np.zeros((batch, hidden), np.float32)), 0
+        for t in range(LENGTH):
+            logit, h = net(signs[:, t], h.detach() if t % k == 0 else h)  # (B,1)
+            if t >= DELAY:
+                truth = (signs[:, t - DELAY] + 1) / 2  # 1 for plus, 0 for minus
+                loss = loss + tp.bce_with_logits(logit, truth).mean() / (LENGTH - DELAY)
+        net.zero_grad()
+        loss.backward()
+        adam.step()
+        losses.append(loss.item())
+    return losses
+
+
+curves = {k: train_on_delay(k, size(200, 80)) for k in (3, 6, 12)}
+last = {k: np.mean(losses[-10:]) for k, losses in curves.items()}
+print("chunks of 12 steps learn it:", last[12] < 0.05)
+print("chunks of 3 steps do not:", last[3] > 0.3)
+#> chunks of 12 steps learn it: True
+#> chunks of 3 steps do not: True
+
+# %%
+figure, ax = plt.subplots(figsize=(6.4, 3.4))
+for (k, losses), colour in zip(curves.items(), (RED, GREEN, BLUE)):
+    ax.plot(losses, color=colour, label=f"cut every {k} steps")
+ax.axhline(np.log(2), color=GRAY, linestyle="--", label="ln 2: a coin")
+ax.set(xlabel="iteration", ylabel="cross-entropy (nats)", title=f"which sign came {DELAY} steps ago?")
+ax.legend()
+show(figure, "delay")
+
+# %% [markdown]
+# No gradient ever told the first network to keep a sign for five steps. That it does not stay exactly at the coin's price is chance:
+# random weights keep a faint echo of the past, and the output learns to read some of it.
+#
+# ### Exercise 10.3: which outputs teach?
+# With a cut before the steps 0, k, 2k, ..., the output of step t learns from the input of step t - d only if no cut lies between them.
+# How many of the outputs t = d, ..., T - 1 do? (For T = 12 and d = 5 this number explains the three curves.)
+#
+# *Hint:* how many steps back does backward get from step t? Begin with k = 3 and write it down for t = 0, 1, 2, 3, 4.
+
+# %%
+def teaching_outputs(T, k, d):
+    # <solution>
+    return sum(t % k >= d for t in range(d, T))
+    # </solution>
+
+
+check("10.3", lambda: [teaching_outputs(*case) for case in ((12, 3, 5), (12, 6, 5), (12, 12, 5), (20, 7, 3), (10, 4, 0), (17, 8, 6))],
+      [0, 2, 7, 11, 10, 4])
+
+# %% [markdown]
+# ## What you have now
+# A network with a state, its gradient by hand, and the price of cutting it.
+#
+# - The unrolled loop over time is `tinypredrnn/models/predictor.py`, `unroll`. It never cuts: Section 4.1 uses 20 frames, which fit.
+# - Cutting is `tinypredrnn/autograd/tensor.py`, `detach`. Cells are functions of their state, so there is nothing else to cut.
+# - Shares of one weight are summed in `tinypredrnn/autograd/engine.py`, `accumulate`; the nodes that wait for each other are counted in
+#   `tinypredrnn/autograd/engine.py`, `count_consumers`.
+#
+# Real systems do the same. PyTorch's `detach()` and JAX's `stop_gradient` cut; `lax.scan` in JAX compiles the step once instead of
+# recording it anew each time; gradient checkpointing keeps only some of the states and computes the others again on the way back.
+#
+# One thing stays open. With $s = 0.5$ the shares of early steps are next to nothing even without a cut. Lesson 11 is about that.

@@ -1,0 +1,244 @@
+# %% [markdown]
+# # 13. Sequence to sequence
+#
+# - **Idea:** a forecast feeds each prediction back as the next input; a network must meet its own mistakes in training to survive them.
+# - **Minutes:** 45
+# - **Needs:** lesson 12 (ConvLSTM, the next frame from the last).
+# - **You will see:** the network that is best at the next frame end up worse than a black picture ten frames later, and another, worse at
+#   the next frame, that does not; the one change in training that makes the difference.
+# - **Why:** the networks of lessons 11 and 12 predicted each frame from true frames before it. The future has no true frames to give.
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import tinypredrnn as tp
+from tinypredrnn.course import check, show, size
+from tinypredrnn.train.config import Config
+from tinypredrnn.train.schedules import truth_mask
+
+BLUE, RED, GRAY = "#0072B2", "#D55E00", "#666666"
+
+# %% [markdown]
+# ## The task
+# Given J frames, predict the K that follow (Section 2.1, Equation 1). Our frames are strips of one row, on which a bright spot flies and
+# bounces off the ends: 5 frames are given, 15 are to come. A whole film is then one picture, time downwards.
+
+# %%
+WIDTH, GIVEN, HORIZON = 20, 5, 15
+
+
+def films(rng, count, frames):
+    """A spot that moves by one pixel a frame: (count,frames,1,WIDTH,1)"""
+    room = WIDTH - 6
+    start, way = rng.random((count, 1)) * room, rng.choice([-1, 1], size=(count, 1))
+    path = start + way * np.arange(frames)
+    place = 3 + abs(path - 2 * room * np.rint(path / (2 * room)))  # reflected, as in lesson 9
+    return np.exp(-0.5 * (np.arange(WIDTH) - place[..., None]) ** 2).astype(np.float32)[:, :, None, :, None]
+
+
+test = films(np.random.default_rng(99), 128, GIVEN + HORIZON)
+print(test.shape)
+#> (128, 20, 1, 20, 1)
+
+# %% [markdown]
+# ## Watch, then go on alone
+# Section 2.2 tells of an encoder that watches and a decoder that goes on from its state. Here, as in all networks of this package, both
+# are the same cells. While frames are given, it watches: each goes in, and what comes out is thrown away but for the last. From then on
+# each prediction goes in as if it were a frame.
+
+# %%
+model = tp.build_model("convlstm", size=(1, WIDTH), hidden=(6,), kernel=3, patch=1, seed=0)
+
+
+def predict(model, given, horizon):
+    """(B,J,H,W,C) -> (B,horizon,H,W,C)"""
+    batch, _, height, width, _ = given.shape
+    state = model.start(batch, height, width)  # zeros
+    for x in given.swapaxes(0, 1):
+        features, state = model.step(x, state)
+    predictions = [model.to_frame(features)]  # a 1x1 convolution
+    while len(predictions) < horizon:
+        features, state = model.step(predictions[-1], state)
+        predictions.append(model.to_frame(features))
+    return tp.stack(*predictions, axis=1)
+
+
+with tp.no_grad():
+    ours, theirs = predict(model, test[:, :GIVEN], HORIZON), model(test[:, :GIVEN], HORIZON)
+print("as the package does it:", np.allclose(ours.data, theirs.data, atol=1e-6))
+#> as the package does it: True
+
+# %% [markdown]
+# ## Teacher forcing
+# In training the true future is at hand, so one can feed it: at every step the true frame goes in, whatever was predicted. That is
+# **teacher forcing**, and it is what lessons 11 and 12 did. `model.unroll(frames, truth)` does both kinds: `truth` (B,steps) has a 1
+# where the true frame is fed and a 0 where the network's own prediction is.
+#
+# ### Exercise 13.1: a mixed diet
+# Write it. Output t is the prediction of frame t + 1. Each sequence has its own row of `truth`.
+#
+# *Hint:* a number that is 1 or 0 can choose between two frames by multiplying. Mind its shape: (B,) beside (B,H,W,C). The first input
+# is always true.
+
+# %%
+def unroll(model, frames, truth):
+    """frames (B,T,H,W,C), truth (B,steps) with truth[:, 0] = 1 and steps <= T -> (B,steps,H,W,C)"""
+    # <solution>
+    batch, _, height, width, _ = frames.shape
+    state, prediction, predictions = model.start(batch, height, width), frames[:, 0], []
+    for t in range(truth.shape[1]):
+        fed = truth[:, t, None, None, None]  # (B,1,1,1)
+        features, state = model.step(fed * frames[:, t] + (1 - fed) * prediction, state)
+        prediction = model.to_frame(features)
+        predictions.append(prediction)
+    return tp.stack(*predictions, axis=1)
+    # </solution>
+
+
+some, diet = test[:4, :7], np.float32([[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0], [1, 0, 1, 0, 1, 1], [1, 0, 0, 0, 0, 1]])
+check("13.1", lambda: unroll(model, some, diet), model.unroll(some, diet), rtol=1e-4, atol=1e-6)
+
+# %% [markdown]
+# ## Two trainings
+# We train two networks that start from the same weights, on the same films. One is always fed true frames. For the other, after the given
+# frames, each input is drawn: a true frame with probability p, its own prediction otherwise, and p falls from 1 to 0 over the first
+# half of the training. That is **scheduled sampling** (Bengio et al. 2015). The paper does not mention it; the authors' code does it.
+
+# %%
+FRAMES = GIVEN + 10  # in training
+
+
+def train(scheduled, steps, batch=8):
+    model = tp.build_model("convlstm", size=(1, WIDTH), hidden=(6,), kernel=3, patch=1, seed=0)
+    adam = tp.optim.Adam(model.parameters(), rate=1e-2)
+    rng, coins = np.random.default_rng(1), np.random.default_rng(2)
+    for k in range(steps):
+        frames = films(rng, batch, FRAMES)
+        p = max(0, 1 - k / (steps / 2)) if scheduled else 1
+        truth = (coins.random((batch, FRAMES - 1)) < p).astype(np.float32)
+        truth[:, :GIVEN] = 1
+        loss = ((model.unroll(frames, truth) - frames[:, 1:]) ** 2).mean()
+        model.zero_grad()
+        loss.backward()
+        tp.optim.clip_gradients(model.parameters(), norm=1.0)
+        adam.step()
+    return model
+
+
+forced, sampled = (train(scheduled, size(200, 80)) for scheduled in (False, True))
+
+# %% [markdown]
+# First examination: the next frame, with true frames before it. Second: the forecast, fifteen frames alone.
+
+# %%
+def frame_errors(predictions):
+    """Squared error summed over the pixels of a frame: (HORIZON,)"""
+    return ((predictions - test[:, GIVEN:]) ** 2).sum(axis=(2, 3, 4)).mean(axis=0)
+
+
+black = frame_errors(0)
+with tp.no_grad():
+    fed = np.ones((len(test), GIVEN + HORIZON - 1), np.float32)
+    with_truth = {name: frame_errors(model.unroll(test, fed).data[:, GIVEN - 1:]) for name, model in (("f", forced), ("s", sampled))}
+    alone = {name: frame_errors(model(test[:, :GIVEN], HORIZON).data) for name, model in (("f", forced), ("s", sampled))}
+print("next frame: teacher forcing is better:", with_truth["f"].mean() < with_truth["s"].mean())
+print("fifteenth frame alone: it is worse:", alone["f"][-1] > alone["s"][-1])
+print("worse even than black:", alone["f"][-1] > black[-1])
+print(f"black {black[-1]:.2f}, teacher forcing {alone['f'][-1]:.2f}, scheduled sampling {alone['s'][-1]:.2f}")
+#> next frame: teacher forcing is better: True
+#> fifteenth frame alone: it is worse: True
+#> worse even than black: True
+#? black 1.77, teacher forcing 3.76, scheduled sampling 0.08
+
+# %%
+figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), width_ratios=[1, 1, 1, 2], layout="constrained")
+with tp.no_grad():
+    pictures = [test[:1, GIVEN:], forced(test[:1, :GIVEN], HORIZON).data, sampled(test[:1, :GIVEN], HORIZON).data]
+for ax, future, title in zip(axes, pictures, ("truth", "teacher forcing", "scheduled sampling")):
+    ax.imshow(np.concatenate([test[0, :GIVEN, 0, :, 0], future[0, :, 0, :, 0]]), cmap="gray", vmin=0, vmax=1, aspect="auto",
+              extent=(0, WIDTH, GIVEN + HORIZON + 0.5, 0.5))
+    ax.axhline(GIVEN + 0.5, color=RED)
+    ax.set(title=title, xlabel="pixel", yticks=[1, 5, 10, 15, 20])
+axes[0].set_ylabel("frame (red line: from here alone)")
+ax, times = axes[3], range(GIVEN + 1, GIVEN + HORIZON + 1)
+for name, colour, label in (("f", RED, "teacher forcing"), ("s", BLUE, "scheduled sampling")):
+    ax.plot(times, alone[name], color=colour, marker="o", markersize=4, label=f"{label}: alone")
+    ax.plot(times, with_truth[name], color=colour, linestyle=":", label=f"{label}: true inputs")
+ax.plot(times, black, color=GRAY, linestyle="--", label="black")
+ax.set(xlabel="frame", ylabel="squared error per frame", yscale="log", xticks=[6, 10, 15, 20])
+figure.legend(loc="outside right upper", fontsize=9)
+show(figure, "drift")
+
+# %% [markdown]
+# ## Exposure bias
+# Look at the dotted lines first: with true inputs the error does not grow, and teacher forcing has the lower one. Then at the solid
+# ones. Alone, its error grows with every frame, beyond that of a black picture. Its first prediction is a little wrong. It never saw a
+# spot like that in training, so what it makes of it is anybody's guess, and the guess goes in next. This is **exposure bias**: training
+# showed it only the inputs of a perfect network.
+#
+# Scheduled sampling lets it see its own predictions, and the gradient goes through them: it learns to repair them, at the price of a
+# slightly worse next frame.
+#
+# (Why not feed it its own predictions from the start? Set p to 0 in `train` and see.)
+#
+# ### Exercise 13.2: the schedule
+# Draw the mask `truth` for iteration `k`. Inputs before frame `given` are true. Each later one is true with a probability that falls
+# linearly from 1 at iteration 0 to 0 at iteration `until`, and stays there. `draws` (B,steps) are uniform random numbers in [0, 1).
+#
+# *Hint:* `draws < p` is true with probability p, also for an array of p's, one for each step.
+
+# %%
+def mask(draws, k, given, until):
+    """-> (B,steps) float32 of 0 and 1"""
+    # <solution>
+    p = np.full(draws.shape[1], max(0, 1 - k / until))
+    p[:given] = 1
+    return (draws < p).astype(np.float32)
+    # </solution>
+
+
+def by_package(k, given=3, horizon=40, until=50, batch=4):
+    config = Config(given=given, horizon=horizon, batch=batch, sampling="linear", sampling_until=until, seed=5)
+    draws = np.random.default_rng([5, 1, k]).random((batch, given + horizon - 1))  # where the package takes its draws from
+    return draws, truth_mask(config, k)
+
+
+cases = {k: by_package(k) for k in (0, 20, 45, 50, 80)}
+check("13.2", lambda: [mask(draws, k, 3, 50) for k, (draws, _) in cases.items()], [expected for _, expected in cases.values()])
+
+# %% [markdown]
+# ### Exercise 13.3: how deep?
+# A network fed its own prediction of its own prediction has gone two steps without truth. For each input of a mask: how many own
+# predictions in a row is it, 0 for a true frame? This is how far training looks into drift: with p = 0.5, five in a row come up once in
+# 32.
+#
+# *Hint:* go along the steps and keep one count for each sequence. What happens to it at a true frame?
+
+# %%
+def depth(truth):
+    """truth (B,steps) -> whole numbers (B,steps)"""
+    # <solution>
+    count, counts = np.zeros(len(truth), int), []
+    for fed in truth.T:
+        count = np.where(fed == 1, 0, count + 1)
+        counts.append(count)
+    return np.stack(counts, axis=1)
+    # </solution>
+
+
+check("13.3", lambda: depth(np.float32([[1, 1, 0, 0, 1, 0], [1, 0, 1, 0, 0, 0], [1, 1, 1, 1, 1, 1]])),
+      np.array([[0, 0, 1, 2, 0, 1], [0, 1, 0, 1, 2, 3], [0, 0, 0, 0, 0, 0]]))
+
+# %% [markdown]
+# ## What you have now
+# A forecast, the way in which it fails, and the usual remedy.
+#
+# - The loop is `tinypredrnn/models/predictor.py`, `unroll`, and its choice of inputs `tinypredrnn/models/predictor.py`, `choose`; a
+#   forecast is `tinypredrnn/models/predictor.py`, `forward`. Every network of the package is a `tinypredrnn/models/predictor.py`,
+#   `Predictor`.
+# - The schedules are in `tinypredrnn/train/schedules.py`, `truth_mask`: `linear` as here, `off` (always alone), and `reverse`, in which
+#   the network also has to do without some of the *given* frames (PredRNN-V2).
+#
+# Real systems: language models are trained with teacher forcing almost always; with enough data their next step is good enough. For
+# video, scheduled sampling is common with recurrent networks; others predict all frames at once and have no loop in which to drift.

@@ -1,0 +1,387 @@
+# %% [markdown]
+# # 14. Measuring, and why predictions blur
+#
+# - **Idea:** each number that judges a prediction has an opinion of its own; the squared error's opinion is that a blur is safe.
+# - **Minutes:** 50
+# - **Needs:** lesson 9 (moving digits), lesson 8 (Adam); lesson 13 for the question that it leaves.
+# - **You will see:** MSE, cross-entropy, PSNR and SSIM by hand, equal to the package's; a byte that wraps around and makes a bad
+#   prediction look good; black frames that beat the last frame; five predictions and three orders of merit; and a network that learns
+#   to predict both futures at once, each at half its brightness.
+# - **Why:** a loss that falls is no proof of a good prediction. Without measures, baselines and some mistrust nobody can tell.
+#
+# ## For teachers
+#
+# **Aim.** A learner can compute the four measures by hand for a frame of four pixels, can say for each what it overlooks, never
+# reports a number without a baseline, and can derive what a pixel must become under a given loss when the future is uncertain.
+#
+# **Time.** An hour, or two with a discussion. Begin with the five predictions of "Where they disagree" on a screen, without numbers,
+# and let everybody put them in order. There will be no agreement, which is the lesson.
+#
+# **Common errors.**
+#
+# - *Sums are compared with means.* Tables 1 and 2 give the squared error summed over the pixels of a frame; much code prints the mean over
+#   pixels, 4,096 times less. Ask for the unit.
+# - *The PSNR of the mean error is taken for the mean PSNR.* They differ, and may order two models differently: the cell after Exercise
+#   14.1.
+# - *A cross-entropy of 0 is expected of a perfect prediction.* Of gray pixels it is their entropy.
+# - *SSIM is taken for what people see.* On mostly black frames it counts how much black there is. Ask what the SSIM of an all-black
+#   prediction is before you show it.
+# - *Blur is taken for a defect of the network.* Under MSE it is the right answer to a question with two answers.
+#
+# **What to ask.**
+#
+# 1. Which of the measures would you use for radar maps of rain? What should the baseline be? (Persistence: the last map.)
+# 2. A paper reports PSNR on 8-bit frames and you on floats. Who is ahead, if the networks are the same?
+# 3. Which loss would make a network choose one of two futures, and at what price? (Exercise 14.3 and the two lines after it.)
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+import tinypredrnn as tp
+from tinypredrnn.course import check, show, size
+from tinypredrnn.data.drawn_digits import draw_digits
+from tinypredrnn.data.moving_mnist import MovingMNIST
+
+digits = draw_digits(np.random.default_rng(14), 500)[0]
+films = MovingMNIST(digits).draw(np.random.default_rng(0), 30)  # (30,20,64,64,1) uint8, two digits each
+past, future = films[:, :10] / 255, films[:, 10:] / 255  # (30,10,64,64,1), from 0 to 1
+
+# %% [markdown]
+# ## Squared error
+# The paper's Tables 1 and 2 have the "MSE per frame": squared differences, *summed* over the pixels of a frame, then averaged over
+# frames and sequences. As a first prediction we take the last frame that was seen, ten times.
+
+# %%
+copied = np.broadcast_to(past[:, -1:], future.shape)
+by_hand = ((copied - future) ** 2).sum(axis=(2, 3, 4))  # (30,10): one number a frame
+print("as in the package:", np.allclose(by_hand, tp.metrics.mse(copied, future)))
+print(f"one frame later {by_hand[:, 0].mean():.1f}, ten frames later {by_hand[:, 9].mean():.1f}")
+#> as in the package: True
+#> one frame later 208.8, ten frames later 315.5
+
+# %% [markdown]
+# Frames are kept as bytes. Do not subtract bytes: 3 - 5 is 254. And do not square them: 16 * 16 is 0.
+
+# %%
+copied_bytes, future_bytes = np.broadcast_to(films[:, 9:10], films[:, 10:].shape), films[:, 10:]
+wrapped = ((copied_bytes - future_bytes) ** 2 / 255 ** 2).sum(axis=(2, 3, 4))
+print(f"in bytes {wrapped.mean():.2f}, in truth {by_hand.mean():.2f}")
+#> in bytes 0.48, in truth 296.17
+
+# %% [markdown]
+# No error, no warning, and the best result in the world. Whenever a number looks too good, look for the byte.
+#
+# ## PSNR
+# The peak signal-to-noise ratio is the same squared error on the scale of decibels: $-10 \log_{10}$ of the *mean* over the pixels of a
+# frame, if the brightest value is 1. Ten times less error is 10 dB more. Higher is better.
+#
+# ### Exercise 14.1: PSNR
+# One number for each frame. Where the error is below 1e-10 take 1e-10, so that a perfect frame scores 100 dB and not infinity.
+#
+# *Hint:* mean first, floor next, logarithm last. Which axes are the pixels?
+
+# %%
+def psnr(prediction, truth):
+    """(N,T,H,W,C) -> (N,T)"""
+    # <solution>
+    error = ((prediction - truth) ** 2).mean(axis=(2, 3, 4))
+    return -10 * np.log10(np.maximum(error, 1e-10))
+    # </solution>
+
+
+some, true = copied[:3, :4].copy(), future[:3, :4]
+some[0, 0] = true[0, 0]
+check("14.1", lambda: psnr(some, true), tp.metrics.psnr(some, true))
+
+# %% [markdown]
+# A mean of logarithms is not the logarithm of the mean. Two predictors, two frames each, and the mean error inside a frame:
+
+# %%
+steady, moody = np.array([0.010, 0.010]), np.array([0.001, 0.021])
+print(f"error: steady {steady.mean():.3f}, moody {moody.mean():.3f}")
+print("PSNR of the frames, averaged: steady {:.1f} dB, moody {:.1f} dB".format(*(np.mean(-10 * np.log10(e)) for e in (steady, moody))))
+#> error: steady 0.010, moody 0.011
+#> PSNR of the frames, averaged: steady 20.0 dB, moody 23.4 dB
+
+# %% [markdown]
+# The steady one has the smaller error, the moody one the larger PSNR: one very good frame counts for much.
+#
+# ## Cross-entropy
+# Read a pixel of the prediction as the probability $p$ that the pixel is white. The surprise at a true $y$ is $-y \ln p - (1 - y) \ln(1
+# - p)$, summed over the pixels of a frame. Table 1 has it as CE. A wrong certainty would cost infinitely much, so p is kept 1e-6 away
+# from 0 and 1.
+
+# %%
+def cross_entropy(prediction, truth):
+    p = np.clip(prediction, 1e-6, 1 - 1e-6)
+    return -(truth * np.log(p) + (1 - truth) * np.log(1 - p)).sum(axis=(2, 3, 4))
+
+
+print("as in the package:", np.allclose(cross_entropy(copied, future), tp.metrics.cross_entropy(copied, future)))
+print(f"one pixel, wrong and certain: {-np.log(1e-6):.1f} nats")
+print(f"copied frames: {cross_entropy(copied, future).mean():.0f}, the truth itself: {cross_entropy(future, future).mean():.0f}")
+#> as in the package: True
+#> one pixel, wrong and certain: 13.8 nats
+#> copied frames: 3875, the truth itself: 78
+
+# %% [markdown]
+# Not even the truth scores 0: the gray pixels at the edges of the strokes are uncertain by its own account.
+#
+# ## SSIM
+# Structural similarity (Wang et al. 2004) does not ask pixel by pixel. It moves a window of 7x7 pixels over both frames and compares, in
+# each place, the means $\mu$, the variances $v$ and the covariance $v_{xy}$ (unbiased: sums divided by 48) of the 49 pixels:
+#
+# $$\frac{(2 \mu_x \mu_y + c_1)(2 v_{xy} + c_2)}{(\mu_x^2 + \mu_y^2 + c_1)(v_x + v_y + c_2)}, \qquad c_1 = 0.01^2,\; c_2 = 0.03^2$$
+#
+# A frame's SSIM is the mean over all windows that fit, 1 at best. The left factor compares brightness, the right one pattern. Where
+# both are black, it is $c_1 c_2 / (c_1 c_2) = 1$.
+#
+# ### Exercise 14.2: one window
+# Compute the formula for two windows.
+#
+# *Hint:* `np.cov(a, b)` of two rows of numbers is a 2x2 matrix of what you need; so are sums of products, divided by 48.
+
+# %%
+def ssim_of_window(x, y):
+    """x, y (7,7) -> a number"""
+    # <solution>
+    v = np.cov(x.ravel(), y.ravel())
+    brightness = (2 * x.mean() * y.mean() + 1e-4) / (x.mean() ** 2 + y.mean() ** 2 + 1e-4)
+    return brightness * (2 * v[0, 1] + 9e-4) / (v[0, 0] + v[1, 1] + 9e-4)
+    # </solution>
+
+
+def ssim_of_frame(x, y):
+    """x, y (H,W): the mean over all windows"""
+    windows = [np.lib.stride_tricks.sliding_window_view(frame, (7, 7)).reshape(-1, 7, 7) for frame in (x, y)]
+    scores = [ssim_of_window(a, b) for a, b in zip(*windows)]
+    return None if None in scores else np.mean(scores)
+
+
+check("14.2", lambda: ssim_of_frame(past[0, 9, :30, :, 0], future[0, 0, :30, :, 0]),
+      tp.metrics.ssim(past[0, 9, :30], future[0, 0, :30]), rtol=1e-5)
+
+# %% [markdown]
+# ## Never without a baseline
+# Is 296 a good squared error? It means nothing until something that has learnt nothing was measured on the same frames. Two predictions
+# cost nothing: the last frame again, and black.
+
+# %%
+scores = tp.metrics.Scores()
+scores.add(future / 2, future, past[:, -1])  # as the model: the truth itself, half as bright
+print(tp.metrics.table(scores.result()))
+#> per frame, mean of 10 predicted frames of 30 sequences, float protocol
+#>                       MSE      MAE       CE     PSNR     SSIM
+#> model               44.20   101.36   194.32    19.78    0.922
+#> copy last frame    296.17   345.81  3875.07    11.57    0.651
+#> all black          176.79   202.71  2800.59    13.76    0.779
+
+# %% [markdown]
+# Black beats the last frame in every column. A digit in the wrong place is paid for twice: where it is and should not be, and where it
+# should be and is not. Black pays once. Whoever reports an MSE of 180 on such frames has learnt to switch off the light.
+#
+# ## Where they disagree
+# Five predictions of one frame, each wrong in its own way.
+
+# %%
+def blur(frames, times):
+    """Every pixel mixed with its neighbours, again and again."""
+    for _ in range(times):
+        for axis in (2, 3):
+            frames = (np.roll(frames, -1, axis) + 2 * frames + np.roll(frames, 1, axis)) / 4
+    return frames
+
+
+noise = np.random.default_rng(1).normal(0, 0.15, future.shape)
+wrong = {
+    "moved by 2": np.roll(future, 2, axis=3),
+    "blurred": blur(future, 12),
+    "half as bright": future / 2,
+    "noisy": np.clip(future + noise, 0, 1),
+    "black": 0 * future,
+}
+marks = {name: {metric: curve.mean() for metric, curve in tp.metrics.score(p[:, :3], future[:, :3]).items()} for name, p in wrong.items()}
+for name, mark in marks.items():
+    print(f"{name:15} MSE {mark['mse']:6.1f}  CE {mark['ce']:7.1f}  PSNR {mark['psnr']:5.2f}  SSIM {mark['ssim']:.3f}")
+#> moved by 2      MSE  135.4  CE  1701.4  PSNR 14.85  SSIM 0.810
+#> blurred         MSE   67.3  CE   297.7  PSNR 17.91  SSIM 0.748
+#> half as bright  MSE   44.2  CE   194.8  PSNR 19.77  SSIM 0.922
+#> noisy           MSE   47.3  CE   369.5  PSNR 19.38  SSIM 0.190
+#> black           MSE  176.9  CE  2803.9  PSNR 13.75  SSIM 0.777
+
+# %%
+figure, axes = plt.subplots(2, 3, figsize=(8, 5.6), layout="constrained")
+axes[0, 0].set_title("truth", fontsize=10)
+for ax, frames in zip(axes.flat, (future, *wrong.values())):
+    ax.imshow(frames[2, 0, :, :, 0], cmap="gray", vmin=0, vmax=1)
+    ax.set(xticks=[], yticks=[])
+places = {metric: sorted(marks, key=lambda name: marks[name][metric] * sign) for metric, sign in (("mse", 1), ("ce", 1), ("ssim", -1))}
+for ax, name in zip(axes.flat[1:], wrong):
+    rank = {metric: order.index(name) + 1 for metric, order in places.items()}
+    ax.set_title(f"{name}\nplace by MSE {rank['mse']}, CE {rank['ce']}, SSIM {rank['ssim']}", fontsize=10)
+show(figure, "disagree")
+
+for metric, order in places.items():
+    print(f"{metric:4}:", ", ".join(order))
+#> mse : half as bright, noisy, blurred, moved by 2, black
+#> ce  : half as bright, blurred, noisy, moved by 2, black
+#> ssim: half as bright, moved by 2, black, blurred, noisy
+
+# %% [markdown]
+# (PSNR has the order of MSE here.) Look at the pictures, then at the places. To SSIM a faint noise on black is worse than no digit at
+# all: where the truth is black its variance is 0, and any pattern is a wrong one. To MSE a sharp digit two pixels off is worse than a
+# blur in the right place. Neither is a mistake. Each answers its own question, and a report needs more than one.
+#
+# ## Two futures
+# A digit stands still. In seven of ten films it jumps to the right, in three to the left, and nothing tells which. What is the best
+# prediction? That depends on the loss, and needs no network to find out: we let a frame of free pixels descend on the expected loss.
+
+# %%
+def scene(images, shift):
+    """Digits (N,28,28) moved to the right by `shift` on canvases (N,28,52,1)"""
+    canvas = np.zeros((len(images), 28, 52, 1), np.float32)
+    canvas[:, :, 12 + shift:40 + shift, 0] = images / 255
+    return canvas
+
+
+now, right, left = (scene(digits[3:4], shift) for shift in (0, 11, -11))
+
+
+def best_frame(loss, steps=200):
+    """The pixels with the least expected loss."""
+    frame = tp.tensor(np.full(now.shape, 0.5, np.float32), requires_grad=True)
+    adam = tp.optim.Adam([frame])
+    for k in range(steps):
+        frame.grad = None
+        (0.7 * loss(frame, right) + 0.3 * loss(frame, left)).backward()
+        adam.step(rate=0.05 * (1 - k / steps))
+    return frame.data
+
+
+best = {name: best_frame(tp.nn.find_loss(name)) for name in ("l2", "bce", "l1+l2", "l1")}
+brightest = np.unravel_index(right.argmax(), right.shape)  # a pixel of the digit that jumped to the right
+for name, frame in best.items():
+    print(f"{name:5}: a pixel that is white in 7 of 10 futures becomes {frame[brightest]:.2f}")
+#> l2   : a pixel that is white in 7 of 10 futures becomes 0.70
+#> bce  : a pixel that is white in 7 of 10 futures becomes 0.70
+#> l1+l2: a pixel that is white in 7 of 10 futures becomes 0.90
+#> l1   : a pixel that is white in 7 of 10 futures becomes 1.00
+
+# %%
+figure, axes = plt.subplots(2, 4, figsize=(9, 3.4), layout="constrained")
+titles = {"l2": "best for L2 (MSE)", "bce": "best for cross-entropy", "l1+l2": "best for L1 + L2", "l1": "best for L1"}
+panels = {"now": now, "7 of 10 futures": right, "3 of 10 futures": left} | {titles[name]: frame for name, frame in best.items()}
+for ax in axes.flat:
+    ax.axis("off")
+for ax, (title, frame) in zip([*axes[0, :3], *axes[1]], panels.items()):
+    ax.imshow(frame[0, :, :, 0], cmap="gray", vmin=0, vmax=1)
+    ax.set_title(title, fontsize=10)
+show(figure, "futures")
+
+# %% [markdown]
+# MSE wants both digits at once, each as bright as it is likely: the **mean** of the futures, which is none of them. This is blur. With a
+# digit that may go anywhere, it is a gray cloud. L1 wants the median: the likelier future, sharp, and nothing of the other. Section 4 says
+# that of all losses tried L1 + L2 worked best; it stands between the two.
+#
+# ### Exercise 14.3: the best gray
+# A pixel is white (1) in a fraction q of the futures and black (0) in the others. Which value p between 0 and 1 has the least expected
+# loss under L2, under cross-entropy, under L1 and under L1 + L2?
+#
+# *Hint:* for L2 it is $q (1 - p)^2 + (1 - q) p^2$. Set the derivative by p to 0. Where it never is 0 between 0 and 1, the best p lies
+# at one of the ends. The four numbers above are the answers for q = 0.7.
+
+# %%
+def best_gray(q):
+    """-> [by L2, by cross-entropy, by L1, by L1 + L2]"""
+    # <solution>
+    return [q, q, float(q > 0.5), min(max(2 * q - 0.5, 0), 1)]
+    # </solution>
+
+
+def by_trying(q):
+    p = np.linspace(0, 1, 10_001)[1:-1]
+    losses = (lambda d: d ** 2, lambda d: -np.log(1 - d), lambda d: d, lambda d: d + d ** 2)  # of the distance to the truth
+    return [round(p[np.argmin(q * loss(1 - p) + (1 - q) * loss(p))], 3) for loss in losses]
+
+
+qs = (0.1, 0.3, 0.45, 0.6, 0.8)
+check("14.3", lambda: [best_gray(q) for q in qs], [by_trying(q) for q in qs], atol=2e-3)
+
+# %% [markdown]
+# Is the mean really better than a bold guess? With equal chances, compare the two by MSE and by SSIM, over 100 digits.
+
+# %%
+rights, lefts = (scene(digits[:100], shift).astype(float) for shift in (11, -11))
+guess, mean = rights, (rights + lefts) / 2
+for metric in (tp.metrics.mse, tp.metrics.ssim):
+    values = [np.mean([metric(prediction, truth).mean() for truth in (rights, lefts)]) for prediction in (guess, mean)]
+    print(f"{metric.__name__:4}: always to the right {values[0]:.3f}, the mean {values[1]:.3f}")
+#> mse : always to the right 89.494, the mean 44.747
+#> ssim: always to the right 0.638, the mean 0.519
+
+# %% [markdown]
+# MSE halves with the mean; SSIM prefers the guess, although it is wrong every other time.
+#
+# ## A network finds out
+# Nobody has to tell a network. A single convolution of 13x13 weights sees a digit (half its size, to be quick) that will jump five
+# pixels to the right or to the left, by the toss of a coin, and is trained with the squared error.
+
+# %%
+small = digits.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4), dtype=np.float32) / 255  # (500,14,14)
+
+
+def small_scene(images, shift):
+    canvas = np.zeros((len(images), 16, 32, 1), np.float32)
+    canvas[:, 1:15, 9 + shift:23 + shift, 0] = images
+    return canvas
+
+
+rng = np.random.default_rng(0)
+network = tp.nn.Conv2d(1, 1, 13, rng)
+adam = tp.optim.Adam(network.parameters(), rate=1e-2)
+for _ in range(size(600, 150)):
+    images, heads = small[rng.integers(len(small), size=16)], rng.random((16, 1, 1, 1)) < 0.5
+    truth = np.where(heads, small_scene(images, 5), small_scene(images, -5))
+    loss = ((network(small_scene(images, 0)) - truth) ** 2).mean()
+    network.zero_grad()
+    loss.backward()
+    adam.step()
+
+kernel = network.weight.data[:, :, 0, 0]
+largest = np.argsort(kernel, axis=None)[-2:]
+print("the two largest weights stand at", sorted((int(row), int(column)) for row, column in zip(*np.unravel_index(largest, kernel.shape))))
+print(f"they are {np.sort(kernel, axis=None)[-1]:.2f} and {np.sort(kernel, axis=None)[-2]:.2f}")
+#> the two largest weights stand at [(6, 1), (6, 11)]
+#~ they are 0.51 and 0.47
+
+# %%
+figure, axes = plt.subplots(1, 3, figsize=(9, 2.6), layout="constrained", width_ratios=[2, 1.3, 2])
+with tp.no_grad():
+    prediction = network(small_scene(small[3:4], 0)).data
+axes[0].imshow(small_scene(small[3:4], 0)[0, :, :, 0], cmap="gray", vmin=0, vmax=1)
+axes[0].set(title="now", xticks=[], yticks=[])
+image = axes[1].imshow(kernel, cmap="viridis", vmin=-0.1, vmax=0.5)
+axes[1].set(title="what it learnt", xlabel="column", ylabel="row", xticks=[1, 6, 11], yticks=[0, 6, 12])
+figure.colorbar(image, label="weight")
+axes[2].imshow(prediction[0, :, :, 0], cmap="gray", vmin=0, vmax=1)
+axes[2].set(title="what it predicts", xticks=[], yticks=[])
+show(figure, "both")
+
+# %% [markdown]
+# "Take half of what is five pixels to the left, and half of what is five to the right": the network learnt both futures and shows their
+# mean. Section 1.2 blames the blur of earlier networks on lost detail. That is one cause, and better memories are the paper's cure
+# (lessons 15 to 17). The other is a future that is open, and no memory helps against it.
+#
+# ## What you have now
+# Four measures, two baselines, and an idea of what each of them likes.
+#
+# - `tinypredrnn/metrics.py`, `mse`; `tinypredrnn/metrics.py`, `cross_entropy`; `tinypredrnn/metrics.py`, `psnr`;
+#   `tinypredrnn/metrics.py`, `ssim`. `tinypredrnn/metrics.py`, `Scores` always measures the baselines beside the model. Published PSNR
+#   and SSIM are often computed on frames of 256 levels: that is the protocol `"official"` there.
+# - The losses are `tinypredrnn/nn/losses.py`, `l2`; `tinypredrnn/nn/losses.py`, `l1`; `tinypredrnn/nn/losses.py`, `cross_entropy`; and the
+#   paper's `tinypredrnn/nn/losses.py`, `l1_l2`, Section 4.
+#
+# Real systems add measures that were learnt from human judgement (LPIPS). To predict one future and not the mean of all, they change the
+# question: adversarial losses (Mathieu et al., Section 1.2), or networks that are given the random choice as an input, such as
+# diffusion models.
