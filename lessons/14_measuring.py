@@ -286,22 +286,22 @@ show(figure, "futures")
 #
 # ### Exercise 14.3: the best gray
 # A pixel is white (1) in a fraction q of the futures and black (0) in the others. Which value p between 0 and 1 has the least expected
-# loss under L2, under cross-entropy, under L1 and under L1 + L2?
+# loss under L2, under cross-entropy, under L1 + L2 and under L1?
 #
 # *Hint:* for L2 it is $q (1 - p)^2 + (1 - q) p^2$. Set the derivative by p to 0. Where it never is 0 between 0 and 1, the best p lies
 # at one of the ends. The four numbers above are the answers for q = 0.7.
 
 # %%
 def best_gray(q):
-    """-> [by L2, by cross-entropy, by L1, by L1 + L2]"""
+    """-> [by L2, by cross-entropy, by L1 + L2, by L1]"""
     # <solution>
-    return [q, q, float(q > 0.5), min(max(2 * q - 0.5, 0), 1)]
+    return [q, q, min(max(2 * q - 0.5, 0), 1), float(q > 0.5)]
     # </solution>
 
 
 def by_trying(q):
     p = np.linspace(0, 1, 10_001)[1:-1]
-    losses = (lambda d: d ** 2, lambda d: -np.log(1 - d), lambda d: d, lambda d: d + d ** 2)  # of the distance to the truth
+    losses = (lambda d: d ** 2, lambda d: -np.log(1 - d), lambda d: d + d ** 2, lambda d: d)  # of the distance to the truth
     return [round(p[np.argmin(q * loss(1 - p) + (1 - q) * loss(p))], 3) for loss in losses]
 
 

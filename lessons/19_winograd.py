@@ -60,7 +60,7 @@ square = rng.standard_normal((round(multiplications ** (1 / 3)),) * 2, np.float3
 times = medians(rounds, direct=lambda: direct(x, w), product=lambda: windows @ columns, square=lambda: square @ square)
 print(f"{multiplications / 1e6:.0f} million multiplications: convolution {times['direct']:.0f} ms, its product {times['product']:.0f} ms,"
       f" a square product {times['square']:.0f} ms")
-#? 839 million multiplications: convolution 66 ms, its product 60 ms, a square product 62 ms
+#? 839 million multiplications: convolution 37 ms, its product 29 ms, a square product 25 ms
 
 # %% [markdown]
 # The convolution is a product with a little around it, and the product keeps up with the best. (Lesson 18's loops cannot help here: they
@@ -634,20 +634,22 @@ for points in (whole[:7], four):
 #
 # How much larger are the terms in general? Let $g$ and $d$ be random numbers with standard deviation 1. Where independent numbers are
 # added, the squares of their standard deviations add up. So $(G g)_i$ has as standard deviation the norm of row $i$ of $G$, $|G_i|$;
-# likewise for $B^\mathsf{T}$; and a true output, a sum of $r$ products, has $\sqrt r$. Rounding errors of the terms are in proportion to
-# the terms, and nearly independent, so their squares add up as well. Compared with an output, and averaged over all $m$ of them:
+# likewise for $B^\mathsf{T}$; and the term of output $k$ is $A_{ik}$ times both. Rounding errors are in proportion to the terms and nearly
+# independent, so their squares add up as well, over all terms of all outputs. The true outputs are $m$ sums of $r$ products each, the
+# squares of their standard deviations are $m\,r$ together. Compared with them, the terms are larger by
 #
-# $$\text{growth} = \sqrt{\frac{1}{m\,r}\sum_{k,i} \big(A_{ik}\, |G_i|\, |B^\mathsf{T}_i|\big)^2}$$
+# $$\text{growth} = \sqrt{\frac{1}{m\,r} \sum_i |A_i|^2\, |G_i|^2\, |B^\mathsf{T}_i|^2}$$
 #
-# In two dimensions, rows of a Kronecker product have products of norms: the growth is squared.
+# where the sum over $k$ has made $|A_i|^2$ of the $A_{ik}^2$. The three matrices enter alike, so the gradients, where they change places,
+# have the same growth. In two dimensions, rows of a Kronecker product have products of norms: the growth is squared.
 
 
 # %%
 def growth(points, m):
     """How much larger than the outputs the terms are that make them: one dimension, tiles of m outputs."""
-    A, G, Bt = (matrix.astype(float) for matrix in toom_cook(points, m))  # (n,m), (n,r), (n,n)
-    terms = A * (np.linalg.norm(G, axis=1) * np.linalg.norm(Bt, axis=1))[:, None]  # (n,m)
-    return float(np.sqrt((terms**2).sum() / (m * G.shape[1])))
+    r = len(points) + 2 - m
+    norms = [np.linalg.norm(matrix.astype(float), axis=1) for matrix in toom_cook(points, m)]  # of the rows, (n,) each
+    return float(np.linalg.norm(norms[0] * norms[1] * norms[2]) / np.sqrt(m * r))
 
 
 x_error = rng.standard_normal((2, 24, 24, 32), np.float32)
@@ -770,35 +772,41 @@ for channels in (1, 16, 128):
 #> 128 -> 128, straight lines: 6553600 / (1048576 + 41984) = 6.01
 
 # %% [markdown]
-# So even a full count says 6.25 for many channels only. And the clock? We time the direct form, ours, and the package's tiles, and of
-# each the products alone.
+# So even a full count says 6.25 for many channels only. And the clock? Here are the direct form and its product; the products of the
+# frequencies alone; the package's transforms alone, there and back; then all of the package's tiles, and all of ours.
 
 # %%
-U, V = to_frequencies(w, four, 4), frequencies_of_frames(x, four, 4)  # made once, as in a sequence
-with tp.shared_weights():  # the package's, too
-    times = medians(rounds, direct=lambda: direct(x, w), product=lambda: windows @ columns, products=lambda: V @ U,
-                    ours=lambda: winograd_conv(x, U, points=four, m=4), package=lambda: by_tiles(x, w))
-for name, t in times.items():
-    print(f"{name} {t:.1f} ms, direct is {times['direct'] / t:.1f} times that")
+U, V = to_frequencies(w, four, 4), frequencies_of_frames(x, four, 4)  # U is made once, as in a sequence
+M, y = V @ U, np.empty_like(x)
+there, back = tp.autograd.winograd.transforms((5, 5), 4)
+tiles_in, tiles_out = tp.autograd.winograd.tile_grids(tp.autograd.grid.grid((16, 16), (5, 5)), 4)
+with tp.shared_weights():
+    times = medians(rounds, direct=lambda: direct(x, w), product=lambda: windows @ columns, products=lambda: np.matmul(V, U, out=M),
+                    there=lambda: there.gather([x], "v", tiles_in), back=lambda: back.scatter(M, [y], tiles_out),
+                    tiles=lambda: by_tiles(x, w), ours=lambda: winograd_conv(x, U, points=four, m=4))
+print(f"direct {times['direct']:.1f} ms, its product {times['product']:.1f} ms, of which a 6.25th is {times['product'] / 6.25:.1f} ms")
+print(f"products {times['products']:.1f} ms, transforms {times['there']:.1f} and {times['back']:.1f} ms")
+print(f"tiles {times['tiles']:.1f} ms: {times['direct'] / times['tiles']:.1f} times as fast as direct")
+print(f"ours {times['ours']:.1f} ms: {times['direct'] / times['ours']:.1f} times as fast as direct")
+_, products, transforms = multiplications_per_tile(maps, maps, one_matrix_product=False)
+print(f"the transforms are {100 * transforms / (products + transforms):.0f} % of the multiplications "
+      f"and {100 * (times['there'] + times['back']) / times['tiles']:.0f} % of the time")
 dy = rng.standard_normal(x.shape, np.float32)
 training = medians(rounds, direct=lambda: value_and_gradients(direct, x, w, dy), tiles=lambda: value_and_gradients(by_tiles, x, w, dy))
 print(f"forward and backward: direct {training['direct']:.0f} ms, tiles {training['tiles']:.0f} ms")
-_, products, transforms = multiplications_per_tile(maps, maps, one_matrix_product=False)
-print(f"the package's transforms: {100 * transforms / (products + transforms):.0f} % of its multiplications, "
-      f"{100 * (1 - times['products'] / times['package']):.0f} % of its time")
-#? direct 65.7 ms, direct is 1.0 times that
-#? product 54.9 ms, direct is 1.2 times that
-#? products 8.4 ms, direct is 7.8 times that
-#? ours 20.9 ms, direct is 3.1 times that
-#? package 18.4 ms, direct is 3.6 times that
-#? forward and backward: direct 231 ms, tiles 62 ms
-#? the package's transforms: 4 % of its multiplications, 54 % of its time
+#? direct 38.4 ms, its product 28.7 ms, of which a 6.25th is 4.6 ms
+#? products 7.3 ms, transforms 1.2 and 0.8 ms
+#? tiles 7.5 ms: 5.1 times as fast as direct
+#? ours 13.9 ms: 2.8 times as fast as direct
+#? the transforms are 4 % of the multiplications and 26 % of the time
+#? forward and backward: direct 125 ms, tiles 34 ms
 
 # %% [markdown]
-# The products alone come near the promise. What stands around them does not multiply much: it *moves*. $V$ has four numbers for each
-# pixel of $x$ (64 for 16 pixels), $M$ four for each of $y$; all of them are written and read again, for a handful of sums and products
-# each, and that is the kind of work whose floor lesson 18 measures. A count of multiplications does not see it. With few channels it is
-# nearly all there is:
+# The products alone come near the promise; 64 small ones keep the machine a little less busy than one large one. The transforms take more
+# of the time than of the multiplications, because multiplying is not what they do: they *move*. $V$ has four numbers for each pixel of
+# $x$ (64 for 16 pixels), $M$ four for each of $y$, all of them written and read again for a handful of sums and products each; that is
+# the kind of work whose floor lesson 18 measures, and a count of multiplications does not see it. With few channels, it is nearly all
+# there is:
 
 
 # %%
@@ -828,9 +836,9 @@ ax.grid(alpha=0.3)
 show(figure, "clock")
 
 # %% [markdown]
-# So the package chooses. For every shape it estimates what both forms cost (a product's multiplications count 1, a number that is
-# transformed 20, a number that is copied into a window 15; measured, not derived), and takes the cheaper one. In float64 it stays
-# direct, because that is what one computes references with.
+# So the package chooses. On the CPU, it estimates for every shape what both forms cost, and takes the cheaper one: a multiplication of a
+# product counts 1, a number that is transformed 20, a number that is copied into a window 15 (measured, not derived). In float64 it
+# stays direct, because that is what one computes references with.
 
 # %%
 for channels in (1, 2, 32, 128):
@@ -859,7 +867,7 @@ for channels in (1, 2, 32, 128):
 # | which form is cheaper | `tinypredrnn/autograd/winograd.py`, `cost` |
 #
 # The package also takes a large batch slice by slice, so that $V$ and $M$ stay in the cache, and shares tiles and frequencies among its
-# own threads (`tinypredrnn/threads.py`, `share`). On a GPU it uses Kronecker products, as we did.
+# own threads (`tinypredrnn/threads.py`, `share`). On a GPU, tiles are transformed by Kronecker products, as here.
 #
 # **Real systems.** Andrew Lavin and Scott Gray brought this to neural networks ("Fast Algorithms for Convolutional Neural Networks",
 # 2016) with F(2x2, 3x3) and F(4x4, 3x3). cuDNN has it among its algorithms, and PyTorch, with `torch.backends.cudnn.benchmark = True`,

@@ -1,6 +1,9 @@
 """The pool: every part of the work is done once, errors come through, BLAS has its threads back afterwards."""
 
+import os
+import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -35,6 +38,34 @@ def test_an_error_in_another_thread_is_raised_here():
     with pytest.raises(ValueError, match="of another thread"):
         share(work, 10)
     assert blas_threads() == BEFORE
+
+
+def test_an_error_here_waits_for_the_other_threads():
+    done = []
+
+    def work(first, last):
+        if first == 0:
+            raise ValueError("of this thread")
+        time.sleep(0.05)
+        done.append(first)
+
+    with pytest.raises(ValueError, match="of this thread"):
+        share(work, 3)
+    assert sorted(done) == [1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # that forking a process with threads is risky is what this is about
+def test_a_forked_process_makes_its_own_pool():
+    share(lambda first, last: None, 3)
+    if (child := os.fork()) == 0:
+        try:
+            signal.alarm(10)  # ends it, should it wait for its parent's threads
+            share(lambda first, last: None, 3)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def blas_threads():

@@ -9,7 +9,7 @@ import ctypes
 import functools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -18,7 +18,7 @@ from tinypredrnn import gpu
 from tinypredrnn.backend import array_module
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-THREADS = max(1, min(CORES, int(os.environ.get("OMP_NUM_THREADS") or CORES)))
+THREADS = max(1, min(CORES, int((os.environ.get("OMP_NUM_THREADS") or str(CORES)).split(",")[0])))
 WORTH_SHARING = 1 << 24  # multiplications; fewer are done before a second thread is awake
 
 
@@ -27,13 +27,20 @@ def pool():
     return ThreadPoolExecutor(max(THREADS - 1, 1), thread_name_prefix="tinypredrnn")
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=pool.cache_clear)  # a child has none of its parent's threads, and would wait for them forever
+
+
 def share(work, count, multiplications=WORTH_SHARING):
     """Run work(first, last) on ranges that together are 0 ... count, one for each thread. `work` must let go of Python's lock."""
     parts = max(1, min(THREADS, count)) if multiplications >= WORTH_SHARING else 1
     cuts = [count * i // parts for i in range(parts + 1)]
     with SINGLE_THREADED_BLAS:
         others = [pool().submit(work, first, last) for first, last in zip(cuts[1:], cuts[2:])]
-        work(cuts[0], cuts[1])
+        try:
+            work(cuts[0], cuts[1])
+        finally:
+            wait(others)  # after an error, too: nobody may still write to what the caller goes on with
         for other in others:
             other.result()
 

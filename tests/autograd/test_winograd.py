@@ -172,6 +172,7 @@ def test_the_choice():
     with tp.convolution_by(2):
         assert chosen(1, 1, (3, 3), (4, 4), np.float64) == 2
         assert chosen(1, 1, (3, 3), (4, 4), dilation=2) is None
+        assert chosen(1, 1, (3, 3), (4, 4), np.int64) is None  # whose products are exact, and of the transforms nothing would be left
 
 
 def test_what_is_chosen_is_what_runs(monkeypatch):

@@ -15,10 +15,11 @@ a 5x5 kernel 64 instead of 400. Over channels they are sums of products: one mat
     M = V U           (F,tiles,K)
     y = A^T M A                         scattered to tiles side by side
 
-All of it is linear in x and in w. So the gradients are these steps transposed: dM = A dy A^T, dV = dM U^T, dU = V^T dM, dx = B dV B^T.
+All of it is linear in x and in w. So the gradients are these steps transposed: dM = A dy A^T, dV = dM U^T, dU = V^T dM, dx = B dV B^T
+and dw = G^T dU G.
 
-The price is accuracy: sums cancel that a direct convolution never makes. In float32 the error is below 1e-5 of the result (as norms; 3e-7
-for the direct form) with up to eight points an axis, and no more are used.
+The price is accuracy: sums cancel that a direct convolution never makes. In float32 the error of values and gradients is below 1e-5 of the
+result (as norms; 3e-7 for the direct form) with up to eight points an axis, and no more are chosen. Infinity and NaN spread over a tile.
 
 S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks (2016).
 """
@@ -41,8 +42,8 @@ from tinypredrnn.threads import product, scratch, share
 
 
 def points(count):
-    """`count` small fractions to evaluate polynomials at: those of a search that magnify rounding errors least. The usual choice of
-    five, 0, 1, -1, 2, -2, magnifies them three times as much."""
+    """`count` small fractions to evaluate polynomials at. Up to seven are those of a search, among pairs a, -a, for small rounding errors,
+    which grow like the sum of |A_i|^2 |G_i|^2 |B_i|^2 over rows i. By the usual five, 0, 1, -1, 2, -2, they are twice as large."""
     best = {4: "0 2/3 -2/3 2", 5: "0 2/3 -2/3 3/2 -3/2", 6: "0 1/2 -1/2 1 -1 3"}
     found = [Fraction(a) for a in best.get(count, "0 1 -1 2 -2 1/2 -1/2 4 -4 1/4 -1/4 8 -8 1/8 -1/8").split()]
     if count > len(found):
@@ -95,8 +96,8 @@ class Transform:
 
     def gather(self, parts, name, g):
         """The frequencies (F, B rows columns, D) of frames (B,H,W,C), one or several with their channels side by side."""
-        x, channels = parts[0], first_channels(parts)
-        v = buffer(array_module(x), name, (self.frequencies, len(x) * g.out[0] * g.out[1], channels.pop()), x.dtype)
+        x, (*channels, width) = parts[0], first_channels(parts)
+        v = buffer(array_module(x), name, (self.frequencies, len(x) * g.out[0] * g.out[1], width), x.dtype)
         if array_module(x) is np:
             parts, kernel = [np.ascontiguousarray(part) for part in parts], self.kernels(x.dtype.name).gather
             share(lambda first, last: [kernel(first, last, part, v, channel, *g.out, *g.before) for part, channel in zip(parts, channels)],
@@ -109,7 +110,8 @@ class Transform:
         return v
 
     def scatter(self, v, parts, g, begin=None):
-        """The transpose of gather: from v to frames, which are zero before where tiles overlap. `begin` (C,) is added to every pixel."""
+        """The transpose of gather: from v to frames, which must be zero before where tiles overlap. Where they do not, `begin` (C,) is
+        added to every pixel."""
         channels = first_channels(parts)[:-1]
         if array_module(v) is np:
             kernel = self.kernels(v.dtype.name).scatter  # rows of tiles overlap, so each thread takes whole samples
@@ -162,7 +164,7 @@ def convolve(parts, u, b, g, m):
     for some in slices(len(y), x_grid, u):
         v = of_x.gather([part[some] for part in parts], "v", x_grid)
         products = buffer(xp, "m", (*v.shape[:2], u.shape[2]), u.dtype)
-        each_frequency(xp.matmul, v, u, products)
+        each_frequency(lambda v, u, out: xp.matmul(v, u, out=out), v, u, products)  # CuPy's takes it by name only
         of_y.scatter(products, [y[some]], y_grid, b)
     return y
 
@@ -185,7 +187,7 @@ def pull_back(dy, parts, u, g, m, du=None):
 
 def pull_back_products(v, u, dm, dv, du):
     xp = array_module(u)
-    xp.matmul(dm, u.swapaxes(1, 2), dv)
+    xp.matmul(dm, u.swapaxes(1, 2), out=dv)
     if xp is not np:
         du += xp.matmul(v.swapaxes(1, 2), dm)
     else:  # one by one, so that each product is added while it is in the cache
@@ -202,11 +204,11 @@ def each_frequency(work, v, u, *others):
         work(v, u, *others)
 
 
-AT_ONCE = 8 << 20  # frequencies: as many tiles as make products of full speed, few enough to stay in the cache meanwhile
+AT_ONCE = 8 << 20  # numbers in V and M: as many tiles as make products of full speed, few enough to stay in the cache meanwhile
 
 
 def slices(batch, g, u):
-    """The batch in slices of about AT_ONCE frequencies."""
+    """The batch in slices of about AT_ONCE numbers in V and M."""
     step = max(1, AT_ONCE // (g.out[0] * g.out[1] * len(u) * sum(u.shape[1:])))
     return [slice(first, first + step) for first in range(0, batch, step)]
 
@@ -227,13 +229,13 @@ TRANSFORMED = 20  # multiplications of a matrix product that take as long as one
 def cost(g, m, batch, channels, features):
     """Of a convolution on the grid `g` with tiles of m x m, or direct for None, in multiplications of the matrix product.
 
-    As measured, an element that is transformed costs as much as 20 of them (with some 30 channels' worth of overhead for each tile), one
-    that is copied to a matrix of windows 15, and calls 8 million.
+    As measured, an element that is transformed costs as much as TRANSFORMED of them (with some 30 channels' worth of overhead for each
+    tile), one that is copied to a matrix of windows 15, and calls 8 million.
     """
     if m is None:
         return batch * np.prod(g.out + g.kernel) * channels * (features + 15)
     of_x, count = transforms(g.kernel, m)[0], batch * np.prod(tile_grids(g, m)[0].out)
-    return of_x.frequencies * count * (channels * features + 20 * (channels + features + 30)) + 8e6
+    return of_x.frequencies * count * (channels * features + TRANSFORMED * (channels + features + 30)) + 8e6
 
 
 # the ops
@@ -267,6 +269,7 @@ def winograd_conv(*inputs, kernel, tile, padding="same"):
     if (u.ndim != 3 or not parts or any(part.ndim != 4 or part.shape[:3] != parts[0].shape[:3] for part in parts)
             or u.shape[:2] != ((tile + kernel[0] - 1) * (tile + kernel[1] - 1), sum(part.shape[3] for part in parts))
             or (b is not None and b.shape != u.shape[2:])):
-        raise ShapeError(f"winograd_conv: expected u (F,C,K), b (K,) or None and frames of C channels together, got u {u.shape}, "
+        raise ShapeError("winograd_conv: expected u (F,C,K) of winograd_weights with the same kernel and tile, b (K,) or None and frames "
+                         f"(B,H,W,...) of C channels together, got u {u.shape}, "
                          f"b {None if b is None else b.shape}, frames {[part.shape for part in parts]}, kernel {kernel}, tile {tile}")
     return convolve(parts, u, b, grid(parts[0].shape[1:3], kernel, padding=padding), tile)

@@ -23,8 +23,8 @@ WRONG = {
     ],
     "14.3": [
         "return [q, q, q, q]",
-        "return [q, q, float(q > 0.5), (q + float(q > 0.5)) / 2]",
-        "return [q, q, float(q > 0.5), 2 * q - 0.5]",  # not kept between 0 and 1
-        "return [q, float(q > 0.5), float(q > 0.5), min(max(2 * q - 0.5, 0), 1)]",
+        "return [q, q, (q + float(q > 0.5)) / 2, float(q > 0.5)]",
+        "return [q, q, 2 * q - 0.5, float(q > 0.5)]",  # not kept between 0 and 1
+        "return [q, float(q > 0.5), min(max(2 * q - 0.5, 0), 1), float(q > 0.5)]",
     ],
 }
