@@ -86,23 +86,27 @@ def resident(reset):
 
 def serve(tasks, wait, memory):
     """Take orders, a line of JSON each: with options, prepare a task and answer with its floor; without, take a turn at it."""
-    calls = {}
+    calls, before = {}, {}
     for line in sys.stdin:
         order = json.loads(line)
         name = order["task"]
         if "options" in order:
+            start = memory(reset=True)
             warm_up, calls[name], floor = next(task for task in tasks if task.__name__ == name)(**order["options"])
             warm_up()
             wait()
+            grown = memory(reset=True) - start  # counts for this task, its weights and moments too, and not for those prepared before
+            before = {other: size + grown for other, size in before.items()} | {name: start}
             answer = {"floor": floor}
         else:
-            times, before = [], memory(reset=order["first"])
+            times = []
+            memory(reset=order["first"])
             while not times or sum(times) < order["seconds"]:
                 start = time.perf_counter()
                 calls[name]()
                 wait()
                 times.append(time.perf_counter() - start)
-            answer = {"seconds": statistics.median(times), "memory": memory(reset=False) - before}
+            answer = {"seconds": statistics.median(times), "memory": memory(reset=False) - before[name]}
         print(json.dumps(answer), flush=True)
 
 

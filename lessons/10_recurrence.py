@@ -67,8 +67,9 @@ print(films(np.random.default_rng(2), 3).argmax(axis=-1))
 #>  [0 1 2 3 4 5 6]]
 
 # %% [markdown]
-# A network that is shown one frame knows where the lamp is, and that is all: left or right is a coin. The best it can say is "one half
-# each", which costs $-\ln \frac12 = 0.693$ as cross-entropy.
+# A prediction gives each lamp a probability, and pays $-\ln p$ for the $p$ that it gave to the lamp that came on. This price is the
+# **cross-entropy**; with natural logarithms its unit is the nat. A network that is shown one frame knows where the lamp is, and that is
+# all: left or right is a coin. The best it can say is "one half each", which costs $-\ln \frac12 = 0.693$.
 #
 # ## A state
 # So let the network write itself a note, and read it at the next step. The note is a vector $h$, the **state**:
@@ -76,6 +77,8 @@ print(films(np.random.default_rng(2), 3).argmax(axis=-1))
 # $$h_t = \tanh(x_t W_x + h_{t-1} W_h + b)$$
 #
 # The same weights serve at every step. Nothing is hidden in the object: the state goes in and comes out, as in all cells of this course.
+# What is read from $h$ are eight numbers of any size, **logits**; `tp.log_softmax` turns them into logarithms of probabilities
+# (softmax: lesson 4).
 
 # %%
 class RNN(tp.nn.Module):
@@ -85,7 +88,7 @@ class RNN(tp.nn.Module):
         self.wx = tp.nn.fan_in_uniform(rng, (inputs, hidden))
         self.wh = tp.nn.fan_in_uniform(rng, (hidden, hidden))
         self.b = tp.nn.zeros(hidden)
-        self.read = tp.nn.Linear(hidden, outputs, rng)
+        self.read = tp.nn.Linear(hidden, outputs, rng)  # h @ weight + bias
 
     def forward(self, x, h):
         h = tp.tanh(x @ self.wx + h @ self.wh + self.b)
@@ -214,12 +217,12 @@ check("10.1", lambda: bptt(x.swapaxes(0, 1), np.stack([h_t.data for h_t in h]), 
 
 # %% [markdown]
 # ## What it costs
-# The loop backwards needs every state of the way there. So the graph keeps them all, and grows with the length of the sequence: four nodes
-# a step here. (Our engine walks it in a loop of its own; a recursion would overflow Python's stack, lesson 2.)
+# The loop backwards needs every state of the way forward. So the graph keeps them all, and grows with the length of the sequence: four
+# nodes a step here. (Our engine walks it in a loop of its own; a recursion would overflow Python's stack, lesson 2.)
 
 # %%
 def count_nodes(tensor):
-    """How many nodes backward would visit."""
+    """How many nodes backward would visit. (Leaves, such as the weights, are no nodes.)"""
     seen, stack = set(), [tensor.node]
     while stack:
         node = stack.pop()
@@ -346,7 +349,8 @@ show(figure, "truncation")
 #
 # ## What it fails to teach
 # The task: a stream of random signs; at every step, say which sign came five steps ago. The network has to keep five signs in its state.
-# We train three times, with chunks of 3, 6 and 12 steps.
+# `tp.bce_with_logits` is the cross-entropy of a yes or no; the sigmoid of its one logit is the probability of a plus. We train three
+# times, with chunks of 3, 6 and 12 steps.
 
 # %%
 DELAY, LENGTH = 5, 12
@@ -385,13 +389,13 @@ figure, ax = plt.subplots(figsize=(6.4, 3.4))
 for (k, losses), colour in zip(curves.items(), (RED, GREEN, BLUE)):
     ax.plot(losses, color=colour, label=f"cut every {k} steps")
 ax.axhline(np.log(2), color=GRAY, linestyle="--", label="ln 2: a coin")
-ax.set(xlabel="iteration", ylabel="cross-entropy (nats)", title=f"which sign came {DELAY} steps ago?")
-ax.legend()
+ax.set(xlabel="iteration", ylabel="cross-entropy (nats)", title=f"which sign came {DELAY} steps ago?", ylim=(None, 1.3))
+ax.legend(ncols=2, loc="upper right")
 show(figure, "delay")
 
 # %% [markdown]
-# No gradient ever told the first network to keep a sign for five steps. That it does not stay exactly at the coin's price is chance:
-# random weights keep a faint echo of the past, and the output learns to read some of it.
+# No gradient ever told the network with chunks of 3 to keep a sign for five steps. Where it does better than a coin, its output reads
+# an echo of the past that its state keeps by chance.
 #
 # ### Exercise 10.3: which outputs teach?
 # With a cut before the steps 0, k, 2k, ..., the output of step t learns from the input of step t - d only if no cut lies between them.

@@ -4,8 +4,9 @@
 # - **Idea:** a memory that is added to, and a gate that says how much of it stays, let a gradient come back from far away.
 # - **Minutes:** 60
 # - **Needs:** lesson 10 (the state, BPTT), lesson 9 (moving digits).
-# - **You will see:** a gradient that shrinks to a billionth in 40 steps, one that grows more than a hundredfold, and one that stays; a bit
-#   remembered for 40 steps; and a network of 98,816 weights that knows how digits move, but only in the left half of the picture.
+# - **You will see:** a gradient that shrinks below a billionth in 40 steps, one that grows more than a hundredfold, and a gate that sets
+#   its pace; a bit remembered for 40 steps; and a network of 98,816 weights that knows how digits move, but only in the left half of
+#   the picture.
 # - **Why:** in lesson 10 the shares of early steps were next to nothing even without a cut. A plain network learns next to nothing
 #   from what it saw long ago.
 
@@ -39,7 +40,7 @@ class RNN(tp.nn.Module):
 
 
 # %% [markdown]
-# Only leaves keep a gradient, and a state in the middle is no leaf. A small trick makes it visible: add zeros that are one. Whatever
+# Only leaves keep a gradient, and a state in the middle is no leaf. A small trick makes it visible: add zeros that are a leaf. Whatever
 # gradient the zeros get is that of the state.
 
 # %%
@@ -83,8 +84,9 @@ for s in (0.5, 1.0, 2.0):
 #
 # $$C_t = f \odot C_{t-1} + i \odot g, \qquad H_t = o \odot \tanh(C_t)$$
 #
-# with $i, f, o = \sigma([x_t, h_{t-1}]\, W + b)$ and $g = \tanh([x_t, h_{t-1}]\, W + b)$, each with weights of its own. This is the
-# LSTM, as Equation 2 of the paper has it if its convolutions become matrix products and its three products $W_c \odot C$ are left out.
+# with $i, f, o = \sigma([x_t, h_{t-1}]\, W + b)$ and $g = \tanh([x_t, h_{t-1}]\, W + b)$, each with weights of its own. ($\odot$
+# multiplies element by element, $\sigma$ is the sigmoid, and the output $H$ is the $h$ of before.) This is the LSTM, as Equation 2
+# of the paper has it if its convolutions become matrix products and its three products $W_c \odot C$ are left out.
 
 # %%
 class LSTM(tp.nn.Module):

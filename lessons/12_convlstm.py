@@ -238,10 +238,10 @@ for ax, kernel in zip(axes, (3, 5, 7)):
     with np.errstate(divide="ignore"):
         image = ax.imshow(np.log10(seen), cmap="cividis", aspect="auto", vmin=-6, vmax=0, extent=(-30.5, 30.5, 5.5, -0.5))
     for speed, colour in zip((1, 2, 3), COLOURS):
-        ax.plot([-speed * (n + 1) for n in range(6)], range(6), color=colour, marker="o", markersize=4, label=f"{speed} pixels a frame")
+        ax.plot([-speed * (n + 1) for n in range(6)], range(6), color=colour, marker="o", markersize=4, label=speed)
     ax.set(xlabel="pixels from the middle", title=f"kernel {kernel}x{kernel}", facecolor="black", xlim=(-24, 24))
 axes[0].set_ylabel("steps back")
-axes[1].legend(loc="lower right", fontsize=8)
+axes[0].legend(loc="lower right", fontsize=8, title="pixels a frame", title_fontsize=8)
 figure.colorbar(image, label="influence, log10")
 show(figure, "light_cone")
 

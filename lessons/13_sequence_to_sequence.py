@@ -4,7 +4,7 @@
 # - **Idea:** a forecast feeds each prediction back as the next input; a network must meet its own mistakes in training to survive them.
 # - **Minutes:** 45
 # - **Needs:** lesson 12 (ConvLSTM, the next frame from the last).
-# - **You will see:** the network that is best at the next frame end up worse than a black picture ten frames later, and another, worse at
+# - **You will see:** the network that is best at the next frame end up worse than a black picture at the fifteenth, and another, worse at
 #   the next frame, that does not; the one change in training that makes the difference.
 # - **Why:** the networks of lessons 11 and 12 predicted each frame from true frames before it. The future has no true frames to give.
 
@@ -76,7 +76,7 @@ print("as the package does it:", np.allclose(ours.data, theirs.data, atol=1e-6))
 # where the true frame is fed and a 0 where the network's own prediction is.
 #
 # ### Exercise 13.1: a mixed diet
-# Write it. Output t is the prediction of frame t + 1. Each sequence has its own row of `truth`.
+# Write it. Output t is the prediction of frame t + 1. Each sequence has its own row of `truth`. Gradients go through what is fed back.
 #
 # *Hint:* a number that is 1 or 0 can choose between two frames by multiplying. Mind its shape: (B,) beside (B,H,W,C). The first input
 # is always true.
@@ -97,7 +97,16 @@ def unroll(model, frames, truth):
 
 
 some, diet = test[:4, :7], np.float32([[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0], [1, 0, 1, 0, 1, 1], [1, 0, 0, 0, 0, 1]])
-check("13.1", lambda: unroll(model, some, diet), model.unroll(some, diet), rtol=1e-4, atol=1e-6)
+
+
+def with_gradients(unroll):
+    model.zero_grad()
+    predictions = unroll(some, diet)
+    predictions.sum().backward()
+    return [predictions.data, *(parameter.grad for parameter in model.parameters())]
+
+
+check("13.1", lambda: with_gradients(lambda *fed: unroll(model, *fed)), with_gradients(model.unroll), rtol=1e-4, atol=1e-5)
 
 # %% [markdown]
 # ## Two trainings
@@ -210,8 +219,8 @@ check("13.2", lambda: [mask(draws, k, 3, 50) for k, (draws, _) in cases.items()]
 # %% [markdown]
 # ### Exercise 13.3: how deep?
 # A network fed its own prediction of its own prediction has gone two steps without truth. For each input of a mask: how many own
-# predictions in a row is it, 0 for a true frame? This is how far training looks into drift: with p = 0.5, five in a row come up once in
-# 32.
+# predictions in a row is it, 0 for a true frame? This is how far training looks into drift: at p = 0.5, the next five inputs are all
+# its own only once in 32 times.
 #
 # *Hint:* go along the steps and keep one count for each sequence. What happens to it at a true frame?
 

@@ -23,7 +23,7 @@
 #   pixels, 4,096 times less. Ask for the unit.
 # - *The PSNR of the mean error is taken for the mean PSNR.* They differ, and may order two models differently: the cell after Exercise
 #   14.1.
-# - *A cross-entropy of 0 is expected of a perfect prediction.* Of gray pixels it is their entropy.
+# - *A cross-entropy of 0 is expected of a perfect prediction.* Of grey pixels it is their entropy.
 # - *SSIM is taken for what people see.* On mostly black frames it counts how much black there is. Ask what the SSIM of an all-black
 #   prediction is before you show it.
 # - *Blur is taken for a defect of the network.* Under MSE it is the right answer to a question with two answers.
@@ -32,7 +32,7 @@
 #
 # 1. Which of the measures would you use for radar maps of rain? What should the baseline be? (Persistence: the last map.)
 # 2. A paper reports PSNR on 8-bit frames and you on floats. Who is ahead, if the networks are the same?
-# 3. Which loss would make a network choose one of two futures, and at what price? (Exercise 14.3 and the two lines after it.)
+# 3. Which loss would make a network choose one of two futures, and at what price? (Exercise 14.3 and the cell after it.)
 
 # %%
 import matplotlib.pyplot as plt
@@ -91,7 +91,7 @@ def psnr(prediction, truth):
 
 
 some, true = copied[:3, :4].copy(), future[:3, :4]
-some[0, 0] = true[0, 0]
+some[0, 0], some[0, 1] = true[0, 0], true[0, 1] + 1e-6  # perfect, and nearly so
 check("14.1", lambda: psnr(some, true), tp.metrics.psnr(some, true))
 
 # %% [markdown]
@@ -126,7 +126,7 @@ print(f"copied frames: {cross_entropy(copied, future).mean():.0f}, the truth its
 #> copied frames: 3875, the truth itself: 78
 
 # %% [markdown]
-# Not even the truth scores 0: the gray pixels at the edges of the strokes are uncertain by its own account.
+# Not even the truth scores 0: the grey pixels at the edges of the strokes are uncertain by its own account.
 #
 # ## SSIM
 # Structural similarity (Wang et al. 2004) does not ask pixel by pixel. It moves a window of 7x7 pixels over both frames and compares, in
@@ -140,7 +140,7 @@ print(f"copied frames: {cross_entropy(copied, future).mean():.0f}, the truth its
 # ### Exercise 14.2: one window
 # Compute the formula for two windows.
 #
-# *Hint:* `np.cov(a, b)` of two rows of numbers is a 2x2 matrix of what you need; so are sums of products, divided by 48.
+# *Hint:* `np.cov(a, b)` of two rows of 49 numbers is $[[v_x, v_{xy}], [v_{xy}, v_y]]$.
 
 # %%
 def ssim_of_window(x, y):
@@ -165,7 +165,7 @@ check("14.2", lambda: ssim_of_frame(past[0, 9, :30, :, 0], future[0, 0, :30, :, 
 # %% [markdown]
 # ## Never without a baseline
 # Is 296 a good squared error? It means nothing until something that has learnt nothing was measured on the same frames. Two predictions
-# cost nothing: the last frame again, and black.
+# cost nothing: the last frame again, and black. (MAE sums absolute differences, not squares.)
 
 # %%
 scores = tp.metrics.Scores()
@@ -235,7 +235,8 @@ for metric, order in places.items():
 #
 # ## Two futures
 # A digit stands still. In seven of ten films it jumps to the right, in three to the left, and nothing tells which. What is the best
-# prediction? That depends on the loss, and needs no network to find out: we let a frame of free pixels descend on the expected loss.
+# prediction? That depends on the loss: L2 is the squared error, L1 the absolute one, L1 + L2 their sum. It needs no network to find out: we
+# let a frame of free pixels descend on the expected loss.
 
 # %%
 def scene(images, shift):
@@ -281,10 +282,10 @@ show(figure, "futures")
 
 # %% [markdown]
 # MSE wants both digits at once, each as bright as it is likely: the **mean** of the futures, which is none of them. This is blur. With a
-# digit that may go anywhere, it is a gray cloud. L1 wants the median: the likelier future, sharp, and nothing of the other. Section 4 says
+# digit that may go anywhere, it is a grey cloud. L1 wants the median: the likelier future, sharp, and nothing of the other. Section 4 says
 # that of all losses tried L1 + L2 worked best; it stands between the two.
 #
-# ### Exercise 14.3: the best gray
+# ### Exercise 14.3: the best grey
 # A pixel is white (1) in a fraction q of the futures and black (0) in the others. Which value p between 0 and 1 has the least expected
 # loss under L2, under cross-entropy, under L1 + L2 and under L1?
 #
@@ -292,7 +293,7 @@ show(figure, "futures")
 # at one of the ends. The four numbers above are the answers for q = 0.7.
 
 # %%
-def best_gray(q):
+def best_grey(q):
     """-> [by L2, by cross-entropy, by L1 + L2, by L1]"""
     # <solution>
     return [q, q, min(max(2 * q - 0.5, 0), 1), float(q > 0.5)]
@@ -306,7 +307,7 @@ def by_trying(q):
 
 
 qs = (0.1, 0.3, 0.45, 0.6, 0.8)
-check("14.3", lambda: [best_gray(q) for q in qs], [by_trying(q) for q in qs], atol=2e-3)
+check("14.3", lambda: [best_grey(q) for q in qs], [by_trying(q) for q in qs], atol=2e-3)
 
 # %% [markdown]
 # Is the mean really better than a bold guess? With equal chances, compare the two by MSE and by SSIM, over 100 digits.

@@ -109,7 +109,7 @@ show(draw_stack("predrnn_m"), "zigzag")
 
 # %%
 def zigzag_cell(w, x, h, m):
-    """Equation 3. w holds the weights; x is the frame, or None above layer 1; h and m come from the layer below. Returns (h, m)."""
+    """Equation 3. w is a cell that holds the weights; x the frame, None above layer 1; h, m come from the layer below -> h, m"""
     inputs = h if x is None else tp.concat(x, h)  # (B,H,W,X+K)
     i, f, g, o = tp.split(tp.conv2d(inputs, w.from_xh.weight, w.from_xh.bias), parts=4)  # each (B,H,W,K)
     g = tp.tanh(g)
@@ -126,13 +126,13 @@ for cell in zigzag.cells:  # peepholes start at 0, which would hide a mistake
         peephole.data[:] = rng.standard_normal(peephole.shape)
 h, m = states(2)
 ours, theirs = zigzag_cell(zigzag.cells[0], frame, h, m), zigzag.cells[0](frame, (h, m))
-print(np.allclose(ours[0].data, theirs[0].data), np.allclose(ours[1].data, theirs[1][1].data))
-#> True True
+print("as in the package:", np.allclose(ours[0].data, theirs[0].data), np.allclose(ours[1].data, theirs[1][1].data))
+#> as in the package: True True
 
 # %% [markdown]
 # ### Exercise 15.1: the way through the stack
-# Lead `h` and `m` through all `cells` for all `frames`, as the picture shows. `h` and `m` are the zeros from before the first frame.
-# Return the list of the top layer's `h`, one for each frame.
+# With `zigzag_cell`, lead `h` and `m` through all `cells` for all `frames`, as the picture shows. They begin as zeros. Return the list
+# of the top layer's `h`, one for each frame.
 #
 # *Hint:* two loops. Which one is the outer one, the frames or the cells? And which cell gets `None` instead of the frame?
 
@@ -158,11 +158,11 @@ for x in frames:
 check("15.1", lambda: climb(zigzag.cells, frames, nothing, nothing), expected)
 
 # %% [markdown]
-# Now the bottom layer hears of the top one. In fact it hears of nothing else:
+# Now the bottom layer hears of the top one. It has no state of its own any more:
 
 # %%
 h2, m2 = states(2)
-new_h1, (_, new_m1) = zigzag.cells[0](frame, (h2, m2))
+_, (_, new_m1) = zigzag.cells[0](frame, (h2, m2))
 print("layer 1 hears of", told(new_m1, {"H2": h2, "M2": m2}))
 #> layer 1 hears of ['H2', 'M2']
 
@@ -189,7 +189,7 @@ print(after_in_stack(1, 4, layers=4, steps=20))
 # ### Exercise 15.2: the edges of the zigzag
 # The same for the zigzag of Figure 1 (left).
 #
-# *Hint:* every cell has one successor, except the very last, which has none. Follow the orange arrow with a finger.
+# *Hint:* every cell has one successor, except the very last, which has none: `[]`. Follow the orange arrow with a finger.
 
 
 # %%
@@ -205,9 +205,9 @@ answers = {(1, 1): [(1, 2)], (1, 3): [(2, 1)], (3, 2): [(3, 3)], (4, 3): [(5, 1)
 check("15.2", lambda: {cell: after_in_zigzag(*cell, layers=3, steps=5) for cell in answers}, answers)
 
 # %% [markdown]
-# The pictures above were drawn from such lists: `edges` has one entry for every arrow. From them we take, for each cell, the cells that
-# come next. A route leads from cell (1, 1), which sees frame 1, to the top cell of the last step, which makes the last prediction. Going
-# backwards from there, a cell's routes are those of the cells that come next, each one cell longer:
+# The pictures above were drawn from such lists: `edges` has an entry (what, from, to) for every arrow. From them we take, for each cell,
+# the cells that come next. A route leads from cell (1, 1), which sees frame 1, to the top cell of the last step, which makes the last
+# prediction. Going backwards from there, a cell's routes are those of the cells that come next, each one cell longer:
 
 
 # %%
@@ -239,8 +239,8 @@ print("choose 3 of 22:", comb(22, 3))
 #
 # ## What the gradient feels
 # Two fresh networks of four layers look at twenty frames of noise. How much does the last prediction change if a pixel of frame $t$ is
-# nudged? That is the gradient of the last output with respect to frame $t$; its length, for each $t$, is what we plot. A random cotangent
-# stands for "the last prediction" (lesson 4), three seeds are averaged on the logarithm, and frame 20 is set to 1.
+# nudged? That is the gradient of the last output with respect to frame $t$; its length, for each $t$, is what we plot, divided by that
+# of frame 20. The output has many numbers: a random cotangent mixes them into one (lesson 4). Three seeds are averaged, as logarithms.
 
 # %%
 LAYERS, STEPS = 4, 20
@@ -270,8 +270,8 @@ for name, flow in flows.items():
 # In the stack, frame 1 still counts, more than the last frame. In the zigzag its gradient is eight orders of magnitude smaller.
 #
 # Both can be foretold on the back of an envelope. A cell multiplies what its memory held by its forget gate. A fresh network has a forget
-# bias of 1 and small weights, so $f$ is about $\sigma(1)$. From frame $t$ to frame 20 the stack's memory passes $20 - t$ such gates, on
-# each of its many routes; the zigzag's passes four for every step of time, on one route:
+# bias of 1 and small weights, so $f$ is about $\sigma(1)$. From frame $t$ to frame 20 it is $n = 20 - t$ steps. The stack's memory
+# passes $n$ such gates on each of its routes, of which there are "choose 3 of $n + 3$"; the zigzag's passes $4n$ on its one route:
 
 # %%
 sigma = 1 / (1 + np.exp(-1.0))
@@ -283,8 +283,8 @@ for t in (1, 10):
 #> frame 10: stack 12.5, measured 13.9;   zigzag 4e-06, measured 5e-05
 
 # %% [markdown]
-# The envelope has the right shape: the stack's many routes make up for its gates, the zigzag has nothing to make up with. It errs because
-# gates are not exactly at their bias, and because hidden states carry something as well.
+# The envelope has the right shape: many routes make up for the stack's gates, and nothing does for the zigzag's. It is too low, for there
+# are other ways back, through $H$ and the gates (lesson 11).
 #
 # Is the zigzag lost, then? No: what counts is the product of the gates, and gates are learnt. With a forget bias of 3 the same zigzag
 # hardly fades:
@@ -309,11 +309,11 @@ show(figure, "gradient")
 
 # %% [markdown]
 # ### Exercise 15.3: the bias that a zigzag needs
-# Which forget bias makes a zigzag of `layers` layers keep as much per step of time as a stack keeps with the forget bias `bias`? Look at
-# the forget gates alone, and let the weights be so small that only the bias counts.
+# Which forget bias makes a zigzag of `layers` layers keep as much per step of time as one route of a stack keeps with the forget bias
+# `bias`? Look at the forget gates alone, and let the weights be so small that only the bias counts.
 #
-# *Hint:* the zigzag keeps $\sigma(b)^L$ per step. So first find the gate, then the bias: if $s = \sigma(b)$, then
-# $b = \ln\frac{s}{1 - s}$.
+# *Hint:* how many forget gates does each pass in a step? First find the gate $s$ that the zigzag needs, then solve $s = \sigma(b)$ for
+# $b$.
 
 
 # %%
@@ -334,6 +334,5 @@ check("15.3", lambda: [matching_bias(1.0, 4), matching_bias(0.5, 2), matching_bi
 # - The cell of Equation 3: `tinypredrnn/cells.py`, `ZigzagConvLSTM`; the stack, `climb`: `tinypredrnn/models/predrnn.py`, `PredRNNM`.
 # - The edges: `tinypredrnn/viz/flow.py`, `edges`, from which Figures 1 and 2 are drawn, so that a picture cannot differ from the count.
 # - In Table 1 of the paper the zigzag alone has an MSE of 74.0 for two digits and a stack of ConvLSTMs 103.3, vanishing gradient or not.
-#   A shortcut here, a detour there: only an experiment tells which one counts.
 # - The successor of this paper, PredRNN++ (ICML 2018), attacks the same long route with a "gradient highway" beside it. Deep networks
 #   everywhere shorten routes with skip connections; Transformers reach every earlier step in one.

@@ -25,7 +25,7 @@ from tinypredrnn.viz.flow import draw_st_lstm, draw_stack, edges
 show(draw_stack("predrnn"), "stack")
 
 # %% [markdown]
-# So the unit needs two memories. It is called ST-LSTM, for space and time. Figure 2 (left):
+# So the unit needs two memories. It is the spatiotemporal LSTM, ST-LSTM. Figure 2 (left):
 
 # %%
 show(draw_st_lstm(), "unit")
@@ -54,9 +54,9 @@ new_h, (_, new_c, new_m) = cell(x, (h, c, m))
 
 # %% [markdown]
 # ## One convolution for many
-# The paper writes a convolution for each gate and each input. The package puts inputs side by side and makes all gates at once. Its weights
-# are those of the paper, stacked: the rows along the input channels, the gates along the output channels. Cut them apart, and give each
-# piece the name that it has in Equation 4:
+# As in lesson 12, the package puts inputs side by side and makes all gates of a group at once. We cut its weights (k,k,in,out) apart, gates
+# along the last axis and inputs along the one before, and give each piece the name that it has in Equation 4. The output gate is in two
+# groups: one sees $[X_t, H_{t-1}]$, the other both memories, and their biases add up.
 
 
 # %%
@@ -77,12 +77,12 @@ def weights_by_name(cell, channels, hidden):
 w = weights_by_name(cell, CHANNELS, HIDDEN)
 conv = tp.conv2d
 i, f, g, o = cell.from_xh(x, h)
-print(np.allclose(g.data, (conv(x, w["W_xg"]) + conv(h, w["W_hg"]) + w["b_g"]).data))
-#> True
+print("g before its tanh:", np.allclose(g.data, (conv(x, w["W_xg"]) + conv(h, w["W_hg"]) + w["b_g"]).data))
+#> g before its tanh: True
 
 # %% [markdown]
 # ## The memory along time
-# Now the first four lines of Equation 4. They are the ConvLSTM of lesson 12 without peepholes:
+# The first four lines of Equation 4 are the ConvLSTM of lesson 12 without peepholes:
 
 
 # %%
@@ -93,8 +93,8 @@ def along_time(w, x, h, c):
     return f * c + i * g  # C_t^l
 
 
-print(np.allclose(along_time(w, x, h, c).data, new_c.data))
-#> True
+print("C as in the package:", np.allclose(along_time(w, x, h, c).data, new_c.data))
+#> C as in the package: True
 
 # %% [markdown]
 # ### Exercise 16.1: the memory across layers
@@ -135,8 +135,8 @@ def output(w, x, h, c, m):
     return o * tp.tanh(conv(tp.concat(c, m), w["W_1x1"]))  # H_t^l
 
 
-print(np.allclose(output(w, x, h, new_c, new_m).data, new_h.data))
-#> True
+print("H as in the package:", np.allclose(output(w, x, h, new_c, new_m).data, new_h.data))
+#> H as in the package: True
 
 # %% [markdown]
 # That is all of it: three gates for each memory, one gate for what is shown, and a 1x1 convolution.
@@ -170,7 +170,7 @@ check("16.2", lambda: step(network.cells, patches, states, top_m), (features, ne
 
 # %% [markdown]
 # ## Short routes and long ones
-# In lesson 15 a frame had 23 cells to go in a stack and 80 in a zigzag. The same count for this network, from the arrows of its picture:
+# In lesson 15 a frame had 23 cells to go in a stack and 80 in a zigzag. The same function counts for this network:
 
 
 # %%
@@ -193,7 +193,7 @@ for kind in ("convlstm", "predrnn_m", "predrnn"):
 #> predrnn    (23, 80, 62477347458)
 
 # %% [markdown]
-# Both ways are open now, the short one and the long one, and 62 billion mixtures of them. The gradient takes the short ones. The
+# Both ways are open now, the short one and the long one, and 62 billion mixtures of them. What does the gradient make of it? The
 # measurement of lesson 15, for all three:
 
 # %%
@@ -236,9 +236,9 @@ axes.spines[["top", "right"]].set_visible(False)
 show(figure, "gradient")
 
 # %% [markdown]
-# Read the PredRNN's line from the right. For the last few frames it is the zigzag's. Farther back the short ways take over, and it is no
-# steeper than one forget gate for each step of time, $\sigma(1) = 0.73$, where the zigzag is as steep as four. It stays below the
-# ConvLSTM's, which gains from many equal routes; but over long times it is the slope that counts, and the slope is repaired.
+# Read the PredRNN's line from the right. For the last three frames it is nearly the zigzag's. Farther back the short ways take over: a
+# step of time keeps 0.78, about one forget gate, $\sigma(1) = 0.73$, where the zigzag keeps 0.39. It stays below the ConvLSTM's; but
+# over long times it is the slope that counts.
 #
 # ## What it costs: counting parameters
 # A convolution of a $k \times k$ kernel from $n$ to $m$ channels has $k^2 n m$ weights, and $m$ biases if it has any. For the two halves of
@@ -299,8 +299,8 @@ for part, number in parts.items():
 # Keep this in mind when reading Table 1 of the paper. Its networks are equally **wide**; the PredRNN has twice the parameters of the
 # ConvLSTM. The zigzag, on the other hand, has the fewest of all and is still better than the ConvLSTM (74.0 against 103.3).
 #
-# One thing became cheaper. The peepholes $W_{ci} \odot \mathcal{C}$ of a ConvLSTM are one number for each place, so they fix the size of
-# the frames. The ST-LSTM has none, and takes any size:
+# The peepholes $W_{ci} \odot \mathcal{C}$ of a ConvLSTM have a number for each place, so they fix the size of the frames. The ST-LSTM
+# has none, and takes any size:
 
 # %%
 small = {"size": (16, 16), "hidden": (4, 4), "kernel": 3, "patch": 4}
@@ -315,12 +315,12 @@ except tp.errors.ShapeError as error:
 
 # %% [markdown]
 # ### Exercise 16.4: back to the ConvLSTM
-# An ST-LSTM can do all that a ConvLSTM without peepholes can: it only has to ignore $\mathcal{M}$ where $\mathcal{H}$ is made. Change
-# `cell` so that it does. Which tensors must be set, and to what? `t.data[...] = value` sets all of a tensor `t`, and `np.eye(K)` is the
-# matrix that leaves $K$ channels as they are.
+# An ST-LSTM can do all that a ConvLSTM without peepholes can: $H = o \odot \tanh(C)$, with an $o$ that looks at $X_t$ and $H_{t-1}$ only.
+# Set weights of `cell` so that it does just this. `t.data[...] = value` sets all of a tensor `t`, `t.data[0, 0, :n] = value` a part;
+# `np.eye(K)` is the matrix that leaves $K$ channels as they are.
 #
 # *Hint:* both memories meet in two places, `cell.from_cm` (a `weight` and a `bias`) and `cell.fuse_cm`, whose shape is
-# $(1, 1, K + M, K)$. What must each do with $\mathcal{C}$?
+# $(1, 1, K + M, K)$. What must each do with $\mathcal{M}$, and what with $\mathcal{C}$?
 
 
 # %%
@@ -354,7 +354,7 @@ check("16.4", lambda: ignore_m(fresh_cells()[0], HIDDEN)(x, (h, c, m))[0], fresh
 # - The cell, with its equations above it: `tinypredrnn/cells.py`, `STLSTM`; its three groups of gates: `tinypredrnn/cells.py`, `Gates`.
 # - The stack of exercise 16.2: `tinypredrnn/models/predrnn.py`, `PredRNN`; from cells to frames: `tinypredrnn/models/predictor.py`,
 #   `Predictor`.
-# - Both pictures: `tinypredrnn/viz/flow.py`, `draw_st_lstm` and `tinypredrnn/flow.py`, `draw_stack`.
+# - Both pictures: `tinypredrnn/viz/flow.py`, `draw_st_lstm`, and the same file, `draw_stack`.
 # - Real systems do the same stacking of gates into one convolution. The authors' PyTorch code has five convolutions for one cell, without
 #   biases; `tinypredrnn/models/official.py`, `import_official` takes its weights over. cuDNN does all gates of an LSTM in one matrix
 #   product.

@@ -6,7 +6,7 @@
 # - **Needs:** lessons 13 (training), 14 (measuring) and 16.
 # - **You will see:** gates that follow a digit; how long C and M last; what is lost without either of them; and an answer to "C holds
 #   motion, M holds appearance" that is not the expected one.
-# - **Why:** the paper has a story of what its two memories do. A better score does not show that the story is true.
+# - **Why:** two memories are said to do two things. A better score does not show what they do.
 
 # %%
 import matplotlib.pyplot as plt
@@ -23,10 +23,10 @@ TRAINED = tp.train.PRETRAINED  # comes with the package: 2 layers of 32, 3x3 ker
 # %% [markdown]
 # ## Train a small one
 # The digits of the package's own pen, one at a time, in frames of 32x32 pixels (two by two pixels averaged): see three, predict three. Two
-# layers of 16, and every batch from a number of its own, so that all the networks below see the same sequences in the same order.
+# layers of 12. Each batch is drawn from (seed, step), so that all networks of one seed see the same sequences in the same order.
 
 # %%
-GIVEN, FRAMES, BATCH, STEPS = 3, 6, 8, size(60, 4)
+GIVEN, FRAMES, BATCH, STEPS = 3, 6, 8, size(40, 4)
 drawings, _ = draw_digits(np.random.default_rng(0), 3000)
 training = MovingMNIST(drawings[:2000], digits=1, frames=FRAMES)
 held_out = MovingMNIST(drawings[2000:], digits=1, frames=FRAMES)
@@ -60,7 +60,7 @@ def errors(model, frames, given):
 
 
 def small_network(seed):
-    return tp.build_model("predrnn", size=(32, 32), hidden=(16, 16), kernel=3, patch=4, seed=seed)
+    return tp.build_model("predrnn", size=(32, 32), hidden=(12, 12), kernel=3, patch=4, seed=seed)
 
 
 exam = shrink(held_out.fixed_set("test", size(128, 8)))
@@ -68,11 +68,11 @@ whole = train(small_network(0), seed=0)
 black, copied = (exam[:, GIVEN:] ** 2), (exam[:, GIVEN:] - exam[:, GIVEN - 1:GIVEN]) ** 2
 print(f"MSE per frame: the last frame again {copied.sum(axis=(2, 3, 4)).mean():.1f}, all black {black.sum(axis=(2, 3, 4)).mean():.1f}, "
       f"PredRNN {errors(whole, exam, GIVEN).mean():.1f}")
-#~ MSE per frame: the last frame again 26.3, all black 18.5, PredRNN 11.9
+#~ MSE per frame: the last frame again 26.3, all black 18.5, PredRNN 12.6
 
 # %% [markdown]
-# In a few seconds it has learnt where things go, roughly. For looking inside, something better trained is needed: a network of two layers
-# of 32 that learnt from a thousand batches of two MNIST digits in frames of 64x64. It has never seen the digits of our pen:
+# Better than both, after a few seconds. For looking inside, something better trained is needed: a network of two layers
+# of 32 that learnt from 5,000 batches of two MNIST digits in frames of 64x64. It has never seen the digits of our pen:
 
 # %%
 model = tp.load(TRAINED)
@@ -113,8 +113,8 @@ def run(model, frames):
 
 
 # %% [markdown]
-# To see the gates, ask a cell's parts the same questions once more. `watch` notes for each step and layer the gates of $\mathcal{C}$
-# (`i`, `f`), those of $\mathcal{M}$ (`i'`, `f'`), the output gate `o`, and both memories.
+# To see the gates, call a cell's parts once more. `watch` notes the gates of $\mathcal{C}$ (`i`, `f`), those of $\mathcal{M}$
+# (`i'`, `f'`), the output gate `o`, and both memories.
 
 
 # %%
@@ -169,25 +169,25 @@ for layer in (2, 1):
     for name in ("i", "f", "i'", "f'", "o"):
         maps = np.stack([notes[t][layer - 1][name].mean(axis=-1) for t in range(3, 10)], axis=1)  # (N,7,8,8)
         print(f"layer {layer}, {name:2}: with ink {maps[ink].mean():.2f}, without {maps[~ink].mean():.2f}")
-#~ layer 2, i : with ink 0.21, without 0.12
-#~ layer 2, f : with ink 0.10, without 0.16
-#~ layer 2, i': with ink 0.27, without 0.21
-#~ layer 2, f': with ink 0.63, without 0.58
-#~ layer 2, o : with ink 0.46, without 0.06
-#~ layer 1, i : with ink 0.25, without 0.34
-#~ layer 1, f : with ink 0.19, without 0.32
-#~ layer 1, i': with ink 0.55, without 0.51
-#~ layer 1, f': with ink 0.19, without 0.46
-#~ layer 1, o : with ink 0.33, without 0.51
+#~ layer 2, i : with ink 0.20, without 0.12
+#~ layer 2, f : with ink 0.07, without 0.16
+#~ layer 2, i': with ink 0.29, without 0.17
+#~ layer 2, f': with ink 0.46, without 0.44
+#~ layer 2, o : with ink 0.38, without 0.02
+#~ layer 1, i : with ink 0.28, without 0.37
+#~ layer 1, f : with ink 0.20, without 0.38
+#~ layer 1, i': with ink 0.41, without 0.31
+#~ layer 1, f': with ink 0.16, without 0.33
+#~ layer 1, o : with ink 0.44, without 0.43
 
 # %% [markdown]
 # Three things stand out.
 #
 # - The top layer's output gate `o` opens where digits are and nearly nowhere else: it cuts out what is shown.
-# - In the **bottom** layer, `f'` shuts where a digit is: what $\mathcal{M}$ brought along from the time before is let go, and the new frame
-#   is written. In the layer **above**, `f'` is open at the same places: what the bottom layer has just written is kept. That is the flow
-#   across layers of Section 3.2, seen in a trained network.
-# - $\mathcal{M}$ looks like the digits, in both layers. $\mathcal{C}$ of layer 1 is large where there is **no** digit.
+# - In the **bottom** layer, `f'` shuts where a digit is and `i'` opens: what $\mathcal{M}$ brought along from the time before is let go,
+#   and the new frame is written. In the layer **above**, `f'` makes no such difference, and is wider open at the digits than the one below:
+#   more of what the bottom layer has just written there is kept. That is the flow across layers of Section 3.2, seen in a trained network.
+# - $\mathcal{M}$ looks like the digits, in both layers; $\mathcal{C}$ of layer 1 does not.
 #
 # ## How long they last
 # Nothing moves within a memory; it is kept in its place, times `f`. So what is left of its contents after $n$ steps is a product of forget
@@ -209,9 +209,9 @@ shares = {f"C of layer {n + 1}": kept([notes[t][n]["f"] for t in steps], notes[s
 shares["M"] = kept([notes[t][0]["f'"] * notes[t][1]["f'"] for t in steps], notes[start][1]["M"])
 for name, share in shares.items():
     print(f"{name:12} after 1 step {share[1]:.3f}, after 3 steps {share[3]:.3f}")
-#~ C of layer 1 after 1 step 0.378, after 3 steps 0.118
-#~ C of layer 2 after 1 step 0.174, after 3 steps 0.023
-#~ M            after 1 step 0.228, after 3 steps 0.030
+#~ C of layer 1 after 1 step 0.377, after 3 steps 0.112
+#~ C of layer 2 after 1 step 0.160, after 3 steps 0.015
+#~ M            after 1 step 0.159, after 3 steps 0.027
 
 # %%
 figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
@@ -224,7 +224,7 @@ axes.spines[["top", "right"]].set_visible(False)
 show(figure, "lifetimes")
 
 # %% [markdown]
-# A memory with gates like these is no archive. What the network knows for longer it has to write anew at every step.
+# A memory with gates like these is no archive: what the network knows for longer, it writes anew at every step.
 #
 # ### Exercise 17.1: half-life
 # `gates` are the forget gates that a memory passes in **one** step of time: one for $\mathcal{C}$, one for each layer for $\mathcal{M}$.
@@ -270,21 +270,23 @@ for what in ("C", "M", "H"):
     worse = errors(cut(model, what), pairs, given=10) - intact
     print(f"without {what}: {worse.mean():+.0f} +- {worse.std(ddof=1) / len(worse) ** 0.5:.0f}")
 cut(model, "")
-#~ nothing cut: MSE per frame 107, all black 176
-#? without C: +8 +- 2
-#? without M: +66 +- 4
-#? without H: +93 +- 5
+#~ nothing cut: MSE per frame 96, all black 176
+#? without C: +13 +- 2
+#? without M: +72 +- 4
+#? without H: +67 +- 5
 
 # %% [markdown]
-# (+- is the standard error of the mean over sequences, of the difference within each sequence.)
+# (The number after +- is the standard error of the mean: the standard deviation of the N differences, one for each sequence, divided by
+# $\sqrt N$. With other sequences the mean would differ by about as much.)
 #
-# This network leans on $\mathcal{M}$ and on $\mathcal{H}$; without either it is no better than black frames. $\mathcal{C}$ it hardly needs.
-# But mind what this experiment asks: how much does **this** network miss a part that it was trained with? A network that never had the part
-# could have found another way.
+# This network leans on $\mathcal{M}$ and on $\mathcal{H}$; without either it is hardly better than black frames. Without $\mathcal{C}$
+# it loses far less. But mind what this experiment asks: how much does **this** network miss a part that it was trained with? A network
+# that never had the part could have found another way.
 #
 # ### Exercise 17.2: cut the return
-# Cut only one arrow: $\mathcal{M}$ climbs the layers, but the step of the next time begins with zeros, so there is no zigzag. Write the
-# step of such a network. `x` and `state` are as in `cut`; call the cells as there.
+# Cut only one arrow: $\mathcal{M}$ climbs the layers, but whatever $\mathcal{M}$ a step is given, it begins with zeros, so there is no
+# zigzag. Write such a step. `x` and `state` are as in `cut`; call the cells as there, and return the new state with the $\mathcal{M}$ of
+# the top layer. (Then set `model.step = lambda x, state: step_without_return(model, x, state)` and measure what the arrow is worth.)
 #
 # *Hint:* there is one place where $\mathcal{M}$ comes from the time before. It is not inside of the loop.
 
@@ -322,26 +324,27 @@ for seed in (0, 1):
     for what in ("C", "M"):
         worse = errors(train(cut(small_network(seed), what), seed), exam, GIVEN) - baseline
         print(f"seed {seed}: without {what} {worse.mean():+.2f} +- {worse.std(ddof=1) / len(worse) ** 0.5:.2f}")
-#~ seed 0: with both memories 11.88
-#? seed 0: without C -0.10 +- 0.05
-#? seed 0: without M +0.81 +- 0.10
-#~ seed 1: with both memories 11.83
-#? seed 1: without C -0.06 +- 0.06
-#? seed 1: without M +0.34 +- 0.05
+#~ seed 0: with both memories 12.65
+#? seed 0: without C -0.02 +- 0.03
+#? seed 0: without M +0.36 +- 0.06
+#~ seed 1: with both memories 12.77
+#? seed 1: without C +0.13 +- 0.05
+#? seed 1: without M +0.70 +- 0.08
 
 # %% [markdown]
 # $\mathcal{M}$ has earned its place: without it the network is worse, with either seed, by several standard errors. $\mathcal{C}$ has not,
-# here: the hidden state seems to be memory enough for six frames. (The +- knows of sequences only, not of seeds; two seeds are few.) In
-# Table 1 of the paper the step from the zigzag alone to ST-LSTMs, which have $\mathcal{C}$ as well, brings the error from 74.0 down to
+# here: with one seed nothing is lost without it, with the other little. (The +- knows of sequences only, not of seeds; two seeds are few.)
+# In Table 1 of the paper the step from the zigzag alone to ST-LSTMs, which have $\mathcal{C}$ as well, brings the error from 74.0 down to
 # 56.8, with four layers, twenty frames and 80,000 iterations. An ablation answers for the size that it was done at.
 #
 # ## Read it
 # The paper says that the unit models "the shape deformations and motion trajectories" (Section 3.2) with its two memories. It is tempting
 # to hear: $\mathcal{C}$, along time, holds the motion, and $\mathcal{M}$, across layers, the appearance. That is a hypothesis. It can fail.
 #
-# **The test.** Show the network sequences of one digit whose last frame has the digit in the middle, give or take four pixels. Take what
-# stands in the memories there and then, and let a linear map read off: where exactly the digit is, how fast it moves, which digit it is.
-# If the hypothesis holds, then velocity is read better from $\mathcal{C}$ **and** the class is read better from $\mathcal{M}$.
+# **The test.** Show the network sequences of one digit whose last frame has the digit in the middle, give or take four pixels, so that we
+# know where to look. Take what stands in the memories there and then, and let a linear map, a **probe**, read off: where exactly the digit
+# is, how fast it moves, which digit it is. If the hypothesis holds, then velocity is read better from $\mathcal{C}$ **and** the class is
+# read better from $\mathcal{M}$.
 #
 # A trajectory that ends where we want is one that begins there, flown backwards:
 
@@ -361,8 +364,9 @@ print(np.allclose(paths[:, :, -1] - paths[:, :, -2], velocity))
 
 # %% [markdown]
 # The linear map is found by ridge regression, with the same penalty everywhere: of all $W$ the one with the least
-# $\|A W - Y\|^2 + \lambda \|W\|^2$, where $A$ holds the memory at the 4x4 places in the middle (512 numbers for each sequence) and $Y$ the
-# answers. Two thirds of the sequences are for finding it, one third for the examination.
+# $\|A W - Y\|^2 + \lambda \|W\|^2$, which is $W = (A^T A + \lambda I)^{-1} A^T Y$ (set the derivative to zero). $A$ holds the memory at the
+# 4x4 places in the middle (512 numbers for each sequence) and $Y$ the answers, both less their means. Two thirds of the sequences are for
+# finding it, one third for the examination.
 #
 # **The controls.** An untrained network keeps traces of all it saw, too. What a probe finds there was not learnt. What a probe finds in the
 # bare pixels needs no memory. And a probe of nothing answers the mean, whatever it is shown.
@@ -402,10 +406,10 @@ sources["nothing"] = {"": nothing}
 results = {(source, name): probe(features) for source, found in sources.items() for name, features in found.items()}
 for (source, name), (where, how_fast, which) in results.items():
     print(f"{source:9} {name:10} position {where.mean():.2f} px   velocity {how_fast.mean():.2f} px/frame   class {which.mean():.2f}")
-#~ trained   C1         position 0.76 px   velocity 0.73 px/frame   class 0.62
-#~ trained   M1         position 0.80 px   velocity 0.52 px/frame   class 0.59
-#~ trained   C2         position 1.06 px   velocity 0.60 px/frame   class 0.50
-#~ trained   M2         position 0.87 px   velocity 0.53 px/frame   class 0.56
+#~ trained   C1         position 0.87 px   velocity 0.61 px/frame   class 0.54
+#~ trained   M1         position 0.92 px   velocity 0.58 px/frame   class 0.56
+#~ trained   C2         position 1.31 px   velocity 0.62 px/frame   class 0.48
+#~ trained   M2         position 0.98 px   velocity 0.62 px/frame   class 0.48
 #~ untrained C1         position 2.00 px   velocity 1.70 px/frame   class 0.36
 #~ untrained M1         position 1.24 px   velocity 1.49 px/frame   class 0.41
 #~ untrained C2         position 1.99 px   velocity 1.37 px/frame   class 0.29
@@ -424,13 +428,14 @@ for axes, measure, title in zip(panels, range(3), ("position: error (px)", "velo
         colour = "#666666" if source == "pixels" else "#0072B2" if name[0] == "C" else "#D55E00"
         axes.barh(place, values.mean(), xerr=2 * values.std(ddof=1) / len(values) ** 0.5, color=colour if source == "trained" else "white",
                   edgecolor=colour, ecolor="#333333", capsize=2)
+    axes.axvline(results["nothing", ""][measure].mean(), color="#333333", linestyle=":")
     axes.set(title=title, yticks=range(len(bars)), yticklabels=[f"{name}, {source}" for source, name in bars] if measure == 0 else [])
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
 show(figure, "probes")
 
 # %% [markdown]
-# (Bars: the mean and twice its standard error over sequences.) The difference between C and M, on the same sequences:
+# (Bars: the mean and twice its standard error. Dotted: the probe of nothing.) The difference between C and M, on the same sequences:
 
 # %%
 for layer in (1, 2):
@@ -438,29 +443,28 @@ for layer in (1, 2):
     faster, better = m[1] - c[1], m[2] - c[2]
     print(f"layer {layer}: velocity error, M - C {faster.mean():+.2f} +- {faster.std(ddof=1) / len(faster) ** 0.5:.2f} px/frame;   "
           f"class right, M - C {better.mean():+.2f} +- {better.std(ddof=1) / len(better) ** 0.5:.2f}")
-#? layer 1: velocity error, M - C -0.21 +- 0.03 px/frame;   class right, M - C -0.03 +- 0.03
-#? layer 2: velocity error, M - C -0.07 +- 0.02 px/frame;   class right, M - C +0.06 +- 0.03
+#? layer 1: velocity error, M - C -0.02 +- 0.03 px/frame;   class right, M - C +0.03 +- 0.03
+#? layer 2: velocity error, M - C -0.01 +- 0.03 px/frame;   class right, M - C +0.00 +- 0.04
 
 # %% [markdown]
-# **The answer.** In this network the hypothesis fails. Velocity is read at least as well from $\mathcal{M}$ as from $\mathcal{C}$, and the
-# class equally well from both. Each memory holds each kind of knowledge, and much more of it than an untrained network or the pixels give
-# away. There is no division of labour of that kind here.
+# **The answer.** In this network the hypothesis fails. Velocity is read as well from $\mathcal{M}$ as from $\mathcal{C}$, and so is the
+# class: no difference is larger than twice its standard error. Each memory knows much more about velocity than an untrained network or the pixels
+# give away; of the class, the upper layer's tell no more than the last frame does. There is no division of labour of that kind here.
 #
 # What this does not say:
 #
-# - It is **one** network, small and briefly trained. Another seed, or four layers, may divide the labour. Train one and set `TRAINED`
-#   above.
+# - It is **one** network, and a small one. Another seed, or four layers, may divide the labour. Train one and set `TRAINED` above.
 # - A linear probe finds what stands there plainly. What it does not find may be there all the same, in another form.
-# - What a probe finds need not be used. Cutting tells of use; probing tells of presence. Here $\mathcal{C}$ has the velocity, and the
-#   network hardly misses $\mathcal{C}$.
+# - What a probe finds need not be used. Cutting tells of use; probing tells of presence. Here $\mathcal{C}$ has the velocity as
+#   much as $\mathcal{M}$ has, and is missed far less.
 #
 # It does not contradict the paper, either, which claims that both memories together model deformations **and** trajectories, not that each
 # has one of them. What Section 3.2 does claim, one memory along time and one across layers, we have seen at work in the gates.
 #
 # ### Exercise 17.3: the bootstrap
-# The standard error supposes that means are distributed like a bell. The bootstrap supposes less: draw as many sequences as there are,
-# with repetition, take the mean, and do so many times. The middle 95 % of these means are an interval for the true one. `differences` is
-# (N,); each row of `draws`, (R,N), holds the numbers of the sequences of one drawing. Return the two ends of the interval.
+# Two standard errors to either side make an interval for the true mean if means are distributed like a bell. The bootstrap supposes less:
+# draw as many sequences as there are, with repetition, take the mean, and do so many times. The interval is the middle 95 % of these means.
+# `differences` is (N,); each row of `draws`, (R,N), holds the numbers of the sequences of one drawing. Return the two ends of the interval.
 #
 # *Hint:* `differences[draws]` is (R,N): which axis is averaged? `np.percentile(values, [a, b])` gives both ends at once, and the middle
 # 95 % leaves out as much below as above.

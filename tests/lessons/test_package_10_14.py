@@ -239,9 +239,9 @@ def test_the_measures_are_the_packages(fourteenth):
 
 
 @pytest.mark.parametrize("q", [0.05, 0.2, 0.4, 0.65, 0.9])
-def test_the_best_gray_has_the_least_loss_of_the_package(fourteenth, q):
+def test_the_best_grey_has_the_least_loss_of_the_package(fourteenth, q):
     white, black = np.ones(1), np.zeros(1)
-    for best, name in zip(fourteenth.best_gray(q), ("l2", "bce", "l1+l2", "l1")):
+    for best, name in zip(fourteenth.best_grey(q), ("l2", "bce", "l1+l2", "l1")):
         loss = tp.nn.find_loss(name)
 
         def expected(p, loss=loss):

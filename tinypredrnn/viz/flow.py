@@ -125,7 +125,7 @@ def draw_st_lstm():
     dot(axes, (2.2, 0.6), COLOURS["M"])
     box(axes, (8.6, 4.5), r"$\sigma$", 1.1, 0.7, PALE["H"], "#009E73")
     label(axes, (9.45, 4.78), "$o$", size=13)
-    box(axes, (10.6, 6.45), r"$1\!\times\!1$", 1.1, 0.7, PALE["M"], COLOURS["M"])
+    box(axes, (10.6, 6.45), r"$1\!\times\!1$", 1.1, 0.7, PALE["H"], "#009E73")
     box(axes, (12.2, 6.45), r"$\tanh$", 1.1, 0.7)
     circle(axes, (12.2, 4.5), "\u2022")
 
@@ -134,7 +134,7 @@ def draw_st_lstm():
         label(axes, place, rf"$\mathcal{{{text[0]}}}{text[1:]}$")
     label(axes, (2.1, 5.8), r"$[\mathcal{X}_t, \mathcal{H}_{t-1}^{\,l}]$", size=12)
     label(axes, (4.0, 4.0), r"$[\mathcal{X}_t, \mathcal{M}_t^{\,l-1}]$", size=12)
-    label(axes, (9.9, -1.7), r"coloured box: convolution, then what it says    $\odot$ product    $\oplus$ sum", size=12)
+    label(axes, (9.9, -1.7), r"coloured box: convolution, then $\sigma$ or tanh if it says so    $\odot$ product    $\oplus$ sum", size=12)
     return axes.figure
 
 

@@ -13,6 +13,10 @@ WRONG = {
         LOOP.format(fed="frames[:, t] if truth[:, t].all() else prediction"),  # one choice for the whole batch
         LOOP.format(fed="frames[:, t] if t == 0 else (1 - truth[:, t, None, None, None]) * frames[:, t]"
                         " + truth[:, t, None, None, None] * prediction"),  # the wrong way round
+        LOOP.format(fed="frames[:, t] if t == 0 else truth[:, t, None, None, None] * frames[:, t]"
+                        " + (1 - truth[:, t, None, None, None]) * prediction.data"),  # no gradient through what is fed back
+        LOOP.format(fed="frames[:, t] if t == 0 else truth[:, t - 1, None, None, None] * frames[:, t]"
+                        " + (1 - truth[:, t - 1, None, None, None]) * prediction"),  # one step late
     ],
     "13.2": [
         "p = np.full(draws.shape[1], max(0, 1 - k / until))\nreturn (draws < p).astype(np.float32)",  # also the given frames are drawn

@@ -2,7 +2,9 @@ WRONG = {
     "14.1": [
         "return -10 * np.log10(np.maximum(((prediction - truth) ** 2).sum(axis=(2, 3, 4)), 1e-10))",  # sum, not mean
         "return np.full(truth.shape[:2], -10 * np.log10(((prediction - truth) ** 2).mean()))",  # one number for all frames
-        "return -10 * np.log10(((prediction - truth) ** 2).mean(axis=(2, 3, 4)) + 1e-3)",  # another floor
+        "return -10 * np.log10(((prediction - truth) ** 2).mean(axis=(2, 3, 4)) + 1e-10)",  # added, not a floor
+        "error = ((prediction - truth) ** 2).mean(axis=(2, 3, 4))\n"
+        "return -10 * np.log10(np.where(error == 0, 1e-10, error))",  # perfect frames only
         "return 20 * np.log10(np.maximum(((prediction - truth) ** 2).mean(axis=(2, 3, 4)), 1e-10))",
     ],
     "14.2": [

@@ -21,6 +21,13 @@ for x in frames:
         h, m = zigzag_cell(w, x if layer == 0 else None, h, m)
     tops.append(m)
 return tops""",
+        """\
+tops = []
+for x in frames:
+    for layer, w in enumerate(cells):
+        h, _ = zigzag_cell(w, x if layer == 0 else None, h, m)
+    tops.append(h)
+return tops""",
     ],
     "15.2": [
         """\
@@ -38,7 +45,7 @@ return [(t + 1, layers)] if t < steps else []""",
     ],
     "15.3": [
         "return bias * layers",
-        "return bias",
+        "return bias + np.log(layers)",
         """\
 gate = (1 / (1 + np.exp(-bias))) ** layers
 return np.log(gate / (1 - gate))""",

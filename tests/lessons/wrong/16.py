@@ -47,6 +47,10 @@ from_xm = kernel ** 2 * (channels + memory) * 3 * memory + 3 * memory
 return from_xh + from_xm + kernel ** 2 * (hidden + memory) * hidden + (hidden + memory) * hidden""",
         """\
 from_xh = kernel ** 2 * (channels + hidden) * 4 * hidden + 4 * hidden
+from_xm = kernel ** 2 * (channels + memory) * 3 * memory + 3 * memory
+return from_xh + from_xm + (hidden + memory) * hidden + hidden + (hidden + memory) * hidden""",
+        """\
+from_xh = kernel ** 2 * (channels + hidden) * 4 * hidden + 4 * hidden
 from_xm = kernel ** 2 * (channels + memory) * 3 * hidden + 3 * hidden
 return from_xh + from_xm + kernel ** 2 * (hidden + memory) * hidden + hidden + (hidden + memory) * hidden""",
     ],
@@ -58,6 +62,11 @@ cell.fuse_cm.data[0, 0, hidden:] = 0""",
         """\
 cell.from_cm.weight.data[...] = 0
 cell.fuse_cm.data[0, 0, :hidden] = np.eye(hidden)
+cell.fuse_cm.data[0, 0, hidden:] = 0""",
+        """\
+cell.from_cm.weight.data[...] = 0
+cell.from_cm.bias.data[...] = 0
+cell.fuse_cm.data[0, 0, :hidden] = 1
 cell.fuse_cm.data[0, 0, hidden:] = 0""",
         """\
 cell.from_cm.weight.data[:, :, hidden:] = 0
