@@ -5,6 +5,7 @@ implementation of its kind can do without.
 """
 
 import contextlib
+import math
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,10 +16,13 @@ import tinypredrnn as tp
 from tinypredrnn.backend import array_module, synchronise, to_device
 from tinypredrnn.cells import expose, remember
 from tinypredrnn.data.moving_mnist import MovingMNIST
+from tinypredrnn.gpu import has_tensor_cores
 from tinypredrnn.nn.losses import l1_l2
 from tinypredrnn.optim import Adam
+from tinypredrnn.train.captured import CapturedStep
 
 DEVICE, THREADS = "cpu", 2
+POOLS = []  # of the training step that was recorded last
 
 
 def random(*shape):
@@ -38,12 +42,25 @@ def training(**options):
     model, frames, truth, operations = model_and_frames(**options)
     optimiser = Adam(model.parameters())
 
-    def step(outputs=truth.shape[1]):
+    def differentiate(frames, truth):
         model.zero_grad()
-        l1_l2(model.unroll(frames, truth[:, :outputs]), frames[:, 1:outputs + 1]).backward()
+        loss = l1_l2(model.unroll(frames, truth), frames[:, 1:truth.shape[1] + 1])
+        loss.backward()
+        return loss
+
+    def step(outputs=truth.shape[1]):
+        differentiate(frames, truth[:, :outputs])
         optimiser.step()
 
-    return (lambda: step(1)) if DEVICE == "cpu" else step, step, multiplying(3 * operations)  # backward to the inputs and to the weights
+    def warm_up():
+        for _ in range(1 if DEVICE == "cpu" else 3):
+            step(*[1] * (DEVICE == "cpu"))  # on a GPU the whole step, so that it is compiled, recorded and replayed
+
+    if has_tensor_cores(DEVICE):
+        captured = CapturedStep(differentiate, optimiser, math.inf, DEVICE)
+        POOLS[:] = [captured.recording.pool]
+        step = lambda: captured(frames.data, truth.astype(np.float32), optimiser.rate)
+    return warm_up, step, multiplying(3 * operations)  # backward to the inputs and to the weights
 
 
 def inference(**options):
@@ -141,10 +158,10 @@ def pool(reset):
     """What CuPy holds on the GPU: it keeps what it once needed, until it is told to give that back."""
     import cupy
 
-    memory = cupy.get_default_memory_pool()
+    pools = cupy.get_default_memory_pool(), *POOLS
     if reset:
-        memory.free_all_blocks()
-    return memory.total_bytes()
+        pools[0].free_all_blocks()
+    return sum(memory.total_bytes() for memory in pools)
 
 
 if __name__ == "__main__":

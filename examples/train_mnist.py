@@ -27,6 +27,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=PRESETS, help="where the options below start from (default: quick)")
     parser.add_argument("--device", default="cpu", help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
+    parser.add_argument("--no-graph", action="store_true", help="on a GPU, launch each kernel by itself and replay no CUDA graph")
     parser.add_argument("--out", type=Path, default=Path("runs/mnist"), help="folder of the run (default: %(default)s)")
     parser.add_argument("--data-dir", help="folder with MNIST's idx files; else $TINYPREDRNN_DATA, the cache, a download, drawn digits")
     there_is_a_run = parser.add_mutually_exclusive_group()
@@ -40,7 +41,7 @@ def main():
     (training, source), (validation, _), (test, test_source) = (moving_digits(config, split, config.digits, arguments.data_dir)
                                                                 for split in ("train", "validation", "test"))
     trainer = Trainer(config, lambda k: training.batch(config.seed, k, config.batch),
-                      validation.fixed_set("validation", VALIDATION_SEQUENCES), arguments.out, arguments.device)
+                      validation.fixed_set("validation", VALIDATION_SEQUENCES), arguments.out, arguments.device, not arguments.no_graph)
     with trainer.folder(arguments.resume, arguments.overwrite):
         print(f"{config.model} with {trainer.model.count_parameters():,} parameters on {trainer.device}, "
               f"{config.steps - trainer.iteration:,} steps of {config.batch} sequences, digits: {source}; "

@@ -31,6 +31,7 @@ def main():
     parser.add_argument("--data", type=Path, help="the sequences: a folder, or a .npy, .npz, GIF or video file")
     parser.add_argument("--preset", choices=PRESETS, help="where the options below start from (default: quick, --patch 4, --rate 1e-3)")
     parser.add_argument("--device", default="cpu", help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
+    parser.add_argument("--no-graph", action="store_true", help="on a GPU, launch each kernel by itself and replay no CUDA graph")
     parser.add_argument("--out", type=Path, default=Path("runs/sequences"), help="folder of the run (default: %(default)s)")
     there_is_a_run = parser.add_mutually_exclusive_group()
     there_is_a_run.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own options and data")
@@ -55,7 +56,7 @@ def main():
         """Training batch k: windows drawn by (seed, k) alone."""
         return training.cut(windows[stream("training", config.seed, k).integers(len(windows), size=config.batch)], length)
 
-    trainer = Trainer(config, batch, take(validation, config, VALIDATION_SEQUENCES), out, arguments.device)
+    trainer = Trainer(config, batch, take(validation, config, VALIDATION_SEQUENCES), out, arguments.device, not arguments.no_graph)
     with trainer.folder(arguments.resume, arguments.overwrite):
         write_json(out / "data.json", {"data": str(data.absolute()), "split": words})
         print(f"{data}: frames of {config.size[0]}x{config.size[1]}, {'gray' if config.channels == 1 else 'colour'}, {words}")

@@ -1,4 +1,5 @@
-"""Is everything well on this GPU? One command for a machine that has one: the tests, the benchmark, and a training run with a break.
+"""Is everything well on this GPU? One command for a machine that has one: the tests, the kernels against float64, the recorded training
+step against the plain one, the benchmark, and a training run with a break.
 
     python examples/verify_gpu.py --out gpu-check
     python examples/verify_gpu.py --device cpu --small       try the command itself, without a GPU, in minutes
@@ -56,6 +57,30 @@ def tests(device, out, small):
     if status:
         raise Failure(f"pytest ended with status {status}: {last_line(log)}")
     return last_line(log)
+
+
+def checks(what, device, out):
+    """gpu_checks.py's last line."""
+    log = out / f"{what}.txt"
+    status = run(log, ["examples/gpu_checks.py", what, "--device", device, "--json", out / f"{what}.json"])
+    if status:
+        raise Failure(f"gpu_checks.py {what} ended with status {status}: {last_line(log)}")
+    return last_line(log)
+
+
+def kernels(device, out, small):
+    """Convolutions against float64, and which of our own kernel and cuBLAS is faster for which shape."""
+    if device == "cpu":
+        return "nothing to check on the CPU"
+    verdict = checks("kernels", device, out)
+    rows = json.loads((out / "kernels.json").read_text(encoding="utf-8"))
+    own = sum(row["faster"] == "own kernel" for row in rows)
+    return f"{verdict}; own kernel faster in {own} of {len(rows)} cases, cuBLAS in {len(rows) - own}"
+
+
+def steps(device, out, small):
+    """Training steps as a CUDA graph against the same steps launched op by op."""
+    return "nothing to check on the CPU" if device == "cpu" else checks("steps", device, out)
 
 
 def benchmark(device, out, small):
@@ -125,7 +150,7 @@ def main():
     summary = [f"{device}: {device_name(device)}", f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, commit {commit()}, "
                f"Python {platform.python_version()}"]
     failed = False
-    for part in tests, benchmark, training:
+    for part in tests, kernels, steps, benchmark, training:
         start = time.monotonic()
         try:
             verdict = "ok      " + part(device, out, arguments.small)

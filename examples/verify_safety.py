@@ -54,7 +54,8 @@ def main():
             return int(figures["lost"] + figures["different"] > 0)
         rows = fuzz(Path(folder), arguments.files, arguments.jobs, arguments.seed)
         total = sum(rows.values(), Counter())
-        total.update({name: max(row[name] for row in rows.values()) - total[name] for name in ("slowest ms", "peak MB")})
+        for name in "slowest ms", "peak MB":
+            total[name] = max(row[name] for row in rows.values())
         print_table(rows | {"all": total}, ("read", "refused", "wrong", "crash", "hang", "too large", "ran code", "slowest ms", "peak MB"))
         return int(any(total[bad] for bad in ("wrong", "crash", "hang", "too large", "ran code")))
 
@@ -107,11 +108,11 @@ def kills(folder, times, jobs=1, seed=0, script=TRAIN):
             figures += disturbed_run(folder / f"run-{job}-{figures['runs']}", rng, most - killed)
         return figures
 
-    started = time.monotonic()
-    said = start(folder / "undisturbed", SMALL).communicate()[1]
-    seconds, expected = time.monotonic() - started, weights(folder / "undisturbed")
-    if expected is None:
+    started, undisturbed = time.monotonic(), start(folder / "undisturbed", SMALL)
+    said = undisturbed.communicate()[1]
+    if undisturbed.returncode:
         raise RuntimeError(f"the undisturbed run failed: {said}")
+    seconds, expected = time.monotonic() - started, weights(folder / "undisturbed")
     with ThreadPoolExecutor(jobs) as pool:
         return sum(pool.map(many_runs, range(jobs)), Counter())
 

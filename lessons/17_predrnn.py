@@ -448,8 +448,8 @@ for layer in (1, 2):
 
 # %% [markdown]
 # **The answer.** In this network the hypothesis fails. Velocity is read as well from $\mathcal{M}$ as from $\mathcal{C}$, and so is the
-# class: no difference is larger than twice its standard error. Each memory knows much more about velocity than an untrained network or the pixels
-# give away; of the class, the upper layer's tell no more than the last frame does. There is no division of labour of that kind here.
+# class: no difference is larger than twice its standard error. Each memory knows much more about velocity than an untrained network or the
+# pixels give away; of the class, the upper layer's tell no more than the last frame does. There is no division of labour of that kind here.
 #
 # What this does not say:
 #

@@ -2,10 +2,15 @@
 
 import contextlib
 import re
+import sys
+import time
 import types
 from contextvars import ContextVar
 
 import numpy as np
+
+from tinypredrnn import gpu as room
+from tinypredrnn.gpu import convolution
 
 
 class Array:
@@ -126,6 +131,8 @@ def across(function):
         inputs, options = [inside(x) for x in inputs], {name: inside(option) for name, option in options.items()}
         if name in ("concatenate", "stack") and len(inputs[0]) > 8:
             not_while_capturing("H2D transfers")  # CuPy sends the addresses of that many arrays
+        if name == "matmul" and len(inputs) > 2:
+            raise ValueError("According to `signature`, `func` requires 2 arguments")  # CuPy takes out= by name only
         if name in ("matmul", "dot", "einsum", "tensordot"):
             not_while_capturing("cuBLAS")
         return made(lambda: function(*inputs, **options), [getattr(function, "__self__", None), *inputs])
@@ -230,8 +237,19 @@ class Stream:
         self.waited += 1
 
 
+class Event:
+    def record(self):
+        self.moment = time.perf_counter()
+
+    def synchronize(self):
+        pass
+
+
 class MemoryPool:
     malloc = None
+
+    def free_all_blocks(self):
+        pass
 
     def total_bytes(self):
         return 2**20
@@ -264,8 +282,23 @@ def stand_in():
     cupy.lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=across(np.lib.stride_tricks.as_strided)))
     cupy._core = types.SimpleNamespace(_routines_linalg=types.SimpleNamespace(
         COMPUTE_TYPE_DEFAULT=1, COMPUTE_TYPE_TF32=7, set_compute_type=lambda dtype, kind: None))
-    cupy.cuda = types.SimpleNamespace(Device=Device, Stream=Stream, MemoryPool=MemoryPool, using_allocator=contextlib.nullcontext, runtime=types.SimpleNamespace(
-        getDeviceCount=lambda: 1, getDeviceProperties=lambda number: {"name": b"Stand-in", "totalGlobalMem": 80 * 2**30}))
+    cupy.cuda = types.SimpleNamespace(Device=Device, Stream=Stream, MemoryPool=MemoryPool, using_allocator=contextlib.nullcontext,
+                                       Event=Event, get_elapsed_time=lambda a, b: 1e3 * (b.moment - a.moment))
+    cupy.cuda.runtime = types.SimpleNamespace(
+        getDeviceCount=lambda: 1, getDeviceProperties=lambda number: {"name": b"Stand-in", "totalGlobalMem": 80 * 2**30})
     cupy.from_dlpack = lambda array: Array(array.there)
     cupy.get_default_memory_pool = MemoryPool
     return cupy
+
+
+@contextlib.contextmanager
+def in_place_of_cupy(monkeypatch):
+    """Within it `import cupy` gives the stand-in, which is yielded, and nothing is known of any other GPU."""
+    cached = room.has_tensor_cores.cache_clear, convolution.kernels.cache_clear, convolution.multiprocessors.cache_clear
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "cupy", cupy := stand_in())
+        for forget in cached:
+            forget()
+        yield cupy
+    for forget in cached:
+        forget()

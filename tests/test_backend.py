@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from op_cases import CASES, assert_same_on, case, normal
-from stand_in import Array, Device, stand_in
+from stand_in import Array, Device, in_place_of_cupy
 
 import tinypredrnn as tp
 from tinypredrnn import backend
@@ -22,8 +22,8 @@ ROOT = Path(tp.__file__).parents[1]
 @pytest.fixture
 def gpu(monkeypatch):
     """The stand-in in CuPy's place; its name as a device."""
-    monkeypatch.setitem(sys.modules, "cupy", stand_in())
-    return "gpu:0"
+    with in_place_of_cupy(monkeypatch):
+        yield "gpu:0"
 
 
 @pytest.fixture

@@ -73,10 +73,8 @@ def gpu_names():
 def to_device(array, device):
     """`array` (NumPy or CuPy) on `device`; the same object if it is there already."""
     device = find_device(device)
-    if device_of(array) == device:
-        return array
     if device == "cpu":
-        return array.get()
+        return to_numpy(array)
     import cupy
 
     cupy.cuda.Device(int(device[4:])).use()  # from here on this GPU is the one that computes: new arrays belong beside this one

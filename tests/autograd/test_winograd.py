@@ -185,6 +185,12 @@ def test_what_is_chosen_is_what_runs(monkeypatch):
         np.testing.assert_array_equal(tp.conv2d(x, w), by_tiles)
 
 
+@pytest.mark.parametrize("tile", ["4", 2.5, 0, -1, "direct"])
+def test_other_algorithms_are_refused(tile):
+    with pytest.raises(ConfigError, match="convolution_by"), tp.convolution_by(tile):
+        pass
+
+
 def test_shapes_that_do_not_fit_are_refused():
     u, x = normal(16, 2, 3), normal(1, 4, 4, 2)
     for bad in ([u, normal(2), x], [u, None, normal(1, 4, 4, 3)], [u, None], [normal(25, 2, 3), None, x],

@@ -171,12 +171,12 @@ def test_one_part_that_fails_does_not_stop_the_others(tmp_path, monkeypatch, cap
         run.__name__ = name
         return run
 
-    for name in ("tests", "benchmark", "training"):
+    for name in ("tests", "kernels", "steps", "benchmark", "training"):
         monkeypatch.setattr(verify_gpu, name, part(name, fails=name == "benchmark"))
     monkeypatch.setattr(sys, "argv", ["verify_gpu.py", "--device", "cpu", "--small", "--out", str(tmp_path / "check")])
     assert verify_gpu.main() == 1
     summary = (tmp_path / "check" / "summary.txt").read_text(encoding="utf-8")
-    assert [line.split()[0] for line in summary.splitlines()[2:]] == ["tests", "benchmark", "training"]
-    assert summary.count("ok ") == 2 and "FAILED  it broke" in summary and "commit" in summary and summary in capsys.readouterr().out
+    assert [line.split()[0] for line in summary.splitlines()[2:]] == ["tests", "kernels", "steps", "benchmark", "training"]
+    assert summary.count("ok ") == 4 and "FAILED  it broke" in summary and "commit" in summary and summary in capsys.readouterr().out
     monkeypatch.setattr(verify_gpu, "benchmark", part("benchmark"))
     assert verify_gpu.main() == 0

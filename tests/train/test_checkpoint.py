@@ -284,6 +284,13 @@ def test_a_folder_keeps_two(two, capsys):
     assert capsys.readouterr().err == "" and len(os.listdir(two)) == 2
 
 
+def test_a_checkpoint_of_another_name_has_no_previous_and_leaves_the_runs_alone(two):
+    for seed in (3, 4):
+        save_checkpoint(two / "mine.npz", CONFIG, seed, parts_of(build()))
+    assert sorted(os.listdir(two)) == ["checkpoint-previous.npz", "checkpoint.npz", "mine.npz"]
+    assert [read_checkpoint(two / name)[1] for name in sorted(os.listdir(two))] == [12, 24, 4]
+
+
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: os.truncate(path, 1000), lambda path: path.write_bytes(b"")],
                          ids=["missing", "truncated", "empty"])
 def test_where_the_newest_is_damaged_the_one_before_is_read_and_a_line_says_so(two, damage, capsys):

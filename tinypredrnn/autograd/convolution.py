@@ -23,7 +23,7 @@ from tinypredrnn.autograd.op import op
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.autograd.winograd import cost, winograd_conv, winograd_weights
 from tinypredrnn.backend import device_of
-from tinypredrnn.errors import ShapeError
+from tinypredrnn.errors import ConfigError, ShapeError
 from tinypredrnn.gpu import has_tensor_cores
 from tinypredrnn.threads import product
 
@@ -105,6 +105,8 @@ def convolution_by(tile=None):
     None all are direct, windows and one matrix product (cuBLAS on a GPU). Otherwise what costs least is chosen on the CPU, on a GPU
     with tensor cores "implicit", our own kernel; and float64 takes the direct form, so that references are exact.
     """
+    if tile not in (None, MEASURED, IMPLICIT) and not (isinstance(tile, int) and tile >= 1):
+        raise ConfigError(f'convolution_by: expected the side of the tiles, None, "{MEASURED}" or "{IMPLICIT}", got {tile!r}')
     token = algorithm.set(tile)
     try:
         yield
@@ -114,7 +116,7 @@ def convolution_by(tile=None):
 
 def choose_tile(g, batch, channels, features, parts):
     """The tile m for a convolution on the grid `g`, IMPLICIT for our kernel on a GPU, or None for the direct form."""
-    if g.stride > 1 or g.dilation > 1:
+    if g.stride > 1 or g.dilation > 1 or parts[0].dtype.kind != "f":  # fractions of the transforms would be lost among integers
         return None
     if algorithm.get() != MEASURED:
         return algorithm.get()

@@ -1,8 +1,13 @@
 """Convolution on a GPU's tensor cores, as an op. What it launches is in tinypredrnn/gpu."""
 
+import numpy as np
+
 from tinypredrnn.autograd.grid import grid
 from tinypredrnn.autograd.op import op
+from tinypredrnn.backend import device_of
+from tinypredrnn.errors import DeviceError
 from tinypredrnn.gpu import convolution as kernels
+from tinypredrnn.gpu import has_tensor_cores
 
 
 def through_implicit_conv(dy, inputs, inputs_sum, padding):
@@ -17,4 +22,7 @@ def through_implicit_conv(dy, inputs, inputs_sum, padding):
 def implicit_conv(*inputs, padding="same"):
     """implicit_conv(w, b, x, h): conv2d with stride 1 of one frame or two side by side, in float32 on a GPU with tensor cores."""
     w, b, *parts = inputs
+    if w.dtype != np.float32 or not has_tensor_cores(device_of(w)):
+        raise DeviceError(f"implicit_conv: expected float32 on a GPU of compute capability 8.0 or more, got {w.dtype} on {device_of(w)}: "
+                          "leave out convolution_by")
     return kernels.convolve(parts, w, b, grid(parts[0].shape[1:3], w.shape[:2], padding=padding))

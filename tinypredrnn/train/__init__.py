@@ -8,5 +8,5 @@ from tinypredrnn.train.scoring import predict, read_scores, report, score_set, t
 from tinypredrnn.train.trainer import Trainer, clear_run, prepare_run, read_log
 
 __all__ = ["Config", "PRESETS", "PRETRAINED", "Trainer", "add_arguments", "clear_run", "export_weights", "given_options", "load",
-           "predict", "prepare_run", "preset", "rate_at", "read_checkpoint", "read_log", "read_scores", "report", "save_checkpoint", "score_set", "to_unit",
-           "trained_model", "truth_mask", "write_json"]
+           "predict", "prepare_run", "preset", "rate_at", "read_checkpoint", "read_log", "read_scores", "report", "save_checkpoint",
+           "score_set", "to_unit", "trained_model", "truth_mask", "write_json"]

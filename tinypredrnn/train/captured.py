@@ -44,7 +44,9 @@ class CapturedStep:
     def __call__(self, frames, truth, rate):
         factors = np.array(self.optimiser.factors(rate, self.optimiser.t + 1), np.float32)
         with self.recording:
-            for name, values in ("frames", frames), ("truth", truth), ("factors", factors), ("results", np.zeros(2, np.float32)):
+            if not self.buffers:
+                self.fill("results", np.zeros(2, np.float32))
+            for name, values in ("frames", frames), ("truth", truth), ("factors", factors):
                 self.fill(name, values)
             arrays = [*self.buffers.values(), *(p.data for p in self.optimiser.parameters), *self.optimiser.m, *self.optimiser.v]
             if len(arrays) != len(self.recorded) or any(a is not b for a, b in zip(arrays, self.recorded)):
@@ -68,7 +70,7 @@ class CapturedStep:
 
     def compute(self):
         """The work that is recorded: nothing in it asks the GPU for a value."""
-        frames, truth, factors, results = self.buffers.values()
+        results, frames, truth, factors = self.buffers.values()
         xp = array_module(frames)
         loss = self.differentiate(tensor(frames), truth).data
         trained = [pmv for pmv in zip(self.optimiser.parameters, self.optimiser.m, self.optimiser.v) if pmv[0].grad is not None]

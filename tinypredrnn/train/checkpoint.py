@@ -29,10 +29,11 @@ PRETRAINED = Path(__file__).parents[1] / "pretrained" / "mnist.npz"
 
 
 def save_checkpoint(path, config, iteration, parts):
-    """Write a checkpoint of what read_checkpoint will return; the one that was there is kept as checkpoint-previous.npz beside it."""
+    """Write a checkpoint of what read_checkpoint will return. A checkpoint.npz that was there is kept as checkpoint-previous.npz."""
+    path = Path(path)
     arrays = {"config": json.dumps(config.as_dict()), "iteration": iteration}
     arrays |= {f"{part}.{name}": parts[part][name] for part in PARTS for name in parts[part]}
-    with replacing(path, previous=Path(path).with_name(PREVIOUS)) as temporary:
+    with replacing(path, previous=path.with_name(PREVIOUS) if path.name == NAME else None) as temporary:
         np.savez(temporary, **arrays, checksum=checksum(arrays))
 
 

@@ -58,7 +58,7 @@ class Config:
     sampling_until: int = option(50_000, "iteration at which no true future frame is fed any more")
     validate_every: int = option(5_000, "iterations between two looks at the validation set, with pictures")
     test_sequences: int = option(TEST_SEQUENCES, "sequences of each test set to score at the end")
-    precision: str = option("auto", "rounding of the factors in a GPU's convolutions; auto: tf32, as PyTorch does; the CPU computes in fp32",
+    precision: str = option("auto", "rounding of factors in a GPU's convolutions; auto: tf32, as in PyTorch's; a CPU computes in fp32",
                             ("auto", *PRECISIONS))
     seed: int = option(0, "of weights, data and sampling: the same seed gives the same run")
 

@@ -1,0 +1,123 @@
+"""A training step as a CUDA graph, on a GPU or on the stand-in: what is replayed gives the numbers that were computed op by op."""
+
+import re
+
+import numpy as np
+import pytest
+
+from tinypredrnn.autograd import tensor
+from tinypredrnn.data.drawn_digits import draw_digits
+from tinypredrnn.data.moving_mnist import MovingMNIST
+from tinypredrnn.errors import ConfigError, TrainingError
+from tinypredrnn.gpu import check_precision, convolution, precision
+from tinypredrnn.train import Config, Trainer, to_unit, trainer, truth_mask
+
+SMALL = Config(size=(8, 8), hidden=(4,), kernel=3, patch=2, given=2, horizon=2, batch=2, steps=4, rate=0.01, sampling_until=4,
+               validate_every=3, test_sequences=4, precision="fp32", digits=1)
+
+
+@pytest.fixture
+def make(monkeypatch):
+    """make(out, device, graph=True, steps=9, ...): a Trainer that draws no pictures."""
+    for name in ("save_gif", "save_strip", "save_training_curves"):
+        monkeypatch.setattr(trainer, name, lambda path, *what: None)
+    images = draw_digits(np.random.default_rng(0), 10)[0][:, 11:16, 11:16]
+
+    def make(out, device, graph=True, **changes):
+        config = SMALL.replace(**changes)
+        moving = MovingMNIST(images, 1, config.size, config.given + config.horizon)
+        return Trainer(config, lambda k: moving.batch(config.seed, k, config.batch), moving.fixed_set("validation", 2), out, device, graph)
+
+    return make
+
+
+def losses_and_weights(trainer, steps=3):
+    losses = [trainer.step(to_unit(trainer.batch(trainer.iteration))) for _ in range(steps)]
+    return losses, trainer.model.state_dict() | trainer.optimiser.state_dict()
+
+
+def assert_same(found, expected):
+    np.testing.assert_allclose(found[0], expected[0], rtol=2e-5)
+    assert found[1].keys() == expected[1].keys()
+    for name, array in expected[1].items():
+        np.testing.assert_allclose(found[1][name], array, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("options", [
+    dict(sampling_until=2), dict(clip=0.05, sampling="reverse", loss_over="future", loss="l2"), dict(horizon=9)], ids=str)
+def test_replays_are_the_steps_that_were_launched_one_by_one(options, make, gpu, tmp_path):
+    """Scheduled sampling, the loss and Adam's factors change from step to step; the graph is recorded once, in the second."""
+    captured = make(tmp_path, gpu, **options)
+    launched = losses_and_weights(make(tmp_path, gpu, graph=False, **options))
+    assert_same(losses_and_weights(captured), launched)
+    np.testing.assert_allclose(launched[0], losses_and_weights(make(tmp_path, "cpu", **options))[0], rtol=1e-4)
+    assert captured.captured.recording.graph and captured.optimiser.t == 3
+
+
+def test_a_run_is_resumed_on_the_gpu_and_its_memory_is_told(make, gpu, tmp_path, capsys):
+    straight, stopped, resumed = make(tmp_path / "a", gpu), make(tmp_path / "b", gpu), make(tmp_path / "b", gpu)
+    assert straight.run() is None
+    assert re.search(r"GPU memory: [\d,]+ MiB, and [\d,]+ MiB for the recorded step", capsys.readouterr().out)
+    losses_and_weights(stopped, 2)
+    stopped.save()
+    resumed.restore()
+    losses_and_weights(resumed, 2)
+    for name, array in straight.model.state_dict().items():
+        np.testing.assert_allclose(resumed.model.state_dict()[name], array, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_that_were_replaced_are_noticed(make, gpu, tmp_path):
+    """load_state_dict puts other arrays in their place: the graph would go on with the old ones."""
+    a, b = make(tmp_path, gpu), make(tmp_path, gpu, graph=False)
+    for one in a, b:
+        before = one.model.state_dict()
+        losses_and_weights(one)
+        one.model.load_state_dict(before)
+    assert_same(losses_and_weights(a), losses_and_weights(b))
+
+
+def test_a_loss_that_is_no_number_changes_nothing(make, gpu, tmp_path):
+    trainer = make(tmp_path, gpu)
+    losses_and_weights(trainer, 3)
+    before = trainer.model.state_dict() | trainer.optimiser.state_dict()
+    frames = to_unit(trainer.batch(0))
+    frames[0, 1, 3, 3] = np.nan
+    with pytest.raises(TrainingError, match="the loss of iteration 4 is nan"):
+        trainer.step(frames)
+    after = trainer.model.state_dict() | trainer.optimiser.state_dict()
+    assert all(np.array_equal(after[name], before[name]) for name in before) and trainer.iteration == 3
+    assert np.isfinite(losses_and_weights(trainer, 1)[0])
+
+
+def test_what_asks_the_gpu_while_recording_is_refused(make, gpu, tmp_path):
+    """By CuPy, and so by the stand-in: the error is the step's own, and capturing has ended."""
+    trainer = make(tmp_path, gpu)
+    losses_and_weights(trainer, 1)
+    loss = trainer.loss
+    trainer.loss = lambda *frames: loss(*frames) * float(loss(*frames))
+    with pytest.raises(RuntimeError, match="capturing"):
+        losses_and_weights(trainer, 1)
+    assert trainer.captured.recording.graph is None
+    trainer.loss = loss
+    losses_and_weights(trainer, 1)
+    assert trainer.captured.recording.graph
+
+
+def test_precision_belongs_to_the_run(make, gpu, tmp_path, monkeypatch):
+    used = set()
+    monkeypatch.setattr(convolution, "launch", lambda *given, **sizes: used.add(convolution.rounding.get()))
+    for name, expected in (("auto", "tf32"), ("bf16", "bf16"), ("fp32", "fp32")):
+        used.clear()
+        trainer = make(tmp_path, gpu, precision=name)
+        with np.errstate(all="ignore"):
+            trainer.differentiate(tensor(to_unit(trainer.batch(0)), device=gpu), truth_mask(trainer.config, 0))
+        assert used == {expected}
+
+
+def test_impossible_precisions_are_explained(make, tmp_path, gpu):
+    with pytest.raises(ConfigError, match="precision bf16 is the tensor cores' of a GPU, and the CPU computes in fp32 only"):
+        make(tmp_path, "cpu", precision="bf16")
+    with pytest.raises(ConfigError, match="precision is one of fp32, tf32, bf16, got 'fp16'"), precision("fp16"):
+        pass
+    assert check_precision("auto", "cpu") == check_precision("fp32", "cpu") == check_precision("fp32", gpu) == "fp32"
+    assert check_precision("auto", gpu) == "tf32"
