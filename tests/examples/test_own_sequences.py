@@ -79,7 +79,8 @@ def test_predicting_what_comes_after_a_clip(room):
     assert "watched 4 of its 24 frames and predicted 5" in printed
     clip = read_sequences(room / "squares" / "clip2")[0]
     expected = np.rint(predict(tp.load(room / "run"), to_unit(clip[None, -4:]), 5)[0] * 255)
-    assert sorted(path.name for path in (room / "after").iterdir()) == [*(f"frame_00{n}.png" for n in range(25, 30)), "prediction.gif"]
+    names = sorted(path.name for path in (room / "after").iterdir())
+    assert names == [*(f"frame_00{n}.png" for n in range(25, 30)), "prediction.gif", "prediction.png"]
     for n, frame in enumerate(expected, start=25):
         image = Image.open(room / "after" / f"frame_00{n}.png")
         assert image.mode == "L"
