@@ -346,7 +346,7 @@ def test_memory_does_not_grow(small_trainer, tmp_path):
     def alive():
         """Tensors and nodes, and the bytes of NumPy's arrays: Python's own memory also holds lists of free tuples, which fill up."""
         arrays = tracemalloc.take_snapshot().filter_traces([tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)])
-        return sum(isinstance(o, (tp.Tensor, tp.Node)) for o in gc.get_objects()), sum(trace.size for trace in arrays.traces)
+        return sum(type(o) in (tp.Tensor, tp.Node) for o in gc.get_objects()), sum(trace.size for trace in arrays.traces)
 
     tracemalloc.start()
     try:
