@@ -5,7 +5,7 @@
 
 RUN is the folder of a run, or a checkpoint file. The clip is a folder of images, a .npy, .npz, GIF or video file; there is no need for a
 truth to compare with. Without --input digits are drawn that move, and their real future is shown beside. Into --out go frame_NNNN.png,
-numbered on from the clip's last frame, prediction.png and prediction.gif.
+numbered on from the clip's last frame, prediction.gif, and prediction.png with the first 30.
 """
 
 import argparse
@@ -22,6 +22,8 @@ from tinypredrnn.data.sequences import Clips, read_sequences
 from tinypredrnn.errors import ConfigError, DataError, ShapeError, command
 from tinypredrnn.files import replacing
 from tinypredrnn.train import PRETRAINED, load, predict, read_checkpoint, to_unit
+
+IN_A_STRIP = 30  # frames: a picture of more is too wide to be looked at
 
 
 def main():
@@ -59,7 +61,8 @@ def main():
         with replacing(arguments.out / f"frame_{k:04d}.png") as temporary:
             Image.fromarray(frame[..., 0] if clips.channels == 1 else frame).save(temporary)
     truth = truth and to_unit(truth[arguments.clip - 1][None])  # (1,K,H,W,C) or None
-    viz.save_strip(arguments.out / "prediction.png", inputs, truth, prediction)
+    first = slice(IN_A_STRIP)
+    viz.save_strip(arguments.out / "prediction.png", inputs, None if truth is None else truth[:, first], prediction[:, first])
     viz.save_gif(arguments.out / "prediction.gif", inputs, truth, prediction)
     print(f"clip {arguments.clip} of {len(clips)}, {name}: watched {inputs.shape[1]} of its {len(clip)} frames and predicted "
           f"{arguments.frames}, see {arguments.out / 'prediction.gif'}")

@@ -238,6 +238,8 @@ def show_progress(folder):
         upcoming = upcoming or (None if complete else lesson)
         print(f"{lesson.number:>3} {lesson.title:48} {lesson.minutes:>3} minutes   exercises {passed} of {len(lesson.exercises)}")
     print(f"\nnext: python {upcoming.path}" if upcoming else "\nall done")
+    if Path(folder) == LESSONS:
+        print("these hold the solutions: `python -m tinypredrnn.course write my_course` makes copies to work in")
 
 
 def write(source, target):
