@@ -180,7 +180,7 @@ capturing = ContextVar("capturing", default=None)  # the work so far, as functio
 
 
 def not_while_capturing(what):
-    """What CuPy refuses, with RuntimeError or NotImplementedError, while the current stream captures."""
+    """Raise an error, as CuPy does, if the current stream captures: `what` is not possible then."""
     if capturing.get() is not None:
         raise RuntimeError(f"the current stream is capturing, so {what} are disallowed")
 

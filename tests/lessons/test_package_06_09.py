@@ -3,28 +3,18 @@
 The lessons' own functions and classes are taken out of their text; nothing else of them runs here.
 """
 
-import ast
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from lesson_code import built_in
 from numba import njit
 
 import tinypredrnn as tp
-from tinypredrnn import backend, course
+from tinypredrnn import backend
 from tinypredrnn.data import moving_mnist
 
 SHAPES = [((2, 9, 8, 3), (3, 4, 3, 5)), ((1, 5, 5, 1), (5, 5, 1, 2)), ((3, 4, 7, 2), (1, 1, 2, 1)), ((2, 6, 6, 4), (2, 1, 4, 3))]
-
-
-def built_in(number):
-    """The imports, functions and classes of a lesson, as attributes."""
-    (lesson,) = course.lessons(numbers=[number])
-    tree = ast.parse(lesson.text)
-    tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))]
-    namespace = {"__name__": lesson.path.stem}
-    exec(compile(tree, str(lesson.path), "exec"), namespace)
-    return SimpleNamespace(**namespace)
 
 
 @pytest.fixture(scope="module")

@@ -3,28 +3,15 @@
 The lessons' own functions and classes, exercises solved, are taken out of their text; nothing else of them runs here.
 """
 
-import ast
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+from lesson_code import built_in
 
 import tinypredrnn as tp
-from tinypredrnn import course
 from tinypredrnn.autograd.engine import count_consumers
 from tinypredrnn.cells import ConvLSTM, remember
 from tinypredrnn.train.config import Config
 from tinypredrnn.train.schedules import truth_mask
-
-
-def built_in(number):
-    """The imports, functions and classes of a lesson, as attributes."""
-    (lesson,) = course.lessons(numbers=[number])
-    tree = ast.parse(lesson.text)
-    tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))]
-    namespace = {"__name__": lesson.path.stem}
-    exec(compile(tree, str(lesson.path), "exec"), namespace)
-    return SimpleNamespace(**namespace)
 
 
 @pytest.fixture(scope="module")
