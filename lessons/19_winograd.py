@@ -867,7 +867,8 @@ for channels in (1, 2, 32, 128):
 # | which form is cheaper | `tinypredrnn/autograd/winograd.py`, `cost` |
 #
 # The package also takes a large batch slice by slice, so that $V$ and $M$ stay in the cache, and shares tiles and frequencies among its
-# own threads (`tinypredrnn/threads.py`, `share`). On a GPU, tiles are transformed by Kronecker products, as here.
+# own threads (`tinypredrnn/threads.py`, `share`). On a GPU a direct kernel for its tensor cores is taken instead
+# (`tinypredrnn/gpu/convolution.cu`); by tiles, if asked for, through Kronecker products, as here.
 #
 # **Real systems.** Andrew Lavin and Scott Gray brought this to neural networks ("Fast Algorithms for Convolutional Neural Networks",
 # 2016) with F(2x2, 3x3) and F(4x4, 3x3). cuDNN has it among its algorithms, and PyTorch, with `torch.backends.cudnn.benchmark = True`,
