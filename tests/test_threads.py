@@ -54,6 +54,61 @@ def test_an_error_here_waits_for_the_other_threads():
     assert sorted(done) == [1, 2]
 
 
+def test_after_an_error_the_pool_goes_on():
+    def work(first, last):
+        raise ValueError(f"from {first}")
+
+    for _ in range(3):
+        with pytest.raises(ValueError, match="from 0"):
+            share(work, 3)
+    test_the_parts_are_the_whole(7)
+
+
+def test_work_within_work_is_done_where_it_is_called():
+    inner = []
+
+    def work(first, last):
+        share(lambda first, last: inner.append((first, last, threading.get_ident())), 6)
+
+    share(work, 3)
+    assert [part[:2] for part in inner] == [(0, 6)] * 3 and len({part[2] for part in inner}) == 3
+
+
+def test_two_callers_at_once_both_get_their_work_done():
+    done, together = [], threading.Barrier(2)
+
+    def caller(name):
+        together.wait()
+        for n in range(50):
+            share(lambda first, last, n=n: done.extend((name, n, k) for k in range(first, last)), 10)
+
+    callers = [threading.Thread(target=caller, args=(name,)) for name in "ab"]
+    for thread in callers:
+        thread.start()
+    for thread in callers:
+        thread.join()
+    assert sorted(done) == [(name, n, k) for name in "ab" for n in range(50) for k in range(10)]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
+def test_an_interrupt_waits_for_the_other_threads():
+    """Ctrl-C while this thread waits for the others: they end their work first, and the pool is whole afterwards."""
+    done, main = [], threading.main_thread().ident
+
+    def work(first, last):
+        if first > 0:
+            time.sleep(0.1)
+            signal.pthread_kill(main, signal.SIGINT)
+            time.sleep(0.1)
+            done.append(first)
+
+    with pytest.raises(KeyboardInterrupt):
+        share(work, 3)
+        time.sleep(1)  # the second signal may come after the work
+    assert sorted(done) == [1, 2]
+    test_the_parts_are_the_whole(7)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # that forking a process with threads is risky is what this is about
 def test_a_forked_process_makes_its_own_pool():
@@ -77,11 +132,20 @@ BEFORE = blas_threads()
 
 def test_blas_uses_one_thread_within_and_as_many_as_before_after():
     seen = []
-    share(lambda first, last: seen.append(blas_threads()), 3)
-    assert seen == [[1] * len(BEFORE)] * 3
     with SINGLE_THREADED_BLAS:
-        share(lambda first, last: None, 3)
+        share(lambda first, last: seen.append(blas_threads()), 3)
+        with SINGLE_THREADED_BLAS:
+            pass
         assert blas_threads() == [1] * len(BEFORE)
+    assert seen == [[1] * len(BEFORE)] * 3
+    assert blas_threads() == BEFORE
+
+
+def test_a_product_leaves_blas_as_it_was(monkeypatch):
+    seen, matmul = [], np.matmul
+    monkeypatch.setattr(threads.np, "matmul", lambda *given, **named: seen.append(blas_threads()) or matmul(*given, **named))
+    product(np.ones((300, 300)), np.ones((300, 300)))
+    assert seen and all(numbers == [1] * len(BEFORE) for numbers in seen)
     assert blas_threads() == BEFORE
 
 

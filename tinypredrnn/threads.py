@@ -9,7 +9,6 @@ import ctypes
 import functools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -22,27 +21,78 @@ THREADS = max(1, min(CORES, int((os.environ.get("OMP_NUM_THREADS") or str(CORES)
 WORTH_SHARING = 1 << 24  # multiplications; fewer are done before a second thread is awake
 
 
-@functools.cache
-def pool():
-    return ThreadPoolExecutor(max(THREADS - 1, 1), thread_name_prefix="tinypredrnn")
+class Worker(threading.Thread):
+    """A thread that waits for work(first, last), one at a time. Two locks are all that it takes: an executor's queue and futures would
+    cost as much as a small kernel."""
+
+    def __init__(self):
+        super().__init__(name="tinypredrnn", daemon=True)
+        self.given, self.busy = threading.Lock(), threading.Lock()  # locked while there is nothing to do; while there is
+        self.error = None
+        self.given.acquire()
+        self.start()
+
+    def run(self):
+        while True:
+            self.given.acquire()
+            try:
+                self.work(*self.part)
+            except BaseException as error:
+                self.error = error
+            self.work = None  # and what it refers to
+            self.busy.release()
+
+    def begin(self, work, *part):
+        self.busy.acquire()
+        self.work, self.part, self.error = work, part, None
+        self.given.release()
+
+    def finish(self):
+        """Wait until it is done, through Ctrl-C too: nobody may still write to what the caller goes on with. -> an error, or None"""
+        interrupt = None
+        while True:
+            try:
+                with self.busy:
+                    return interrupt or self.error
+            except KeyboardInterrupt as error:
+                interrupt = error
 
 
+class Pool:
+    """The workers, as many as were needed at once so far, and the lock of whoever uses them."""
+
+    def __init__(self):
+        self.workers, self.lock = [], threading.Lock()
+
+
+POOL = Pool()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=pool.cache_clear)  # a child has none of its parent's threads, and would wait for them forever
+    os.register_at_fork(after_in_child=POOL.__init__)  # a child has none of its parent's threads, and would wait for them forever
 
 
 def share(work, count, multiplications=WORTH_SHARING):
-    """Run work(first, last) on ranges that together are 0 ... count, one for each thread. `work` must let go of Python's lock."""
+    """Run work(first, last) on ranges that together are 0 ... count, one for each thread. `work` must let go of Python's lock.
+
+    Who comes while another thread uses the pool does all of its work itself.
+    """
     parts = max(1, min(THREADS, count)) if multiplications >= WORTH_SHARING else 1
-    cuts = [count * i // parts for i in range(parts + 1)]
-    with SINGLE_THREADED_BLAS:
-        others = [pool().submit(work, first, last) for first, last in zip(cuts[1:], cuts[2:])]
+    if parts == 1 or not POOL.lock.acquire(blocking=False):
+        return work(0, count)
+    try:
+        cuts = [count * i // parts for i in range(parts + 1)]
+        while len(POOL.workers) < parts - 1:
+            POOL.workers.append(Worker())
+        others = POOL.workers[:parts - 1]
         try:
-            work(cuts[0], cuts[1])
+            for worker, first, last in zip(others, cuts[1:], cuts[2:]):
+                worker.begin(work, first, last)
+            work(0, cuts[1])
         finally:
-            wait(others)  # after an error, too: nobody may still write to what the caller goes on with
-        for other in others:
-            other.result()
+            errors = [worker.finish() for worker in others]
+        for error in filter(None, errors):
+            raise error
+    finally:
+        POOL.lock.release()
 
 
 def product(a, b):
@@ -53,7 +103,8 @@ def product(a, b):
     if not blas():
         return a @ b
     out = np.empty((len(a), b.shape[1]), np.result_type(a, b))
-    share(lambda first, last: np.matmul(a[first:last], b, out=out[first:last]), len(a), a.size * b.shape[1])
+    with SINGLE_THREADED_BLAS:
+        share(lambda first, last: np.matmul(a[first:last], b, out=out[first:last]), len(a), a.size * b.shape[1])
     return out
 
 
