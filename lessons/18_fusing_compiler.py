@@ -910,8 +910,8 @@ check("18.4", judge, [[], 24])
 # | `executed` | `tinypredrnn/autograd/emit.py`, `compile_source`: into a file, so that numba compiles once and not at every start |
 # | `remember` | `tinypredrnn/cells.py`, `remember` |
 #
-# The package's loops also read pieces of a larger array where they lie, such as one gate of four (hence rows, and columns in them),
-# broadcast, share large arrays between threads, and write CUDA for the GPU from the same lines.
+# The package's loops also read and write pieces of a larger array where they lie, such as one gate of four (hence rows, and columns in
+# them), broadcast, share large arrays between threads, and write CUDA for the GPU from the same lines.
 #
 # **Real systems.** PyTorch runs op by op unless you ask for `torch.compile`, which traces, derives, and fuses as we do, and writes C++ for
 # the CPU and Triton for the GPU. JAX traces with symbols that have shapes and dtypes, and its compiler XLA fuses the lines. cuDNN's LSTM

@@ -864,10 +864,11 @@ for channels in (1, 2, 32, 128):
 # | `winograd_conv` | `tinypredrnn/autograd/winograd.py`, `winograd_conv`: it also takes several frames whose channels lie side by side |
 # | the lines of the transforms | `tinypredrnn/autograd/tile_source.py`, `product_lines` |
 # | `u` made once for ten steps | `tinypredrnn/autograd/convolution.py`, `shared_weights` |
+# | the sum of ten $dU$ | `tinypredrnn/autograd/winograd.py`, `weight_gradient`: in one go, once backward has been through all steps |
 # | which form is cheaper | `tinypredrnn/autograd/winograd.py`, `cost` |
 #
-# The package also takes a large batch slice by slice, so that $V$ and $M$ stay in the cache, and shares tiles and frequencies among its
-# own threads (`tinypredrnn/threads.py`, `share`). On a GPU a direct kernel for its tensor cores is taken instead
+# The package also takes a large batch slice by slice, so that $V$ and $M$ stay in the cache, and each of its own threads takes samples of
+# its own through all steps (`tinypredrnn/threads.py`, `share`). On a GPU a direct kernel for its tensor cores is taken instead
 # (`tinypredrnn/gpu/convolution.cu`); by tiles, if asked for, through Kronecker products, as here.
 #
 # **Real systems.** Andrew Lavin and Scott Gray brought this to neural networks ("Fast Algorithms for Convolutional Neural Networks",

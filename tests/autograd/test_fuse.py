@@ -109,6 +109,73 @@ def test_pieces_of_one_array_are_not_copied():
     assert all(np.shares_memory(array, x) for array in saved.values())
 
 
+@tp.fuse
+def two_ways(a, b):
+    return a * tp.tanh(b), tp.sigmoid(a) - b
+
+
+GATES = {  # functions of the four pieces of a split (2,3,4,12) and of an array like one of them
+    "each once": lambda i, f, g, o, m: expose(o, remember(i, f, g, m)),
+    "one twice in a kernel": lambda i, f, g, o, m: remember(i, f, i, m) + remember(g, o, m, m),
+    "one in two kernels": lambda i, f, g, o, m: remember(i, f, g, m) * remember(i, g, o, m),
+    "one in a kernel and an op": lambda i, f, g, o, m: remember(i, f, g, m) * i + o,
+    "an op first, then a kernel": lambda i, f, g, o, m: expose(o * 2, m) + expose(o, i) + f + g,
+    "one unused": lambda i, f, g, o, m: remember(i, f, g, m),
+    "stretched": lambda i, f, g, o, m: remember(i, f[:, :1], g, m) + remember(i[:1, :1, :1], f, g, m) + expose(o, m[:1]),
+    "first output only": lambda i, f, g, o, m: two_ways(i, f)[0] * o,
+    "second output only": lambda i, f, g, o, m: two_ways(o, g)[1] + f,
+}
+
+
+@pytest.mark.parametrize("axis", [-1, 3, 1, 0])
+@pytest.mark.parametrize("name", GATES)
+def test_gradients_of_pieces_side_by_side(name, axis):
+    """The kernels write them to their places in the gradient of the whole; whatever uses the pieces, it is as op by op."""
+    shape = [2, 3, 4, 3]
+    shape[axis] *= 4
+    x, m = (np.random.default_rng(n).standard_normal(s) for n, s in enumerate((shape, (2, 3, 4, 3))))
+
+    def run():
+        leaves = [tp.tensor(a, requires_grad=True) for a in (x, m)]
+        (GATES[name](*tp.split(leaves[0], parts=4, axis=axis), leaves[1]) * leaves[1]).sum().backward()
+        return [leaf.grad for leaf in leaves]
+
+    ours = run()
+    with tp.unfused():
+        reference = run()
+    assert np.abs(reference[0]).max() > 0
+    for a, b in zip(ours, reference, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_of_pieces_that_are_stretched():
+    """They are sums over the array that a kernel makes, which has no place in the gradient of the whole."""
+    x, m = np.random.default_rng(0).standard_normal((1, 1, 1, 12)), np.random.default_rng(1).standard_normal((2, 3, 4, 3))
+
+    def run(x):
+        i, f, g, o = tp.split(x, parts=4)
+        return expose(o, remember(i, f, g, m))
+
+    assert tp.gradcheck(run, x)
+
+
+def test_gradients_of_pieces_are_written_in_place(monkeypatch):
+    made, call = [], Loop.__call__
+    monkeypatch.setattr(Loop, "__call__", lambda *given, **named: made.append(call(*given, **named)) or made[-1])
+    x = tp.tensor(np.random.default_rng(0).standard_normal((2, 3, 4, 12)), requires_grad=True)
+    i, f, g, o = tp.split(x, parts=4)
+    h = expose(o, remember(i, f, g, tp.tensor(x.data[..., :3])))
+    for times in 1, 2:  # the second pass gets room of its own
+        x.grad = None
+        h.sum().backward(retain_graph=True)
+        backward = [array for arrays in made[-2:] for array in arrays]  # of o and c, then of i, f, g and memory
+        assert [np.shares_memory(array, x.grad) for array in backward] == [True, False, True, True, True, False]
+        if times == 1:
+            once = x.grad
+    assert once is not x.grad
+    np.testing.assert_array_equal(once, x.grad)
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_any_layout_gives_the_value_of_a_copy(dtype):
     x = np.random.default_rng(0).standard_normal((2, 6, 6, 3)).astype(dtype)
@@ -197,7 +264,7 @@ def test_the_source_can_be_printed_and_is_what_runs(capsys):
         print(kernel.cpu_source("float32"))
         source = capsys.readouterr().out
         assert f"Emitted by tinypredrnn: {title}." in source and all(f"{name} = {text}" in source for text, name in kernel.lines.items())
-    module = expose.kernels[0].compiled["float32", True]
+    module = expose.kernels[0].compiled[np.dtype(np.float32), True]
     assert Path(module.__file__).read_text() == expose.kernels[0].cpu_source("float32")
 
 

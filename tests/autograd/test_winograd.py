@@ -142,6 +142,28 @@ def test_gradients_of_shared_weights_survive_a_second_backward():
     np.testing.assert_allclose(w.grad, 2 * once, rtol=1e-12)
 
 
+@pytest.mark.parametrize("at_once", [1, 4_000, 1 << 30])
+def test_uses_of_shared_weights_in_one_product(monkeypatch, at_once):
+    """Gradients of many uses, of frames of different sizes, batches and paddings, one of them without a part in the result; joined as far
+    as `at_once` allows."""
+    monkeypatch.setattr(winograd, "AT_ONCE", at_once)
+    frames = [normal(n, size, size, 3) for n, size in ((2, 6), (2, 6), (3, 6), (1, 7), (2, 6))]
+
+    def run(tile):
+        w, b, first = (tp.tensor(a, requires_grad=True) for a in (normal(3, 3, 3, 3), normal(3), frames[0]))
+        with tp.convolution_by(tile), tp.shared_weights():
+            ys = [tp.conv2d(x, w, b, padding=padding) for x, padding in zip([first, *frames[1:]], ("same", 1, 0, "valid", "same"))]
+            again = tp.conv2d(tp.tanh(ys[0]), w)
+        total = (again * again).sum()
+        for y in ys[:-1]:
+            total = total + (y * y).sum()
+        total.backward()
+        return [w.grad, b.grad, first.grad]
+
+    for ours, direct in zip(run(4), run(None), strict=True):
+        np.testing.assert_allclose(ours, direct, rtol=1e-9, atol=1e-10)
+
+
 def test_a_leaf_of_frequencies_adds_up():
     """u itself as a leaf: its grad is added to, whatever it held before."""
     x = normal(1, 4, 4, 2)
@@ -203,8 +225,9 @@ def test_shapes_that_do_not_fit_are_refused():
 
 # threads
 
-def test_threads_change_nothing(monkeypatch):
-    inputs, w, b = case((16, 16), (5, 5), channels=(32, 32), features=64, batch=4)
+@pytest.mark.parametrize("batch", [3, 4, 6])  # 3 and 6: threads take samples of their own; 4: they share each step
+def test_threads_change_nothing(monkeypatch, batch):
+    inputs, w, b = case((16, 16), (5, 5), channels=(32, 32), features=64, batch=batch)
     results = []
     for count in 1, 3:
         monkeypatch.setattr(threads, "THREADS", count)

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from tinypredrnn.autograd.op import op
+from tinypredrnn.autograd.engine import Node
+from tinypredrnn.autograd.op import Op, op
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ShapeError
 
@@ -182,17 +183,51 @@ def stack(*parts, axis=0):
     return side_by_side([array_module(*parts).expand_dims(part, axis) for part in parts], axis)
 
 
-def join(dy, axis):
-    """The cotangents of the pieces side by side, zeros for pieces that nobody used."""
-    dy = dy if isinstance(dy, list) else [dy]  # of one piece only
-    xp = array_module(*dy)
-    used = next(d for d in dy if d is not None)
-    return side_by_side([xp.zeros_like(used) if d is None else d for d in dy], axis)
+def pieces(x, parts, axis):
+    """Views of x, `parts` of equal length along `axis`."""
+    width, before = x.shape[axis] // parts, (slice(None),) * (axis % x.ndim)
+    return tuple(x[(*before, slice(k * width, (k + 1) * width))] for k in range(parts))
 
 
-@op(x=join)
+class Split(Op):
+    """Cuts an array into pieces. Their cotangents come side by side again; who makes one may ask for `room_for` it and write it there."""
+
+    def __init__(self, forward):
+        super().__init__(forward, {})
+        self.rules, self.asks = {"x": None}, {"x": ("axis",)}  # see pull_back
+
+    def pull_back(self, dy, node):
+        dy = [dy] if node.outputs == 1 else dy
+        xp = array_module(*(d for d in dy if d is not None))
+        (whole, rooms), node.rooms = node.rooms or (xp.empty(node.shapes[0], node.dtype), {}), None
+        for i, piece in enumerate(pieces(whole, node.outputs, node.saved["axis"])):
+            if dy[i] is None:  # nobody used it
+                piece[...] = 0
+            elif dy[i] is not rooms.get(i):
+                piece[...] = dy[i]
+        return [whole]
+
+
+def room_for(parent, like):
+    """Where the cotangent of one piece of a split belongs, for the first who asks: a view that the copying above is saved by; or None.
+
+    parent as in Node.parents; like: an array of the cotangent's dtype, on its device
+    """
+    node, index = parent or (None, 0)
+    if not isinstance(node, Node) or not isinstance(node.op, Split) or node.saved["axis"] not in (-1, len(node.shapes[0]) - 1):
+        return None
+    if node.rooms is None:
+        node.rooms = array_module(like).empty(node.shapes[0], node.dtype), {}
+    whole, rooms = node.rooms
+    if index in rooms:
+        return None
+    rooms[index] = pieces(whole, node.outputs, -1)[index]
+    return rooms[index]
+
+
+@Split
 def split(x, *, parts, axis=-1):
     """Cut x into `parts` equal pieces along `axis`: split(gates, parts=4) gives i, f, g, o."""
     if parts < 1 or x.shape[axis] % parts:
         raise ShapeError(f"split: axis {axis} of {x.shape} has length {x.shape[axis]}, which is not divisible into {parts} parts")
-    return tuple(array_module(x).split(x, parts, axis=axis))
+    return pieces(x, parts, axis)

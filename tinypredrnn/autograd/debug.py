@@ -23,7 +23,7 @@ from collections import defaultdict
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from tinypredrnn.autograd.engine import calling, watching
+from tinypredrnn.autograd.engine import Deferred, calling, watching
 from tinypredrnn.backend import array_module, device_of, synchronise, to_numpy
 from tinypredrnn.errors import ConfigError, GraphError
 
@@ -137,6 +137,8 @@ def wait_for(arrays):
 def is_finite(a):
     if isinstance(a, float):
         return math.isfinite(a)
+    if isinstance(a, Deferred):  # it will be looked at when it is computed
+        return True
     return getattr(a, "dtype", None) is None or a.dtype.kind != "f" or bool(array_module(a).isfinite(a).all())
 
 

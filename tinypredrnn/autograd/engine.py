@@ -35,14 +35,15 @@ class Node:
     dtype     the float dtype of the inputs, which their cotangents must have
     saved     the values that the rules asked for, by name; None once backward has used them
     outputs   how many arrays the op returned
+    rooms     while backward is on its way: where some outputs' cotangents are written to, see arrays.Split
     call      the Call of a module during which this happened, None outside of any: for pictures and messages, not for backward
     """
 
-    __slots__ = ("op", "parents", "shapes", "dtype", "saved", "outputs", "call", "__weakref__")
+    __slots__ = ("op", "parents", "shapes", "dtype", "saved", "outputs", "rooms", "call", "__weakref__")
 
     def __init__(self, op, parents, shapes, dtype, saved, outputs):
         self.op, self.parents, self.shapes, self.dtype, self.saved, self.outputs = op, parents, shapes, dtype, saved, outputs
-        self.call = calling.get()
+        self.rooms, self.call = None, calling.get()
 
 
 class Call:
@@ -60,6 +61,26 @@ class Call:
             outermost = outermost.around
         name, kind = outermost.module.name_of(self.module), type(outermost.module).__name__
         return f"{name or type(self.module).__name__} of {kind}" if self.around else kind
+
+
+class Deferred:
+    """A cotangent that is computed when all of it has arrived, instead of one array after the other that are then added up.
+
+    compute      of a list of uses, a tuple for each rule that sent something, makes the array
+    shape, dtype of that array
+    """
+
+    base = None  # as of an array that is nobody else's memory
+
+    def __init__(self, compute, use, shape, dtype):
+        self.compute, self.uses, self.shape, self.dtype = compute, [use], shape, dtype
+
+    def __iadd__(self, other):
+        self.uses += other.uses
+        return self
+
+    def array(self):
+        return self.compute(self.uses)
 
 
 def backward(root, cotangent=None, retain_graph=False):
@@ -156,6 +177,8 @@ def add_up(total, total_owned, gradient, owned):
 
 def accumulate(leaf, gradient, owned):
     """Add to the grad of a leaf, which is always an array of the leaf's own."""
+    if isinstance(gradient, Deferred):
+        gradient, owned = gradient.array(), True
     if leaf.grad is None:
         leaf.grad = gradient if owned else gradient.copy()
     else:
@@ -164,7 +187,8 @@ def accumulate(leaf, gradient, owned):
 
 def fit(gradient, node, i):
     """Un-broadcast a gradient to the shape of input `i`, and check its shape and dtype: the one place for both."""
-    gradient = array_module(gradient).asarray(gradient)  # NumPy turns arrays without axes into scalars
+    if not isinstance(gradient, Deferred):
+        gradient = array_module(gradient).asarray(gradient)  # NumPy turns arrays without axes into scalars
     shape = node.shapes[i]
     if gradient.shape != shape and gradient.ndim >= len(shape):
         extra = gradient.ndim - len(shape)  # axes that broadcasting put in front

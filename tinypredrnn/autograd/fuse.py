@@ -13,12 +13,14 @@ on the CPU, a CUDA kernel through CuPy on the GPU. Only the inputs are saved. No
 import contextlib
 import functools
 import inspect
+import itertools
 import re
 from contextvars import ContextVar
 from string import Template
 
 import numpy as np
 
+from tinypredrnn.autograd.arrays import room_for
 from tinypredrnn.autograd.elementwise import TABLE
 from tinypredrnn.autograd.emit import compile_source
 from tinypredrnn.autograd.op import Op
@@ -119,7 +121,7 @@ def lines_of(outputs):
 
 # from lines to kernels
 
-CPU = Template("""# Emitted by tinypredrnn: $title. Row n of an input begins n strides after its start.
+CPU = Template("""# Emitted by tinypredrnn: $title. Row n of an array begins n strides after its start.
 import math
 
 import numpy as np
@@ -152,8 +154,7 @@ def sigmoid(x): return T(0.5) * tanh(T(0.5) * x) + T(0.5)
 TANH = {"float64": "tanh = math.tanh", "float32": """
 @njit(inline="always", **FAST)
 def tanh(x):
-    x = T(7.90531110763549805) if x > T(7.90531110763549805) else x
-    x = T(-7.90531110763549805) if x < T(-7.90531110763549805) else x
+    x = max(min(x, T(7.90531110763549805)), T(-7.90531110763549805))
     s = x * x
     p = s * T(-2.76076847742355e-16) + T(2.00018790482477e-13)
     p = s * p + T(-8.60467152213735e-11)
@@ -187,14 +188,14 @@ class Loop:
         self.lines, self.outputs = lines_of(outputs)
         self.compiled = {}
 
-    def __call__(self, *arrays, into=None):
-        """One array for each output, of the inputs' broadcast shape: new ones, or those in `into`, which may be inputs as well."""
+    def __call__(self, *arrays, into=()):
+        """One array for each output, of the inputs' broadcast shape: those in `into`, which may be inputs as well, or new ones."""
         xp = array_module(*arrays)
         dtype = next((a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind == "f"), np.dtype(float))
         arrays = [a.astype(dtype, copy=False) if hasattr(a, "dtype") else xp.asarray(float(a), dtype) for a in arrays]  # masks, numbers
         shape = arrays[0].shape if all(a.shape == arrays[0].shape for a in arrays) else np.broadcast_shapes(*(a.shape for a in arrays))
-        made = into or [xp.empty(shape, dtype) for _ in self.outputs]
-        key = (dtype.name, xp is np)
+        made = [xp.empty(shape, dtype) if y is None else y for y in into or [None] * len(self.outputs)]
+        key = (dtype, xp is np)
         if key not in self.compiled:
             if dtype.name not in TANH:
                 raise DTypeError(f"{self.title}: fused kernels exist for float32 and float64, got {dtype}: convert with .astype")
@@ -203,9 +204,17 @@ class Loop:
         if xp is not np:
             kernel(*arrays, *made)
         elif made[0].size:
-            width = shape[-1] if shape else 1
-            rows = [part for a in arrays for part in as_rows(a, shape)] + [y.reshape(-1) for y in made]
-            share(lambda first, last: kernel.loop(first, last, width, *rows), made[0].size // width, COST * len(self.lines) * made[0].size)
+            whole = all(a.flags.c_contiguous and a.shape == shape for a in (*arrays, *made))  # then everything is one long row
+            width = 1 if whole or not shape else shape[-1]
+            rows = [as_rows(a, shape) for a in (*arrays, *made)]
+
+            def work(first, last):
+                if whole:
+                    kernel.loop(0, 1, last - first, *(part for flat, _, _ in rows for part in (flat[first:last], 0, 0)))
+                else:
+                    kernel.loop(first, last, width, *itertools.chain(*rows))
+
+            share(work, made[0].size // width, COST * len(self.lines) * made[0].size)
         return made
 
     def name(self):
@@ -214,14 +223,13 @@ class Loop:
     def cpu_source(self, dtype):
         """The loop as numba source; print it to see what runs."""
         made = [f"y{i}" for i in range(len(self.outputs))]
-        slices = [f"{x}_row = {x}_array[{x}_start + row * {x}_stride:][:width]" for x in self.inputs]
-        slices += [f"{y}_row = {y}[row * width:][:width]" for y in made]
+        slices = [f"{x}_row = {x}_array[{x}_start + row * {x}_stride:][:width]" for x in (*self.inputs, *made)]
         body = [f"{x} = {x}_row[column]" for x in self.inputs] + [f"{name} = {text}" for text, name in self.lines.items()]
         body += [f"{y}_row[column] = {value}" for y, value in zip(made, self.outputs)]
         helpers = HELPERS.strip().replace("def ", '@njit(inline="always", **FAST)\ndef ')
         return CPU.substitute(
             title=self.title, dtype=dtype, functions=TANH[dtype].strip() + "\n\n\n" + helpers + "\n",
-            arguments=", ".join([f"{x}_array, {x}_start, {x}_stride" for x in self.inputs] + made),
+            arguments=", ".join(f"{x}_array, {x}_start, {x}_stride" for x in (*self.inputs, *made)),
             slices="\n".join(" " * 8 + line for line in slices), body="\n".join(" " * 12 + line for line in body))
 
     def gpu_parts(self):
@@ -240,15 +248,16 @@ class Loop:
 
 def as_rows(a, shape):
     """An array as (flat array, start, stride): its row n, along the last axis, begins at start + n * stride. Copies only if it must."""
+    width = shape[-1] if shape else 1
+    if a.shape == shape and a.flags.c_contiguous:
+        return a.reshape(-1), 0, width
     if a.shape == shape and len(shape) > 1:
-        if a.flags.c_contiguous:
-            return a.reshape(-1), 0, shape[-1]
         base, size = a.base, a.itemsize
         rows_are_even = all(a.strides[k] == a.strides[k + 1] * shape[k + 1] for k in range(len(shape) - 2))
         if isinstance(base, np.ndarray) and base.dtype == a.dtype and base.flags.c_contiguous and a.strides[-1] == size and rows_are_even:
             start = (a.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // size
             return base.reshape(-1), start, a.strides[-2] // size  # a piece of a larger array, such as one gate of four
-    return np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(-1), 0, shape[-1] if shape else 1
+    return np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(-1), 0, width
 
 
 class Fused(Op):
@@ -259,6 +268,7 @@ class Fused(Op):
         self.function, self.forward = function, self.launch
         self.rules = dict.fromkeys(self.inputs)  # all of them come out of one kernel, see pull_back
         self.asks = dict.fromkeys(self.inputs, tuple(self.inputs))
+        self.backward = functools.cache(self.backward)
 
     def __call__(self, *inputs, **named):
         return super().__call__(*inputs, **named) if fusing.get() else self.function(*inputs, **named)
@@ -270,23 +280,25 @@ class Fused(Op):
     def kernels(self):
         """The forward Loop and the backward one, which takes the inputs and then the outputs' cotangents dy0, dy1, ..."""
         inputs, outputs = trace(self.function)
-        cotangents = [Symbol(None, f"dy{i}") for i in range(len(outputs))]
-        names = list(self.inputs)
-        return (Loop(self.name, names, outputs),
-                Loop(self.name + " backward", names + [d.args[0] for d in cotangents], gradients(inputs, outputs, cotangents)))
+        return Loop(self.name, list(self.inputs), outputs), self.backward(*range(len(outputs)))
+
+    def backward(self, *arrived):
+        """The backward Loop where cotangents `arrived` for these outputs only: nobody needs zeros for the others."""
+        inputs, outputs = trace(self.function)
+        cotangents = [Symbol(None, f"dy{i}") for i in arrived]
+        title = " ".join([self.name, "backward", *(map(str, arrived) if len(arrived) < len(outputs) else ())])
+        return Loop(title, [*self.inputs, *(d.args[0] for d in cotangents)],
+                    gradients(inputs, [outputs[i] for i in arrived], cotangents))
 
     def launch(self, *arrays):
         made = self.kernels[0](*arrays)
         return tuple(made) if len(made) > 1 else made[0]
 
     def pull_back(self, dy, node):
-        inputs = [node.saved[name] for name in self.inputs]
-        if node.outputs == 1:
-            dy = [dy]
-        elif any(d is None for d in dy):
-            zero = inputs[0].dtype.type(0)
-            dy = [array_module(*inputs).full(np.broadcast_shapes(*(x.shape for x in inputs)), zero) if d is None else d for d in dy]
-        return self.kernels[1](*inputs, *dy)
+        dy = {i: d for i, d in enumerate([dy] if node.outputs == 1 else dy) if d is not None}
+        kernel, like = self.kernels[1] if len(dy) == node.outputs else self.backward(*dy), next(iter(dy.values()))
+        rooms = [room_for(parent, like) if shape == like.shape else None for parent, shape in zip(node.parents, node.shapes)]
+        return kernel(*(node.saved[name] for name in self.inputs), *dy.values(), into=rooms)
 
 
 def fuse(function):

@@ -22,7 +22,7 @@ from types import MethodType
 
 import numpy as np
 
-from tinypredrnn.autograd.engine import Node, recording, watching
+from tinypredrnn.autograd.engine import Deferred, Node, recording, watching
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import ConfigError, DeviceError, DTypeError, Error, ShapeError
@@ -53,7 +53,8 @@ class Op:
         return self if instance is None else MethodType(self, instance)  # as a function would: x.sum() is sum(x)
 
     def __call__(self, *inputs, **options):
-        inputs += tuple(options.pop(name) for name in self.inputs[len(inputs):] if name in options)  # inputs given by name
+        if options:  # inputs given by name
+            inputs += tuple(options.pop(name) for name in self.inputs[len(inputs):] if name in options)
         tensors = [x for x in inputs if isinstance(x, Tensor)]
         if not tensors:
             return self.apply(*inputs, **options)
@@ -108,6 +109,7 @@ class Op:
         return [self.rule(name, dy, node) if parent else None for name, parent in zip(self.inputs, node.parents)]
 
     def rule(self, name, dy, node):
+        dy = dy.array() if isinstance(dy, Deferred) else dy
         return self.rules[name](dy, *(node.saved[need] for need in self.asks[name]))
 
     def check(self, arrays):

@@ -16,7 +16,7 @@ a 5x5 kernel 64 instead of 400. Over channels they are sums of products: one mat
     y = A^T M A                         scattered to tiles side by side
 
 All of it is linear in x and in w. So the gradients are these steps transposed: dM = A dy A^T, dV = dM U^T, dU = V^T dM, dx = B dV B^T
-and dw = G^T dU G.
+and dw = G^T dU G. The dU of all steps of a sequence are one sum of products, made as such once all are known: see weight_gradient.
 
 The price is accuracy: sums cancel that a direct convolution never makes. In float32 the error of values and gradients is below 1e-5 of the
 result (as norms; 3e-7 for the direct form) with up to eight points an axis, and no more are chosen. Infinity and NaN spread over a tile.
@@ -25,18 +25,21 @@ S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin, S. Gray, Fa
 """
 
 import functools
+import itertools
 from fractions import Fraction
 
 import numpy as np
 
+from tinypredrnn import threads
 from tinypredrnn.autograd.arrays import flat
 from tinypredrnn.autograd.emit import compile_source
+from tinypredrnn.autograd.engine import Deferred
 from tinypredrnn.autograd.grid import Grid, fold, grid, unfold
 from tinypredrnn.autograd.op import op
 from tinypredrnn.autograd.tile_source import tile_source
 from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import ConfigError, ShapeError
-from tinypredrnn.threads import product, scratch, share
+from tinypredrnn.threads import SINGLE_THREADED_BLAS, product, scratch, share
 
 # exact matrices
 
@@ -157,60 +160,103 @@ def constant(down, along, dtype, device, xp):
 
 # convolution and its gradients, on arrays
 
-def convolve(parts, u, b, g, m):
+def convolve(frames, u, b, g, m):
     """y (B,H',W',K) of frames (B,H,W,C), one or several side by side, weights as frequencies u (F,C,K), and b (K,) or None."""
     xp, (of_x, of_y), (x_grid, y_grid) = array_module(u), transforms(g.kernel, m), tile_grids(g, m)
-    y = xp.empty((len(parts[0]), *g.out, u.shape[2]), u.dtype)
-    for some in slices(len(y), x_grid, u):
-        v = of_x.gather([part[some] for part in parts], "v", x_grid)
+    y = xp.empty((len(frames[0]), *g.out, u.shape[2]), u.dtype)
+
+    def steps(some):
+        v = of_x.gather([x[some] for x in frames], "v", x_grid)
         products = buffer(xp, "m", (*v.shape[:2], u.shape[2]), u.dtype)
-        each_frequency(lambda v, u, out: xp.matmul(v, u, out=out), v, u, products)  # CuPy's takes it by name only
+        each_frequency(lambda v, u, out: xp.matmul(v, u, out=out), v.size * u.shape[2], v, u, products)  # CuPy's takes it by name only
         of_y.scatter(products, [y[some]], y_grid, b)
+
+    by_samples(steps, len(y), x_grid, u)
     return y
 
 
-def pull_back(dy, parts, u, g, m, du=None):
-    """(du, dx of each part) from dy: the steps of `convolve` transposed, from the last to the first. V costs little to make again.
-
-    du, if given, is added to in place.
-    """
+def frame_gradients(dy, frames, u, g, m):
+    """dx of each of the frames."""
     xp, (of_x, of_y), (x_grid, y_grid) = array_module(u), transforms(g.kernel, m), tile_grids(g, m)
-    dparts = [xp.zeros(part.shape, u.dtype) for part in parts]
-    du = xp.zeros_like(u) if du is None else du
-    for some in slices(len(dy), x_grid, u):
-        v, dm = of_x.gather([part[some] for part in parts], "v", x_grid), of_y.gather([dy[some]], "m", y_grid)
-        dv = buffer(xp, "dv", v.shape, u.dtype)
-        each_frequency(pull_back_products, v, u, dm, dv, du)
-        of_x.scatter(dv, [dpart[some] for dpart in dparts], x_grid)
-    return du, dparts
+    dframes = [xp.zeros(x.shape, u.dtype) for x in frames]
+
+    def steps(some):
+        dm = of_y.gather([dy[some]], "m", y_grid)
+        dv = buffer(xp, "v", (*dm.shape[:2], u.shape[1]), u.dtype)
+        each_frequency(lambda dm, u, out: xp.matmul(dm, u.swapaxes(1, 2), out=out), dm.size * u.shape[1], dm, u, dv)
+        of_x.scatter(dv, [dx[some] for dx in dframes], x_grid)
+
+    by_samples(steps, len(dy), x_grid, u)
+    return dframes
 
 
-def pull_back_products(v, u, dm, dv, du):
-    xp = array_module(u)
-    xp.matmul(dm, u.swapaxes(1, 2), out=dv)
-    if xp is not np:
-        du += xp.matmul(v.swapaxes(1, 2), dm)
-    else:  # one by one, so that each product is added while it is in the cache
-        one = scratch("du", du.shape[1:], du.dtype)
-        for f in range(len(v)):
-            du[f] += np.matmul(v[f].T, dm[f], one)
+def weight_gradient(uses, shape, m):
+    """du (F,C,K) = `shape`: the sum over all `uses` (dy, frames, grid) of these weights. V costs little to make again."""
+    first = uses[0][0]
+    du = array_module(first).zeros(shape, first.dtype)
+    for dy, frames, g in together(uses, shape, m):
+        (of_x, of_y), (x_grid, y_grid) = transforms(g.kernel, m), tile_grids(g, m)
+        step = at_once(x_grid, shape)
+        for some in [slice(first, first + step) for first in range(0, len(dy), step)]:
+            v, dm = of_x.gather([x[some] for x in frames], "v", x_grid), of_y.gather([dy[some]], "m", y_grid)
+            each_frequency(add_product, v.size * shape[2], v, dm, du)
+    return du
 
 
-def each_frequency(work, v, u, *others):
-    """work(v, u, ...), its frequencies shared among the threads of the CPU: so each of them reads its part of the weights only."""
-    if array_module(u) is np:
-        share(lambda first, last: work(*(a[first:last] for a in (v, u, *others))), len(u), v.size * u.shape[2])
+def together(uses, shape, m):
+    """The uses, small ones of the same grid joined along the batch: one product of many tiles is faster than many of a few."""
+    for g, same in itertools.groupby(uses, key=lambda use: use[2]):
+        same = list(same)
+        count = max(1, at_once(tile_grids(g, m)[0], shape) // len(same[0][0]))
+        for i in range(0, len(same), count):
+            dys, frames, _ = zip(*same[i:i + count])
+            yield join(dys), [join(x) for x in zip(*frames)], g
+
+
+def join(arrays):
+    return arrays[0] if len(arrays) == 1 else array_module(*arrays).concatenate(arrays)
+
+
+def add_product(v, dm, du):
+    """du += V^T dM, one frequency after the other, so that each product is added while it is in the cache."""
+    xp = array_module(v)
+    one = buffer(xp, "du", du.shape[1:], du.dtype)
+    for f in range(len(v)):
+        du[f] += xp.matmul(v[f].T, dm[f], out=one)
+
+
+def by_samples(steps, batch, g, u):
+    """steps(slice) on slices of the batch that together are all of it.
+
+    Each thread takes samples of its own through all steps: it is woken once, and what one step leaves in its cache the next one reads.
+    Where the samples do not divide by the threads, all threads share each step.
+    """
+    def some(first, last, step):
+        for begin in range(first, last, step):
+            steps(slice(begin, min(begin + step, last)))
+
+    step = at_once(g, u.shape)
+    if array_module(u) is np and batch % threads.THREADS == 0:
+        share(lambda first, last: some(first, last, max(1, step // threads.THREADS)), batch, batch * g.out[0] * g.out[1] * u.size)
     else:
-        work(v, u, *others)
+        some(0, batch, step)
+
+
+def each_frequency(work, multiplications, *arrays):
+    """work(...) on the arrays, their frequencies shared among the CPU's threads: so each of them reads its part of the weights only."""
+    if array_module(*arrays) is np:
+        with SINGLE_THREADED_BLAS:
+            share(lambda first, last: work(*(a[first:last] for a in arrays)), len(arrays[0]), multiplications)
+    else:
+        work(*arrays)
 
 
 AT_ONCE = 8 << 20  # numbers in V and M: as many tiles as make products of full speed, few enough to stay in the cache meanwhile
 
 
-def slices(batch, g, u):
-    """The batch in slices of about AT_ONCE numbers in V and M."""
-    step = max(1, AT_ONCE // (g.out[0] * g.out[1] * len(u) * sum(u.shape[1:])))
-    return [slice(first, first + step) for first in range(0, batch, step)]
+def at_once(g, shape):
+    """How many samples make about AT_ONCE numbers in V and M, for weights (F,C,K) = `shape` and tiles on the grid `g`."""
+    return max(1, AT_ONCE // (g.out[0] * g.out[1] * shape[0] * sum(shape[1:])))
 
 
 def buffer(xp, name, shape, dtype):
@@ -252,10 +298,11 @@ def winograd_weights(w, *, tile):
     return product(weight_matrix(w.shape[:2], tile, w), w.reshape(w.shape[0] * w.shape[1], -1)).reshape(-1, *w.shape[2:])
 
 
-def conv_rule(dy, inputs, inputs_sum, kernel, tile, padding):
-    u, b, *parts = inputs
-    du, dparts = pull_back(dy, parts, u, grid(parts[0].shape[1:3], kernel, padding=padding), tile, inputs_sum[0])
-    return [du, None if b is None else flat(dy).sum(axis=0), *dparts]
+def conv_rule(dy, inputs, kernel, tile, padding):
+    u, b, *frames = inputs
+    g = grid(frames[0].shape[1:3], kernel, padding=padding)
+    du = Deferred(functools.partial(weight_gradient, shape=u.shape, m=tile), (dy, frames, g), u.shape, u.dtype)
+    return [du, None if b is None else flat(dy).sum(axis=0), *frame_gradients(dy, frames, u, g, tile)]
 
 
 @op(inputs=conv_rule)
@@ -265,11 +312,11 @@ def winograd_conv(*inputs, kernel, tile, padding="same"):
     u (F,C,K) from winograd_weights with the same `tile`, kernel (kh,kw), b (K,) or None; the channels of x, h, ... add up to C.
     -> (B,H',W',K). Raises ShapeError where the shapes do not fit.
     """
-    u, b, *parts = inputs
-    if (u.ndim != 3 or not parts or any(part.ndim != 4 or part.shape[:3] != parts[0].shape[:3] for part in parts)
-            or u.shape[:2] != ((tile + kernel[0] - 1) * (tile + kernel[1] - 1), sum(part.shape[3] for part in parts))
+    u, b, *frames = inputs
+    if (u.ndim != 3 or not frames or any(x.ndim != 4 or x.shape[:3] != frames[0].shape[:3] for x in frames)
+            or u.shape[:2] != ((tile + kernel[0] - 1) * (tile + kernel[1] - 1), sum(x.shape[3] for x in frames))
             or (b is not None and b.shape != u.shape[2:])):
         raise ShapeError("winograd_conv: expected u (F,C,K) of winograd_weights with the same kernel and tile, b (K,) or None and frames "
                          f"(B,H,W,...) of C channels together, got u {u.shape}, "
-                         f"b {None if b is None else b.shape}, frames {[part.shape for part in parts]}, kernel {kernel}, tile {tile}")
-    return convolve(parts, u, b, grid(parts[0].shape[1:3], kernel, padding=padding), tile)
+                         f"b {None if b is None else b.shape}, frames {[x.shape for x in frames]}, kernel {kernel}, tile {tile}")
+    return convolve(frames, u, b, grid(frames[0].shape[1:3], kernel, padding=padding), tile)
