@@ -60,6 +60,7 @@ for c, k, side, n in (64, 128, 3, 8), (128, 256, 5, 16), (256, 512, 5, 16), (256
             channels=c, features=k, kernel=side, size=n, batch=8, backward=backward)
 for shape in (8, 16, 16, 64), (8, 16, 16, 128), (8, 64, 64, 32):
     KERNELS[f"gates {'x'.join(map(str, shape))}, and back"] = "gates", dict(shape=shape)
+    KERNELS[f"gates of an ST-LSTM {'x'.join(map(str, shape))}, and back"] = "st_lstm_gates", dict(shape=shape)
 KERNELS["generator, 2 digits, 20 frames"] = "generator", dict(count=256)
 
 GROUPS = [KERNELS] + [{f"training step {name}": ("training", options), f"inference {name}": ("inference", options)}
@@ -69,8 +70,10 @@ GROWTH = {name: {f"growth, {name} {n}": ("training", network(32, 2, 5, 64, 4) | 
     ("frames", (10, 20, 40), lambda n: dict(given=n // 2, horizon=n // 2)),
     ("batch", (1, 4, 16, 64), lambda n: dict(batch=n)),
     ("width", (16, 32, 64, 128), lambda n: dict(hidden=[n, n])))}
-PEERS = {"gates": {"ours unfused": "unfused"}, "generator": {"a plain NumPy loop": "plain_numpy"}}  # of our own, beside PyTorch
-TASKS = {"PyTorch": ("training", "inference", "convolution", "gates", "matmul", "copy"),
+PEERS = {  # of our own, beside PyTorch
+    "gates": {"ours unfused": "unfused"}, "st_lstm_gates": {"ours unfused": "unfused_st_lstm"},
+    "generator": {"a plain NumPy loop": "plain_numpy"}}
+TASKS = {"PyTorch": ("training", "inference", "convolution", "gates", "st_lstm_gates", "matmul", "copy"),
          "torch.compile": ("training",)}  # on a GPU only; compiling takes it minutes
 
 

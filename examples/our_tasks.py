@@ -13,6 +13,7 @@ import numpy as np
 from benchmark import resident, serve
 
 import tinypredrnn as tp
+from tinypredrnn.autograd import sigmoid, tanh
 from tinypredrnn.backend import array_module, synchronise, to_device
 from tinypredrnn.cells import expose, remember
 from tinypredrnn.data.moving_mnist import MovingMNIST
@@ -88,22 +89,45 @@ def convolution(channels, features, kernel, size, batch, backward):
     return run, run, multiplying(2 * (3 if backward else 1) * batch * size * size * w.size)
 
 
-def gates(shape, fused=True):
-    """An LSTM after its convolution: four pre-activations side by side and a memory, and back to both."""
-    pre, memory = (tp.tensor(random(*shape[:3], n * shape[3]) * 2 - 1, requires_grad=True) for n in (4, 1))
-    dh = random(*shape)
+@tp.fuse
+def lstm(i, f, g, o, c):
+    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    return sigmoid(o) * tanh(c), c
+
+
+def from_gates(shape, sizes, output, arrays, fused):
+    """The task of `output`, from so many channels of each input, `sizes` in times shape[3], and back; it has to move so many `arrays`."""
+    inputs, dh = [tp.tensor(random(*shape[:3], n * shape[3]) * 2 - 1, requires_grad=True) for n in sizes], random(*shape)
 
     def run():
-        pre.grad = memory.grad = None
+        for x in inputs:
+            x.grad = None
         with contextlib.nullcontext() if fused else tp.unfused():
-            i, f, g, o = tp.split(pre, parts=4)
-            expose(o, remember(i, f, g, memory)).backward(dh)
+            output(*inputs).backward(dh)
 
-    return run, run, ("copy", dict(size=22 * dh.nbytes), 1)  # remember reads 4 and writes 1, back 5 and 4; expose 2 and 1, back 3 and 2
+    return run, run, ("copy", dict(size=arrays * dh.nbytes), 1)
+
+
+def gates(shape, fused=True):
+    """An LSTM after its matrix product: four pre-activations side by side and a memory."""
+    return from_gates(shape, (4, 1), lambda pre, c: lstm(*tp.split(pre, parts=4), c)[0], 5 + 2 + 6 + 5, fused)  # reads, writes; and back
+
+
+def st_lstm_gates(shape, fused=True):
+    """An ST-LSTM but for its convolutions: the first two have given four and three pre-activations, the other two are left out."""
+    def output(from_xh, from_xm, c, m):
+        (i, f, g, o), (i_, f_, g_) = tp.split(from_xh, parts=4), tp.split(from_xm, parts=3)
+        return expose(o, remember(i, f, g, c), remember(i_, f_, g_, m))
+
+    return from_gates(shape, (4, 3, 1, 1), output, 2 * (4 + 1 + 5 + 4) + 3 + 1 + 4 + 3, fused)
 
 
 def unfused(shape):
     return gates(shape, fused=False)
+
+
+def unfused_st_lstm(shape):
+    return st_lstm_gates(shape, fused=False)
 
 
 def generator(count):
@@ -166,5 +190,6 @@ def pool(reset):
 
 if __name__ == "__main__":
     DEVICE, THREADS = sys.argv[1], int(sys.argv[2])
-    serve([training, inference, convolution, gates, unfused, generator, plain_numpy, matmul, copy],
+    gates((1, 1, 1, 8))[1]()  # loads the compiler, as importing PyTorch does: what follows is the memory of the task
+    serve([training, inference, convolution, gates, st_lstm_gates, unfused, unfused_st_lstm, generator, plain_numpy, matmul, copy],
           lambda: synchronise(DEVICE), resident if DEVICE == "cpu" else pool)

@@ -136,17 +136,41 @@ def convolution(channels, features, kernel, size, batch, backward):
     return run, run, None
 
 
-def gates(shape):
+def from_gates(shape, sizes, output):
+    """The task of `output`, from so many channels of each input, `sizes` in times shape[3], and back."""
     batch, height, width, hidden = shape
-    pre, memory = (torch.rand(batch, n * hidden, height, width, device=DEVICE).mul_(2).sub_(1).requires_grad_() for n in (4, 1))
+    inputs = [torch.rand(batch, n * hidden, height, width, device=DEVICE).mul_(2).sub_(1).requires_grad_() for n in sizes]
     dh = torch.rand(batch, hidden, height, width, device=DEVICE)
 
     def run():
-        pre.grad = memory.grad = None
-        i, f, g, o = pre.chunk(4, dim=1)
-        expose(o, remember(i, f, g, memory)).backward(dh)
+        for x in inputs:
+            x.grad = None
+        output(*inputs).backward(dh)
 
     return run, run, None
+
+
+def lstm_output(pre, c):
+    i, f, g, o = pre.chunk(4, dim=1)
+    return expose(o, remember(i, f, g, c))
+
+
+def st_lstm_output(from_x, from_h, from_m, c, m):
+    """The cell above without its convolutions: those of x, h and m have given their parts, which are yet to be added."""
+    i_x, f_x, g_x, i_x_, f_x_, g_x_, o_x = from_x.chunk(7, dim=1)
+    i_h, f_h, g_h, o_h = from_h.chunk(4, dim=1)
+    i_m, f_m, g_m = from_m.chunk(3, dim=1)
+    c = remember(i_x + i_h, f_x + f_h + 1, g_x + g_h, c)
+    m = remember(i_x_ + i_m, f_x_ + f_m + 1, g_x_ + g_m, m)
+    return expose(o_x + o_h + c, m)
+
+
+def gates(shape):
+    return from_gates(shape, (4, 1), lstm_output)
+
+
+def st_lstm_gates(shape):
+    return from_gates(shape, (7, 4, 3, 1, 1), st_lstm_output)
 
 
 def matmul(n):
@@ -173,7 +197,7 @@ if __name__ == "__main__":
     name, threads, kind = sys.argv[1:]
     DEVICE, COMPILED = torch.device(name.replace("gpu", "cuda")), kind == "torch.compile"
     torch.set_num_threads(int(threads))
-    tasks = training, inference, convolution, gates, matmul, copy
+    tasks = training, inference, convolution, gates, st_lstm_gates, matmul, copy
     if name == "cpu":
         serve(tasks, lambda: None, resident)
     else:

@@ -45,9 +45,9 @@ def remember(i, f, g, memory):
 
 
 @fuse
-def expose(o, memory):
-    """Show some of the memory: sigma(o) . tanh(memory)"""
-    return sigmoid(o) * tanh(memory)
+def expose(o, late, memory):
+    """Show some of the memory: sigma(o + late) . tanh(memory). `late` is the part of o that has to wait for the new memory."""
+    return sigmoid(o + late) * tanh(memory)
 
 
 class ConvLSTM(Module):
@@ -71,7 +71,7 @@ class ConvLSTM(Module):
         h, c = state
         i, f, g, o = self.from_xh(x, h)
         c = remember(i + self.w_ci * c, f + self.w_cf * c, g, c)
-        h = expose(o + self.w_co * c, c)
+        h = expose(o, self.w_co * c, c)
         return h, (h, c)
 
 
@@ -97,7 +97,7 @@ class ZigzagConvLSTM(Module):
         h, m = state
         i, f, g, o = self.from_xh(h) if x is None else self.from_xh(x, h)
         m = remember(i + self.w_mi * m, f + self.w_mf * m, g, m)
-        h = expose(o + self.w_mo * m, m)
+        h = expose(o, self.w_mo * m, m)
         return h, (h, m)
 
 
@@ -127,5 +127,5 @@ class STLSTM(Module):
         i_, f_, g_ = self.from_xm(x, m)
         c = remember(i, f, g, c)
         m = remember(i_, f_, g_, m)
-        h = expose(o + self.from_cm(c, m), conv2d((c, m), self.fuse_cm))
+        h = expose(o, self.from_cm(c, m), conv2d((c, m), self.fuse_cm))
         return h, (h, c, m)
