@@ -32,6 +32,9 @@ def main():
     config, iteration, parts = read_checkpoint(arguments.run)
     if arguments.sequences is not None:
         config = config.replace(test_sequences=arguments.sequences)
+    if config.channels != 1:
+        raise ConfigError(f"{arguments.run} was trained in colour, and Moving MNIST is gray: train_sequences.py has scored it on its own "
+                          "sequences, see metrics.json")
     digits = config.digits if arguments.digits is None else arguments.digits
     test, source = moving_digits(config, "test", digits, arguments.data_dir)
     model = trained_model(config, parts, arguments.device)

@@ -190,6 +190,5 @@ def pool(reset):
 
 if __name__ == "__main__":
     DEVICE, THREADS = sys.argv[1], int(sys.argv[2])
-    gates((1, 1, 1, 8))[1]()  # loads the compiler, as importing PyTorch does: what follows is the memory of the task
     serve([training, inference, convolution, gates, st_lstm_gates, unfused, unfused_st_lstm, generator, plain_numpy, matmul, copy],
           lambda: synchronise(DEVICE), resident if DEVICE == "cpu" else pool)

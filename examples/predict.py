@@ -64,7 +64,8 @@ def main():
     first = slice(IN_A_STRIP)
     viz.save_strip(arguments.out / "prediction.png", inputs, None if truth is None else truth[:, first], prediction[:, first])
     viz.save_gif(arguments.out / "prediction.gif", inputs, truth, prediction)
-    print(f"clip {arguments.clip} of {len(clips)}, {name}: watched {inputs.shape[1]} of its {len(clip)} frames and predicted "
+    watched = f"its {len(clip)} frames" if inputs.shape[1] == len(clip) else f"the last {inputs.shape[1]} of its {len(clip)} frames"
+    print(f"clip {arguments.clip} of {len(clips)}, {name}: watched {watched} and predicted "
           f"{arguments.frames}, see {arguments.out / 'prediction.gif'}")
     return 0
 

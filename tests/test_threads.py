@@ -141,6 +141,17 @@ def test_blas_uses_one_thread_within_and_as_many_as_before_after():
     assert blas_threads() == BEFORE
 
 
+def test_blas_has_its_threads_back_after_work_that_asks_for_one_in_another_thread():
+    """Which may end last, and from where OpenBLAS does not listen."""
+    def work(first, last):
+        with SINGLE_THREADED_BLAS:
+            time.sleep(0.02 if first else 0.01)
+
+    for _ in range(3):
+        share(work, 3)
+        assert blas_threads() == BEFORE
+
+
 def test_a_product_leaves_blas_as_it_was(monkeypatch):
     seen, matmul = [], np.matmul
     monkeypatch.setattr(threads.np, "matmul", lambda *given, **named: seen.append(blas_threads()) or matmul(*given, **named))

@@ -115,20 +115,21 @@ def blas():
 
 
 class SingleThreadedBLAS:
-    """While anybody is within it, BLAS uses one thread for each product; then as many as before."""
+    """While the main thread is within it, BLAS uses one thread for each product; then as many as before. In other threads it does nothing:
+    OpenBLAS 0.3.31 takes its number of threads from the main one only."""
 
     def __init__(self):
-        self.lock, self.inside, self.before = threading.Lock(), 0, []
+        self.inside, self.before = 0, []
 
     def __enter__(self):
-        with self.lock:
+        if threading.current_thread() is threading.main_thread():
             if self.inside == 0:
                 self.before = [library.get_num_threads() for library in blas()]
                 self.set([1] * len(self.before))
             self.inside += 1
 
     def __exit__(self, *error):
-        with self.lock:
+        if threading.current_thread() is threading.main_thread():
             self.inside -= 1
             if self.inside == 0:
                 self.set(self.before)

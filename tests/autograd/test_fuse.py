@@ -11,7 +11,8 @@ import pytest
 
 import tinypredrnn as tp
 from tinypredrnn import cells
-from tinypredrnn.autograd.fuse import CUDA, Loop, as_rows, gradients, lines_of, trace
+from tinypredrnn.autograd.emit import CUDA
+from tinypredrnn.autograd.fuse import Loop, as_rows, gradients, lines_of, trace
 from tinypredrnn.cells import remember
 from tinypredrnn.errors import ConfigError, DTypeError, GradientError, ShapeError
 

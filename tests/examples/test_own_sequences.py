@@ -76,7 +76,7 @@ def test_resuming_needs_no_flag_and_changes_nothing(room):
 
 def test_predicting_what_comes_after_a_clip(room):
     printed = run(room, "predict.py", "run", "--input", room / "squares" / "clip2", "--frames", 5, "--out", "after")
-    assert "watched 4 of its 24 frames and predicted 5" in printed
+    assert "watched the last 4 of its 24 frames and predicted 5" in printed
     clip = read_sequences(room / "squares" / "clip2")[0]
     expected = np.rint(predict(tp.load(room / "run"), to_unit(clip[None, -4:]), 5)[0] * 255)
     names = sorted(path.name for path in (room / "after").iterdir())
@@ -92,7 +92,7 @@ def test_predicting_from_all_of_one_of_several_clips_and_fitting_it(room):
     save_squares(room / "other", clips=2, frames=3, size=(20, 30), colour=(3,))
     words = "--input other --clip 2 --all --fit --frames 1 --out other_after".split()
     printed = run(room, "predict.py", room / "run" / "checkpoint.npz", *words)
-    assert "clip 2 of 2, clip2: watched 3 of its 3 frames and predicted 1" in printed
+    assert "clip 2 of 2, clip2: watched its 3 frames and predicted 1" in printed
     assert Image.open(room / "other_after" / "frame_0004.png").size == (16, 12)
 
 

@@ -45,7 +45,7 @@ def test_its_scores_stand_beside_it():
 def test_a_look_needs_no_arguments(tmp_path):
     done = run(cwd=tmp_path)
     assert done.returncode == 0 and not done.stderr, done.stderr
-    assert "drawn digits 1: watched 10 of its 10 frames and predicted 10" in done.stdout
+    assert "drawn digits 1: watched its 10 frames and predicted 10" in done.stdout
     names = sorted(path.name for path in (tmp_path / "predicted").iterdir())
     assert names == [*(f"frame_00{n}.png" for n in range(11, 21)), "prediction.gif", "prediction.png"]
     assert Image.open(tmp_path / "predicted" / "prediction.gif").n_frames == 20

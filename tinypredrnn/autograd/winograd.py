@@ -237,7 +237,8 @@ def by_samples(steps, batch, g, u):
 
     step = at_once(g, u.shape)
     if array_module(u) is np and batch % threads.THREADS == 0:
-        share(lambda first, last: some(first, last, max(1, step // threads.THREADS)), batch, batch * g.out[0] * g.out[1] * u.size)
+        with SINGLE_THREADED_BLAS:
+            share(lambda first, last: some(first, last, max(1, step // threads.THREADS)), batch, batch * g.out[0] * g.out[1] * u.size)
     else:
         some(0, batch, step)
 
