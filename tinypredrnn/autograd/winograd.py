@@ -207,7 +207,7 @@ def together(uses, shape, m):
     """The uses, small ones of the same grid joined along the batch: one product of many tiles is faster than many of a few."""
     for g, same in itertools.groupby(uses, key=lambda use: use[2]):
         same = list(same)
-        count = max(1, at_once(tile_grids(g, m)[0], shape) // len(same[0][0]))
+        count = max(1, at_once(tile_grids(g, m)[0], shape) // (4 * len(same[0][0])))  # fewer than fit: joining them copies
         for i in range(0, len(same), count):
             dys, frames, _ = zip(*same[i:i + count])
             yield join(dys), [join(x) for x in zip(*frames)], g
