@@ -148,7 +148,8 @@ class Side:
 
 
 def start_sides(device, threads, with_torch):
-    sides = {"ours": Side("our_tasks.py", device, threads)}
+    sides = {"ours": Side("our_tasks.py", device, threads),
+             "floor": Side("our_tasks.py", device, threads)}  # apart, for its arrays would count as memory of ours
     if with_torch:
         sides["PyTorch"] = Side("torch_peer.py", device, threads)
         if device != "cpu":
@@ -177,13 +178,13 @@ def measure(groups, device, threads, with_torch, rounds, seconds, path=None):
 
 def compare(name, task, options, sides, rounds, seconds):
     """All who know the task take turns: `rounds` (at least, at most) of them, and no more than fit into `seconds`."""
-    who = {label: (side, task) for label, side in sides.items() if label == "ours" or task in TASKS[label]}
+    who = {label: (side, task) for label, side in sides.items() if label == "ours" or task in TASKS.get(label, ())}
     who |= {label: (sides["ours"], its) for label, its in PEERS.get(task, {}).items()}
     peers = [label for label in who if label != "ours"] or [None]
     floor = [side.ask(task=its, options=options) for side, its in who.values()][0]["floor"]
     if floor:
-        who["floor"] = sides["ours"], floor[0]
-        sides["ours"].ask(task=floor[0], options=floor[1])
+        who["floor"] = sides["floor"], floor[0]
+        sides["floor"].ask(task=floor[0], options=floor[1])
     times, memory, start = {label: [] for label in who}, {}, time.monotonic()
     for done in range(1, rounds[1] + 1):
         for label, (side, its) in who.items():
