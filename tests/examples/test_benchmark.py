@@ -79,7 +79,7 @@ def test_a_peer_that_dies_costs_only_its_own_numbers(tmp_path, monkeypatch, capf
     (tmp_path / "torch.py").write_text("raise MemoryError('no room')")
     broken = benchmark.Side("torch_peer.py", "cpu", 1)
     monkeypatch.setitem(benchmark.ENVIRONMENT, "PYTHONPATH", str(ROOT))
-    sides = {"ours": benchmark.Side("our_tasks.py", "cpu", 1), "PyTorch": broken}
+    sides = {label: benchmark.Side("our_tasks.py", "cpu", 1) for label in ("ours", "floor")} | {"PyTorch": broken}
     [row] = benchmark.compare("inference", "inference", TINY, sides, rounds=(1, 1), seconds=0)
     assert row["ours"] > 0 and row["peer"] is None and row["ratio"] is None
     assert "no room" in (said := capfd.readouterr().err) and "no answer" in said
