@@ -80,7 +80,9 @@ class Deferred:
         return self
 
     def array(self):
-        return self.compute(self.uses)
+        """Compute it, once: what the uses hold is free afterwards."""
+        uses, self.uses = self.uses, None
+        return self.compute(uses)
 
 
 def backward(root, cotangent=None, retain_graph=False):

@@ -104,12 +104,12 @@ class Op:
 
     def pull_back(self, dy, node):
         """The cotangents of the inputs (None where nobody waits for one) from the cotangent of the output."""
+        dy = dy.array() if isinstance(dy, Deferred) else dy
         if self.variadic:
             return self.rule(self.inputs[0], dy, node)
         return [self.rule(name, dy, node) if parent else None for name, parent in zip(self.inputs, node.parents)]
 
     def rule(self, name, dy, node):
-        dy = dy.array() if isinstance(dy, Deferred) else dy
         return self.rules[name](dy, *(node.saved[need] for need in self.asks[name]))
 
     def check(self, arrays):
