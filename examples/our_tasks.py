@@ -116,7 +116,7 @@ def gates(shape, fused=True):
 def st_lstm_gates(shape, fused=True):
     """An ST-LSTM but for its convolutions: the first two have given four and three pre-activations, the other two are left out."""
     def output(from_xh, from_xm, c, m):
-        (i, f, g, o), (i_, f_, g_) = tp.split(from_xh, parts=4), tp.split(from_xm, parts=3)
+        (i, f, g, o), (i_, f_, g_) = tp.split(from_xh, parts=4), tp.split(from_xm, parts=3)  # each (B,H,W,K)
         return expose(o, remember(i, f, g, c), remember(i_, f_, g_, m))
 
     return from_gates(shape, (4, 3, 1, 1), output, 2 * (4 + 1 + 5 + 4) + 3 + 1 + 4 + 3, fused)

@@ -151,7 +151,7 @@ def from_gates(shape, sizes, output):
 
 
 def lstm_output(pre, c):
-    i, f, g, o = pre.chunk(4, dim=1)
+    i, f, g, o = pre.chunk(4, dim=1)  # each (B,K,H,W)
     return expose(o, remember(i, f, g, c))
 
 

@@ -211,7 +211,7 @@ class Fused(Op):
         self.function, self.forward = function, self.launch
         self.rules = dict.fromkeys(self.inputs)  # all of them come out of one kernel, see pull_back
         self.asks = dict.fromkeys(self.inputs, tuple(self.inputs))
-        self.backward = functools.cache(self.backward)
+        self.loop_back = functools.cache(self.loop_back)  # one kernel for each set of cotangents that arrive
 
     def __call__(self, *inputs, **named):
         return super().__call__(*inputs, **named) if fusing.get() else self.function(*inputs, **named)
@@ -223,9 +223,9 @@ class Fused(Op):
     def kernels(self):
         """The forward Loop and the backward one, which takes the inputs and then the outputs' cotangents dy0, dy1, ..."""
         inputs, outputs = trace(self.function)
-        return Loop(self.name, list(self.inputs), outputs), self.backward(*range(len(outputs)))
+        return Loop(self.name, list(self.inputs), outputs), self.loop_back(*range(len(outputs)))
 
-    def backward(self, *arrived):
+    def loop_back(self, *arrived):
         """The backward Loop where cotangents `arrived` for these outputs only: nobody needs zeros for the others."""
         inputs, outputs = trace(self.function)
         cotangents = [Symbol(None, f"dy{i}") for i in arrived]
@@ -239,7 +239,7 @@ class Fused(Op):
 
     def pull_back(self, dy, node):
         dy = {i: d for i, d in enumerate([dy] if node.outputs == 1 else dy) if d is not None}
-        kernel, like = self.kernels[1] if len(dy) == node.outputs else self.backward(*dy), next(iter(dy.values()))
+        kernel, like = self.kernels[1] if len(dy) == node.outputs else self.loop_back(*dy), next(iter(dy.values()))
         rooms = [room_for(parent, like) if shape == like.shape else None for parent, shape in zip(node.parents, node.shapes)]
         return kernel(*(node.saved[name] for name in self.inputs), *dy.values(), into=rooms)
 

@@ -166,8 +166,8 @@ def convolve(frames, u, b, g, m):
     y = xp.empty((len(frames[0]), *g.out, u.shape[2]), u.dtype)
 
     def steps(some):
-        v = of_x.gather([x[some] for x in frames], "v", x_grid)
-        products = buffer(xp, "m", (*v.shape[:2], u.shape[2]), u.dtype)
+        v = of_x.gather([x[some] for x in frames], "v", x_grid)  # (F,tiles,C)
+        products = buffer(xp, "m", (*v.shape[:2], u.shape[2]), u.dtype)  # (F,tiles,K)
         each_frequency(lambda v, u, out: xp.matmul(v, u, out=out), v.size * u.shape[2], v, u, products)  # CuPy's takes it by name only
         of_y.scatter(products, [y[some]], y_grid, b)
 
@@ -176,13 +176,13 @@ def convolve(frames, u, b, g, m):
 
 
 def frame_gradients(dy, frames, u, g, m):
-    """dx of each of the frames."""
+    """dx (B,H,W,C) of each of the frames, from dy (B,H',W',K): the steps of `convolve` transposed, from the last to the first."""
     xp, (of_x, of_y), (x_grid, y_grid) = array_module(u), transforms(g.kernel, m), tile_grids(g, m)
     dframes = [xp.zeros(x.shape, u.dtype) for x in frames]
 
     def steps(some):
-        dm = of_y.gather([dy[some]], "m", y_grid)
-        dv = buffer(xp, "v", (*dm.shape[:2], u.shape[1]), u.dtype)
+        dm = of_y.gather([dy[some]], "m", y_grid)  # (F,tiles,K)
+        dv = buffer(xp, "v", (*dm.shape[:2], u.shape[1]), u.dtype)  # (F,tiles,C)
         each_frequency(lambda dm, u, out: xp.matmul(dm, u.swapaxes(1, 2), out=out), dm.size * u.shape[1], dm, u, dv)
         of_x.scatter(dv, [dx[some] for dx in dframes], x_grid)
 
@@ -198,7 +198,8 @@ def weight_gradient(uses, shape, m):
         (of_x, of_y), (x_grid, y_grid) = transforms(g.kernel, m), tile_grids(g, m)
         step = at_once(x_grid, shape)
         for some in [slice(first, first + step) for first in range(0, len(dy), step)]:
-            v, dm = of_x.gather([x[some] for x in frames], "v", x_grid), of_y.gather([dy[some]], "m", y_grid)
+            v = of_x.gather([x[some] for x in frames], "v", x_grid)  # (F,tiles,C)
+            dm = of_y.gather([dy[some]], "m", y_grid)  # (F,tiles,K)
             each_frequency(add_product, v.size * shape[2], v, dm, du)
     return du
 
@@ -214,6 +215,7 @@ def together(uses, shape, m):
 
 
 def join(arrays):
+    """n x (B,...) -> (n B,...); the array itself if it is one."""
     return arrays[0] if len(arrays) == 1 else array_module(*arrays).concatenate(arrays)
 
 
