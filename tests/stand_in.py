@@ -154,13 +154,14 @@ class ElementwiseKernel:
     """Runs a kernel's body, whose lines are Python as well, on whole arrays."""
 
     functions = {name: getattr(np, name) for name in ("exp", "log", "log1p", "sqrt", "tanh", "fabs", "maximum", "minimum", "power")}
-    functions |= {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "where": lambda c, a, b: np.where(c != 0, a, b), "negate": lambda c: 1 - c}
+    functions |= {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "where": lambda c, a, b: np.where(c != 0, a, b), "sign": np.sign,
+                  "infinity": np.inf, "not_a_number": np.nan}
 
     def __init__(self, inputs, outputs, body, name, preamble=""):
         self.inputs, self.outputs = ([parameter.split()[1] for parameter in text.split(", ")] for text in (inputs, outputs))
         if "i" in self.inputs + self.outputs:
             raise ValueError("Can not use 'i' as a parameter name")  # as CuPy does
-        self.body = re.sub("^T |^[{}]$", "", body, flags=re.MULTILINE)
+        self.body = re.sub("^T ", "", body, flags=re.MULTILINE)
 
     def __call__(self, *arrays):
         assert all(type(a) is Array for a in arrays) and len(arrays) == len(self.inputs) + len(self.outputs)

@@ -2,8 +2,22 @@
 
 import numpy as np
 
+from tinypredrnn.autograd import fuse, sqrt, where
 from tinypredrnn.backend import array_module, to_device, to_numpy
 from tinypredrnn.errors import CheckpointError, ConfigError
+
+
+def adam_rule(beta1, beta2, eps):
+    """One step of Adam for one parameter, as one kernel on every device: (p, m, v) of the next step."""
+    @fuse
+    def adam(p, m, v, g, step, unbias, scale, fine):
+        g = g * scale
+        m_next = beta1 * m + (1 - beta1) * g
+        v_next = beta2 * v + (1 - beta2) * g * g
+        p_next = p - step * m_next / (sqrt(v_next) * unbias + eps)
+        return where(fine, p_next, p), where(fine, m_next, m), where(fine, v_next, v)
+
+    return adam
 
 
 class Adam:
@@ -21,21 +35,23 @@ class Adam:
         self.m = [array_module(p.data).zeros_like(p.data) for p in self.parameters]
         self.v = [array_module(p.data).zeros_like(p.data) for p in self.parameters]
         self.t = 0
+        self.rule = adam_rule(*betas, eps)
 
     def step(self, rate=None):
         """Change every parameter by its gradient; `rate` replaces the optimiser's for this step."""
-        rate = self.rate if rate is None else rate
-        beta1, beta2 = self.betas
         self.t += 1
-        step, unbias = self.factors(rate, self.t)
+        self.update(*self.factors(self.rate if rate is None else rate, self.t))
+
+    def update(self, step, unbias, scale=1.0, fine=1.0):
+        """Change parameters and moments in place, by one kernel for each parameter.
+
+        step, unbias   as `factors` has them
+        scale          what the gradients are multiplied by first: to clip them
+        fine           0: nothing changes. This and the others may be numbers, or arrays without axes on a GPU that nobody has to wait for
+        """
         for p, m, v in zip(self.parameters, self.m, self.v):
-            if p.grad is None:
-                continue
-            m *= beta1
-            m += (1 - beta1) * p.grad
-            v *= beta2
-            v += (1 - beta2) * p.grad * p.grad
-            p.data -= step * m / (array_module(v).sqrt(v) * unbias + self.eps)
+            if p.grad is not None:
+                self.rule.kernels[0](p.data, m, v, p.grad, step, unbias, scale, fine, into=[p.data, m, v])
 
     def factors(self, rate, t):
         """(rate / (1 - beta1^t), 1 / sqrt(1 - beta2^t)): what differs from one step to the next, apart from the gradient."""

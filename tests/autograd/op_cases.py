@@ -211,6 +211,8 @@ BINARY = [
     (maths.greater, np.greater, spaced, spaced_too),
     (maths.less_equal, np.less_equal, spaced, spaced_too),
     (maths.greater_equal, np.greater_equal, spaced, spaced_too),
+    (maths.equal, np.equal, spaced, spaced_too),
+    (maths.not_equal, np.not_equal, spaced, spaced_too),
     (tp.bce_with_logits, lambda logit, target: cross_entropy(sigmoid(logit), target), normal, lambda *shape: sigmoid(normal(*shape))),
     (tp.bce, cross_entropy, lambda *shape: sigmoid(spaced(*shape)), lambda *shape: sigmoid(normal(*shape))),
 ]
@@ -229,6 +231,7 @@ UNARY = [
     (tp.hard_sigmoid, lambda x: np.interp(x, [-2.5, 2.5], [0, 1]), lambda *shape: spaced(*shape, step=0.5)),
     (tp.relu, lambda x: x * (x > 0), spaced),
     (tp.softplus, lambda x: np.log(1 + np.exp(x)), normal),
+    (tp.logsigmoid, lambda x: np.log(sigmoid(x)), normal),
 ]
 
 ELEMENTWISE = [
@@ -238,13 +241,14 @@ ELEMENTWISE = [
     *(case(maths.power, np.power, positive(3, 4), exponent) for exponent in (-0.5, 0.5, 1.5)),
     case(maths.power, np.power, 3, normal(3, 4)),
     case(maths.power, np.power, 0.5, normal(3, 4)),
-    case(maths.negate, np.logical_not, coins(3, 4)),
     case(tp.leaky_relu, lambda x, slope=0.01: np.maximum(x, slope * x), spaced(3, 4)),
     case(tp.leaky_relu, lambda x, slope=0.01: np.maximum(x, slope * x), spaced(3, 4), slope=0.3),
     case(tp.clip, np.clip, spaced(3, 4), -0.4, 0.3),
     case(tp.where, np.where, coins(3, 4), normal(3, 4), spaced(3, 4)),
     case(tp.where, np.where, coins(3, 1), normal(4), spaced(2, 1, 4)),
     case(tp.where, np.where, coins(3, 4), normal(3, 4), 0),
+    case(tp.where, np.where, coins(3, 4) * np.uint8(255), normal(3, 4), spaced(3, 4)),
+    case(tp.where, np.where, coins(3, 4) * np.int64(-2), normal(3, 4), spaced(3, 4)),
     case(tp.where, np.where, ~coins(3, 4), 1.5, normal(3, 4)),
 ]
 

@@ -512,7 +512,7 @@ def test_rules_keep_only_what_they_ask_for():
     assert saved(x.sum(axis=1)) == {"x_shape": (2, 3), "axis": 1}
     assert saved(x.reshape(6)) == {"x_shape": (2, 3)}
     assert saved(tp.concat(x, y)) == {"parts_shape": [(2, 3), (2, 3)], "axis": -1}
-    assert saved(tp.split(x, parts=3)[0]) == {"axis": -1}
+    assert saved(tp.split(x, parts=3)[0]) == {"parts": 3, "axis": -1}
     assert saved(arrays.take(x, index=0)) == {"x_shape": (2, 3), "index": 0}
     assert saved(tp.softmax(x)) == {"y": "array", "axis": -1}
     assert saved(maths.where(x.data > 0, x, y)) == {"condition": "array"}

@@ -38,7 +38,7 @@ SHAPES = {
     "matmul of a vector": (lambda: X @ f32(3), "matmul", "(..., n, k) @ (..., k, m)", "(2, 3) @ (3,)"),
     "vector matmul": (lambda: f32(2) @ X, "matmul", "(2,) @ (2, 3)"),
     "matmul of batches": (lambda: f32(2, 4, 3) @ f32(3, 3, 4), "matmul", "a: float32 (2, 4, 3)", "b: float32 (3, 3, 4)"),
-    "matmul with a number": (lambda: X @ 2.0, "matmul", "a: float32 (2, 3)", "b=2.0"),
+    "matmul with a number": (lambda: X @ 2.0, "matmul", "(..., n, k) @ (..., k, m)", "(2, 3) @ ()"),
     "reshape": (lambda: X.reshape(4, 2), "reshape", "x: float32 (2, 3)", "shape=(4, 2)"),
     "transpose": (lambda: X.transpose(0, 1, 2), "transpose", "(2, 3)", "axes=(0, 1, 2)"),
     "broadcast_to": (lambda: X.broadcast_to(2, 4), "broadcast_to", "(2, 3)", "shape=(2, 4)"),
@@ -73,8 +73,6 @@ SHAPES = {
     "max_pool of nothing": (lambda: tp.max_pool(FRAMES, 0), "max_pool", "4x6", "0x0"),
     "space_to_depth": (lambda: tp.space_to_depth(FRAMES, 4), "4x4", "4x6", "a patch that divides both"),
     "space_to_depth of nothing": (lambda: tp.space_to_depth(FRAMES, 0), "0x0", "4x6"),
-    "missing input": (lambda: maths.mul(X), "mul", "float32 (2, 3)", "missing"),
-    "missing option": (lambda: tp.normalise(X), "normalise", "float32 (2, 3)", "'axis'"),
 }
 
 DTYPES = {
@@ -89,6 +87,9 @@ DTYPES = {
     "large integers": (lambda: X * np.arange(3), "mul", "b: int64 (3,)", "float32 into float64", ".astype"),
     "concat with integers": (lambda: tp.concat(X, np.arange(6).reshape(2, 3)), "concat", "parts[1]: int64", "float32 into float64"),
     "a list": (lambda: X + [1.0, 2.0, 3.0], "add", "a: float32 (2, 3)", "[1.0, 2.0, 3.0]"),
+    "nothing": (lambda: X * None, "mul", "b=None", "NoneType"),
+    "an object": (lambda: X + object(), "add", "expected tensors, arrays or plain numbers"),
+    "complex numbers": (lambda: X * np.ones(3, complex), "mul", "b: complex128 (3,)"),
     "gradient of integers": (lambda: tp.tensor(np.arange(3), requires_grad=True), "tensor", "int64 has no gradient", ".astype"),
     "gradient of truth": (lambda: tp.tensor(np.array([True]), requires_grad=True), "tensor", "bool has no gradient"),
     "text": (lambda: tp.tensor("frames"), "tensor", "an array or numbers in nested lists", "got str"),
@@ -110,6 +111,12 @@ CONFIGURATIONS = {
     "stride": (lambda: tp.conv2d(FRAMES, KERNEL, stride=0), "start at 1", "0"),
     "dilation": (lambda: tp.conv2d(FRAMES, KERNEL, dilation=-1), "start at 1", "-1"),
     "transposed stride": (lambda: tp.conv2d_transpose(f32(1, 4, 4, 5), KERNEL, stride=0), "start at 1", "0"),
+    "missing input": (lambda: maths.mul(X), "mul", "float32 (2, 3)", "the inputs a, b, got 1 of them"),
+    "missing option": (lambda: tp.normalise(X), "normalise", "float32 (2, 3)", "it needs axis"),
+    "unknown option": (lambda: X.sum(axes=1), "sum", "axes=1", "its options are axis, keepdims"),
+    "two strides": (lambda: tp.conv2d(FRAMES, KERNEL, stride=(1, 2)), "whole numbers", "stride (1, 2)"),
+    "two dilations": (lambda: tp.windows(FRAMES, kernel=(3, 3), dilation=[2, 2]), "whole numbers", "dilation [2, 2]"),
+    "a fractional stride": (lambda: tp.conv2d_transpose(f32(1, 4, 4, 5), KERNEL, stride=0.5), "whole numbers", "stride 0.5"),
     "empty kernel": (lambda: tp.conv2d(FRAMES, f32(0, 3, 3, 1)), "start at 1", "(0, 3)"),
 }
 

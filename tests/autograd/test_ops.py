@@ -261,7 +261,7 @@ IN_TORCH = {
     "maximum": lambda torch: torch.maximum,
     "minimum": lambda torch: torch.minimum,
     "clip": lambda torch: torch.clamp,
-    "where": lambda torch: torch.where,
+    "where": lambda torch: lambda condition, a, b: torch.where(condition != 0, a, b),
     "matmul": lambda torch: torch.matmul,
     "softmax": lambda torch: lambda x, axis=-1: torch.softmax(x, axis),
     "log_softmax": lambda torch: lambda x, axis=-1: torch.log_softmax(x, axis),

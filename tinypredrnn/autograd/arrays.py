@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-from tinypredrnn.autograd.engine import Node
-from tinypredrnn.autograd.op import Op, op
+from tinypredrnn.autograd.op import NEW, PIECES, op
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ShapeError
 
@@ -31,7 +30,9 @@ def sum(x, *, axis=None, keepdims=False):
 
 @op(x=lambda dy, x_shape, axis: spread(dy * (dy.size / math.prod(x_shape)), x_shape, axis))
 def mean(x, *, axis=None, keepdims=False):
-    """Mean over `axis` (an int, a tuple, or None for all)."""
+    """Mean over `axis` (an int, a tuple, or None for all). Raises ShapeError if there is nothing to take it of."""
+    if x.size == 0:
+        raise ShapeError(f"mean: expected at least one element, got {x.shape}")
     return x.mean(axis=axis, keepdims=keepdims)
 
 
@@ -87,7 +88,7 @@ def normalise(x, *, axis, eps=1e-5):
 
 def flat(x):
     """(..., C) -> (N, C)"""
-    return x.reshape(-1, x.shape[-1])
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # not -1, which cannot be found if there are no elements
 
 
 def swap(x):
@@ -95,18 +96,20 @@ def swap(x):
     return x.swapaxes(-1, -2)
 
 
-def product(a, b):
+def stacked_product(a, b):
     """a @ b; a shared (2-D) b is one large product, not a small one for each leading index."""
     return (flat(a) @ b).reshape(*a.shape[:-1], b.shape[-1]) if b.ndim == 2 else a @ b
 
 
-@op(a=lambda dy, b: product(dy, swap(b)),
+@op(NEW,
+    a=lambda dy, b: stacked_product(dy, swap(b)),
     b=lambda dy, a, b_shape: flat(a).T @ flat(dy) if len(b_shape) == 2 else swap(a) @ dy)
 def matmul(a, b):
     """Matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. Raises ShapeError for vectors."""
-    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
-        raise ShapeError(f"matmul: expected (..., n, k) @ (..., k, m), got {a.shape} @ {b.shape}")
-    return product(a, b)
+    shapes = [getattr(factor, "shape", ()) for factor in (a, b)]
+    if min(map(len, shapes)) < 2 or a.shape[-1] != b.shape[-2]:
+        raise ShapeError(f"matmul: expected (..., n, k) @ (..., k, m), got {shapes[0]} @ {shapes[1]}")
+    return stacked_product(a, b)
 
 
 # shapes
@@ -189,43 +192,7 @@ def pieces(x, parts, axis):
     return tuple(x[(*before, slice(k * width, (k + 1) * width))] for k in range(parts))
 
 
-class Split(Op):
-    """Cuts an array into pieces. Their cotangents come side by side again; who makes one may ask for `room_for` it and write it there."""
-
-    def __init__(self, forward):
-        super().__init__(forward, {})
-        self.rules, self.asks = {"x": None}, {"x": ("axis",)}  # see pull_back
-
-    def pull_back(self, dy, node):
-        dy = [dy] if node.outputs == 1 else dy
-        xp = array_module(*(d for d in dy if d is not None))
-        (whole, rooms), node.rooms = node.rooms or (xp.empty(node.shapes[0], node.dtype), {}), None
-        for i, piece in enumerate(pieces(whole, node.outputs, node.saved["axis"])):
-            if dy[i] is None:  # nobody used it
-                piece[...] = 0
-            elif dy[i] is not rooms.get(i):
-                piece[...] = dy[i]
-        return [whole]
-
-
-def room_for(parent, like):
-    """Where the cotangent of one piece of a split belongs, for the first who asks: a view that the copying above is saved by; or None.
-
-    parent as in Node.parents; like: an array of the cotangent's dtype, on its device
-    """
-    node, index = parent or (None, 0)
-    if not isinstance(node, Node) or not isinstance(node.op, Split) or node.saved["axis"] not in (-1, len(node.shapes[0]) - 1):
-        return None
-    if node.rooms is None:
-        node.rooms = array_module(like).empty(node.shapes[0], node.dtype), {}
-    whole, rooms = node.rooms
-    if index in rooms:
-        return None
-    rooms[index] = pieces(whole, node.outputs, -1)[index]
-    return rooms[index]
-
-
-@Split
+@op(NEW, PIECES, x=lambda dy: dy)
 def split(x, *, parts, axis=-1):
     """Cut x into `parts` equal pieces along `axis`: split(gates, parts=4) gives i, f, g, o."""
     if parts < 1 or x.shape[axis] % parts:

@@ -23,7 +23,7 @@ from collections import defaultdict
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from tinypredrnn.autograd.engine import Deferred, calling, watching
+from tinypredrnn.autograd.engine import calling, watching
 from tinypredrnn.backend import array_module, device_of, synchronise, to_numpy
 from tinypredrnn.errors import ConfigError, GraphError
 
@@ -65,7 +65,7 @@ class Watch:
         if self.level >= 3:
             self.prints[node] = {name: fingerprint(a) for name, a in kept.items()}
 
-    def backward(self, node, dy):
+    def backward(self, node, dy, into):
         where = self.made_at.get(node, "called before debugging began")
         kept = saved_arrays(node)
         for name, before in self.prints.get(node, {}).items():
@@ -73,7 +73,7 @@ class Watch:
                 raise GraphError(f"{node.op.name}: its {name}, which backward needs, was changed in place since it was {where}: "
                                  "change a copy")
         started = time.perf_counter()
-        gradients = node.op.pull_back(dy, node)
+        gradients = node.op.pull_back(dy, node, into)
         wait_for(gradients)
         seconds = time.perf_counter() - started
         self.figures[node.op.name]["backward"] += seconds
@@ -137,8 +137,6 @@ def wait_for(arrays):
 def is_finite(a):
     if isinstance(a, float):
         return math.isfinite(a)
-    if isinstance(a, Deferred):  # it will be looked at when it is computed
-        return True
     return getattr(a, "dtype", None) is None or a.dtype.kind != "f" or bool(array_module(a).isfinite(a).all())
 
 

@@ -1,130 +1,154 @@
 """Elementwise maths: one table of name, forward and derivative.
 
 Forwards and rules are written with arithmetic and with other entries of this table only: what runs on arrays here runs on symbols
-just as well. A rule works at the broadcast shape; the engine sums its result back to the input's shape. Multiplying with a condition
-(`dy * (y > 0)`) rather than choosing between numbers keeps float32 what it is.
+just as well. A rule works at the broadcast shape; the engine sums its result back to the input's shape.
 """
+
+import numpy as np
 
 from tinypredrnn.autograd.op import Op
 from tinypredrnn.autograd.symbol import Symbol
+from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module
+from tinypredrnn.errors import ConfigError
 
 TABLE = {}
 
 
 class Entry(Op):
-    """An op of the table: of arrays it makes an array, of symbols an expression."""
+    """An op of the table: of arrays it makes an array, of symbols an expression.
+
+    kernel   the text that computes it from its inputs in a fused kernel, such as "{a} + {b}", in words that Python and C share (fuse.py,
+             emit.py); None if its function is made of other entries
+    """
+
+    def __init__(self, forward, rules, kernel):
+        super().__init__(forward, rules)
+        self.kernel = kernel
 
     def apply(self, *inputs, **options):
-        if any(isinstance(x, Symbol) for x in inputs):
-            return Symbol(self.name, *inputs) if not self.options else self.forward(*inputs, **options)
-        return self.forward(*inputs, **options)
+        if not any(isinstance(x, Symbol) for x in inputs):
+            return self.forward(*inputs, **options)
+        if outside := [type(x).__name__ for x in inputs if not isinstance(x, (Symbol, bool, int, float, np.number, np.bool_))]:
+            raise ConfigError(f"fuse: {self.name} got a value from outside of the fused function ({', '.join(outside)}), which would be "
+                              "frozen: pass it to the function as an input")
+        return self.forward(*inputs, **options) if self.options else Symbol(self.name, *inputs)
 
 
-def elementwise(**rules):
-    """Enter the decorated function into the table with these rules."""
+def elementwise(kernel=None, **rules):
+    """Enter the decorated function into the table with its text in kernels and these rules."""
     def enter(forward):
-        TABLE[forward.__name__] = Entry(forward, rules)
+        TABLE[forward.__name__] = Entry(forward, rules, kernel)
         return TABLE[forward.__name__]
     return enter
 
 
 # arithmetic
 
-@elementwise(a=lambda dy: dy, b=lambda dy: dy)
+@elementwise("{a} + {b}", a=lambda dy: dy, b=lambda dy: dy)
 def add(a, b):
     """a + b"""
     return a + b
 
 
-@elementwise(a=lambda dy: dy, b=lambda dy: -dy)
+@elementwise("{a} - {b}", a=lambda dy: dy, b=lambda dy: -dy)
 def sub(a, b):
     """a - b"""
     return a - b
 
 
-@elementwise(a=lambda dy, b: dy * b, b=lambda dy, a: dy * a)
+@elementwise("{a} * {b}", a=lambda dy, b: dy * b, b=lambda dy, a: dy * a)
 def mul(a, b):
     """a * b"""
     return a * b
 
 
-@elementwise(a=lambda dy, b: dy / b, b=lambda dy, b, y: -dy * y / b)
+@elementwise("{a} / {b}", a=lambda dy, b: dy / b, b=lambda dy, b, y: -dy * y / b)
 def div(a, b):
     """a / b"""
     return a / b
 
 
-@elementwise(a=lambda dy: -dy)
+@elementwise("-{a}", a=lambda dy: -dy)
 def neg(a):
     """-a"""
     return -a
 
 
-@elementwise(a=lambda dy, a, b: dy * b * a ** (b - 1 + (b == 0)),  # 0 and not 0 * infinity where a = 0 and b = 0
+@elementwise("power({a}, {b})",
+             a=lambda dy, a, b: dy * b * a ** (b - 1 + (b == 0)),  # 0 and not 0 * infinity if a = 0 and b = 0
              b=lambda dy, a, b, y: dy * y * log(a + 0 * b))  # a plain number a takes the dtype of b
 def power(a, b):
-    """a ** b; the derivative by b needs a > 0."""
+    """a ** b; the derivative with respect to b needs a > 0."""
     return a ** b
 
 
 # comparisons: they have no derivative, but rules are made of them
 
-@elementwise()
+@elementwise("T({a} < {b})")
 def less(a, b):
     """a < b, an array of truth values"""
     return a < b
 
 
-@elementwise()
+@elementwise("T({a} > {b})")
 def greater(a, b):
     """a > b, an array of truth values"""
     return a > b
 
 
-@elementwise()
+@elementwise("T({a} <= {b})")
 def less_equal(a, b):
     """a <= b, an array of truth values"""
     return a <= b
 
 
-@elementwise()
+@elementwise("T({a} >= {b})")
 def greater_equal(a, b):
     """a >= b, an array of truth values"""
     return a >= b
 
 
-@elementwise()
-def negate(condition):
-    """True where the condition is false"""
-    return condition == False  # noqa: E712 (an array of truth values)
+@elementwise("T({a} == {b})")
+def equal(a, b):
+    """a == b, an array of truth values"""
+    return a == b
 
 
-@elementwise()
+@elementwise("T({a} != {b})")
+def not_equal(a, b):
+    """a != b, an array of truth values"""
+    return a != b
+
+
+@elementwise("sign({x})")
 def sign(x):
-    """-1, 0 or 1"""
+    """-1, 0 or 1; NaN stays NaN"""
     return array_module(x).sign(x)
 
 
-@elementwise(a=lambda dy, condition: dy * condition, b=lambda dy, condition: dy * negate(condition))
+# choices: the cotangent goes where the value came from, and 0 elsewhere, whatever it is (0 * infinity would be NaN)
+
+@elementwise("where({condition}, {a}, {b})",
+             a=lambda dy, condition: where(condition, dy, 0), b=lambda dy, condition: where(condition, 0, dy))
 def where(condition, a, b):
-    """a where the condition holds, b elsewhere"""
-    return array_module(condition, a, b).where(condition, a, b)
+    """a where the condition is true, that is other than 0; b elsewhere"""
+    return array_module(condition, a, b).where(condition != 0, a, b)
 
 
-@elementwise(a=lambda dy, a, b: dy * (a >= b), b=lambda dy, a, b: dy * (a < b))
+@elementwise("maximum({a}, {b})", a=lambda dy, a, b: where(a >= b, dy, 0), b=lambda dy, a, b: where(a < b, dy, 0))
 def maximum(a, b):
-    """The larger one; where they are equal the gradient goes to a."""
+    """The larger one; if they are equal the gradient goes to a. NaN if either is."""
     return array_module(a, b).maximum(a, b)
 
 
-@elementwise(a=lambda dy, a, b: dy * (a <= b), b=lambda dy, a, b: dy * (a > b))
+@elementwise("minimum({a}, {b})", a=lambda dy, a, b: where(a <= b, dy, 0), b=lambda dy, a, b: where(a > b, dy, 0))
 def minimum(a, b):
-    """The smaller one; where they are equal the gradient goes to a."""
+    """The smaller one; if they are equal the gradient goes to a. NaN if either is."""
     return array_module(a, b).minimum(a, b)
 
 
-@elementwise(x=lambda dy, x, low, high: dy * (x >= low) * (x <= high))
+@elementwise(x=lambda dy, x, low, high: where((x >= low) * (x <= high), dy, 0))
 def clip(x, low, high):
     """x, but at least `low` and at most `high`; the gradient passes where x lies between them."""
     return minimum(maximum(x, low), high)
@@ -132,25 +156,25 @@ def clip(x, low, high):
 
 # functions
 
-@elementwise(x=lambda dy, y: dy * y)
+@elementwise("exp({x})", x=lambda dy, y: dy * y)
 def exp(x):
     """e to the power of x"""
     return array_module(x).exp(x)
 
 
-@elementwise(x=lambda dy, x: dy / x)
+@elementwise("log({x})", x=lambda dy, x: dy / x)
 def log(x):
     """The natural logarithm"""
     return array_module(x).log(x)
 
 
-@elementwise(x=lambda dy, x: dy / (1 + x))
+@elementwise("log1p({x})", x=lambda dy, x: dy / (1 + x))
 def log1p(x):
     """log(1 + x), exact also where x is tiny"""
     return array_module(x).log1p(x)
 
 
-@elementwise(x=lambda dy, y: dy * 0.5 / y)
+@elementwise("sqrt({x})", x=lambda dy, y: dy * 0.5 / y)
 def sqrt(x):
     """The square root; its derivative is infinite at 0"""
     return array_module(x).sqrt(x)
@@ -162,31 +186,32 @@ def square(x):
     return x * x
 
 
-@elementwise(x=lambda dy, x: dy * sign(x))
+@elementwise("fabs({x})", x=lambda dy, x: dy * sign(x))
 def absolute(x):
     """|x|, with derivative 0 at 0"""
     return abs(x)
 
 
-@elementwise(x=lambda dy, y: dy * (1 - y * y))
+@elementwise("tanh({x})", x=lambda dy, y: dy * (1 - y * y))
 def tanh(x):
     """The hyperbolic tangent, from -1 to 1"""
     return array_module(x).tanh(x)
 
 
-@elementwise(x=lambda dy, y: dy * y * (1 - y))
+@elementwise("sigmoid({x})", x=lambda dy, y: dy * y * (1 - y))
 def sigmoid(x):
-    """1 / (1 + exp(-x)), written with tanh because that overflows nowhere"""
+    """1 / (1 + exp(-x)), written with tanh because that overflows nowhere. Its error is one of rounding beside 1, not beside values
+    near 0: instead of log(sigmoid(x)) use logsigmoid(x)."""
     return 0.5 * tanh(0.5 * x) + 0.5
 
 
-@elementwise(x=lambda dy, y: dy * 0.2 * (y > 0) * (y < 1))
+@elementwise(x=lambda dy, y: where((y > 0) * (y < 1), 0.2 * dy, 0))
 def hard_sigmoid(x):
     """0.2 x + 0.5 clipped to [0, 1]: Keras' cheap sigmoid, which PredNet's gates use"""
     return clip(0.2 * x + 0.5, 0, 1)
 
 
-@elementwise(x=lambda dy, y: dy * (y > 0))
+@elementwise(x=lambda dy, y: where(y > 0, dy, 0))
 def relu(x):
     """max(x, 0), with derivative 0 at 0"""
     return maximum(x, 0)
@@ -204,6 +229,12 @@ def softplus(x):
     return maximum(x, 0) + log1p(exp(-abs(x)))
 
 
+@elementwise(x=lambda dy, x: dy * sigmoid(-x))
+def logsigmoid(x):
+    """log(sigmoid(x)), exact also where sigmoid(x) is tiny"""
+    return -softplus(-x)
+
+
 # cross-entropy of a target in [0, 1], read as a probability, against a prediction
 
 @elementwise(logit=lambda dy, logit, target: dy * (sigmoid(logit) - target), target=lambda dy, logit: -dy * logit)
@@ -216,3 +247,20 @@ def bce(p, target):
     """-target log(p) - (1 - target) log(1 - p) with p clipped to [1e-6, 1 - 1e-6], so that a wrong certainty costs 13.8, not infinity"""
     p = clip(p, 1e-6, 1 - 1e-6)
     return -(target * log(p) + (1 - target) * log(1 - p))
+
+
+# The operators of tensors and symbols: one table for both
+
+OPERATORS = {
+    "add": add, "sub": sub, "mul": mul, "truediv": div, "pow": power, "neg": neg, "abs": absolute,
+    "lt": less, "gt": greater, "le": less_equal, "ge": greater_equal,
+    "eq": lambda a, b: NotImplemented if b is None or isinstance(b, str) else equal(a, b),  # of those Python compares the identity
+    "ne": lambda a, b: NotImplemented if b is None or isinstance(b, str) else not_equal(a, b),
+}
+for kind in (Tensor, Symbol):
+    for name, entry in OPERATORS.items():
+        setattr(kind, f"__{name}__", entry)
+        if name in ("add", "sub", "mul", "truediv", "pow"):
+            setattr(kind, f"__r{name}__", lambda b, a, entry=entry: entry(a, b))
+
+__all__ = [*TABLE, "bce"]

@@ -23,8 +23,8 @@ import numpy as np
 from numba import njit
 
 T = np.$dtype
-FAST = dict(fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy")  # NaN and infinity stay what they are
-exp, log, log1p, sqrt, fabs = math.exp, math.log, math.log1p, math.sqrt, math.fabs
+FAST = dict(fastmath={"contract"}, error_model="numpy")  # NaN, infinity and the sign of 0 stay what they are
+exp, log, log1p, sqrt, fabs, infinity, not_a_number = math.exp, math.log, math.log1p, math.sqrt, math.fabs, math.inf, T(math.nan)
 
 $functions
 
@@ -36,14 +36,21 @@ $slices
 $body
 """)
 
-HELPERS = """
-def where(condition, a, b): return a if condition != T(0) else b
-def negate(condition): return T(1) - condition
-def maximum(a, b): return a if a >= b else b
-def minimum(a, b): return a if a <= b else b
-def power(a, b): return a ** b
-def sigmoid(x): return T(0.5) * tanh(T(0.5) * x) + T(0.5)
-"""
+# The functions that kernels call beside those of the maths library, each the same as its entry in the elementwise table: (name,
+# parameters, value in Python, value in C)
+HELPERS = (
+    ("where", "condition, a, b", "a if condition != T(0) else b", "condition != T(0) ? a : b"),
+    ("maximum", "a, b", "a if a >= b or a != a else b", "a >= b || a != a ? a : b"),  # NaN is the only number that is not itself
+    ("minimum", "a, b", "a if a <= b or a != a else b", "a <= b || a != a ? a : b"),
+    ("sign", "x", "T(x > T(0)) - T(x < T(0)) if x == x else x", "x == x ? T(x > T(0)) - T(x < T(0)) : x"),
+    ("power", "a, b", "a ** b", "pow(a, b)"),
+    ("sigmoid", "x", "T(0.5) * tanh(T(0.5) * x) + T(0.5)", "T(0.5) * tanh(T(0.5) * x) + T(0.5)"),
+)
+CPU_HELPERS = "".join(f"@njit(inline=\"always\", **FAST)\ndef {name}({parameters}): return {python}\n\n\n"
+                      for name, parameters, python, _ in HELPERS)
+CUDA = "#define infinity INFINITY\n#define not_a_number T(NAN)\n" + "".join(
+    f"template <typename T> __device__ T {name}({', '.join(f'T {p}' for p in parameters.split(', '))}) {{ return {c}; }}\n"
+    for name, parameters, _, c in HELPERS)
 
 # tanh as a ratio of polynomials (the coefficients are Eigen's, 3e-7 off at most): unlike a call into the maths library it vectorises.
 TANH = {"float64": "tanh = math.tanh", "float32": """
@@ -62,15 +69,6 @@ def tanh(x):
     q = s * q + T(4.89352518554385e-03)
     return x * p / q
 """}
-
-CUDA = """
-template <typename T> __device__ T where(T condition, T a, T b) { return condition != T(0) ? a : b; }
-template <typename T> __device__ T negate(T condition) { return T(1) - condition; }
-template <typename T> __device__ T maximum(T a, T b) { return a >= b ? a : b; }
-template <typename T> __device__ T minimum(T a, T b) { return a <= b ? a : b; }
-template <typename T> __device__ T power(T a, T b) { return pow(a, b); }
-template <typename T> __device__ T sigmoid(T x) { return T(0.5) * tanh(T(0.5) * x) + T(0.5); }
-"""
 
 
 # from text to a function

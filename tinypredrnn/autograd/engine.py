@@ -3,16 +3,29 @@
 Every op that is applied to a tensor leaves a Node. A tensor points to the node that made it, a node to the nodes and leaves that its
 inputs came from: that is the whole graph, and it points only into the past, so nothing in it forms a reference cycle. Drop the
 result, and the graph is gone.
+
+One backward pass, of loss = (tanh(x) * x).sum():
+
+1. `count_consumers` goes down from the node of sum and finds what each node waits for: mul waits for sum, tanh waits for mul.
+2. Each output gets an `Arriving`, the place where its cotangent accumulates. Into that of sum goes 1, and sum is ready.
+3. `visit` takes what arrived at a node, runs its rules on it and adds the results to the Arriving of each input. Sum sends an array of
+   ones to mul; mul sends x to tanh and tanh(x) to the leaf x; tanh, of which nobody else is a consumer, is ready and sends its part
+   to x as well, where the two are added up.
+4. When no node is left, what has arrived at the leaves becomes their `grad`.
+
+So order (steps 1 and 3: a node is visited once, after all of its consumers) and accumulation (steps 2 and 4) have nothing to do with
+each other.
 """
 
 import contextlib
+import functools
 from contextvars import ContextVar
 
 from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 
 recording = ContextVar("recording", default=True)
-watching = ContextVar("watching", default=None)  # the Watch of debug.py, where debugging is on
+watching = ContextVar("watching", default=None)  # the Watch of debug.py, if debugging is on
 calling = ContextVar("calling", default=None)  # the Call that runs now, within modules
 
 
@@ -29,21 +42,20 @@ def no_grad():
 class Node:
     """One application of an op: what backward needs to run its rules, and where to send the results.
 
-    op        what was applied; backward calls op.pull_back(dy, node) for the inputs' cotangents
+    op        what was applied; backward calls op.pull_back(dy, node, into) for the inputs' cotangents
     parents   for each input: (the Node that made it, which of its outputs), (the leaf Tensor, 0), or None for a constant
     shapes    the shapes of the inputs
     dtype     the float dtype of the inputs, which their cotangents must have
     saved     the values that the rules asked for, by name; None once backward has used them
     outputs   how many arrays the op returned
-    rooms     while backward is on its way: where some outputs' cotangents are written to, see arrays.Split
     call      the Call of a module during which this happened, None outside of any: for pictures and messages, not for backward
     """
 
-    __slots__ = ("op", "parents", "shapes", "dtype", "saved", "outputs", "rooms", "call", "__weakref__")
+    __slots__ = ("op", "parents", "shapes", "dtype", "saved", "outputs", "call", "__weakref__")
 
     def __init__(self, op, parents, shapes, dtype, saved, outputs):
         self.op, self.parents, self.shapes, self.dtype, self.saved, self.outputs = op, parents, shapes, dtype, saved, outputs
-        self.rooms, self.call = None, calling.get()
+        self.call = calling.get()
 
 
 class Call:
@@ -63,48 +75,113 @@ class Call:
         return f"{name or type(self.module).__name__} of {kind}" if self.around else kind
 
 
-class Deferred:
-    """A cotangent that is computed when all of it has arrived, instead of one array after the other that are then added up.
+# where a cotangent accumulates
 
-    compute      of a list of uses, a tuple for each rule that sent something, makes the array
-    shape, dtype of that array
+class Arriving:
+    """The cotangent of one output, or of one leaf, while it arrives from whoever used it.
+
+    total   the sum of what has arrived, or None
+    ours    whether nobody else reads `total`, so that it may be added to in place
     """
 
-    base = None  # as of an array that is nobody else's memory
+    __slots__ = ("total", "ours", "place", "uses")
 
-    def __init__(self, compute, use, shape, dtype):
-        self.compute, self.uses, self.shape, self.dtype = compute, [use], shape, dtype
+    def __init__(self, total=None, ours=False, place=None):
+        self.total, self.ours, self.place, self.uses = total, ours, place, None
 
-    def __iadd__(self, other):
-        self.uses += other.uses
-        return self
+    def add(self, gradient, ours):
+        """Add an array; `ours`: its op promises that nobody else has it."""
+        if self.total is None:
+            self.total, self.ours = gradient, ours
+        elif self.ours:
+            if gradient is not self.total:  # a rule may have added to it itself
+                self.total += gradient
+        elif ours:
+            gradient += self.total
+            self.total, self.ours = gradient, True
+        else:
+            self.total, self.ours = self.total + gradient, True
 
-    def array(self):
-        """Compute it, once: what the uses hold is free afterwards."""
-        uses, self.uses = self.uses, None
-        return self.compute(uses)
+    def destination(self, xp):
+        """Where a rule should write its gradient, which then need not be copied there: an uninitialised array for the first who asks,
+        if this output is one of the PIECES of an array (see op.py); otherwise None."""
+        place, self.place = self.place, None
+        return place(xp) if place else None
 
+    def defer(self, compute, use):
+        """Let compute(uses) make the array when every use has arrived: one large sum is faster than many arrays added up. `compute`
+        promises an array of its own."""
+        if self.uses is None:
+            self.uses = {}
+        self.uses.setdefault(compute, []).append(use)
+
+    def result(self):
+        """The sum of everything that arrived, or None."""
+        uses, self.uses = self.uses or {}, None
+        while uses:
+            compute, given = uses.popitem()
+            self.add(compute(given), ours=True)
+        return self.total
+
+
+class Outputs(list):
+    """An Arriving for each output of a node."""
+
+    def __init__(self, node):
+        super().__init__(Arriving() for _ in range(node.outputs))
+
+    def collect(self):
+        """What arrived, as rules take it: an array, or for several outputs a list with None for those that nobody used; None for nothing."""
+        dy = [output.result() for output in self]
+        if all(d is None for d in dy):
+            return None
+        return dy if len(dy) > 1 else dy[0]
+
+
+class Pieces(Outputs):
+    """The same for an op that cuts its input into PIECES. Their cotangents are pieces of one array, the input's cotangent, so whoever
+    makes one may write it to its place there."""
+
+    def __init__(self, node):
+        list.__init__(self, (Arriving(place=functools.partial(self.place, k)) for k in range(node.outputs)))
+        self.node, self.whole, self.pieces = node, None, None
+
+    def place(self, k, xp):
+        if self.whole is None:
+            self.whole = xp.empty(self.node.shapes[0], self.node.dtype)
+            self.pieces = self.node.op.forward(self.whole, **self.node.saved)  # of such an op, `saved` are the options
+        return self.pieces[k]
+
+    def collect(self):
+        """The whole array, with zeros for the pieces that nobody used; None for nothing."""
+        dy = [output.result() for output in self]
+        if all(d is None for d in dy):
+            return None
+        xp = array_module(*(d for d in dy if d is not None))
+        for k, d in enumerate(dy):
+            if d is not self.place(k, xp):
+                self.pieces[k][...] = 0 if d is None else d
+        return self.whole
+
+
+# backward
 
 def backward(root, cotangent=None, retain_graph=False):
-    """Send `cotangent` from the tensor `root` back to every leaf that it was computed from. Tensor.backward is this function.
-
-    A node is visited once, when all nodes that use its outputs have been: each visit takes what arrived (Kahn's algorithm).
-    """
+    """Send `cotangent` from the tensor `root` back to every leaf that it was computed from. Tensor.backward is this function."""
     if not root.requires_grad:
         raise GraphError("backward: this tensor depends on nothing that requires a gradient: make its inputs with "
                          "tensor(..., requires_grad=True), outside of no_grad")
     cotangent = check_cotangent(root, cotangent)
-    if root.node is None:
-        return accumulate(root, cotangent, owned=False)
+    waiting = count_consumers(root.node) if root.node else {}
+    arriving = {node: Pieces(node) if node.op.cuts else Outputs(node) for node in waiting}
+    start, index = (root.node, root.index) if root.node else (root, 0)
+    send_to((start, index), arriving).add(cotangent, ours=False)
 
-    waiting = count_consumers(root.node)
-    arrived = {node: [(None, False)] * node.outputs for node in waiting}  # node -> for each output: (cotangent, is it ours to add to)
-    arrived[root.node][root.index] = (cotangent, False)
-    ready = [root.node]
-    while ready:
+    ready = [root.node] if root.node else []
+    while ready:  # Kahn's algorithm: a node is ready when all of its consumers have been visited
         node = ready.pop()
         parents = node.parents
-        visit(node, [dy for dy, _ in arrived.pop(node)], arrived)
+        visit(node, arriving.pop(node).collect(), [send_to(parent, arriving) for parent in parents])
         if not retain_graph:
             node.parents, node.saved = (), None
         for target, _ in filter(None, parents):
@@ -112,6 +189,10 @@ def backward(root, cotangent=None, retain_graph=False):
                 waiting[target] -= 1
                 if waiting[target] == 0:
                     ready.append(target)
+
+    for leaf, (arrived,) in arriving.items():  # all nodes have been visited: only leaves are left
+        if arrived.result() is not None:
+            leaf.grad = arrived.total if arrived.ours else arrived.total.copy()  # always an array of the leaf's own
 
 
 def count_consumers(root):
@@ -131,66 +212,31 @@ def count_consumers(root):
     return waiting
 
 
-def visit(node, dy, arrived):
-    """Run the rules of one node on the cotangents of its outputs, and hand the results to its parents."""
-    if all(d is None for d in dy):  # nothing depends on it after all
-        return
-    given, watch = dy if node.outputs > 1 else dy[0], watching.get()
-    sums = [ours_so_far(parent, arrived) if node.op.adds else None for parent in node.parents]
-    if node.op.adds:
-        node.saved[node.op.inputs[0] + "_sum"] = sums
-    gradients = watch.backward(node, given) if watch else node.op.pull_back(given, node)
-    saved = [array for value in node.saved.values() for array in (value if isinstance(value, list) else [value])]  # *parts are a list
-    known = [id(array) for array in (*dy, *saved, *gradients)]
-    for i, gradient in enumerate(gradients):
-        if gradient is None or node.parents[i] is None or gradient is sums[i]:
-            continue
-        # A fresh array is ours: it may be added to in place. Never dy itself, something saved, a view, or what another input gets too.
-        fresh = gradient.base is None and known.count(id(gradient)) == 1
-        fitted = fit(gradient, node, i)
-        owned = fresh or fitted is not gradient
-        target, index = node.parents[i]
-        if target in arrived:
-            arrived[target][index] = add_up(*arrived[target][index], fitted, owned)
-        else:
-            accumulate(target, fitted, owned)
-
-
-def ours_so_far(parent, arrived):
-    """The sum of what has arrived for an input so far, if it is an array of our own; or None."""
+def send_to(parent, arriving):
+    """The Arriving of a parent, as in Node.parents; None for a constant. That of a leaf begins with the gradient that it has already."""
     if parent is None:
         return None
     target, index = parent
-    total, owned = arrived[target][index] if target in arrived else (target.grad, True)
-    return total if owned else None
+    if target not in arriving:
+        arriving[target] = [Arriving(target.grad, ours=True)]
+    return arriving[target][index]
 
 
-def add_up(total, total_owned, gradient, owned):
-    """total + gradient, in place where one of the arrays is ours; and whether the sum is ours."""
-    if total is None:
-        return gradient, owned
-    if not total_owned:
-        total, gradient, total_owned = gradient, total, owned
-    if not total_owned:
-        return total + gradient, True
-    total += gradient
-    return total, True
-
-
-def accumulate(leaf, gradient, owned):
-    """Add to the grad of a leaf, which is always an array of the leaf's own."""
-    if isinstance(gradient, Deferred):
-        gradient, owned = gradient.array(), True
-    if leaf.grad is None:
-        leaf.grad = gradient if owned else gradient.copy()
-    else:
-        leaf.grad += gradient
+def visit(node, dy, into):
+    """Run the rules of one node on the cotangent of its outputs, and add the results to the Arriving of each input."""
+    if dy is None:  # nothing depends on it after all
+        return
+    watch = watching.get()
+    gradients = watch.backward(node, dy, into) if watch else node.op.pull_back(dy, node, into)
+    for i, (gradient, arriving) in enumerate(zip(gradients, into)):
+        if gradient is not None and arriving is not None:
+            fitted = fit(gradient, node, i)
+            arriving.add(fitted, ours=node.op.gives_new or fitted is not gradient)
 
 
 def fit(gradient, node, i):
     """Un-broadcast a gradient to the shape of input `i`, and check its shape and dtype: the one place for both."""
-    if not isinstance(gradient, Deferred):
-        gradient = array_module(gradient).asarray(gradient)  # NumPy turns arrays without axes into scalars
+    gradient = array_module(gradient).asarray(gradient)  # NumPy turns arrays without axes into scalars
     shape = node.shapes[i]
     if gradient.shape != shape and gradient.ndim >= len(shape):
         extra = gradient.ndim - len(shape)  # axes that broadcasting put in front
@@ -198,8 +244,8 @@ def fit(gradient, node, i):
         gradient = gradient.sum(axis=(*range(extra), *stretched), keepdims=True)
         gradient = gradient.reshape(gradient.shape[extra:])
     if gradient.shape != shape or gradient.dtype != node.dtype:
-        raise GraphError(f"{node.op.name}: its rule gave input {i} a gradient of {gradient.dtype} {gradient.shape} "
-                         f"where {node.dtype} {shape} is needed: correct the rule")
+        raise GraphError(f"{node.op.name}: its rule gave input {i} a gradient of {gradient.dtype} {gradient.shape}, but that input needs "
+                         f"{node.dtype} {shape}: correct the rule")
     return gradient
 
 

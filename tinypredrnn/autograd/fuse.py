@@ -14,15 +14,15 @@ import contextlib
 import functools
 import inspect
 import itertools
+import math
 import re
 from contextvars import ContextVar
 
 import numpy as np
 
-from tinypredrnn.autograd.arrays import room_for
 from tinypredrnn.autograd.elementwise import TABLE
-from tinypredrnn.autograd.emit import CPU, CUDA, HELPERS, TANH, compile_source
-from tinypredrnn.autograd.op import Op
+from tinypredrnn.autograd.emit import CPU, CPU_HELPERS, CUDA, TANH, compile_source
+from tinypredrnn.autograd.op import NEW, Op, plain
 from tinypredrnn.autograd.symbol import Symbol
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ConfigError, DTypeError
@@ -44,25 +44,31 @@ def unfused():
 # from a function to expressions
 
 def trace(function):
-    """(input symbols, output expressions) of a function of elementwise maths."""
-    inputs = [Symbol(None, name) for name in inspect.signature(function).parameters]
-    outputs = function(*inputs)
-    return inputs, list(outputs) if isinstance(outputs, tuple) else [outputs]
+    """(input symbols in0, in1, ..., output expressions) of a function of elementwise maths."""
+    name = function.__name__
+    inputs = [Symbol(None, f"in{k}") for k in range(len(inspect.signature(function).parameters))]
+    try:
+        result = function(*inputs)
+    except (AttributeError, TypeError) as error:  # of what symbols cannot do, such as x.sum() or np.exp(x)
+        raise ConfigError(f"fuse: {name} cannot be traced ({error}): use arithmetic, comparisons and the functions of the elementwise table "
+                          "only") from error
+    outputs = list(result) if isinstance(result, tuple) else [result]
+    if not outputs or not all(isinstance(y, (Symbol, bool, int, float, np.number)) for y in outputs):
+        raise ConfigError(f"fuse: {name} returns {', '.join(type(y).__name__ for y in outputs) or 'nothing'}: expected a value that is "
+                          "computed from its inputs, or a tuple of them")
+    return inputs, outputs
 
 
-def in_order(outputs):
-    """All symbols below the outputs, each after those that it is made of."""
-    order, seen = [], set()
-
-    def visit(symbol):
-        if isinstance(symbol, Symbol) and id(symbol) not in seen:
-            seen.add(id(symbol))
-            for part in symbol.args:
-                visit(part)
+def in_order(outputs, parts=lambda symbol: symbol.args):
+    """All symbols below the outputs, each after its `parts`."""
+    order, seen, stack = [], set(), [(output, False) for output in reversed(outputs)]
+    while stack:
+        symbol, parts_are_done = stack.pop()
+        if parts_are_done:
             order.append(symbol)
-
-    for output in outputs:
-        visit(output)
+        elif isinstance(symbol, Symbol) and id(symbol) not in seen:
+            seen.add(id(symbol))
+            stack += [(symbol, True), *((part, False) for part in reversed(parts(symbol)))]
     return order
 
 
@@ -88,33 +94,30 @@ def gradients(inputs, outputs, cotangents):
 
 # from expressions to lines of source
 
-INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "less": "<", "greater": ">", "less_equal": "<=", "greater_equal": ">="}
-CALLS = ("where", "negate", "maximum", "minimum", "exp", "log", "log1p", "sqrt", "tanh", "sigmoid", "power")
-PLAIN = {"neg": "-{}", "absolute": "fabs({})", "sign": "T({0} > T(0)) - T({0} < T(0))"}
-RESERVED = re.compile("|".join(CALLS) + r"|fabs|(v|y|dy)\d+|T|row|width|column|range|first|last|loop")  # the kernels' own names
-
-
 def lines_of(outputs):
     """The outputs computed line by line: ({text: name}, the outputs' names). Equal text is computed once; it is Python and C alike."""
-    lines = {}
+    names, lines, expansions = {}, {}, {}  # of symbols by id; of texts; of entries that are made of others
+
+    def parts(symbol):
+        if symbol.op is None or TABLE[symbol.op].kernel:
+            return symbol.args
+        return [expansions.setdefault(id(symbol), TABLE[symbol.op].forward(*symbol.args))]
 
     def name(value):
-        return name_of(value) if isinstance(value, Symbol) else f"T({float(value)!r})"
+        if isinstance(value, Symbol):
+            return names[id(value)]
+        value = float(value)
+        return f"T({value!r})" if math.isfinite(value) else "not_a_number" if math.isnan(value) else f"T({'-' * (value < 0)}infinity)"
 
-    @functools.cache  # a symbol that is used twice is written once, and not walked through twice
-    def name_of(symbol):
+    for symbol in in_order(outputs, parts):
         if symbol.op is None:
-            return symbol.args[0]
-        if symbol.op not in INFIX and symbol.op not in CALLS and symbol.op not in PLAIN:  # an entry that is made of others
-            return name(TABLE[symbol.op].forward(*symbol.args))
-        parts = [name(part) for part in symbol.args]
-        if symbol.op in INFIX:
-            text = f" {INFIX[symbol.op]} ".join(parts)
-            text = f"T({text})" if INFIX[symbol.op] in "<=>=" else text  # truth as a number, 0 or 1
+            names[id(symbol)] = symbol.args[0]
+        elif id(symbol) in expansions:
+            names[id(symbol)] = name(expansions[id(symbol)])
         else:
-            text = f"{symbol.op}({', '.join(parts)})" if symbol.op in CALLS else PLAIN[symbol.op].format(*parts)
-        return lines.setdefault(text, f"v{len(lines)}")
-
+            entry = TABLE[symbol.op]
+            text = entry.kernel.format(**dict(zip(entry.inputs, map(name, symbol.args))))
+            names[id(symbol)] = lines.setdefault(text, f"v{len(lines)}")
     return lines, [name(output) for output in outputs]
 
 
@@ -124,69 +127,83 @@ COST = 16  # of a line of the kernel, in multiplications of a matrix product: wh
 
 
 class Loop:
-    """A kernel: the named inputs, element by element, through `lines` to as many outputs."""
+    """A kernel: the inputs in0, in1, ..., element by element, through `lines` to out0, out1, ..., one for each expression in `outputs`."""
 
     def __init__(self, title, inputs, outputs):
-        self.title, self.inputs = title, inputs
-        self.lines, self.outputs = lines_of(outputs)
+        self.title, self.inputs = title, [f"in{k}" for k in range(inputs)]
+        self.lines, self.values = lines_of(outputs)
+        self.outputs = [f"out{k}" for k in range(len(outputs))]
         self.compiled = {}
 
     def __call__(self, *arrays, into=()):
         """One array for each output, of the inputs' broadcast shape: those in `into`, which may be inputs as well, or new ones."""
         xp = array_module(*arrays)
         dtype = next((a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind == "f"), np.dtype(float))
+        dtype = dtype if dtype.isnative else dtype.newbyteorder("=")
+        if dtype.char not in "fd":
+            raise DTypeError(f"{self.title}: fused kernels exist for float32 and float64, got {dtype}: convert with .astype")
         arrays = [a.astype(dtype, copy=False) if hasattr(a, "dtype") else xp.asarray(float(a), dtype) for a in arrays]  # masks, numbers
         shape = arrays[0].shape if all(a.shape == arrays[0].shape for a in arrays) else np.broadcast_shapes(*(a.shape for a in arrays))
         made = [xp.empty(shape, dtype) if y is None else y for y in into or [None] * len(self.outputs)]
-        key = (dtype, xp is np)
-        if key not in self.compiled:
-            if dtype.name not in TANH:
-                raise DTypeError(f"{self.title}: fused kernels exist for float32 and float64, got {dtype}: convert with .astype")
-            self.compiled[key] = compile_source(self.name(), self.cpu_source(dtype.name)) if xp is np else self.gpu_kernel(xp)
-        kernel = self.compiled[key]
         if xp is not np:
-            kernel(*arrays, *made)
+            self.gpu_kernel(xp)(*arrays, *made)
         elif made[0].size:
-            whole = all(a.flags.c_contiguous and a.shape == shape for a in (*arrays, *made))  # then everything is one long row
-            width = 1 if whole or not shape else shape[-1]
-            rows = [as_rows(a, shape) for a in (*arrays, *made)]
-
-            def work(first, last):
-                if whole:
-                    kernel.loop(0, 1, last - first, *(part for flat, _, _ in rows for part in (flat[first:last], 0, 0)))
-                else:
-                    kernel.loop(first, last, width, *itertools.chain(*rows))
-
-            share(work, made[0].size // width, COST * len(self.lines) * made[0].size)
+            self.run(arrays, made, shape)
         return made
 
-    def name(self):
-        return re.sub(r"\W", "_", self.title)
+    def run(self, arrays, made, shape):
+        """The numba kernel on arrays in memory; its rows are shared among the threads. Numbers are handed over as they are."""
+        numbers = tuple(a.ndim == 0 for a in arrays) if shape else (False,) * len(arrays)
+        loop, width = self.cpu_kernel(made[0].dtype, numbers), shape[-1] if shape else 1
+        given = [(a[()],) if number else as_rows(a, shape) for a, number in zip(arrays, numbers)] + [as_rows(y, shape) for y in made]
+        whole = all(len(a) == 1 or a[1:] == (0, width) for a in given)  # then everything is one long row
 
-    def cpu_source(self, dtype):
-        """The loop as numba source; print it to see what runs."""
-        made = [f"y{i}" for i in range(len(self.outputs))]
-        slices = [f"{x}_row = {x}_array[{x}_start + row * {x}_stride:][:width]" for x in (*self.inputs, *made)]
-        body = [f"{x} = {x}_row[column]" for x in self.inputs] + [f"{name} = {text}" for text, name in self.lines.items()]
-        body += [f"{y}_row[column] = {value}" for y, value in zip(made, self.outputs)]
-        helpers = HELPERS.strip().replace("def ", '@njit(inline="always", **FAST)\ndef ')
+        def work(first, last):
+            if whole:
+                loop(0, 1, last - first, *itertools.chain(*[a if len(a) == 1 else (a[0][first:last], 0, 0) for a in given]))
+            else:
+                loop(first, last, width, *itertools.chain(*given))
+
+        size = made[0].size
+        share(work, size if whole else size // width, COST * len(self.lines) * size)
+        for y, (flat, _, _) in zip(made, given[len(arrays):]):
+            if not np.may_share_memory(flat, y):  # it lies so that as_rows had to copy it
+                y[...] = flat.reshape(shape)
+
+    def name(self):
+        """A name for files and kernels, of a length that all of them take."""
+        return re.sub(r"\W", "_", self.title)[:60]
+
+    def cpu_source(self, dtype, numbers=()):
+        """The loop as numba source, for inputs of which some are `numbers`; print it to see what runs."""
+        number = dict(zip(self.inputs, numbers))
+        arrays = [x for x in (*self.inputs, *self.outputs) if not number.get(x)]
+        arguments = [f"{x}_number" if number.get(x) else f"{x}_array, {x}_start, {x}_stride" for x in (*self.inputs, *self.outputs)]
+        slices = [f"{x}_row = {x}_array[{x}_start + row * {x}_stride:][:width]" for x in arrays]
+        body = [f"{x} = T({x}_number)" if number.get(x) else f"{x} = {x}_row[column]" for x in self.inputs]
+        body += [f"{name} = {text}" for text, name in self.lines.items()]
+        body += [f"{y}_row[column] = {value}" for y, value in zip(self.outputs, self.values)]
         return CPU.substitute(
-            title=self.title, dtype=dtype, functions=TANH[dtype].strip() + "\n\n\n" + helpers + "\n",
-            arguments=", ".join(f"{x}_array, {x}_start, {x}_stride" for x in (*self.inputs, *made)),
+            title=self.title, dtype=dtype, functions=TANH[dtype].strip() + "\n\n\n" + CPU_HELPERS, arguments=", ".join(arguments),
             slices="\n".join(" " * 8 + line for line in slices), body="\n".join(" " * 12 + line for line in body))
 
     def gpu_parts(self):
-        """(inputs, outputs, body) of the loop as CuPy's ElementwiseKernel takes them; T stands for the dtype.
+        """(inputs, outputs, body) of the loop as CuPy's ElementwiseKernel takes them; T stands for the dtype."""
+        body = [*(f"T {name} = {text};" for text, name in self.lines.items()), *(f"{y} = {v};" for y, v in zip(self.outputs, self.values))]
+        return ", ".join(f"T {x}" for x in self.inputs), ", ".join(f"T {y}" for y in self.outputs), "\n".join(body)
 
-        CuPy counts its loop with a variable i and allows no parameter of that name: ours are x_in, and x lives in a block of its own.
-        """
-        made = [f"y{i}" for i in range(len(self.outputs))]
-        body = [f"T {x} = {x}_in;" for x in self.inputs] + [f"T {name} = {text};" for text, name in self.lines.items()]
-        body = ["{", *body, *(f"{y} = {value};" for y, value in zip(made, self.outputs)), "}"]
-        return ", ".join(f"T {x}_in" for x in self.inputs), ", ".join(f"T {y}" for y in made), "\n".join(body)
+    def cpu_kernel(self, dtype, numbers):
+        """The numba function, compiled when it is needed for the first time."""
+        key = dtype.char, numbers
+        if key not in self.compiled:
+            self.compiled[key] = compile_source(self.name(), self.cpu_source(dtype.name, numbers)).loop
+        return self.compiled[key]
 
     def gpu_kernel(self, xp):
-        return xp.ElementwiseKernel(*self.gpu_parts(), self.name(), preamble=CUDA)
+        """CuPy's kernel, which compiles for each dtype by itself."""
+        if "gpu" not in self.compiled:
+            self.compiled["gpu"] = xp.ElementwiseKernel(*self.gpu_parts(), self.name(), preamble=CUDA)
+        return self.compiled["gpu"]
 
 
 def as_rows(a, shape):
@@ -207,7 +224,7 @@ class Fused(Op):
     """What @fuse makes of a function: an op whose forward and backward are one kernel each."""
 
     def __init__(self, function):
-        super().__init__(function, {})
+        super().__init__(function, {}, (NEW,))
         self.function, self.forward = function, self.launch
         self.rules = dict.fromkeys(self.inputs)  # all of them come out of one kernel, see pull_back
         self.asks = dict.fromkeys(self.inputs, tuple(self.inputs))
@@ -217,43 +234,47 @@ class Fused(Op):
         return super().__call__(*inputs, **named) if fusing.get() else self.function(*inputs, **named)
 
     def apply(self, *inputs):
-        return self.function(*inputs) if any(isinstance(x, Symbol) for x in inputs) else self.forward(*inputs)
+        if any(isinstance(x, Symbol) for x in inputs):  # within another fused function
+            return self.function(*inputs)
+        arrays = [plain(x) for x in inputs]
+        self.check(arrays, {})
+        return self.forward(*arrays)
 
     @functools.cached_property
     def kernels(self):
-        """The forward Loop and the backward one, which takes the inputs and then the outputs' cotangents dy0, dy1, ..."""
+        """The forward Loop and the backward one, which takes the inputs and then the outputs' cotangents."""
         inputs, outputs = trace(self.function)
-        return Loop(self.name, list(self.inputs), outputs), self.loop_back(*range(len(outputs)))
+        return Loop(self.name, len(inputs), outputs), self.loop_back(*range(len(outputs)))
 
     def loop_back(self, *arrived):
-        """The backward Loop where cotangents `arrived` for these outputs only: nobody needs zeros for the others."""
+        """The backward Loop if cotangents `arrived` for these outputs only: nobody needs zeros for the others."""
         inputs, outputs = trace(self.function)
-        cotangents = [Symbol(None, f"dy{i}") for i in arrived]
+        cotangents = [Symbol(None, f"in{len(inputs) + k}") for k in range(len(arrived))]
         title = " ".join([self.name, "backward", *(map(str, arrived) if len(arrived) < len(outputs) else ())])
-        return Loop(title, [*self.inputs, *(d.args[0] for d in cotangents)],
-                    gradients(inputs, [outputs[i] for i in arrived], cotangents))
+        return Loop(title, len(inputs) + len(arrived), gradients(inputs, [outputs[i] for i in arrived], cotangents))
 
     def launch(self, *arrays):
         made = self.kernels[0](*arrays)
         return tuple(made) if len(made) > 1 else made[0]
 
-    def pull_back(self, dy, node):
+    def pull_back(self, dy, node, into):
         dy = {i: d for i, d in enumerate([dy] if node.outputs == 1 else dy) if d is not None}
         kernel, like = self.kernels[1] if len(dy) == node.outputs else self.loop_back(*dy), next(iter(dy.values()))
-        rooms = [room_for(parent, like) if shape == like.shape else None for parent, shape in zip(node.parents, node.shapes)]
-        return kernel(*(node.saved[name] for name in self.inputs), *dy.values(), into=rooms)
+        places = [arriving.destination(array_module(like)) if arriving and shape == like.shape else None
+                  for arriving, shape in zip(into, node.shapes)]
+        return kernel(*(node.saved[name] for name in self.inputs), *dy.values(), into=places)
 
 
 def fuse(function):
     """Make one kernel forward and one backward of a function of elementwise maths: `@fuse` above its definition.
 
-    The arguments are tensors of shapes that broadcast, all of one float dtype; arithmetic, comparisons and the entries of the elementwise
-    table may be used, plain numbers too, and several outputs may be returned as a tuple. Python's `if` on values cannot be traced: use
-    `where`. Raises ConfigError for parameters that are not plain positions or have a name that the kernels use themselves.
+    The arguments are tensors of shapes that broadcast, all of one float dtype, masks and plain numbers; arithmetic, comparisons and the
+    entries of the elementwise table may be used, and several outputs may be returned as a tuple. The function is called once, with
+    symbols: Python's `if` on values cannot be traced, use `where`; a plain number from outside is taken as it is at that moment, and an
+    array or tensor from outside is refused, as it would be frozen: make it an input. Raises ConfigError for all that cannot be traced,
+    and for parameters that are not plain positions.
     """
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or parameter.default is not parameter.empty:
             raise ConfigError(f"fuse: {function.__name__}({parameter}) must take plain positional parameters only")
-        if RESERVED.fullmatch(parameter.name):
-            raise ConfigError(f"fuse: {function.__name__} has a parameter {parameter}, a name that kernels use themselves: rename it")
     return Fused(function)

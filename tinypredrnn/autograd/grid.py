@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ConfigError, ShapeError
 
@@ -25,6 +27,9 @@ class Grid(NamedTuple):
 
 def grid(size, kernel, stride=1, dilation=1, padding="same"):
     """The Grid of a kernel on frames of `size`. padding: "valid" (none), "same" (out = ceil(size / stride)), or pixels on each side."""
+    if not all(isinstance(n, (int, np.integer)) for n in (stride, dilation, *kernel)):
+        raise ConfigError(f"convolution: stride, dilation and the sides of the kernel are whole numbers, got stride {stride}, "
+                          f"dilation {dilation} and kernel {kernel}")
     if min(stride, dilation, *kernel) < 1:
         raise ConfigError(f"convolution: stride, dilation and kernel start at 1, got {stride}, {dilation}, {tuple(kernel)}")
     reach = [(k - 1) * dilation + 1 for k in kernel]
@@ -42,7 +47,7 @@ def grid(size, kernel, stride=1, dilation=1, padding="same"):
 
 
 def check_padding(padding):
-    if padding not in ("same", "valid") and not (isinstance(padding, int) and padding >= 0):
+    if padding not in ("same", "valid") and not (isinstance(padding, (int, np.integer)) and padding >= 0):
         raise ConfigError(f'convolution: padding is "same", "valid" or a number of pixels, got {padding!r}')
 
 

@@ -3,22 +3,23 @@
 import numpy as np
 
 from tinypredrnn.autograd.grid import grid
-from tinypredrnn.autograd.op import op
+from tinypredrnn.autograd.op import NEW, op
 from tinypredrnn.backend import device_of
 from tinypredrnn.errors import DeviceError
 from tinypredrnn.gpu import convolution as kernels
 from tinypredrnn.gpu import has_tensor_cores
 
 
-def through_implicit_conv(dy, inputs, inputs_sum, padding):
+def through_implicit_conv(dy, inputs, inputs_into, padding):
     """The gradients of w, of b and of each frame; those of w and b are added to what earlier steps of a sequence sent, in place."""
     w, b, *parts = inputs
     g = grid(parts[0].shape[1:3], w.shape[:2], padding=padding)
-    dw, db = kernels.weight_gradient(parts, dy, g, *inputs_sum[:2], with_bias=b is not None)
+    so_far = [arriving.total if arriving and arriving.ours else None for arriving in inputs_into[:2]]
+    dw, db = kernels.weight_gradient(parts, dy, g, *so_far, with_bias=b is not None)
     return [dw, db, *kernels.input_gradients(dy, w, [part.shape[3] for part in parts], g)]
 
 
-@op(inputs=through_implicit_conv)
+@op(NEW, inputs=through_implicit_conv)
 def implicit_conv(*inputs, padding="same"):
     """implicit_conv(w, b, x, h): conv2d with stride 1 of one frame or two side by side, in float32 on a GPU with tensor cores."""
     w, b, *parts = inputs

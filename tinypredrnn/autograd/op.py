@@ -11,10 +11,16 @@ else it needs, and nothing but that is kept for it:
     a, b ...   an input's values            y             the output's values
     a_shape    only an input's shape        axis ...      an option
 
-Positional parameters of the function are its inputs: arrays, tensors, plain numbers, or None for one that is left out; `*parts` takes
-any number of them, and its rule returns one cotangent for each. Keyword-only parameters are options and are passed as they are.
-The rule of `*parts` may also ask for `parts_sum`: for each input what other nodes have sent to it so far, where that may be added to in
-place, else None. A rule that adds to it returns it, and saves the memory traffic of a gradient of its own.
+Positional parameters of the function are its inputs: arrays, tensors, plain numbers, or None for one that may be left out; `*parts`
+takes any number of them, and its rule returns one cotangent for each. Keyword-only parameters are options and are passed as they are.
+The rule of `*parts` may also ask for `parts_into`: the engine.Arriving of each input, or None for a constant. It can have a gradient
+computed later, or add to the sum that is there; for such an input it returns None, or that sum.
+
+An op may make promises, which cost nothing to keep and save the engine copies: op(NEW, a=..., b=...).
+
+    NEW      every array that its rules return is new: nobody else holds it or a part of it, so it may be added to in place
+    PIECES   its outputs are pieces of its one input x, views that together cover it. `dy` is then one array as well, the cotangent of x,
+             in which the cotangents of the outputs have their places: the rule of x returns it
 """
 
 import inspect
@@ -22,29 +28,34 @@ from types import MethodType
 
 import numpy as np
 
-from tinypredrnn.autograd.engine import Deferred, Node, recording, watching
+from tinypredrnn.autograd.engine import Node, recording, watching
+from tinypredrnn.autograd.symbol import Symbol
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import ConfigError, DeviceError, DTypeError, Error, ShapeError
 
+NEW, PIECES = "new", "pieces"
 
-def op(**rules):
-    """Make an Op of the decorated function and these rules, named like the inputs."""
-    return lambda forward: Op(forward, rules)
+
+def op(*promises, **rules):
+    """Make an Op of the decorated function and these rules, named like the inputs; promises: NEW, PIECES."""
+    return lambda forward: Op(forward, rules, promises)
 
 
 class Op:
     """A differentiable function. Called with tensors it computes, checks and records; called with arrays only, it just computes."""
 
-    def __init__(self, forward, rules):
+    def __init__(self, forward, rules, promises=()):
         self.forward, self.rules, self.name, self.__doc__ = forward, rules, forward.__name__, forward.__doc__
         self.__wrapped__ = forward  # for help() and inspect.signature
-        parameters = inspect.signature(forward).parameters.values()
+        self.gives_new, self.cuts = NEW in promises, PIECES in promises
+        parameters = list(inspect.signature(forward).parameters.values())
         self.inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.required = {name for name, default in self.options.items() if default is inspect.Parameter.empty}
+        self.least = sum(p.default is p.empty for p in parameters if p.kind is not p.KEYWORD_ONLY)  # inputs; others may be left out
         self.asks = {name: tuple(inspect.signature(rule).parameters)[1:] for name, rule in rules.items()}
-        self.adds = self.variadic and f"{self.inputs[0]}_sum" in self.asks.get(self.inputs[0], ())
 
     def __repr__(self):
         return f"<op {self.name}>"
@@ -59,14 +70,12 @@ class Op:
         if not tensors:
             return self.apply(*inputs, **options)
         arrays = [x.data if isinstance(x, Tensor) else plain(x) for x in inputs]
-        dtype, watch = self.check(arrays), watching.get()
+        dtype, watch = self.check(arrays, options), watching.get()
         try:
             result = watch.forward(self, arrays, options) if watch else self.forward(*arrays, **options)
-        except (ValueError, IndexError, TypeError, AttributeError) as error:
+        except (ValueError, IndexError) as error:  # how NumPy and CuPy refuse shapes and axes
             if isinstance(error, Error):
                 raise
-            if unknown := ", ".join(options.keys() - self.options.keys()):
-                raise ConfigError(f"{self.name}: unknown option {unknown}: it has {', '.join(self.options) or 'none'}") from None
             raise ShapeError(f"{self.describe(arrays, options)}: {error}") from error
         outputs = [array_module(y).asarray(y) for y in (result if isinstance(result, tuple) else (result,))]
         if any(y.dtype.kind == "f" and y.dtype != dtype for y in outputs):
@@ -82,15 +91,18 @@ class Op:
 
     def apply(self, *inputs, **options):
         """The value for plain arrays."""
+        if any(isinstance(x, Symbol) for x in inputs):
+            raise ConfigError(f"fuse: {self.name} cannot be fused, as it is no elementwise maths: call it outside of the fused function")
         return self.forward(*inputs, **options)
 
     def record(self, inputs, arrays, options, outputs, dtype):
         """The Node of this application: where the inputs came from, and what the rules ask for."""
         parents = [((x.node, x.index) if x.node else (x, 0)) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs]
         shapes = [getattr(x, "shape", ()) for x in arrays]
-        known = {**self.options, **options, "y": outputs[0] if len(outputs) == 1 else outputs}
+        options = {**self.options, **options}
+        known = {**options, "y": outputs[0] if len(outputs) == 1 else outputs}
         if self.variadic:
-            known |= {self.inputs[0]: arrays, self.inputs[0] + "_shape": shapes, self.inputs[0] + "_sum": None}  # see engine.visit
+            known |= {self.inputs[0]: arrays, self.inputs[0] + "_shape": shapes, self.inputs[0] + "_into": None}  # see pull_back
             wanted = self.inputs
         else:
             known |= dict.fromkeys(self.inputs) | dict(zip(self.inputs, arrays))
@@ -99,27 +111,41 @@ class Op:
         for name in wanted:
             if name not in self.rules:
                 raise DTypeError(f"{self.name}: has no derivative with respect to {name}: pass {name}.detach()")
-        saved = {need: known[need] for name in wanted for need in self.asks[name]}
+        saved = options if self.cuts else {need: known[need] for name in wanted for need in self.asks[name]}
         return Node(self, parents, shapes, dtype, saved, len(outputs))
 
-    def pull_back(self, dy, node):
-        """The cotangents of the inputs (None where nobody waits for one) from the cotangent of the output."""
-        dy = dy.array() if isinstance(dy, Deferred) else dy
+    def pull_back(self, dy, node, into):
+        """The cotangents of the inputs (None if nobody waits for one) from the cotangent of the output; `into`: their Arrivings."""
         if self.variadic:
-            return self.rule(self.inputs[0], dy, node)
+            name = self.inputs[0]
+            return self.rules[name](dy, *(into if need == name + "_into" else node.saved[need] for need in self.asks[name]))
         return [self.rule(name, dy, node) if parent else None for name, parent in zip(self.inputs, node.parents)]
 
     def rule(self, name, dy, node):
         return self.rules[name](dy, *(node.saved[need] for need in self.asks[name]))
 
-    def check(self, arrays):
-        """The one float dtype of the inputs; DTypeError or DeviceError where there are two, DTypeError for a list of numbers."""
-        if any(isinstance(a, (list, tuple)) for a in arrays):
-            raise DTypeError(f"{self.describe(arrays)}: expected tensors, arrays or numbers, not lists: make an array of it")
-        arrays = [a for a in arrays if hasattr(a, "dtype")]
-        if len({device_of(a) for a in arrays}) > 1:
+    def check(self, arrays, options):
+        """The one float dtype of the inputs, before anything is computed.
+
+        Raises ConfigError for unknown or missing options and a wrong number of inputs, DTypeError for what is no array of numbers and for
+        two float dtypes, DeviceError for two devices.
+        """
+        if options.keys() - self.options.keys() or self.required - options.keys():
+            raise ConfigError(f"{self.describe(arrays, options)}: its options are {', '.join(self.options) or 'none'}, of which it needs "
+                              f"{', '.join(sorted(self.required)) or 'none'}")
+        if not self.variadic and not self.least <= len(arrays) <= len(self.inputs):
+            raise ConfigError(f"{self.describe(arrays, options)}: expected the inputs {', '.join(self.inputs)}, got {len(arrays)} of them")
+        dtypes, devices = set(), set()
+        for i, a in enumerate(arrays):
+            if hasattr(a, "dtype") and a.dtype.kind in "fiub":
+                devices.add(device_of(a))
+                if a.dtype.kind == "f":
+                    dtypes.add(a.dtype)
+            elif not (isinstance(a, (bool, int, float)) or a is None and (self.variadic or i >= self.least)):
+                raise DTypeError(f"{self.describe(arrays)}: expected tensors, arrays or plain numbers, got {getattr(a, 'dtype', type(a))}: "
+                                 + ("pass the tensor to the fused function as an input" if isinstance(a, Symbol) else "convert it first"))
+        if len(devices) > 1:
             raise DeviceError(f"{self.describe(arrays)}: inputs on different devices: move one with tensor(x, device=...)")
-        dtypes = {a.dtype for a in arrays if a.dtype.kind == "f"}
         if len(dtypes) > 1:
             raise DTypeError(f"{self.describe(arrays)}: inputs of different float dtypes: convert one with .astype")
         return dtypes.pop() if dtypes else None
@@ -133,5 +159,10 @@ class Op:
 
 
 def plain(value):
-    """An input that is not a tensor. NumPy's numbers become Python's, which leave the other array's dtype alone."""
-    return value.item() if isinstance(value, np.generic) else value
+    """An input that is not a tensor. NumPy's numbers become Python's, which leave the other array's dtype alone; arrays of the other byte
+    order are converted, as no kernel reads them."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray) and not value.dtype.isnative:
+        return value.astype(value.dtype.newbyteorder("="))
+    return value

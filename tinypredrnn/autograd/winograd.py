@@ -33,9 +33,8 @@ import numpy as np
 from tinypredrnn import threads
 from tinypredrnn.autograd.arrays import flat
 from tinypredrnn.autograd.emit import compile_source
-from tinypredrnn.autograd.engine import Deferred
 from tinypredrnn.autograd.grid import Grid, fold, grid, unfold
-from tinypredrnn.autograd.op import op
+from tinypredrnn.autograd.op import NEW, op
 from tinypredrnn.autograd.tile_source import tile_source
 from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import ConfigError, ShapeError
@@ -190,11 +189,12 @@ def frame_gradients(dy, frames, u, g, m):
     return dframes
 
 
-def weight_gradient(uses, shape, m):
-    """du (F,C,K) = `shape`: the sum over all `uses` (dy, frames, grid) of these weights. V costs little to make again."""
-    first = uses[0][0]
-    du = array_module(first).zeros(shape, first.dtype)
-    for dy, frames, g in together(uses, shape, m):
+def weight_gradient(uses):
+    """du (F,C,K): the sum over all `uses` (dy, frames, grid, m) of these weights. V costs little to make again."""
+    dy, frames, g, m = uses[0]
+    shape = transforms(g.kernel, m)[0].frequencies, sum(x.shape[3] for x in frames), dy.shape[3]
+    du = array_module(dy).zeros(shape, dy.dtype)
+    for dy, frames, g, m in together(uses, shape):
         (of_x, of_y), (x_grid, y_grid) = transforms(g.kernel, m), tile_grids(g, m)
         step = at_once(x_grid, shape)
         for some in [slice(first, first + step) for first in range(0, len(dy), step)]:
@@ -204,14 +204,14 @@ def weight_gradient(uses, shape, m):
     return du
 
 
-def together(uses, shape, m):
+def together(uses, shape):
     """The uses, small ones of the same grid joined along the batch: one product of many tiles is faster than many of a few."""
-    for g, same in itertools.groupby(uses, key=lambda use: use[2]):
+    for (g, m), same in itertools.groupby(uses, key=lambda use: use[2:]):
         same = list(same)
         count = max(1, at_once(tile_grids(g, m)[0], shape) // (4 * len(same[0][0])))  # fewer than fit: joining them copies
         for i in range(0, len(same), count):
-            dys, frames, _ = zip(*same[i:i + count])
-            yield join(dys), [join(x) for x in zip(*frames)], g
+            dys, frames, _, _ = zip(*same[i:i + count])
+            yield join(dys), [join(x) for x in zip(*frames)], g, m
 
 
 def join(arrays):
@@ -294,21 +294,22 @@ def weight_matrix(kernel, tile, like):
     return kronecker(*(toom_cook(tile, k)[1] for k in kernel), like)
 
 
-@op(w=lambda du, w_shape, tile: product(weight_matrix(w_shape[:2], tile, du).T, du.reshape(len(du), -1)).reshape(w_shape))
+@op(NEW, w=lambda du, w_shape, tile: product(weight_matrix(w_shape[:2], tile, du).T, du.reshape(len(du), -1)).reshape(w_shape))
 def winograd_weights(w, *, tile):
     """Weights (kh,kw,C,K) as the frequencies (F,C,K) that winograd_conv takes. An op of its own: where many convolutions share
     weights, their gradients are summed as frequencies and transformed back once. tile: m, the same as there."""
     return product(weight_matrix(w.shape[:2], tile, w), w.reshape(w.shape[0] * w.shape[1], -1)).reshape(-1, *w.shape[2:])
 
 
-def conv_rule(dy, inputs, kernel, tile, padding):
+def conv_rule(dy, inputs, inputs_into, kernel, tile, padding):
     u, b, *frames = inputs
     g = grid(frames[0].shape[1:3], kernel, padding=padding)
-    du = Deferred(functools.partial(weight_gradient, shape=u.shape, m=tile), (dy, frames, g), u.shape, u.dtype)
-    return [du, None if b is None else flat(dy).sum(axis=0), *frame_gradients(dy, frames, u, g, tile)]
+    if inputs_into[0]:
+        inputs_into[0].defer(weight_gradient, (dy, frames, g, tile))
+    return [None, None if b is None else flat(dy).sum(axis=0), *frame_gradients(dy, frames, u, g, tile)]
 
 
-@op(inputs=conv_rule)
+@op(NEW, inputs=conv_rule)
 def winograd_conv(*inputs, kernel, tile, padding="same"):
     """winograd_conv(u, b, x, h, ...): conv2d with stride 1 of the frames x, h, ... side by side, which are never copied together.
 

@@ -6,24 +6,8 @@ sampling), and the factors of Adam's step. Whether loss and gradient are numbers
 
 import numpy as np
 
-from tinypredrnn.autograd import fuse, sqrt, tensor, where
+from tinypredrnn.autograd import tensor
 from tinypredrnn.backend import array_module, to_device, to_numpy
-
-
-def adam_of(optimiser):
-    """Adam's step (optim.py) as one kernel. `step` and `unbias` are its factors, `scale` clips the gradient; without `fine`, nothing
-    changes."""
-    (beta1, beta2), eps = optimiser.betas, optimiser.eps
-
-    @fuse
-    def adam(p, m, v, g, step, unbias, scale, fine):
-        g = g * scale
-        m_next = beta1 * m + (1 - beta1) * g
-        v_next = beta2 * v + (1 - beta2) * g * g
-        p_next = p - step * m_next / (sqrt(v_next) * unbias + eps)
-        return where(fine > 0, p_next, p), where(fine > 0, m_next, m), where(fine > 0, v_next, v)
-
-    return adam
 
 
 class CapturedStep:
@@ -38,25 +22,25 @@ class CapturedStep:
         from tinypredrnn.gpu.recording import Recording
 
         self.differentiate, self.optimiser, self.clip, self.device = differentiate, optimiser, clip, device
-        self.adam, self.recording = adam_of(optimiser), Recording(self.compute, device)
+        self.recording = Recording(self.compute, device)
         self.buffers, self.recorded = {}, []
 
     def __call__(self, frames, truth, rate):
-        factors = np.array(self.optimiser.factors(rate, self.optimiser.t + 1), np.float32)
+        step, unbias = (np.array(factor, np.float32) for factor in self.optimiser.factors(rate, self.optimiser.t + 1))
         with self.recording:
             if not self.buffers:
                 self.fill("results", np.zeros(2, np.float32))
-            for name, values in ("frames", frames), ("truth", truth), ("factors", factors):
+            for name, values in dict(frames=frames, truth=truth, step=step, unbias=unbias).items():
                 self.fill(name, values)
             arrays = [*self.buffers.values(), *(p.data for p in self.optimiser.parameters), *self.optimiser.m, *self.optimiser.v]
             if len(arrays) != len(self.recorded) or any(a is not b for a, b in zip(arrays, self.recorded)):
                 self.recording.forget()  # a checkpoint was loaded, say
             self.recorded = arrays
             self.recording()
-            loss, slope = map(float, to_numpy(self.buffers["results"]))  # waits for the GPU
-        if np.isfinite(loss + slope):
+            loss, length = map(float, to_numpy(self.buffers["results"]))  # waits for the GPU
+        if np.isfinite(loss + length):
             self.optimiser.t += 1
-        return loss, slope
+        return loss, length
 
     def fill(self, name, values):
         """Put values, NumPy's or the GPU's, into the array that the graph reads; a new one where the shape is new."""
@@ -70,12 +54,11 @@ class CapturedStep:
 
     def compute(self):
         """The work that is recorded: nothing in it asks the GPU for a value."""
-        results, frames, truth, factors = self.buffers.values()
-        xp = array_module(frames)
-        loss = self.differentiate(tensor(frames), truth).data
-        trained = [pmv for pmv in zip(self.optimiser.parameters, self.optimiser.m, self.optimiser.v) if pmv[0].grad is not None]
-        slope = xp.sqrt(sum((p.grad * p.grad).sum() for p, _, _ in trained))
-        fine, scale = xp.isfinite(loss + slope), xp.minimum(self.clip / slope, 1)
-        for p, m, v in trained:
-            self.adam.kernels[0](p.data, m, v, p.grad, factors[0], factors[1], scale, fine, into=[p.data, m, v])
-        results[0], results[1] = loss, slope
+        buffers = self.buffers
+        xp = array_module(buffers["frames"])
+        loss = self.differentiate(tensor(buffers["frames"]), buffers["truth"]).data
+        gradients = [p.grad for p in self.optimiser.parameters if p.grad is not None]
+        length = xp.sqrt(sum((g * g).sum() for g in gradients))
+        fine, scale = xp.isfinite(loss + length), xp.minimum(self.clip / length, 1)
+        self.optimiser.update(buffers["step"], buffers["unbias"], scale, fine)
+        buffers["results"][0], buffers["results"][1] = loss, length
