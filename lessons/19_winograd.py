@@ -46,7 +46,7 @@ def medians(rounds, **programs):
 
 
 def direct(x, w):
-    with tp.convolution_by(None):  # windows and one product, as in lesson 6
+    with tp.convolution_by("direct"):  # windows and one product, as in lesson 6
         return tp.conv2d(x, w)
 
 
@@ -462,8 +462,9 @@ for m, r, shape in [(2, 3, (9, 6)), (4, 5, (9, 6)), (4, 3, (1, 7)), (3, 4, (5, 8
 #> F(3x3, 4x4) on frames of (5, 8): True
 
 # %% [markdown]
-# The package has the same under the same names, and for F(4x4, 5x5) the same seven points. With `convolution_by(4)` its convolutions go
-# through tiles of 4x4 outputs, with `None` they are direct. Otherwise it chooses, and we shall see how.
+# The package has the same under the same names, and for F(4x4, 5x5) the same seven points. Within
+# `convolution_by("winograd", tile=4)` its convolutions go through tiles of 4x4 outputs, within `convolution_by("direct")` they are direct.
+# Otherwise it chooses, and we shall see how.
 
 # %%
 four = usual[:7]  # for F(4x4, 5x5), and for F(6x6, 3x3)
@@ -471,7 +472,7 @@ print("the same matrices:", all((ours == theirs).all() for ours, theirs in zip(t
 
 
 def by_tiles(x, w):
-    with tp.convolution_by(4):
+    with tp.convolution_by("winograd", tile=4):
         return tp.conv2d(x, w)
 
 
@@ -483,10 +484,10 @@ def distance(y, truth):
 x_small, w_small = x[:2], w[..., :16]
 truth = direct(x_small.astype(float), w_small.astype(float))
 errors = [distance(y, truth) for y in (winograd(x_small, w_small, four, 4), by_tiles(x_small, w_small), direct(x_small, w_small))]
-print("float32, errors of ours and of convolution_by(4) below 1e-5:", max(errors[:2]) < 1e-5)
+print("float32, errors of ours and of the package below 1e-5:", max(errors[:2]) < 1e-5)
 print("direct below 1e-6:", errors[2] < 1e-6)
 #> the same matrices: True
-#> float32, errors of ours and of convolution_by(4) below 1e-5: True
+#> float32, errors of ours and of the package below 1e-5: True
 #> direct below 1e-6: True
 
 # %% [markdown]
@@ -573,12 +574,12 @@ pairs = zip(value_and_gradients(ours, x_test, w_test, dy), value_and_gradients(d
 print("float64, y, dx, dw as the direct form, to 1e-12:", [distance(a, b) < 1e-12 for a, b in pairs])
 inputs = [x_small, w_small, rng.standard_normal((*x_small.shape[:3], 16), np.float32)]
 reference = value_and_gradients(direct, *(a.astype(float) for a in inputs))
-for name, function in {"ours": ours, "convolution_by(4)": by_tiles}.items():
+for name, function in {"ours": ours, "the package": by_tiles}.items():
     print(f"float32, {name}, to 1e-5:", [distance(a, b) < 1e-5 for a, b in zip(value_and_gradients(function, *inputs), reference)])
 #> gradcheck: True
 #> float64, y, dx, dw as the direct form, to 1e-12: [True, True, True]
 #> float32, ours, to 1e-5: [True, True, True]
-#> float32, convolution_by(4), to 1e-5: [True, True, True]
+#> float32, the package, to 1e-5: [True, True, True]
 
 # %% [markdown]
 # ## The weights, once for a sequence
@@ -837,18 +838,19 @@ show(figure, "clock")
 
 # %% [markdown]
 # So the package chooses. On the CPU, it estimates for every shape what both forms cost, and takes the cheaper one: a multiplication of a
-# product counts 1, a number that is transformed 20, a number that is copied into a window 15 (measured, not derived). In float64 it
-# stays direct, because that is what one computes references with.
+# product counts 1, a number that is transformed 20, a number that is copied into a window 15 (measured, not derived). Tiles whose growth
+# would make the error of so many maps exceed 1e-5 are left out. In float64 it stays direct, because that is what one computes references
+# with.
 
 # %%
 for channels in (1, 2, 32, 128):
     frame = np.zeros((8, 16, 16, channels), np.float32)
     g = tp.autograd.grid.grid(size=(16, 16), kernel=(5, 5))
-    print(channels, "maps: tile", tp.autograd.convolution.choose_tile(g, len(frame), channels, channels, [frame]))
-#> 1 maps: tile None
-#> 2 maps: tile None
-#> 32 maps: tile 4
-#> 128 maps: tile 4
+    print(channels, "maps:", tp.autograd.convolution.choose(g, [frame], features=channels))
+#> 1 maps: Direct()
+#> 2 maps: Direct()
+#> 32 maps: Winograd(tile=4)
+#> 128 maps: Winograd(tile=4)
 
 # %% [markdown]
 # ## What you have now

@@ -10,9 +10,9 @@ from op_cases import normal
 import tinypredrnn as tp
 from tinypredrnn import threads
 from tinypredrnn.autograd import convolution, winograd
-from tinypredrnn.autograd.convolution import MEASURED, choose_tile, direct_conv
+from tinypredrnn.autograd.convolution import SIDE_BY_SIDE, Direct, Winograd, choose, direct_conv
 from tinypredrnn.autograd.grid import grid
-from tinypredrnn.autograd.winograd import toom_cook
+from tinypredrnn.autograd.winograd import longest_sum, toom_cook
 from tinypredrnn.errors import ConfigError, ShapeError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -23,10 +23,14 @@ SETTINGS = [(size, kernel, tile, padding) for size, (kernel, tile), padding in i
     if padding in ("same", 4) or all(n + 2 * (padding == 1) >= k for n, k in zip(size, kernel))]
 
 
+def by(tile):
+    return tp.convolution_by("direct") if tile is None else tp.convolution_by("winograd", tile)
+
+
 def values_and_gradients(tile, inputs, w, b, dtype, **options):
     """[y, dx of each input, dw, db] of conv2d over the inputs side by side."""
     tensors = [tp.tensor(a.astype(dtype), requires_grad=True) for a in (*inputs, w, b)]
-    with tp.convolution_by(tile):
+    with by(tile):
         y = tp.conv2d(tuple(tensors[:-2]), *tensors[-2:], **options)
     y.backward(normal(*y.shape).astype(dtype))
     return [y.data] + [t.grad for t in tensors]
@@ -74,7 +78,7 @@ def test_it_is_the_direct_form_in_float64(setting):
 @pytest.mark.parametrize(("kernel", "tile"), [((3, 3), 4), ((5, 5), 4), ((2, 4), 3)], ids=str)
 def test_gradients_in_float64(kernel, tile):
     (x, h), w, b = case((6, 7), kernel)
-    with tp.convolution_by(tile):
+    with by(tile):
         assert tp.gradcheck(lambda x, h, w, b: tp.conv2d((x, h), w, b), x, h, w, b)
 
 
@@ -112,7 +116,7 @@ def test_shared_weights_are_transformed_once_and_get_the_same_gradient(monkeypat
         y.sum().backward()
         return w.grad
 
-    with tp.convolution_by(4):
+    with by(4):
         alone = three_steps()
         assert len(calls) == 3
         with tp.shared_weights():
@@ -124,7 +128,7 @@ def test_shared_weights_are_transformed_once_and_get_the_same_gradient(monkeypat
 def test_without_gradients_shared_weights_are_not_those_with():
     """A pass under no_grad within the same block must not hand its constants to a pass that wants gradients."""
     x, w = normal(1, 4, 4, 2), tp.tensor(normal(3, 3, 2, 2), requires_grad=True)
-    with tp.convolution_by(4), tp.shared_weights():
+    with by(4), tp.shared_weights():
         with tp.no_grad():
             tp.conv2d(x, w)
         tp.conv2d(x, w).sum().backward()
@@ -134,7 +138,7 @@ def test_without_gradients_shared_weights_are_not_those_with():
 def test_gradients_of_shared_weights_survive_a_second_backward():
     """The sum that the rule adds to in place must be the pass's own, not what a former pass left."""
     x, w = normal(1, 5, 5, 2), tp.tensor(normal(3, 3, 2, 2), requires_grad=True)
-    with tp.convolution_by(4), tp.shared_weights():
+    with by(4), tp.shared_weights():
         y = (tp.conv2d(tp.conv2d(x, w), w)).sum()
     y.backward(retain_graph=True)
     once = w.grad.copy()
@@ -151,7 +155,7 @@ def test_uses_of_shared_weights_in_one_product(monkeypatch, at_once):
 
     def run(tile):
         w, b, first = (tp.tensor(a, requires_grad=True) for a in (normal(3, 3, 3, 3), normal(3), frames[0]))
-        with tp.convolution_by(tile), tp.shared_weights():
+        with by(tile), tp.shared_weights():
             ys = [tp.conv2d(x, w, b, padding=padding) for x, padding in zip([first, *frames[1:]], ("same", 1, 0, "valid", "same"))]
             again = tp.conv2d(tp.tanh(ys[0]), w)
         total = (again * again).sum()
@@ -177,40 +181,89 @@ def test_a_leaf_of_frequencies_adds_up():
 
 # the choice
 
-def chosen(channels, features, kernel, size, dtype=np.float32, **options):
-    return choose_tile(grid(size, kernel, **options), 8, channels, features, [np.empty((8, *size, channels), dtype)])
+def chosen(channels, features, kernel, size, dtype=np.float32, parts=1, **options):
+    return choose(grid(size, kernel, **options), [np.empty((8, *size, channels // parts), dtype)] * parts, features)
 
 
 def test_the_choice():
-    assert chosen(128, 256, (5, 5), (16, 16)) == 4  # the paper's layers
-    assert chosen(128, 256, (5, 5), (16, 16), np.float64) is None  # references are exact
-    assert chosen(128, 256, (5, 5), (16, 16), stride=2) is None
-    assert chosen(1, 1, (3, 3), (4, 4)) is None  # too little to be worth it
-    assert chosen(64, 64, (1, 1), (16, 16)) is None
-    with tp.convolution_by(None):
-        assert chosen(128, 256, (5, 5), (16, 16)) is None
-        with tp.convolution_by(MEASURED):
-            assert chosen(128, 256, (5, 5), (16, 16)) == 4
-    with tp.convolution_by(2):
-        assert chosen(1, 1, (3, 3), (4, 4), np.float64) == 2
-        assert chosen(1, 1, (3, 3), (4, 4), dilation=2) is None
-        assert chosen(1, 1, (3, 3), (4, 4), np.int64) is None  # whose products are exact, and of the transforms nothing would be left
+    assert chosen(128, 256, (5, 5), (16, 16)) == Winograd(4)  # the paper's layers
+    assert chosen(128, 256, (5, 5), (16, 16), np.float64) == Direct()  # references are exact
+    assert chosen(128, 256, (5, 5), (16, 16), stride=2) == Direct()
+    assert chosen(1, 1, (3, 3), (4, 4)) == Direct()  # too little to be worth it
+    assert chosen(64, 64, (1, 1), (16, 16)) == Direct()
+    assert chosen(64, 64, (1, 1), (16, 16), parts=2) == SIDE_BY_SIDE
+    assert chosen(64, 64, (1, 1), (16, 16), np.float16, parts=2) == chosen(64, 64, (3, 3), (16, 16), np.float16) == Direct()
+    with by(None):
+        assert chosen(128, 256, (5, 5), (16, 16)) == Direct()
+        with tp.convolution_by():
+            assert chosen(128, 256, (5, 5), (16, 16)) == Winograd(4)
+    with by(2):
+        assert chosen(1, 1, (3, 3), (4, 4), np.float64) == Winograd(2)
+        assert chosen(1, 1, (3, 3), (4, 4), dilation=2) == Direct()
+        assert chosen(1, 1, (3, 3), (4, 4), np.int64) == Direct()  # whose products are exact, and of the transforms nothing would be left
+
+
+def one_by_one(a, b, out):
+    """A matrix product in float32 that adds one product after the other, as the least exact of BLAS's kernels do."""
+    out[...] = 0
+    for k in range(a.shape[-1]):  # rounded once for each product and sum, as fused multiply-add does
+        out[...] = out + a[..., :, k, None].astype(float) * b[..., k, None, :]
+    return out
+
+
+@pytest.mark.parametrize(("kernel", "tile"), [((5, 5), 4), ((5, 5), 3), ((7, 7), 2), ((3, 3), 6), ((3, 5), 4)], ids=str)
+@pytest.mark.parametrize("longest", ["channels", "features", "tiles"])
+def test_the_error_keeps_its_bound_for_the_longest_sums(kernel, tile, longest, monkeypatch):
+    """Over channels for values, over features for gradients of frames, over tiles for those of weights; on any processor."""
+    sum_of = longest_sum(kernel, tile)
+    channels, features, batch = {"channels": (sum_of, 4, 1), "features": (4, sum_of, 1), "tiles": (4, 4, 1 + 2 * sum_of // (12 // tile) ** 2)}[longest]
+    inputs, w, b = case((12, 12), kernel, (channels,), features, batch)
+    exact = values_and_gradients(None, inputs, w, b, np.float64)
+    monkeypatch.setattr(winograd.threads, "THREADS", 1)
+    monkeypatch.setattr(np, "matmul", one_by_one)
+    for ours, truth in zip(values_and_gradients(tile, inputs, w, b, np.float32), exact):
+        assert relative(ours, truth) < 1e-5
+
+
+@pytest.mark.parametrize(("channels", "features"), [(1024, 64), (2048, 16), (16, 2048), (64, 4096)])
+def test_tiles_that_would_exceed_the_bound_are_not_chosen(channels, features):
+    for kernel in (3, 3), (5, 5), (7, 7):
+        algorithm = chosen(channels, features, kernel, (16, 16))
+        assert algorithm == Direct() or max(channels, features) <= longest_sum(kernel, algorithm.tile)
+    assert chosen(channels, features, (5, 5), (16, 16)) != Winograd(4)
 
 
 def test_what_is_chosen_is_what_runs(monkeypatch):
     x, w = normal(2, 8, 8, 32).astype(np.float32), normal(3, 3, 32, 32).astype(np.float32)
     direct, by_tiles = direct_conv(x, w), winograd.winograd_conv(winograd.winograd_weights(w, tile=4), None, x, kernel=(3, 3), tile=4)
     assert not np.array_equal(direct, by_tiles)
-    with tp.convolution_by(None):
+    with by(None):
         np.testing.assert_array_equal(tp.conv2d(x, w), direct)
-    with tp.convolution_by(4):
+    with by(4):
         np.testing.assert_array_equal(tp.conv2d(x, w), by_tiles)
 
 
-@pytest.mark.parametrize("tile", ["4", 2.5, 0, -1, "direct"])
-def test_other_algorithms_are_refused(tile):
-    with pytest.raises(ConfigError, match="convolution_by"), tp.convolution_by(tile):
+@pytest.mark.parametrize("asked", [("winograd",), ("winograd", "4"), ("winograd", 2.5), ("winograd", 0), ("direct", 4), ("cheapest", 2), ("fast",),
+                                   (None,), (4,)], ids=str)
+def test_other_algorithms_are_refused(asked):
+    with pytest.raises(ConfigError, match="convolution_by"), tp.convolution_by(*asked):
         pass
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_no_samples_and_half_precision(kernel, dtype):
+    """Frames of no sample have gradients of zero; float16 takes the direct form, parts side by side too."""
+    for batch in 0, 2:
+        for parts in 1, 2:
+            frames = [tp.tensor(normal(batch, 6, 6, 4).astype(dtype), requires_grad=True) for _ in range(parts)]
+            w, b = (tp.tensor(normal(*shape).astype(dtype), requires_grad=True) for shape in ((kernel, kernel, 4 * parts, 3), (3,)))
+            for algorithm in (), ("direct",), ("winograd", 2):
+                with tp.convolution_by(*algorithm):
+                    y = tp.conv2d(tuple(frames), w, b)
+                y.backward(np.ones_like(y.data))
+            assert y.shape == (batch, 6, 6, 3) and y.dtype == w.grad.dtype == dtype and [x.grad.shape for x in frames] == [(batch, 6, 6, 4)] * parts
+            assert batch or not (w.grad.any() or b.grad.any())
 
 
 def test_shapes_that_do_not_fit_are_refused():

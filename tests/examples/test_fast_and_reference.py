@@ -22,7 +22,7 @@ def curves():
     """200 steps of a small network on few crops of moving digits, with convolutions that are forced through the transform."""
     config = preset("quick").replace(steps=200, hidden=(12, 12), patch=4, size=(16, 16), batch=2, given=2, horizon=2)
     digits = MovingMNIST(drawn_digits.draw_digits(np.random.default_rng(0), 100)[0])
-    with tp.convolution_by(4):
+    with tp.convolution_by("winograd", tile=4):
         return fast_and_reference.compare(config, lambda k: digits.batch(0, k % 4, 2)[:, :4, 24:40, 24:40])
 
 

@@ -29,7 +29,7 @@ def assert_close(found, expected, bound):
 
 def check(device, inputs, padding, bound):
     """implicit_conv of (w, b, x, ...) against conv2d in float64 on the CPU."""
-    with tp.convolution_by(None):
+    with tp.convolution_by("direct"):
         expected = values_and_gradients(lambda w, b, *x: tp.conv2d(x, w, b, padding=padding), "cpu", np.float64, inputs)
     found = values_and_gradients(lambda *x: implicit_conv(*x, padding=padding), device, np.float32, inputs)
     assert_close(found, expected, bound)
@@ -98,7 +98,7 @@ def test_the_gradients_of_shared_weights_are_added_in_place(gpu, monkeypatch):
     three = lambda conv: lambda w, b, x: conv(w, b, conv(w, b, conv(w, b, x)))  # noqa: E731
     with precision("fp32"):
         found = values_and_gradients(three(implicit_conv), gpu, np.float32, [w, b, x])
-    with tp.convolution_by(None):
+    with tp.convolution_by("direct"):
         expected = values_and_gradients(three(lambda w, b, x: tp.conv2d(x, w, b)), "cpu", np.float64, [w, b, x])
     assert_close(found, expected, 1e-5)
     assert [add for add in added if add is not None] == [0, 3, 3]
@@ -117,7 +117,7 @@ def test_conv2d_chooses(gpu, monkeypatch):
 
     assert launches() == launches(parts=2) == launches(parts=3) == 1
     assert launches(np.float64) == launches(stride=2) == launches(dilation=2) == 0
-    with tp.convolution_by(None):
+    with tp.convolution_by("direct"):
         assert launches() == 0
     with tp.convolution_by("implicit"):
         assert launches() == 1
@@ -131,5 +131,5 @@ def test_frames_that_are_views_of_a_sequence(gpu):
     sequence = np.stack([x, 2 * x], axis=1)
     with precision("fp32"):
         found = values_and_gradients(lambda w, b, s: implicit_conv(w, b, s[:, 1]), gpu, np.float32, [w, b, sequence])
-    with tp.convolution_by(None):
+    with tp.convolution_by("direct"):
         assert_close(found, values_and_gradients(lambda w, b, s: tp.conv2d(s[:, 1], w, b), "cpu", np.float64, [w, b, sequence]), 1e-5)

@@ -11,7 +11,10 @@ Frames are (B,H,W,C), weights (kh,kw,C,K). The matrix of windows is kh * kw time
 """
 
 import contextlib
+import functools
+import math
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,7 +24,7 @@ from tinypredrnn.autograd.grid import check_padding, fold, grid, unfold
 from tinypredrnn.autograd.implicit import implicit_conv
 from tinypredrnn.autograd.op import op
 from tinypredrnn.autograd.tensor import Tensor
-from tinypredrnn.autograd.winograd import cost, winograd_conv, winograd_weights
+from tinypredrnn.autograd.winograd import cost, longest_sum, winograd_conv, winograd_weights
 from tinypredrnn.backend import device_of
 from tinypredrnn.errors import ConfigError, ShapeError
 from tinypredrnn.gpu import has_tensor_cores
@@ -29,9 +32,14 @@ from tinypredrnn.threads import product
 
 # the linear maps, on arrays
 
+def window_rows(x, g):
+    """(B,H,W,C) -> (B H' W', kh kw C), a copy"""
+    return unfold(x, g).reshape(len(x) * math.prod(g.out), math.prod(g.kernel) * x.shape[3])
+
+
 def correlate(x, w, g):
     """(B,H,W,C), (kh,kw,C,K) -> (B,H',W',K)"""
-    rows = unfold(x, g).reshape(len(x) * g.out[0] * g.out[1], -1)  # (B H' W', kh kw C), the copy
+    rows = window_rows(x, g)
     return product(rows, w.reshape(-1, w.shape[-1])).reshape(len(x), *g.out, w.shape[-1])
 
 
@@ -43,7 +51,7 @@ def transposed(y, w, g):
 
 def pair(x, y, g):
     """(B,H,W,C), (B,H',W',K) -> (kh,kw,C,K)"""
-    rows = unfold(x, g).reshape(len(x) * g.out[0] * g.out[1], -1)
+    rows = window_rows(x, g)
     return product(rows.T, flat(y)).reshape(*g.kernel, x.shape[-1], y.shape[-1])
 
 
@@ -76,59 +84,95 @@ def conv2d(x, w, b=None, *, stride=1, padding="same", dilation=1):
 
     x (B,H,W,C), or several in a tuple whose channels lie side by side; w (kh,kw,C,K), b (K,) or None -> (B,H',W',K). padding "same"
     keeps H' = ceil(H / stride), "valid" adds no zeros, a number adds that many on each side. Which algorithm computes it is chosen by
-    what it is measured to cost, see `convolution_by`. Raises ShapeError where the shapes do not fit, ConfigError for an impossible option.
+    what it is measured to cost, see `convolution_by`; in float32 the result is exact to 1e-5, as norms. Raises ShapeError if the shapes
+    do not fit, ConfigError for an impossible option.
     """
     parts = x if isinstance(x, tuple) else (x,)
-    shapes, w_shape, b_shape = [getattr(part, "shape", ()) for part in parts], w.shape, getattr(b, "shape", b)
+    shapes, w_shape, b_shape = [getattr(part, "shape", ()) for part in parts], getattr(w, "shape", ()), getattr(b, "shape", b)
     if (any(len(shape) != 4 or shape[:3] != shapes[0][:3] for shape in shapes) or len(w_shape) != 4
             or sum(shape[3] for shape in shapes) != w_shape[2] or b_shape not in (None, w_shape[3:])):
         raise ShapeError(f"conv2d: expected x (B,H,W,C), w (kh,kw,C,K) and b (K,) or None, got x {' beside '.join(map(str, shapes))}, "
                          f"w {w_shape} and b {b_shape}")
-    g = frame_grid(shapes[0], w.shape, stride, padding, dilation)
-    tile = choose_tile(g, shapes[0][0], *w.shape[2:], parts)
-    if tile == IMPLICIT:
-        return implicit_conv(w, b, *(parts if len(parts) <= 2 else [concat(*parts)]), padding=padding)
-    if tile is None:
-        return direct_conv(parts[0] if len(parts) == 1 else concat(*parts), w, b, stride=stride, padding=padding, dilation=dilation)
-    return winograd_conv(frequencies_of(w, tile), b, *parts, kernel=w.shape[:2], tile=tile, padding=padding)
+    g = frame_grid(shapes[0], w_shape, stride, padding, dilation)
+    return choose(g, parts, w_shape[3])(parts, w, b, stride=stride, padding=padding, dilation=dilation)
 
 
 # which algorithm
 
-MEASURED, IMPLICIT = "measured", "implicit"
-algorithm = ContextVar("algorithm", default=MEASURED)
+@dataclass(frozen=True)
+class Direct:
+    """Windows and one matrix product. On a GPU cuBLAS multiplies."""
+
+    def __call__(self, parts, w, b, stride, padding, dilation):
+        return direct_conv(parts[0] if len(parts) == 1 else concat(*parts), w, b, stride=stride, padding=padding, dilation=dilation)
+
+
+@dataclass(frozen=True)
+class Winograd:
+    """Winograd's transforms, for stride and dilation 1, with output tiles of `tile` x `tile` pixels."""
+
+    tile: int
+
+    def __call__(self, parts, w, b, stride, padding, dilation):
+        return winograd_conv(frequencies_of(w, self.tile), b, *parts, kernel=w.shape[:2], tile=self.tile, padding=padding)
+
+
+@dataclass(frozen=True)
+class Implicit:
+    """Our own kernel on the tensor cores of a GPU, for stride and dilation 1 and float32."""
+
+    def __call__(self, parts, w, b, stride, padding, dilation):
+        return implicit_conv(w, b, *(parts if len(parts) <= 2 else [concat(*parts)]), padding=padding)
+
+
+SIDE_BY_SIDE = Winograd(1)  # of a 1x1 kernel: a plain product, whose several parts lie side by side only while it is computed
+asked_for = ContextVar("asked_for", default=None)  # an algorithm, or None for the one that costs least
 
 
 @contextlib.contextmanager
-def convolution_by(tile=None):
-    """Within `with convolution_by(4):` convolutions of stride 1 go through Winograd's transform with output tiles of 4x4 pixels; with
-    None all are direct, windows and one matrix product (cuBLAS on a GPU). Otherwise what costs least is chosen on the CPU, on a GPU
-    with tensor cores "implicit", our own kernel; and float64 takes the direct form, so that references are exact.
+def convolution_by(algorithm="cheapest", tile=None):
+    """Within `with convolution_by("direct"):` convolutions are computed so, if they can be.
+
+    cheapest   what is measured to cost least; float64 takes the direct form, so that references are exact. The default
+    direct     windows and one matrix product
+    winograd   Winograd's transforms with output tiles of `tile` x `tile` pixels, if the stride is 1
+    implicit   our own kernel on a GPU with tensor cores, if the stride is 1
+
+    Raises ConfigError for another name, and for a tile that is missing or that this algorithm does not have.
     """
-    if tile not in (None, MEASURED, IMPLICIT) and not (isinstance(tile, int) and tile >= 1):
-        raise ConfigError(f'convolution_by: expected the side of the tiles, None, "{MEASURED}" or "{IMPLICIT}", got {tile!r}')
-    token = algorithm.set(tile)
+    if algorithm not in ("cheapest", "direct", "winograd", "implicit"):
+        raise ConfigError(f"convolution_by: expected cheapest, direct, winograd or implicit, got {algorithm!r}")
+    if (tile is not None) != (algorithm == "winograd") or tile is not None and (type(tile) is not int or tile < 1):
+        raise ConfigError(f'convolution_by: "winograd" takes the side of its tiles, tile=4 say, and no other algorithm does, got {algorithm!r} '
+                          f"with tile={tile!r}")
+    token = asked_for.set({"cheapest": None, "direct": Direct(), "winograd": Winograd(tile), "implicit": Implicit()}[algorithm])
     try:
         yield
     finally:
-        algorithm.reset(token)
+        asked_for.reset(token)
 
 
-def choose_tile(g, batch, channels, features, parts):
-    """The tile m for a convolution on the grid `g`, IMPLICIT for our kernel on a GPU, or None for the direct form."""
-    if g.stride > 1 or g.dilation > 1 or parts[0].dtype.kind != "f":  # fractions of the transforms would be lost among integers
-        return None
-    if algorithm.get() != MEASURED:
-        return algorithm.get()
+def choose(g, parts, features):
+    """The algorithm for a convolution of frames side by side on the grid `g`."""
     first = parts[0].data if isinstance(parts[0], Tensor) else parts[0]
+    if g.stride > 1 or g.dilation > 1 or first.dtype.char not in "fd":  # the transforms have fractions, and kernels for these two dtypes
+        return Direct()
+    if asked := asked_for.get():
+        return asked
     if (device := device_of(first)) != "cpu":
-        return IMPLICIT if first.dtype == np.float32 and has_tensor_cores(device) else None
+        return Implicit() if first.dtype == np.float32 and has_tensor_cores(device) else Direct()
     if g.kernel == (1, 1):
-        return None if len(parts) == 1 else 1  # a plain product; of several parts, without keeping a copy of them side by side
-    if parts[0].dtype != np.float32:
-        return None
-    costs = {m: cost(g, m, batch, channels, features) for m in (None, *range(2, 10 - max(g.kernel)))}
-    return min(costs, key=costs.get)
+        return Direct() if len(parts) == 1 else SIDE_BY_SIDE
+    return cheapest(g, len(first), sum(part.shape[3] for part in parts), features) if first.dtype == np.float32 else Direct()
+
+
+@functools.lru_cache(1000)
+def cheapest(g, batch, channels, features):
+    """What costs least of the direct form and of the tiles whose error in float32 stays within its bound."""
+    tiles = [m for m in range(2, 10 - max(g.kernel)) if max(channels, features) <= longest_sum(g.kernel, m)]
+    costs = {m: cost(g, m, batch, channels, features) for m in (None, *tiles)}
+    m = min(costs, key=costs.get)
+    return Winograd(m) if m else Direct()
 
 
 sharing = ContextVar("sharing", default=None)
@@ -179,9 +223,9 @@ def conv2d_transpose(y, w, b=None, *, stride=1, padding="same", dilation=1, size
     Same weights and options as the conv2d that it transposes; b is (C,). `size` (H, W) chooses among the frame sizes that a stride
     maps to the same (H', W'); left out it is stride times (H', W') for "same", else the smallest.
     """
-    if y.ndim != 4 or w.ndim != 4 or y.shape[3] != w.shape[3] or (b is not None and b.shape != w.shape[2:3]):
-        raise ShapeError("conv2d_transpose: expected y (B,H,W,K), w (kh,kw,C,K) and b (C,), "
-                         f"got y {y.shape}, w {w.shape} and b {None if b is None else b.shape}")
+    y_shape, w_shape, b_shape = getattr(y, "shape", ()), getattr(w, "shape", ()), getattr(b, "shape", b)
+    if len(y_shape) != 4 or len(w_shape) != 4 or y_shape[3] != w_shape[3] or b_shape not in (None, w_shape[2:3]):
+        raise ShapeError(f"conv2d_transpose: expected y (B,H,W,K), w (kh,kw,C,K) and b (C,), got y {y_shape}, w {w_shape} and b {b_shape}")
     x = transposed(y, w, image_grid(y.shape, w.shape, stride, padding, dilation, size))
     return x if b is None else x + b
 

@@ -18,14 +18,17 @@ a 5x5 kernel 64 instead of 400. Over channels they are sums of products: one mat
 All of it is linear in x and in w. So the gradients are these steps transposed: dM = A dy A^T, dV = dM U^T, dU = V^T dM, dx = B dV B^T
 and dw = G^T dU G. The dU of all steps of a sequence are one sum of products, made as such once all are known: see weight_gradient.
 
-The price is accuracy: sums cancel that a direct convolution never makes. In float32 the error of values and gradients is below 1e-5 of the
-result (as norms; 3e-7 for the direct form) with up to eight points an axis, and no more are chosen. Infinity and NaN spread over a tile.
+The price is accuracy: sums cancel that a direct convolution never makes, so rounding errors are amplified, by a factor that the
+matrices tell. In float32 the error of values and gradients, as norms, stays below 1e-5 of the result: no tile is chosen that would exceed
+that for so many channels (`longest_sum`), and gradients of weights are summed in pieces. It is spread evenly over a tile: beside a pixel
+of 1e6, an output that the kernel does not connect with it is off by a millionth of that; and infinity and NaN spread over a tile.
 
 S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks (2016).
 """
 
 import functools
 import itertools
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -82,6 +85,27 @@ def from_roots(roots, size):
     for root in roots:
         polynomial = [below - root * c for below, c in zip([Fraction(0)] + polynomial, polynomial)]
     return tuple(polynomial)
+
+
+# how exact
+
+ERROR = 1e-5  # relative, as norms: what a convolution in float32 may be off if its tiles are chosen here
+SUMMED, TRANSFORMED_TO = 2.2e-8, 1.5e-7  # what rounding does to a float32 sum of n products, over sqrt(n), if they are added one by one;
+# and to what is transformed
+
+
+@functools.cache
+def longest_sum(kernel, m):
+    """Over how many channels, features or tiles a convolution with a kernel (kh, kw) and tiles of m x m may sum and keep to ERROR.
+
+    Errors of rounding are independent of each other, so their squares add up: that of a frequency arrives in an output times the squared
+    norms of its rows of A, G and B.
+    """
+    def square(row):
+        return float(sum(c * c for c in row))
+
+    squares = math.prod(sum(square(a) * square(g) * square(b) for a, g, b in zip(*toom_cook(m, r))) / (m * r) for r in kernel)
+    return int((ERROR ** 2 / squares - TRANSFORMED_TO ** 2) / SUMMED ** 2)
 
 
 # frames to frequencies and back
@@ -196,7 +220,7 @@ def weight_gradient(uses):
     du = array_module(dy).zeros(shape, dy.dtype)
     for dy, frames, g, m in together(uses, shape):
         (of_x, of_y), (x_grid, y_grid) = transforms(g.kernel, m), tile_grids(g, m)
-        step = at_once(x_grid, shape)
+        step = samples_in_a_sum(x_grid, shape, g, m)
         for some in [slice(first, first + step) for first in range(0, len(dy), step)]:
             v = of_x.gather([x[some] for x in frames], "v", x_grid)  # (F,tiles,C)
             dm = of_y.gather([dy[some]], "m", y_grid)  # (F,tiles,K)
@@ -208,7 +232,7 @@ def together(uses, shape):
     """The uses, small ones of the same grid joined along the batch: one product of many tiles is faster than many of a few."""
     for (g, m), same in itertools.groupby(uses, key=lambda use: use[2:]):
         same = list(same)
-        count = max(1, at_once(tile_grids(g, m)[0], shape) // (4 * len(same[0][0])))  # fewer than fit: joining them copies
+        count = max(1, samples_in_a_sum(tile_grids(g, m)[0], shape, g, m) // max(1, 4 * len(same[0][0])))  # fewer than fit: joining copies
         for i in range(0, len(same), count):
             dys, frames, _, _ = zip(*same[i:i + count])
             yield join(dys), [join(x) for x in zip(*frames)], g, m
@@ -238,7 +262,7 @@ def by_samples(steps, batch, g, u):
             steps(slice(begin, min(begin + step, last)))
 
     step = at_once(g, u.shape)
-    if array_module(u) is np and batch % threads.THREADS == 0:
+    if array_module(u) is np and batch and batch % threads.THREADS == 0:
         with SINGLE_THREADED_BLAS:
             share(lambda first, last: some(first, last, max(1, step // threads.THREADS)), batch, batch * g.out[0] * g.out[1] * u.size)
     else:
@@ -262,6 +286,11 @@ def at_once(g, shape):
     return max(1, AT_ONCE // (g.out[0] * g.out[1] * shape[0] * sum(shape[1:])))
 
 
+def samples_in_a_sum(x_grid, shape, g, m):
+    """How many samples' tiles are summed in one product for a gradient of weights: as many as are fast, and exact enough."""
+    return max(1, min(at_once(x_grid, shape), longest_sum(g.kernel, m) // (x_grid.out[0] * x_grid.out[1])))
+
+
 def buffer(xp, name, shape, dtype):
     """Memory for intermediate results; a GPU's pool gives it at no cost."""
     return scratch(name, shape, dtype) if xp is np else xp.empty(shape, dtype)
@@ -272,19 +301,20 @@ def first_channels(parts):
     return [sum(part.shape[3] for part in parts[:i]) for i in range(len(parts) + 1)]
 
 
-TRANSFORMED = 20  # multiplications of a matrix product that take as long as one frequency there or back, as measured
+# What the rest of a convolution costs, in multiplications of a matrix product that take as long: measured once on two cores, where only the
+# choice between algorithms depends on them
+TRANSFORMED = 20  # a number that is transformed to frequencies or back
+TILE = 30  # a tile that is transformed, in channels that take as long
+COPIED = 15  # a number that is copied to the matrix of windows
+CALLED = 8e6  # the calls
 
 
 def cost(g, m, batch, channels, features):
-    """Of a convolution on the grid `g` with tiles of m x m, or direct for None, in multiplications of the matrix product.
-
-    As measured, an element that is transformed costs as much as TRANSFORMED of them (with some 30 channels' worth of overhead for each
-    tile), one that is copied to a matrix of windows 15, and calls 8 million.
-    """
+    """Of a convolution on the grid `g` with tiles of m x m, or direct for None, in multiplications of the matrix product."""
     if m is None:
-        return batch * np.prod(g.out + g.kernel) * channels * (features + 15)
-    of_x, count = transforms(g.kernel, m)[0], batch * np.prod(tile_grids(g, m)[0].out)
-    return of_x.frequencies * count * (channels * features + TRANSFORMED * (channels + features + 30)) + 8e6
+        return batch * math.prod(g.out + g.kernel) * channels * (features + COPIED)
+    of_x, count = transforms(g.kernel, m)[0], batch * math.prod(tile_grids(g, m)[0].out)
+    return of_x.frequencies * count * (channels * features + TRANSFORMED * (channels + features + TILE)) + CALLED
 
 
 # the ops

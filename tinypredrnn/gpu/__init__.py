@@ -22,7 +22,7 @@ def precision(name):
 
     fp32   as exact as float32, by three TF32 products where tensor cores do them
     tf32   10 bits of mantissa: relative errors of some 5e-4 in each factor, averaged in a sum; the default, as in PyTorch's convolutions
-    bf16   7 bits: some 4e-3. Where cuBLAS computes (a stride, a dilation, convolution_by(None)), TF32 stands for it
+    bf16   7 bits: some 4e-3. Where cuBLAS computes (a stride, a dilation, convolution_by("direct")), TF32 stands for it
 
     Sums are float32 in all three. ConfigError for another name.
     """
