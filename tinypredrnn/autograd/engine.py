@@ -12,7 +12,7 @@ from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 
 recording = ContextVar("recording", default=True)
-watching = ContextVar("watching", default=None)  # the Watch of debug.py, where debugging is on
+watching = [None]  # the Watch of debug.py that counts now is the last one, for all threads; None where debugging is off
 calling = ContextVar("calling", default=None)  # the Call that runs now, within modules
 
 
@@ -135,7 +135,7 @@ def visit(node, dy, arrived):
     """Run the rules of one node on the cotangents of its outputs, and hand the results to its parents."""
     if all(d is None for d in dy):  # nothing depends on it after all
         return
-    given, watch = dy if node.outputs > 1 else dy[0], watching.get()
+    given, watch = dy if node.outputs > 1 else dy[0], watching[-1]
     sums = [ours_so_far(parent, arrived) if node.op.adds else None for parent in node.parents]
     if node.op.adds:
         node.saved[node.op.inputs[0] + "_sum"] = sums

@@ -59,7 +59,7 @@ class Op:
         if not tensors:
             return self.apply(*inputs, **options)
         arrays = [x.data if isinstance(x, Tensor) else plain(x) for x in inputs]
-        dtype, watch = self.check(arrays), watching.get()
+        dtype, watch = self.check(arrays), watching[-1]
         try:
             result = watch.forward(self, arrays, options) if watch else self.forward(*arrays, **options)
         except (ValueError, IndexError, TypeError, AttributeError) as error:
