@@ -254,6 +254,22 @@ def test_what_is_no_array_of_numbers_is_explained(name):
     assert type(caught.value) is error and "\n" not in str(caught.value)
 
 
+def test_ops_take_arrays_of_every_kind_by_the_same_door():
+    x, values = tp.tensor(np.ones((2, 2)), requires_grad=True), np.array([[1.0, 2.0], [3.0, 4.0]])
+    matrix = values.view(np.matrix)
+    for y in (x * matrix, matrix * x, x * np.ma.array(values), np.ma.array(values) * x, x * Table(values), x * Speaks(values)):
+        assert y.data.tolist() == values.tolist() and y.requires_grad  # element by element, np.matrix too
+    masked = np.ma.array(values, mask=values > 3)
+    for use in (lambda: x * masked, lambda: masked * x, lambda: tp.where(masked > 1, x, x), lambda: tp.concat(x, masked)):
+        with pytest.raises(DTypeError, match="1 of 4 values are masked"):
+            use()
+    with pytest.raises(GraphError, match=r"Speaks requires a gradient there.*pass x\.detach\(\)"):
+        x * Speaks(values, requires_grad=True)
+    for thing in (1j, "a", {1.0}):
+        with pytest.raises(DTypeError, match=f"got {type(thing).__name__} of dtype"):
+            x * thing
+
+
 @pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="a long double is a float64 here")
 def test_long_doubles_are_refused():
     with pytest.raises(DTypeError, match=r"at most 8 bytes.*\.astype\('float64'\)"):

@@ -23,7 +23,7 @@ from types import MethodType
 import numpy as np
 
 from tinypredrnn.autograd.engine import Deferred, Node, recording, watching
-from tinypredrnn.autograd.tensor import Tensor
+from tinypredrnn.autograd.tensor import Tensor, tensor
 from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import ConfigError, DeviceError, DTypeError, Error, ShapeError
 
@@ -133,5 +133,13 @@ class Op:
 
 
 def plain(value):
-    """An input that is not a tensor. NumPy's numbers become Python's, which leave the other array's dtype alone."""
-    return value.item() if isinstance(value, np.generic) else value
+    """An input that is not a tensor. NumPy's numbers become Python's, which leave the other array's dtype alone; what is
+    neither a number nor a plain array (a masked one, PyTorch's, ...) comes in by the door of `tensor`."""
+    if type(value) in PLAIN:
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if isinstance(value, (int, float, list, tuple)) or array_module(value) is not np else tensor(value).data
+
+
+PLAIN = {np.ndarray, int, float, bool, type(None)}  # the usual ones, to be quick; lists are refused by Op.check
