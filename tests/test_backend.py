@@ -1,6 +1,7 @@
 """Devices by name; and, without a GPU, the proof that all code computes with the array module of its inputs: on a strict stand-in."""
 
 import contextlib
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from stand_in import Array, Device, in_place_of_cupy
 
 import tinypredrnn as tp
 from tinypredrnn import backend
-from tinypredrnn.errors import DeviceError, DTypeError, ShapeError
+from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 from tinypredrnn.nn.losses import LOSSES
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -116,6 +117,21 @@ def test_the_graph_engine_on_the_stand_in(gpu):
     assert "gpu:0" in repr(x) and float(x[0]) == 1 and x[x > 2.5].numpy().tolist() == [3, 4]
     with tp.no_grad():
         assert not (x * 2).requires_grad
+
+
+def test_numpys_functions_and_debugging_on_the_stand_in(gpu):
+    """What NumPy makes of values on a GPU lies on the CPU, as np.asarray says; level 3 sees a change there."""
+    x = tp.tensor([1.0, 3.0], device=gpu)
+    assert np.concatenate([x, x]).tolist() == [1, 3, 1, 3] and 3.0 in x and 2.0 not in x and np.allclose(x, [1, 3])
+    w = tp.tensor([1.0, 3.0], requires_grad=True, device=gpu)
+    assert np.allclose(w, [1, 3])
+    with pytest.raises(GraphError, match=r"^np\.mean: NumPy would lose the gradient"):
+        np.mean(w)
+    with pytest.raises(GraphError, match=r"^mul: its [ab], which backward needs, was changed in place"), \
+            tp.debug(3, io.StringIO()):
+        y = w * w
+        w.data += 1
+        y.sum().backward()
 
 
 # devices by name

@@ -86,6 +86,29 @@ def to_numpy(array):
     return array if array_module(array) is np else array.get()
 
 
+def numeric(array):
+    """`array` (NumPy's or CuPy's) as a plain array of numbers, not copied: np.matrix, whose `*` is another one, becomes
+    an ndarray.
+
+    Raises DTypeError for what the ops would compute wrongly: values that are masked, another machine's order of bytes,
+    and whatever is no number.
+    """
+    masked = sys.modules.get("numpy.ma")  # where it was never imported, no array is masked
+    if masked is not None and isinstance(array, masked.MaskedArray):
+        if missing := np.ma.count_masked(array):
+            raise DTypeError(f"tensor: {missing} of {array.size} values are masked, and a tensor has no mask: say what "
+                             "they are with array.filled(value)")
+        array = array.data
+    array = array_module(array).asarray(array)
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"tensor: expected numbers, got an array of dtype {array.dtype}")
+    if array.dtype.itemsize > 8 or not array.dtype.isnative:
+        raise DTypeError("tensor: expected numbers of at most 8 bytes, in this machine's order, got "
+                         f"{array.dtype.str}: convert the array with "
+                         f".astype('{array.dtype.name if array.dtype.itemsize <= 8 else 'float64'}')")
+    return array
+
+
 def adopt(array):
     """The memory of another library's array (PyTorch, JAX, ...) as a NumPy or CuPy array, not copied: writing to one changes the other.
 
@@ -96,10 +119,16 @@ def adopt(array):
     if getattr(array, "requires_grad", False):
         raise GraphError(f"dlpack: this {what} requires a gradient there, and its library would not see what is done here: "
                          "pass x.detach()")
+    if hasattr(array, "is_neg") and array.is_neg():  # PyTorch hands out memory in which the sign is still to be turned
+        raise DTypeError(f"dlpack: the memory of this {what} holds its values with the opposite sign: pass "
+                         "x.resolve_neg()")
     try:
         kind, number = array.__dlpack_device__()
         if kind in DLPACK_CPU:
-            return np.from_dlpack(array)
+            shared = np.from_dlpack(array)
+            if shared.flags.owndata and shared.size:  # given no memory, NumPy takes some of its own, whatever it holds
+                raise BufferError("it has no memory")
+            return shared
         if kind == DLPACK_CUDA:
             device = find_device(f"gpu:{number}")
             import cupy
@@ -112,6 +141,25 @@ def adopt(array):
             raise
         raise DTypeError(f"dlpack: a {what} of {getattr(array, 'dtype', 'its dtype')} cannot be shared ({str(error).rstrip('.')}): "
                          "expected a dense array of plain numbers on the CPU or a CUDA GPU") from error
+
+
+def export(array, **options):
+    """array.__dlpack__(**options), the other way. With copy=True nothing is shared.
+
+    Raises DTypeError for memory that other libraries are known to take wrongly: PyTorch ends the program if an array
+    runs backwards, and writes to one that is read-only.
+    """
+    if options.get("copy") is not True:
+        wrong = "runs backwards" if any(step < 0 for step, n in zip(array.strides, array.shape) if n > 1) else \
+            "is read-only" if array_module(array) is np and not array.flags.writeable else None
+        if wrong:
+            raise DTypeError(f"dlpack: the memory of this tensor {wrong}, which not every library knows: export a "
+                             "copy, tensor(x.data.copy())")
+    try:
+        return array.__dlpack__(**options)
+    except BufferError as error:
+        raise DTypeError(f"dlpack: this tensor cannot be shared ({str(error).rstrip('.')}): export a copy, "
+                         "tensor(x.data.copy())") from error
 
 
 def uploader(device):

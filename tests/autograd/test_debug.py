@@ -3,8 +3,10 @@
 import inspect
 import io
 import os
+import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -257,6 +259,49 @@ def test_level_3_lets_harmless_changes_pass():
     assert b.grad.tolist() == [2, 2]
 
 
+def index_parts():
+    """name: (make an index of which part, as the message calls it, can be changed in place, and how)"""
+    rows, number = np.array([0, 1]), np.array(0)
+    listed, nested, longer = [0, 1], [[0, 1]], [0]
+    return {
+        "an array": (rows, "index", lambda: rows.fill(1)),
+        "in a tuple": ((slice(None), rows), r"index\[1\]", lambda: rows.fill(1)),
+        "a view of it": ((rows[::-1], slice(None)), r"index\[0\]", lambda: rows.fill(1)),
+        "a tensor in a tuple": ((slice(None), tp.tensor(rows)), r"index\[1\]", lambda: rows.fill(1)),
+        "in a slice": ((slice(number, 1), 0), r"index\[0\].start", lambda: number.fill(1)),
+        "a list": (listed, r"index\[1\]", lambda: listed.__setitem__(1, 0)),
+        "a list in a tuple": ((0, listed), r"index\[1\]\[0\]", lambda: listed.__setitem__(0, 1)),
+        "a list in a list": ((0, nested), r"index\[1\]\[0\]\[1\]", lambda: nested[0].__setitem__(1, 0)),
+        "a longer list": (longer, "index", lambda: longer.append(1)),
+    }
+
+
+@pytest.mark.parametrize("name", index_parts())
+def test_level_3_looks_into_what_holds_arrays(name):
+    index, part, change = index_parts()[name]
+    x = tp.tensor(np.arange(4.0).reshape(2, 2), requires_grad=True)
+
+    def run():
+        y = x[index]
+        change()
+        y.sum().backward()
+
+    assert re.match(f"take: its {part}, which backward needs, was changed in place since it was called", caught(3, run))
+
+
+def test_level_3_looks_into_options_of_every_kind():
+    table = {"scale": np.array(2.0), "rows": [1, float("nan")]}
+    scaled = tp.op(x=lambda dy, table: dy * table["scale"])(lambda x, *, table: x * table["scale"])
+    watched(3, lambda: scaled(leaf(1.0), table=table).backward())  # NaN is no change
+
+    def run():
+        y = scaled(leaf(1.0), table=table)
+        table["scale"] += 1
+        y.backward()
+
+    assert "its table['scale'], which" in caught(3, run)
+
+
 def test_a_graph_made_before_debugging_is_walked_all_the_same():
     a = leaf(0.0)
     y, z = tp.sqrt(a), a * a
@@ -294,10 +339,10 @@ def test_the_inner_level_counts_and_the_outer_comes_back():
             tp.log(x)  # the inner level does not check
         with tp.debug(0):
             tp.log(x)
-        assert watching.get() is watch
+        assert watching[-1] is watch
         with pytest.raises(GraphError):
             tp.log(x)
-    assert watching.get() is None
+    assert watching == [None]
     assert "log" in inner.getvalue() and "mul" not in inner.getvalue()
     assert watch.figures["log"]["calls"] == 1 and watch.figures["mul"]["calls"] == 1
 
@@ -307,7 +352,71 @@ def test_an_exception_ends_it_and_the_table_is_printed():
     with pytest.raises(KeyError), tp.debug(3, file):
         leaf(1.0) * 2
         raise KeyError
-    assert watching.get() is None and "mul" in file.getvalue()
+    assert watching == [None] and "mul" in file.getvalue()
+
+
+# threads
+
+def in_a_thread(work):
+    """What work() raises in a thread of its own, or None."""
+    errors = []
+
+    def run():
+        try:
+            work()
+        except GraphError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return errors[0] if errors else None
+
+
+def test_threads_within_are_watched():
+    def change():
+        a = leaf(1.0)
+        y = a * a
+        a.data += 1
+        y.backward()
+
+    with tp.debug(3, io.StringIO()):
+        assert str(in_a_thread(lambda: tp.log(leaf(-1.0)))).startswith("log(x: float64 (1,)) made NaN or infinity")
+        assert "was changed in place" in str(in_a_thread(change))
+    assert in_a_thread(lambda: tp.log(leaf(-1.0))) is None
+
+
+def test_a_thread_may_leave_before_or_after_the_others():
+    """Each leaves with its own Watch, whichever order they came in."""
+    first, second = tp.debug(2, io.StringIO()), tp.debug(1, io.StringIO())
+    first.__enter__()
+    watch = second.__enter__()
+    first.__exit__(None, None, None)
+    assert watching == [None, watch]
+    second.__exit__(None, None, None)
+    assert watching == [None]
+
+
+def test_figures_of_many_threads_add_up():
+    x, file = leaf(1.0), io.StringIO()
+
+    def work():
+        for _ in range(200):
+            x * 2.0
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with tp.debug(4, file) as watch:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert watch.figures["mul"]["calls"] == 1600 and watch.figures["mul"]["made"] == 1600 * 8
+    assert all(row.startswith("mul(") and row.endswith(" ms") for row in file.getvalue().splitlines()[:1600])
 
 
 def test_to_stderr_unless_told_otherwise(capsys):
@@ -321,7 +430,7 @@ def test_to_stderr_unless_told_otherwise(capsys):
 def test_other_levels_are_refused(level):
     with pytest.raises(ConfigError, match="levels are 0 to 4"), tp.debug(level):
         pass
-    assert watching.get() is None
+    assert watching == [None]
 
 
 def test_results_are_the_same_on_every_level():
@@ -337,10 +446,10 @@ def test_results_are_the_same_on_every_level():
 
 # the environment variable
 
-def program(tmp_path, level, text):
+def program(tmp_path, level, text, start=""):
     """Run a program of its own with TINYPREDRNN_DEBUG set: (exit status, stdout, stderr)."""
     script = tmp_path / "program.py"
-    script.write_text("import numpy as np\nimport tinypredrnn as tp\n"
+    script.write_text(start + "import numpy as np\nimport tinypredrnn as tp\n"
                       "@tp.fuse\ndef gated(a, b): return tp.sigmoid(a) * tp.log(b)\n"
                       "x = tp.tensor(np.array([1.0, 2.0]), requires_grad=True)\n" + text, encoding="utf-8")
     environment = {**os.environ, "TINYPREDRNN_DEBUG": level, "PYTHONPATH": str(ROOT)}
@@ -375,9 +484,44 @@ def test_by_environment_4(tmp_path):
 
 
 def test_by_environment_0_and_a_level_that_does_not_exist(tmp_path):
+    """The environment is input: a program runs without what it cannot have, and says so in one line."""
     assert program(tmp_path, "0", "tp.log(x - 5)") == (0, "", "")
-    status, _, err = program(tmp_path, "5", "")
-    assert status == 1 and "ConfigError: TINYPREDRNN_DEBUG is a level from 0 to 4, got '5'" in err
+    for level in ("5", "abc", "-1"):
+        line = f"tinypredrnn: TINYPREDRNN_DEBUG is a level from 0 to 4, got {level!r}: nothing is watched\n"
+        assert program(tmp_path, level, "tp.log(x - 5)") == (0, "", line)
+
+
+def test_by_environment_without_stderr(tmp_path):
+    """As after `2>&-`: what nobody can read is not written, least of all to stdout."""
+    start = "import sys\nsys.stderr = None\n"
+    for level in ("1", "abc"):
+        status, out, _ = program(tmp_path, level, "(x * 2).sum().backward()\nprint('done')", start)
+        assert (status, out) == (0, "done\n")
+
+
+THREAD = """
+import threading
+from tinypredrnn.data.batches import Prefetch
+said = []
+
+def work():
+    try:
+        tp.log(x - 5)
+    except tp.errors.GraphError as error:
+        said.append(str(error).split(", called at")[0])
+
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+with Prefetch(lambda k: work()) as items:
+    next(items)
+print(len(set(said)), said[0])
+"""
+
+
+def test_by_environment_in_every_thread(tmp_path):
+    status, out, err = program(tmp_path, "2", THREAD)
+    assert status == 0 and out == "1 log(x: float64 (2,)) made NaN or infinity from finite inputs\n", err
 
 
 def test_a_with_wins_over_the_environment(tmp_path):

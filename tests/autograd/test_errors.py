@@ -88,7 +88,7 @@ DTYPES = {
     "concat with integers": (lambda: tp.concat(X, np.arange(6).reshape(2, 3)), "concat", "parts[1]: int64", "float32 into float64"),
     "a list": (lambda: X + [1.0, 2.0, 3.0], "add", "a: float32 (2, 3)", "[1.0, 2.0, 3.0]"),
     "nothing": (lambda: X * None, "mul", "b=None", "NoneType"),
-    "an object": (lambda: X + object(), "add", "expected tensors, arrays or plain numbers"),
+    "an object": (lambda: X + object(), "expected an array or numbers", "object"),
     "complex numbers": (lambda: X * np.ones(3, complex), "mul", "b: complex128 (3,)"),
     "gradient of integers": (lambda: tp.tensor(np.arange(3), requires_grad=True), "tensor", "int64 has no gradient", ".astype"),
     "gradient of truth": (lambda: tp.tensor(np.array([True]), requires_grad=True), "tensor", "bool has no gradient"),

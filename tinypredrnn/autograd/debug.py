@@ -8,7 +8,9 @@
     with tp.debug(2):
         loss = ...                              TINYPREDRNN_DEBUG=2 python your_script.py     (the same for a whole program)
 
-Each level includes those below, and of two `with` the inner one counts. Debugging costs time: leave it at 0 otherwise.
+Each level includes those below. All threads are watched, those that were there before as well, and of several `with`
+the one entered last counts. Debugging costs time: leave it at 0 otherwise. If TINYPREDRNN_DEBUG is no level, one line
+on stderr says so, and nothing is watched.
 """
 
 import atexit
@@ -18,12 +20,14 @@ import linecache
 import math
 import os
 import sys
+import threading
 import time
 from collections import defaultdict
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from tinypredrnn.autograd.engine import calling, watching
+from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module, device_of, synchronise, to_numpy
 from tinypredrnn.errors import ConfigError, GraphError
 
@@ -37,66 +41,77 @@ class Watch:
         if level not in range(5):
             raise ConfigError(f"debug: levels are 0 to 4, got {level!r}")
         self.level, self.file = level, file
+        self.lock = threading.Lock()  # of the figures and of the file: several threads may be watched at once
         self.figures = defaultdict(lambda: dict(calls=0, forward=0.0, backward=0.0, made=0, saved=0))  # by op name: seconds, bytes
         self.made_at = WeakKeyDictionary()  # node -> where it was made
-        self.prints = WeakKeyDictionary()  # node -> {name: fingerprint of the saved array}
+        self.prints = WeakKeyDictionary()  # node -> {name: fingerprint of a saved value that can be changed in place}
 
     def forward(self, op, arrays, options):
         started = time.perf_counter()
         result = op.forward(*arrays, **options)
         outputs = result if isinstance(result, tuple) else (result,)
         wait_for(outputs)
-        seconds, row = time.perf_counter() - started, self.figures[op.name]
-        row["calls"] += 1
-        row["forward"] += seconds
-        row["made"] += sum(getattr(y, "nbytes", 0) for y in outputs if not any(is_view(y, a) for a in arrays))
+        seconds = time.perf_counter() - started
+        made = sum(getattr(y, "nbytes", 0) for y in outputs if not any(is_view(y, a) for a in arrays))
+        self.count(op, calls=1, forward=seconds, made=made)
         if self.level >= 4:
-            print(f"{op.describe(arrays, options)} -> {', '.join(str(y.shape) for y in outputs)}  {1e3 * seconds:.3f} ms", file=self.out())
+            shapes = ", ".join(str(y.shape) for y in outputs)
+            self.say(f"{op.describe(arrays, options)} -> {shapes}  {1e3 * seconds:.3f} ms")
         if self.level >= 2 and not all(map(is_finite, outputs)):
             where = "from inputs that had it already" if not all(map(is_finite, arrays)) else "from finite inputs"
             raise GraphError(f"{op.describe(arrays, options)} made NaN or infinity {where}, {place()}")
         return result
 
     def recorded(self, node):
-        kept = saved_arrays(node)
-        self.figures[node.op.name]["saved"] += sum(a.nbytes for a in kept.values())
+        self.count(node.op, saved=sum(getattr(value, "nbytes", 0) for value in saved_values(node).values()))
         if self.level >= 2:
             self.made_at[node] = place()
         if self.level >= 3:
-            self.prints[node] = {name: fingerprint(a) for name, a in kept.items()}
+            self.prints[node] = {name: fingerprint(value) for name, value in saved_values(node).items()}
 
     def backward(self, node, dy, into):
         where = self.made_at.get(node, "called before debugging began")
-        kept = saved_arrays(node)
-        for name, before in self.prints.get(node, {}).items():
-            if fingerprint(kept[name]) != before:
+        before = self.prints.get(node, {})
+        now = saved_values(node) if before else {}
+        for name in before:
+            if name not in now or fingerprint(now[name]) != before[name]:
                 raise GraphError(f"{node.op.name}: its {name}, which backward needs, was changed in place since it was {where}: "
                                  "change a copy")
         started = time.perf_counter()
         gradients = node.op.pull_back(dy, node, into)
         wait_for(gradients)
         seconds = time.perf_counter() - started
-        self.figures[node.op.name]["backward"] += seconds
+        self.count(node.op, backward=seconds)
         if self.level >= 4:
-            print(f"backward of {node.op.name}  {1e3 * seconds:.3f} ms", file=self.out())
+            self.say(f"backward of {node.op.name}  {1e3 * seconds:.3f} ms")
         if self.level >= 2 and not all(map(is_finite, gradients)):
             given = dy if isinstance(dy, (list, tuple)) else [dy]
             cause = "from a cotangent that had it already" if not all(map(is_finite, given)) else "from a finite cotangent"
             raise GraphError(f"backward of {node.op.name} made NaN or infinity {cause}, {where}")
         return gradients
 
+    def count(self, op, **more):
+        with self.lock:
+            row = self.figures[op.name]
+            for key, value in more.items():
+                row[key] += value
+
+    def say(self, text):
+        """Write a line to the file, else to stderr, which is None where a program was started without one."""
+        if out := self.file or sys.stderr:
+            with self.lock:
+                print(text, file=out)
+
     def report(self):
         """Print the table, if anything was watched."""
         if self.figures:
-            print(self.table(), file=self.out())
-
-    def out(self):
-        return self.file or sys.stderr
+            self.say(self.table())
 
     def table(self):
         """The figures as text, the op that takes longest first. Memory made is that of results that are no views; memory saved is what
         backward needs, an array that two ops save counting twice."""
-        rows = sorted(self.figures.items(), key=lambda item: -item[1]["forward"] - item[1]["backward"])
+        with self.lock:  # another thread may still add an op
+            rows = sorted(self.figures.items(), key=lambda item: -item[1]["forward"] - item[1]["backward"])
         rows.append(("all", {key: sum(f[key] for _, f in rows) for key in ("calls", "forward", "backward", "made", "saved")}))
         return "\n".join([f"{'op':24}{'calls':>8}{'forward ms':>12}{'backward ms':>13}{'made MB':>10}{'saved MB':>10}"] + [
             f"{name:24}{f['calls']:8}{1e3 * f['forward']:12.2f}{1e3 * f['backward']:13.2f}{f['made'] / 1e6:10.2f}{f['saved'] / 1e6:10.2f}"
@@ -105,27 +120,30 @@ class Watch:
 
 @contextlib.contextmanager
 def debug(level, file=None):
-    """Watch the ops within `with tp.debug(level):` and print the table of times to `file` (stderr) at its end. Yields the Watch.
+    """Watch the ops of all threads within `with tp.debug(level):` and print the table of times to `file` (stderr) at
+    its end. Yields the Watch.
 
     Raises ConfigError for a level other than 0 to 4; the levels are described at the top of this file.
     """
     watch = Watch(level, file)
-    token = watching.set(watch if level else None)
+    entered = watch if level else None
+    watching.append(entered)
     try:
         yield watch
-    finally:
-        watching.reset(token)
+    finally:  # another thread may have entered one since, which goes on
+        del watching[max(i for i, other in enumerate(watching) if other is entered)]
         watch.report()
 
 
 def watch_from_start(value):
-    """TINYPREDRNN_DEBUG for the whole program."""
+    """TINYPREDRNN_DEBUG for the whole program. It is read during the import, which must not fail because of it."""
     if value.strip() not in tuple("01234"):
-        raise ConfigError(f"TINYPREDRNN_DEBUG is a level from 0 to 4, got {value!r}")
-    if int(value):
-        watch = Watch(int(value))
-        watching.set(watch)
-        atexit.register(watch.report)
+        if sys.stderr:
+            print(f"tinypredrnn: TINYPREDRNN_DEBUG is a level from 0 to 4, got {value!r}: nothing is watched",
+                  file=sys.stderr)
+    elif int(value):
+        watching[0] = Watch(int(value))
+        atexit.register(watching[0].report)
 
 
 def wait_for(arrays):
@@ -145,17 +163,36 @@ def is_view(y, a):
     return hasattr(a, "nbytes") and hasattr(y, "nbytes") and array_module(a).may_share_memory(y, a)
 
 
-def saved_arrays(node):
-    """The arrays that a node keeps for backward, by name; those of an op of any number of inputs as "parts[0]", "parts[1]" ..."""
-    values = {}
-    for name, value in node.saved.items():
-        values |= {f"{name}[{i}]": part for i, part in enumerate(value)} if isinstance(value, list) else {name: value}
-    return {name: value for name, value in values.items() if hasattr(value, "nbytes")}
+def saved_values(node):
+    """What a node keeps for backward and what can be changed in place, by name: arrays, wherever they are ("parts[0]",
+    "index[1]"), and what is in lists."""
+    return {inner: part for name, value in node.saved.items() for inner, part in changeable(name, value)}
 
 
-def fingerprint(a):
-    """A short hash of an array's values."""
-    return hashlib.blake2b(to_numpy(a).tobytes(), digest_size=16).digest()
+def changeable(name, value, inside=False):
+    """(name, part) for each array in `value`, and for its lists: `inside` of them length and numbers count too."""
+    value = value.data if isinstance(value, Tensor) else value
+    if isinstance(value, (list, tuple)):
+        inside = inside or isinstance(value, list)
+        if inside:
+            yield name, len(value)
+        for i, part in enumerate(value):
+            yield from changeable(f"{name}[{i}]", part, inside)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from changeable(f"{name}[{key!r}]", part, True)
+    elif isinstance(value, slice):
+        for end in ("start", "stop", "step"):
+            yield from changeable(f"{name}.{end}", getattr(value, end), inside)
+    elif hasattr(value, "nbytes") or (inside and value is not None):
+        yield name, value
+
+
+def fingerprint(value):
+    """A short hash of an array's values; a number as text, in which NaN is NaN."""
+    if not hasattr(value, "nbytes"):
+        return repr(value)
+    return hashlib.blake2b(to_numpy(value).tobytes(), digest_size=16).digest()
 
 
 def place():

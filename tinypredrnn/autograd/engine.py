@@ -25,7 +25,7 @@ from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 
 recording = ContextVar("recording", default=True)
-watching = ContextVar("watching", default=None)  # the Watch of debug.py, if debugging is on
+watching = [None]  # the Watch of debug.py that counts now is the last one, for all threads; None if debugging is off
 calling = ContextVar("calling", default=None)  # the Call that runs now, within modules
 
 
@@ -226,7 +226,7 @@ def visit(node, dy, into):
     """Run the rules of one node on the cotangent of its outputs, and add the results to the Arriving of each input."""
     if dy is None:  # nothing depends on it after all
         return
-    watch = watching.get()
+    watch = watching[-1]
     gradients = watch.backward(node, dy, into) if watch else node.op.pull_back(dy, node, into)
     for i, (gradient, arriving) in enumerate(zip(gradients, into)):
         if gradient is not None and arriving is not None:

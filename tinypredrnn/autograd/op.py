@@ -30,7 +30,7 @@ import numpy as np
 
 from tinypredrnn.autograd.engine import Node, recording, watching
 from tinypredrnn.autograd.symbol import Symbol
-from tinypredrnn.autograd.tensor import Tensor
+from tinypredrnn.autograd.tensor import Tensor, tensor
 from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import ConfigError, DeviceError, DTypeError, Error, ShapeError
 
@@ -70,7 +70,7 @@ class Op:
         if not tensors:
             return self.apply(*inputs, **options)
         arrays = [x.data if isinstance(x, Tensor) else plain(x) for x in inputs]
-        dtype, watch = self.check(arrays, options), watching.get()
+        dtype, watch = self.check(arrays, options), watching[-1]
         try:
             result = watch.forward(self, arrays, options) if watch else self.forward(*arrays, **options)
         except (ValueError, IndexError) as error:  # how NumPy and CuPy refuse shapes and axes
@@ -160,9 +160,12 @@ class Op:
 
 def plain(value):
     """An input that is not a tensor. NumPy's numbers become Python's, which leave the other array's dtype alone; arrays of the other byte
-    order are converted, as no kernel reads them."""
+    order are converted, as no kernel reads them; what is neither a number nor a plain array (a masked one, PyTorch's, ...) comes in by the
+    door of `tensor`."""
+    if type(value) is np.ndarray:
+        return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, np.ndarray) and not value.dtype.isnative:
-        return value.astype(value.dtype.newbyteorder("="))
-    return value
+    if value is None or isinstance(value, (int, float, list, tuple, Symbol)) or array_module(value) is not np:
+        return value  # lists and symbols are refused by Op.check
+    return tensor(value).data

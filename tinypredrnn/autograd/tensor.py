@@ -3,8 +3,9 @@
 import numpy as np
 
 from tinypredrnn.autograd.engine import backward
-from tinypredrnn.backend import adopt, array_module, device_of, to_device, to_numpy
-from tinypredrnn.errors import DeviceError, DTypeError, GraphError
+from tinypredrnn.autograd.numpy_functions import call_numpy, parts_of
+from tinypredrnn.backend import adopt, array_module, device_of, export, numeric, to_device, to_numpy
+from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 
 MANY = 100  # values: a tensor of more shows their range instead
 
@@ -19,10 +20,16 @@ class Tensor:
     node, index    the Node that made this tensor and which of its outputs it is; node is None for a leaf
 
     Operators and methods (x + y, x[2:], x.sum(axis=-1), ...) are ops: tinypredrnn/autograd/__init__.py attaches them.
+
+    To ask for values is to leave the graph: x.numpy(), x.item(), float(x) and np.asarray(x) give them, whether x
+    requires a gradient or not. NumPy's functions, such as np.mean(x), refuse a tensor that requires one: it would be
+    lost there.
     """
 
     __slots__ = ("data", "grad", "requires_grad", "node", "index", "__weakref__")
-    __array_ufunc__ = None  # so that NumPy leaves `array * tensor` to Tensor.__rmul__
+    __array_ufunc__ = None  # NumPy and CuPy leave `array * tensor` and `array < tensor` to us, and refuse np.exp(x)
+    __pandas_priority__ = 5000  # more than a DataFrame's 4000: pandas leaves its operators to us as well
+    __hash__ = object.__hash__  # of the tensor, not of its values: == compares those
 
     def __init__(self, data, requires_grad=False, node=None, index=0):
         self.data = data
@@ -46,7 +53,10 @@ class Tensor:
         return to_numpy(self.data)
 
     def item(self):
-        """The value of a tensor of one element, as a Python number."""
+        """The value of a tensor of one element, as a Python number; ShapeError where there are more, or none."""
+        if self.size != 1:
+            raise ShapeError(f"item: expected a tensor of one element, got one of shape {self.shape}: reduce it first, "
+                             "for example with .sum()")
         return self.data.item()
 
     def backward(self, cotangent=None, retain_graph=False):
@@ -61,30 +71,57 @@ class Tensor:
         backward(self, cotangent, retain_graph)
 
     def __array__(self, dtype=None, copy=None):
-        """np.asarray(tensor): the values, on the CPU without a copy."""
+        """np.asarray(tensor): the values, also of a tensor that requires a gradient; on the CPU without a copy."""
         if copy is False and self.device != "cpu":
             raise DeviceError(f"numpy: this tensor is on {self.device}, from where NumPy can only have a copy: leave out copy=False")
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
+    def __array_function__(self, function, types, args, kwargs):
+        """np.concatenate([x, y]), np.allclose(x, y), ...: what NumPy makes of the values; GraphError if that would lose a gradient."""
+        return call_numpy(function, args, kwargs)
+
     def __dlpack__(self, **options):
-        """np.from_dlpack(tensor), torch.from_dlpack(tensor), ...: the same memory in another library. Refused where a gradient is
-        required, for backward would not notice a change."""
+        """np.from_dlpack(tensor), torch.from_dlpack(tensor), ...: the same memory in another library.
+
+        Raises GraphError where a gradient is required, for backward would not notice a change; DTypeError for memory
+        that other libraries take wrongly, see backend.export.
+        """
         if self.requires_grad:
             raise GraphError("dlpack: this tensor requires a gradient, and backward would not notice a change of its memory elsewhere: "
                              "export tensor.detach()")
-        return self.data.__dlpack__(**options)
+        return export(self.data, **options)
 
     def __dlpack_device__(self):
         return self.data.__dlpack_device__()
 
+    def __copy__(self):
+        """copy.copy(tensor): another tensor on the same memory and with the same past, without a gradient so far."""
+        return Tensor(self.data, self.requires_grad, self.node, self.index)
+
+    def __reduce__(self):
+        """copy.deepcopy(tensor), pickle: a leaf with memory and grad of its own; GraphError for what an op made."""
+        if self.node:
+            raise GraphError(f"copy: this tensor was made by {self.node.op.name}, and only leaves can be copied or "
+                             "pickled, not a graph: copy tensor.detach()")
+        return Tensor, (self.data, self.requires_grad), (None, {"grad": self.grad})
+
     def __len__(self):
+        if self.ndim == 0:  # a TypeError, by which other libraries know that this is a number
+            raise DTypeError("len: a tensor of shape () has no axis to count or to iterate over: use .item() for its "
+                             "value")
         return len(self.data)
 
+    def __contains__(self, value):
+        return bool(array_module(self.data).any(self.data == (value.data if isinstance(value, Tensor) else value)))
+
     def __bool__(self):
+        if self.size != 1:
+            raise ShapeError(f"bool: a tensor of shape {self.shape} is neither true nor false: ask for one element, or "
+                             "for x.numpy().all() or .any()")
         return bool(self.data)
 
     def __float__(self):
-        return float(self.data)
+        return float(self.item())
 
     def __repr__(self):
         """All values of a small tensor, the range of a large one; shape, dtype, device, and where it comes from."""
@@ -103,26 +140,41 @@ class Tensor:
 def tensor(values, requires_grad=False, device=None):
     """Make a leaf Tensor from an array, from numbers in nested lists (as float32), or from another tensor's values.
 
-    An array (NumPy's, CuPy's, or by DLPack PyTorch's or JAX's) is used as it is, neither copied nor converted: writing to one changes
-    the other. `device` ("cpu", "gpu", "gpu:N", "auto") moves it; None leaves it. Raises DTypeError for what is not numbers, and where
-    the gradient of integers is asked for.
+    An array (NumPy's, CuPy's, or by DLPack PyTorch's or JAX's) is used as it is, neither copied nor converted: writing
+    to one changes the other. Whatever else NumPy can make an array of (a table of pandas, an image of Pillow) keeps its
+    dtype. `device` ("cpu", "gpu", "gpu:N", "auto") moves it; None leaves it.
+
+    Raises DTypeError for what is no number or longer than 8 bytes, for masked values, for another machine's order of
+    bytes, and where the gradient of integers is asked for; GraphError for a list of tensors of which one requires a
+    gradient.
     """
     data = values.data if isinstance(values, Tensor) else values
-    if data is None:
-        raise DTypeError("tensor: expected an array or numbers in nested lists, got NoneType")
     if array_module(data) is np and not isinstance(data, (np.ndarray, np.generic)):
-        if hasattr(data, "__dlpack__"):
-            return tensor(adopt(data), requires_grad, device)
-        try:
-            data = np.asarray(data, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise DTypeError(f"tensor: expected an array or numbers in nested lists, got {type(values).__name__} ({error})") from None
-    data = array_module(data).asarray(data)
-    if data.dtype.kind not in "fiub":
-        raise DTypeError(f"tensor: expected numbers, got an array of dtype {data.dtype}")
+        data = adopt(data) if hasattr(data, "__dlpack__") else listed(data)
+    data = numeric(data)
     if requires_grad and data.dtype.kind != "f":
         raise DTypeError(f"tensor: {data.dtype} has no gradient: convert the array with .astype('float32')")
     return Tensor(data if device is None else to_device(data, device), requires_grad)
+
+
+def listed(values):
+    """An array of numbers in nested lists, or of an object that NumPy knows to read."""
+    for part in parts_of(values):
+        if isinstance(part, Tensor) and part.requires_grad:
+            raise GraphError("tensor: a list of tensors loses the gradient that one of them requires: use "
+                             "tp.stack(*tensors), or x.detach() for its values only")
+        if isinstance(part, np.ndarray):
+            numeric(part)  # NumPy drops masks
+    kind = type(values).__name__
+    try:
+        data = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).rstrip(".")
+        raise DTypeError(f"tensor: expected an array or numbers in nested lists, got {kind} ({reason})") from None
+    if data.dtype.kind not in "fiub":
+        raise DTypeError(f"tensor: expected an array or numbers in nested lists, got {kind} of dtype {data.dtype}")
+    own = hasattr(values, "__array__") or hasattr(values, "__array_interface__")
+    return data if own else data.astype(np.float32)
 
 
 def from_dlpack(array):
