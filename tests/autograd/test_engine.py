@@ -8,6 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
+from op_cases import CASES, as_tuple, is_float
 
 import tinypredrnn as tp
 from tinypredrnn.autograd import Node, Tensor, arrays, engine, maths
@@ -529,3 +530,39 @@ def test_an_array_that_is_not_kept_is_free_at_once(no_collector):
     y = h + 1  # neither rule needs h
     del h
     assert array() is None and y.requires_grad
+
+
+# ownership is promised, never inferred
+
+def test_an_array_that_a_rule_keeps_is_never_added_to():
+    kept = np.ones(3)
+    constant = tp.op(x=lambda dy: kept)(lambda x: x.copy())
+    x = leaf(np.zeros(3))
+    (constant(x) + constant(x) + constant(x)).sum().backward()
+    assert kept.tolist() == [1, 1, 1] and x.grad.tolist() == [3, 3, 3] and not np.shares_memory(x.grad, kept)
+
+
+def arrays_in(*values):
+    parts = [part for value in values for part in (arrays_in(*value) if isinstance(value, (list, tuple)) else [value])]
+    return [part for part in parts if isinstance(part, np.ndarray)]
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, id=str(c)) for c in CASES if getattr(c.function, "gives_new", False)])
+def test_ops_that_promise_new_arrays_keep_their_promise(case):
+    """No gradient shares memory with a cotangent, an input, a result or another gradient."""
+    outputs = as_tuple(case.function(*(Tensor(x, requires_grad=is_float(x)) if isinstance(x, np.ndarray) else x for x in case.inputs),
+                                     **case.options))
+    node, dy = outputs[0].node, [np.ones_like(y.data) for y in outputs]
+    into = [parent and engine.Arriving() for parent in node.parents]
+    known = arrays_in(case.inputs, [y.data for y in outputs], dy, list(node.saved.values()))
+    if node.op.cuts:  # its dy is the new array, which the rule returns
+        dy = [case.inputs[0].copy()]
+    gradients = node.op.pull_back(dy if len(dy) > 1 else dy[0], node, into)
+    gradients = [into[i].result() if gradient is None and into[i] else gradient for i, gradient in enumerate(gradients)]
+    for gradient in arrays_in(gradients):
+        assert not any(np.shares_memory(gradient, other) for other in known)
+        known.append(gradient)
+
+
+def test_there_are_such_ops():
+    assert {"matmul", "split", "winograd_conv", "winograd_weights"} <= {c.name for c in CASES if getattr(c.function, "gives_new", False)}

@@ -381,7 +381,8 @@ def test_every_entry_is_fused_as_it_is(count, dtype):
     dy = np.resize(np.array([1.5, -2.0, 0.25, np.nan], dtype), arrays[0].shape)
     values = Loop("values", count, outputs)(*arrays)
     grads = iter(Loop("grads", count + 1, [g for y in outputs for g in gradients(symbols, [y], [dy_symbol])])(*arrays, dy))
-    tolerance = dict(rtol=5e-6, atol=5e-6) if dtype is np.float32 else dict(rtol=1e-12, atol=1e-12)  # float32's tanh is a ratio of polynomials
+    rounding = 5e-6 if dtype is np.float32 else 1e-12  # float32's tanh is a ratio of polynomials
+    tolerance = dict(rtol=rounding, atol=rounding)
     for entry, fused in zip(entries, values):
         tensors = [tp.tensor(a, requires_grad=name in entry.rules) for name, a in zip(entry.inputs, arrays)]
         y = entry(*tensors)
@@ -397,7 +398,8 @@ def test_every_entry_is_fused_as_it_is(count, dtype):
                 np.testing.assert_allclose(fused, tensor.grad, **tolerance, err_msg=f"gradient of {entry.name}")
 
 
-@pytest.mark.parametrize("mask", [np.uint8([0, 1, 255]), np.int64([0, -3, 2]), np.float32([0, 0.5, -1]), np.array([False, True, True])], ids=str)
+@pytest.mark.parametrize("mask", [np.uint8([0, 1, 255]), np.int64([0, -3, 2]), np.float32([0, 0.5, -1]), np.array([False, True, True])],
+                         ids=str)
 def test_truth_is_whatever_is_not_zero(mask):
     for context in (contextlib.nullcontext, tp.unfused):
         a, b = (tp.tensor(np.float32([1, 2, 3]) * k, requires_grad=True) for k in (1, 10))
@@ -411,15 +413,16 @@ def test_truth_is_whatever_is_not_zero(mask):
 
 S, T = tp.tensor(np.float32([2, 3]), requires_grad=True), np.float32([1, 2])
 OUTSIDE = {
-    "a tensor": lambda x: x * S, "a tensor on the left": lambda x: S + x, "an array": lambda x: x * T, "an array on the left": lambda x: T / x,
-    "an array as a condition": lambda x: tp.where(T > 1, x, 0), "a 0-d array": lambda x: x + np.array(2.0), "a comparison": lambda x: (x < T) * x,
-    "a list": lambda x: x + [1, 2],
+    "a tensor": lambda x: x * S, "a tensor on the left": lambda x: S + x, "an array": lambda x: x * T,
+    "an array on the left": lambda x: T / x, "an array as a condition": lambda x: tp.where(T > 1, x, 0),
+    "a 0-d array": lambda x: x + np.array(2.0), "a comparison": lambda x: (x < T) * x, "a list": lambda x: x + [1, 2],
 }
 UNTRACEABLE = {
     "a sum": lambda x: x.sum(), "an index": lambda x: x[0], "a softmax": lambda x: tp.softmax(x), "a matrix product": lambda x: x @ x,
-    "NumPy's function": lambda x: np.exp(x), "Python's function": lambda x: math.exp(x), "a float": lambda x: float(x), "a loop": lambda x: sum(x),
-    "membership": lambda x: 1 in x, "a list": lambda x: [x, x], "nothing": lambda x: None, "an array": lambda x: (x, T), "no outputs": lambda x: (),
-    "a shape": lambda x: x * x.shape[0], "a stack": lambda x: np.stack([x, x]), "a convolution": lambda x: tp.conv2d(x, x),
+    "NumPy's function": lambda x: np.exp(x), "Python's function": lambda x: math.exp(x), "a float": lambda x: float(x),
+    "a loop": lambda x: sum(x), "membership": lambda x: 1 in x, "a list": lambda x: [x, x], "nothing": lambda x: None,
+    "an array": lambda x: (x, T), "no outputs": lambda x: (), "a shape": lambda x: x * x.shape[0],
+    "a stack": lambda x: np.stack([x, x]), "a convolution": lambda x: tp.conv2d(x, x),
 }
 
 
@@ -436,8 +439,8 @@ def test_numbers_from_outside_are_constants():
     assert y.dtype == np.float32 and y.data.tolist() == [1.5, 4]
 
 
-@pytest.mark.parametrize("names", ["x_start, x_stride, x", "y0_start, y0, x", "x_row, x, row", "T, v0, width", "in1, in0, out0", "tanh, exp, where",
-                                   "infinity, math, np", "first, last, loop", "i, n, _ind"])
+@pytest.mark.parametrize("names", ["x_start, x_stride, x", "y0_start, y0, x", "x_row, x, row", "T, v0, width", "in1, in0, out0",
+                                   "tanh, exp, where", "infinity, math, np", "first, last, loop", "i, n, _ind"])
 def test_parameters_may_have_any_name(names):
     """On slices of larger arrays too, where a kernel that took such a name for its own would write elsewhere."""
     function = eval(f"lambda {names}: {' - 2 * '.join(names.split(', '))}")
@@ -448,8 +451,9 @@ def test_parameters_may_have_any_name(names):
 
 def test_constants_of_every_kind():
     x = np.array([-1.0, 0.0, 2.0])
-    for function in (lambda x: tp.where(x > 0, math.inf, x), lambda x: tp.where(x > 0, -math.inf, x), lambda x: tp.where(x > 0, math.nan, x),
-                     lambda x: 2 ** x, lambda x: x ** 0, lambda x: 1e308 * x, lambda x: x * -0.0, lambda x: tp.where(x == 0, 1.0, x) + (x <= 0)):
+    for function in (lambda x: tp.where(x > 0, math.inf, x), lambda x: tp.where(x > 0, -math.inf, x),
+                     lambda x: tp.where(x > 0, math.nan, x), lambda x: 2 ** x, lambda x: x ** 0, lambda x: 1e308 * x, lambda x: x * -0.0,
+                     lambda x: tp.where(x == 0, 1.0, x) + (x <= 0)):
         fused = tp.fuse(function)
         np.testing.assert_array_equal(fused(x), np.asarray(function(x), float))
         with tp.unfused():

@@ -278,7 +278,8 @@ def test_every_output_is_checked():
 def test_wrong_dtype_and_shape_of_a_gradient(monkeypatch):
     slot = Tensor.grad
     for spoil in (lambda g: g.astype(np.float32), lambda g: g[None]):
-        monkeypatch.setattr(Tensor, "grad", property(slot.__get__, lambda t, g, spoil=spoil: slot.__set__(t, None if g is None else spoil(g))))
+        spoilt = property(slot.__get__, lambda t, g, spoil=spoil: slot.__set__(t, None if g is None else spoil(g)))
+        monkeypatch.setattr(Tensor, "grad", spoilt)
         with pytest.raises(GradientError, match=r"input 0 is float64 \(2, 3\), its gradient float(32|64) \((1, )?2, 3\)"):
             gradcheck(tp.tanh, normal(2, 3))
 

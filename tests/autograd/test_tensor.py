@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinypredrnn as tp
-from tinypredrnn.autograd.tensor import INSTEAD
+from tinypredrnn.autograd.numpy_functions import INSTEAD
 from tinypredrnn.backend import adopt
 from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 from tinypredrnn.nn import Linear, Module

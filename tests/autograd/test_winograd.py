@@ -216,7 +216,8 @@ def one_by_one(a, b, out):
 def test_the_error_keeps_its_bound_for_the_longest_sums(kernel, tile, longest, monkeypatch):
     """Over channels for values, over features for gradients of frames, over tiles for those of weights; on any processor."""
     sum_of = longest_sum(kernel, tile)
-    channels, features, batch = {"channels": (sum_of, 4, 1), "features": (4, sum_of, 1), "tiles": (4, 4, 1 + 2 * sum_of // (12 // tile) ** 2)}[longest]
+    many_samples = 1 + 2 * sum_of // (12 // tile) ** 2
+    channels, features, batch = {"channels": (sum_of, 4, 1), "features": (4, sum_of, 1), "tiles": (4, 4, many_samples)}[longest]
     inputs, w, b = case((12, 12), kernel, (channels,), features, batch)
     exact = values_and_gradients(None, inputs, w, b, np.float64)
     monkeypatch.setattr(winograd.threads, "THREADS", 1)
@@ -243,8 +244,8 @@ def test_what_is_chosen_is_what_runs(monkeypatch):
         np.testing.assert_array_equal(tp.conv2d(x, w), by_tiles)
 
 
-@pytest.mark.parametrize("asked", [("winograd",), ("winograd", "4"), ("winograd", 2.5), ("winograd", 0), ("direct", 4), ("cheapest", 2), ("fast",),
-                                   (None,), (4,)], ids=str)
+@pytest.mark.parametrize("asked", [("winograd",), ("winograd", "4"), ("winograd", 2.5), ("winograd", 0), ("direct", 4),
+                                   ("cheapest", 2), ("fast",), (None,), (4,)], ids=str)
 def test_other_algorithms_are_refused(asked):
     with pytest.raises(ConfigError, match="convolution_by"), tp.convolution_by(*asked):
         pass
@@ -262,7 +263,8 @@ def test_no_samples_and_half_precision(kernel, dtype):
                 with tp.convolution_by(*algorithm):
                     y = tp.conv2d(tuple(frames), w, b)
                 y.backward(np.ones_like(y.data))
-            assert y.shape == (batch, 6, 6, 3) and y.dtype == w.grad.dtype == dtype and [x.grad.shape for x in frames] == [(batch, 6, 6, 4)] * parts
+            assert y.shape == (batch, 6, 6, 3) and y.dtype == w.grad.dtype == dtype
+            assert [x.grad.shape for x in frames] == [(batch, 6, 6, 4)] * parts
             assert batch or not (w.grad.any() or b.grad.any())
 
 

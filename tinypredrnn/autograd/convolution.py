@@ -143,8 +143,8 @@ def convolution_by(algorithm="cheapest", tile=None):
     if algorithm not in ("cheapest", "direct", "winograd", "implicit"):
         raise ConfigError(f"convolution_by: expected cheapest, direct, winograd or implicit, got {algorithm!r}")
     if (tile is not None) != (algorithm == "winograd") or tile is not None and (type(tile) is not int or tile < 1):
-        raise ConfigError(f'convolution_by: "winograd" takes the side of its tiles, tile=4 say, and no other algorithm does, got {algorithm!r} '
-                          f"with tile={tile!r}")
+        raise ConfigError('convolution_by: "winograd" takes the side of its tiles, such as tile=4, and no other algorithm does, got '
+                          f"{algorithm!r} with tile={tile!r}")
     token = asked_for.set({"cheapest": None, "direct": Direct(), "winograd": Winograd(tile), "implicit": Implicit()}[algorithm])
     try:
         yield

@@ -131,7 +131,7 @@ class Outputs(list):
         super().__init__(Arriving() for _ in range(node.outputs))
 
     def collect(self):
-        """What arrived, as rules take it: an array, or for several outputs a list with None for those that nobody used; None for nothing."""
+        """What arrived, as rules take it: an array, or for several outputs a list with None for those that nobody used; or None."""
         dy = [output.result() for output in self]
         if all(d is None for d in dy):
             return None

@@ -50,8 +50,8 @@ def trace(function):
     try:
         result = function(*inputs)
     except (AttributeError, TypeError) as error:  # of what symbols cannot do, such as x.sum() or np.exp(x)
-        raise ConfigError(f"fuse: {name} cannot be traced ({error}): use arithmetic, comparisons and the functions of the elementwise table "
-                          "only") from error
+        raise ConfigError(f"fuse: {name} cannot be traced ({error}): use only arithmetic, comparisons and the functions of the "
+                          "elementwise table") from error
     outputs = list(result) if isinstance(result, tuple) else [result]
     if not outputs or not all(isinstance(y, (Symbol, bool, int, float, np.number)) for y in outputs):
         raise ConfigError(f"fuse: {name} returns {', '.join(type(y).__name__ for y in outputs) or 'nothing'}: expected a value that is "
