@@ -47,6 +47,7 @@ SHAPES = {
     "index": (lambda: X[2], "take", "(2, 3)", "index=2"),
     "too many indices": (lambda: X[0, 0, 0], "take", "(2, 3)", "index=(0, 0, 0)"),
     "mask": (lambda: X[np.array([True, False, True])], "take", "(2, 3)", "index="),
+    "mean of nothing": (lambda: f32(2, 0).mean(axis=1), "mean", "at least one element", "(2, 0)"),
     "sum": (lambda: X.sum(axis=2), "sum", "(2, 3)", "axis=2"),
     "mean": (lambda: X.mean(axis=(0, 0)), "mean", "(2, 3)", "axis=(0, 0)"),
     "max": (lambda: X.max(axis=-3), "max", "(2, 3)", "axis=-3"),
@@ -208,3 +209,13 @@ def test_numbers_that_numpy_makes_are_numbers(use):
         use()
     finally:
         X.grad = None
+
+
+@pytest.mark.parametrize("bug", [TypeError("a bug"), AttributeError("a bug"), KeyError("a bug"), ZeroDivisionError("a bug")], ids=repr)
+def test_a_bug_within_an_op_is_not_blamed_on_the_user(bug):
+    def forward(x):
+        raise bug
+
+    with pytest.raises(type(bug), match="a bug") as caught:
+        tp.op(x=lambda dy: dy)(forward)(X)
+    assert not isinstance(caught.value, Error)

@@ -229,6 +229,26 @@ def test_a_certain_mistake_costs_13_8():
     np.testing.assert_allclose(costs, [1e-6, 1e-6, -np.log(1e-6), -np.log(1e-6)], rtol=1e-5)
 
 
+@pytest.mark.parametrize("op", [tp.softmax, tp.log_softmax])
+def test_softmax_of_nothing_is_nothing(op):
+    x = tp.tensor(np.ones((2, 0, 3)), requires_grad=True)
+    for axis in 0, 1, 2:
+        x.grad = None
+        y = op(x, axis=axis)
+        y.sum().backward()
+        assert y.shape == x.grad.shape == (2, 0, 3)
+
+
+def test_log_of_a_tiny_sigmoid():
+    x = tp.tensor(np.float32([-20, -50, -200, 0, 20]), requires_grad=True)
+    y = tp.logsigmoid(x)
+    y.sum().backward()
+    np.testing.assert_allclose(y.data, -np.logaddexp(0, -x.data.astype(float)), rtol=1e-6)
+    np.testing.assert_allclose(x.grad, [1, 1, 1, 0.5, 0], atol=1e-6)
+    fused = tp.fuse(lambda x: tp.logsigmoid(x))(x.data)
+    np.testing.assert_allclose(fused, y.data, rtol=1e-6)
+
+
 def test_taken_twice_counts_twice():
     x = tp.tensor(np.array([1.0, 2.0, 3.0]), requires_grad=True)
     (x[[0, 2, 2]] * np.array([1.0, 10.0, 100.0])).sum().backward()

@@ -52,6 +52,8 @@ def max(x, *, axis=None, keepdims=False):
 def softmax(x, *, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`."""
     xp = array_module(x)
+    if x.size == 0:
+        return x.copy()  # nothing is the largest of nothing
     e = xp.exp(x - x.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
 
@@ -60,6 +62,8 @@ def softmax(x, *, axis=-1):
 def log_softmax(x, *, axis=-1):
     """log(softmax(x)), finite where softmax underflows."""
     xp = array_module(x)
+    if x.size == 0:
+        return x.copy()
     x = x - x.max(axis=axis, keepdims=True)
     return x - xp.log(xp.exp(x).sum(axis=axis, keepdims=True))
 

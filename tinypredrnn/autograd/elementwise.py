@@ -252,7 +252,8 @@ def bce(p, target):
 # The operators of tensors and symbols: one table for both
 
 OPERATORS = {
-    "add": add, "sub": sub, "mul": mul, "truediv": div, "pow": power, "neg": neg, "abs": absolute,
+    "add": add, "sub": sub, "mul": mul, "truediv": div, "neg": neg, "abs": absolute,
+    "pow": lambda a, b: sqrt(a) if isinstance(b, float) and b == 0.5 else power(a, b),  # as NumPy's operator
     "lt": less, "gt": greater, "le": less_equal, "ge": greater_equal,
     "eq": lambda a, b: NotImplemented if b is None or isinstance(b, str) else equal(a, b),  # of those Python compares the identity
     "ne": lambda a, b: NotImplemented if b is None or isinstance(b, str) else not_equal(a, b),

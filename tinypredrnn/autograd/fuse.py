@@ -269,8 +269,8 @@ def fuse(function):
     """Make one kernel forward and one backward of a function of elementwise maths: `@fuse` above its definition.
 
     The arguments are tensors of shapes that broadcast, all of one float dtype, masks and plain numbers; arithmetic, comparisons and the
-    entries of the elementwise table may be used, and several outputs may be returned as a tuple. The function is called once, with
-    symbols: Python's `if` on values cannot be traced, use `where`; a plain number from outside is taken as it is at that moment, and an
+    entries of the elementwise table may be used, and several outputs may be returned as a tuple, each of the broadcast shape of all
+    inputs. The function is called once, with symbols: Python's `if` on values cannot be traced, use `where`; a plain number from outside is taken as it is at that moment, and an
     array or tensor from outside is refused, as it would be frozen: make it an input. Raises ConfigError for all that cannot be traced,
     and for parameters that are not plain positions.
     """
