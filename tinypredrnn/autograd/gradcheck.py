@@ -4,16 +4,17 @@ With a random cotangent u and a random unit direction v over all inputs together
 
     (u . f(x + eps v) - u . f(x - eps v)) / (2 eps)
 
-must equal the sum over inputs of gradient . v. One such number sees every element of every rule. u must be random: a sum (u = 1) is
-blind to softmax and to normalisation, whose outputs always sum to the same.
+must equal the sum over inputs of gradient . v. One such number sees every element of every rule. u must be random: a
+sum (u = 1) is blind to softmax and to normalisation, whose outputs always sum to the same.
 
-One number for all inputs would not see a small gradient beside a large one. So v is scaled for every input to contribute about as much as
-any other, and the elements whose gradient backward finds to be zero, which no scale can help, get a direction of their own.
+One number for all inputs would not see a small gradient beside a large one. So v is scaled until every input
+contributes about as much as any other, and the elements whose gradient backward finds to be zero, which no scale can
+help, get a direction of their own.
 
-The numeric derivative has an error, too: rounding moves f by some ulps, more in some algorithms and on some processors than in others,
-and the difference divides that by eps. Where the two numbers disagree, each input is judged by itself, by a derivative that knows its own
-error: the slope of a polynomial through 16 values, on a range that grows until the scatter around it no longer matters. If it always
-does, the check says that it cannot tell.
+The numeric derivative has an error, too: rounding moves f by some ulps, more in some algorithms and on some
+processors than in others, and the difference divides that by eps. If the two numbers disagree, a derivative that
+knows its own error decides: the slope of a polynomial through 16 values, on a range that grows until the scatter
+around it no longer matters. If it always does, the check says that it cannot tell.
 """
 
 import numpy as np
@@ -32,11 +33,12 @@ def gradcheck(function, *arrays, parameters=(), seeds=(0, 1, 2)):
     parameters  further leaf Tensors (float64) that the function uses, such as `model.parameters()`
     function    returns a Tensor, or a tuple of them
 
-    Each input and each parameter is judged by itself. One on which the function does not depend is right if its gradient is zero or None.
+    Each input and each parameter is judged by itself. If the function does not depend on one, its gradient is zero or
+    None.
 
-    Raises GradientError that names the first wrong index; also for a check that could not fail because the derivative with respect to all
-    inputs is about zero, for one that cannot tell because of the rounding errors of the function, for a gradient of the wrong shape or
-    dtype, and for a function that changes its inputs.
+    Raises GradientError that names the first wrong index; also for a check that could not fail because the derivative
+    with respect to all inputs is about zero, for one that cannot tell because the function's rounding errors are too
+    large, for a gradient of the wrong shape or dtype, and for a function that changes its inputs.
     """
     leaves = [Tensor(np.asarray(a, np.float64), requires_grad=True) for a in arrays]
     before = [leaf.data.copy() for leaf in leaves]
@@ -79,8 +81,8 @@ class Check:
             if norm := norm_of(directions):
                 self.compare([v / norm for v in directions])
         if not norm_of(steep):
-            raise GradientError("gradcheck: the derivative is zero with respect to every input, so this check could not fail: "
-                                "choose inputs on which the function depends")
+            raise GradientError("gradcheck: the derivative with respect to every input is zero, so this check could "
+                                "not fail: choose inputs on which the function depends")
 
     def compare(self, directions):
         """All inputs together; in case of doubt, each of them by itself."""
@@ -98,8 +100,9 @@ class Check:
                 if verdict == "wrong":
                     raise GradientError(f"gradcheck: {self.first_wrong_index(i)} ({numbers})")
                 if verdict == "cannot tell":
-                    raise GradientError(f"gradcheck: cannot tell whether the gradient of {self.name(i)} is right ({numbers}, which may be "
-                                        f"off by {error:.2g}): the function is not smooth, or rounds too much: choose other inputs")
+                    raise GradientError(f"gradcheck: cannot tell whether the gradient of {self.name(i)} is right "
+                                        f"({numbers}, which may be off by {error:.2g}): the function rounds too much, "
+                                        "or is not smooth: choose other inputs")
 
     def first_wrong_index(self, i):
         for index in np.ndindex(self.leaves[i].shape):
@@ -147,16 +150,18 @@ class Check:
     def numeric(self, directions):
         """The derivative of u . f along the directions, and how far off it may be.
 
-        The slope at 0 of a polynomial through the values at STEPS has a standard error, which the scatter of the values around the
-        polynomial tells. It falls as the range grows, until the polynomial no longer describes the function: the best range is taken.
-        Twenty standard errors also cover a kink within the range, which moves the slope by up to 17 of them.
+        The slope at 0 of a polynomial through the values at STEPS has a standard error, which the scatter of the
+        values around the polynomial tells. It falls as the range grows, until the polynomial no longer describes the
+        function: the best range is taken. Twenty standard errors also cover a kink within the range, which moves the
+        slope by up to 17 of them.
         """
-        rounding = 2.0**-53 * norm_of([u * y for u, y in zip(self.cotangents, self.values)])  # at least: a staircase may scatter less
+        # that of the values themselves at least: those on one stair of a staircase do not scatter
+        rounding = 2.0**-53 * norm_of([u * y for u, y in zip(self.cotangents, self.values)])
         best = self.difference(directions), np.inf
         for reach in RANGES:
             slope, error = self.slope(reach, directions, rounding)
-            if not np.isfinite(slope) or abs(slope - best[0]) > error + best[1]:  # a border or kinks: beyond, the function is another one
-                break
+            if not np.isfinite(slope) or abs(slope - best[0]) > error + best[1]:
+                break  # at the border of where it is defined, or behind kinks, the function is another one
             best = min(best, (slope, error), key=lambda found: found[1])
             if best[1] <= tolerance(best[0]):
                 break
@@ -186,13 +191,14 @@ RANGES = EPS * 8.0 ** np.arange(1, 6)  # up to .33
 
 
 def random_weights(shape, rng):
-    """Of either sign, and none of them about zero: a wrong element cannot hide behind a weight that happens to be small."""
+    """Of either sign, and none of them about zero: a wrong element cannot hide behind a weight that happens to be
+    small."""
     return rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
 
 
 def balanced(v, gradient):
-    """The direction v of one input, turned and scaled to contribute at least 1 to the derivative and seldom more than 4, so that no input
-    outweighs the others, nor do two of them cancel each other."""
+    """The direction v of one input, turned and scaled to contribute at least 1 to the derivative and seldom more than
+    4: so that no input outweighs the others, nor do two of them cancel each other."""
     size = norm_of([gradient])
     if not np.isfinite(size) or not size:
         return v
