@@ -151,6 +151,27 @@ def halve(a):
     a *= 0.5
 
 
+def product_off_by(relative, index=()):
+    """a * b, whose gradient of a is wrong by so much at this index."""
+    factor = np.ones((2, 3))
+    factor[index] += relative
+
+    @op(a=lambda dy, b: dy * b * factor, b=lambda dy, a: dy * a)
+    def product(a, b):
+        return a * b
+    return product
+
+
+@op(x=lambda dy: dy)
+def straight_through(x):
+    return np.floor(x)
+
+
+@op(x=lambda dy: dy * np.inf)
+def infinite(x):
+    return 2 * x
+
+
 x = normal(2, 3)
 REJECTED = {
     "zero": (broken_tanh(lambda dy: dy * 0), x),
@@ -180,6 +201,19 @@ REJECTED = {
     "overwritten cotangent": (lambda x: tp.tanh(x) + overwrites_cotangent(x), normal(2, 3)),
     "input changed": (after(increment, tp.tanh), normal(2, 3)),
     "saved input changed": (after(halve, tp.square), normal(2, 3)),
+    "one of two, by 1e-4": (product_off_by(1e-4), x, positive(2, 3)),
+    "one of two, by 1e-5": (product_off_by(1e-5), x, positive(2, 3)),
+    "one element of one of two, by 1e-4": (product_off_by(1e-4, (0, 2)), x, positive(2, 3)),
+    "one element of one of two, by 1e-5": (product_off_by(1e-5, (1, 1)), x, positive(2, 3)),
+    "missing, and small beside another": (lambda a, b: a * 1e4 + b.detach() * 1e-3, x, positive(2, 3)),
+    "wrong, and small beside another": (lambda a, b: a * 1e4 + product_off_by(1e-3)(b, a.detach()) * 1e-3, x, positive(2, 3)),
+    "wrong, and large beside another": (lambda a, b: a * 1e-3 + product_off_by(1e-5)(b, a.detach()) * 1e4, x, positive(2, 3)),
+    "missing for one of three": (lambda a, b, c: a * b + tp.tanh(c.detach()), x, positive(2, 3), spaced(2, 3)),
+    "missing for some elements": (lambda a: tp.concat(a[:, :1] * 1e4, a[:, 1:].detach() * 1e-3), x),
+    "missing at one use of two": (lambda a: a * 1e2 + a.detach() * 1e-2, x),
+    "through whole numbers": (straight_through, x),
+    "through whole numbers, beside a right one": (lambda a, b: straight_through(a) + b, x, positive(2, 3)),
+    "infinite, beside a right one": (lambda a, b: a + infinite(b), x, positive(2, 3)),
 }
 
 
@@ -282,6 +316,138 @@ def test_wrong_dtype_and_shape_of_a_gradient(monkeypatch):
         monkeypatch.setattr(Tensor, "grad", spoilt)
         with pytest.raises(GradientError, match=r"input 0 is float64 \(2, 3\), its gradient float(32|64) \((1, )?2, 3\)"):
             gradcheck(tp.tanh, normal(2, 3))
+
+
+# each input by itself
+
+def test_inputs_of_very_different_weight_are_told_apart():
+    a, b = normal(2, 3), positive(2, 3)
+    assert gradcheck(lambda a, b: a * 1e4 + b * 1e-3, a, b)
+    for seed in range(20):
+        with pytest.raises(GradientError, match=r"input 1 at index \(0, 0\): backward 0, numeric -?0.00"):
+            gradcheck(lambda a, b: a * 1e4 + b.detach() * 1e-3, a, b, seeds=[seed])
+
+
+@pytest.mark.parametrize("which", [0, 7, 19])
+def test_one_of_twenty_parameters(which):
+    """Their gradients are from .01 to 100; one of them is wrong by 1e-4, or missing."""
+    parameters = [tp.tensor(normal(2, 3), requires_grad=True) for _ in range(20)]
+    weights = np.geomspace(0.01, 100, 20)
+
+    def model(x, wrong):
+        used = [wrong(p) if i == which else p for i, p in enumerate(parameters)]
+        return sum(tp.tanh(x * p) * w for p, w in zip(used, weights))
+
+    assert gradcheck(lambda x: model(x, lambda p: p), positive(2, 3), parameters=parameters)
+    for wrong in (lambda p: product_off_by(1e-4)(p, np.ones((2, 3))), lambda p: p.detach()):
+        for seed in range(2):
+            with pytest.raises(GradientError, match=rf"parameter {which} at index \(0, 0\)"):
+                gradcheck(lambda x, wrong=wrong: model(x, wrong), positive(2, 3), parameters=parameters, seeds=[seed])
+
+
+def test_an_input_without_influence_needs_no_gradient():
+    mask, a, b = np.array([True, False, True]), normal(3), positive(3)
+    assert gradcheck(lambda a, b: tp.where(mask, a, 2 * b), a, b)
+    assert gradcheck(lambda a, b: tp.where(mask | True, a, b), a, b)
+    assert gradcheck(lambda a, b: a + 0 * b, a, b)
+    assert gradcheck(lambda a, b: a * 2, a, b)
+    with pytest.raises(GradientError, match=r"input 1 at index \(1,\): backward 0, numeric [-.\d]+"):
+        gradcheck(lambda a, b: tp.where(mask, a, 2 * b.detach()), a, b)
+
+
+# the numeric derivative's own errors
+
+def rounded(ulps, repeats):
+    """An op that adds noise of so many ulps to each value, as the rounding of another processor or algorithm might: a function of the
+    values' last bits (`repeats`), or another one in each call."""
+    rng = np.random.default_rng(0)
+
+    @op(x=lambda dy: dy)
+    def rounding(x):
+        noise = np.random.default_rng(np.frombuffer(x.tobytes(), np.uint32)) if repeats else rng
+        return x + ulps * 2.0**-52 * abs(x).max() * noise.choice([-1, 1], x.shape)
+    return rounding
+
+
+@pytest.fixture
+def convolution():
+    """The transformed 5x5 convolution, whose own rounding is some 30 ulps: its function and its inputs."""
+    def function(x, w):
+        with tp.convolution_by(4):
+            return tp.conv2d(x, w)
+    return function, normal(1, 6, 5, 2), normal(5, 5, 2, 2)
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+@pytest.mark.parametrize("times", [1, 4, 16, 64])
+def test_right_functions_pass_whatever_a_processor_rounds(convolution, times, repeats):
+    function, *inputs = convolution
+    rounding = rounded(30 * times, repeats)
+    assert gradcheck(lambda x, w: rounding(function(x, w)), *inputs, seeds=range(25))
+    with pytest.raises(GradientError, match=r"input 1 at index \(0, 0, 0, 0\)"):
+        gradcheck(lambda x, w: rounding(function(x, slightly_wrong(w))), *inputs)
+
+
+@op(w=lambda dy: dy * 1.0001)
+def slightly_wrong(w):
+    return w * 1
+
+
+@pytest.mark.parametrize("change", [lambda w: w, slightly_wrong], ids=["right", "wrong"])
+@pytest.mark.parametrize("ulps", [1e9, 1e13, 1e16])
+def test_it_says_that_it_cannot_tell(convolution, ulps, change):
+    """Never True, and never an index: with so much noise the numeric derivative says nothing."""
+    function, *inputs = convolution
+    rounding = rounded(ulps, repeats=False)
+    with pytest.raises(GradientError, match="cannot tell whether the gradient of input [01] is right .*may be off by .*: choose"):
+        gradcheck(lambda x, w: rounding(function(x, change(w))), *inputs)
+
+
+def test_a_function_that_draws_numbers_is_not_called_wrong():
+    dropout = np.random.default_rng(0)
+    with pytest.raises(GradientError, match="cannot tell"):
+        gradcheck(lambda x: x * (dropout.random(x.shape) < 0.5), normal(5, 4))
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e9, 1e12, 1e16])
+def test_values_far_larger_than_their_changes(offset):
+    """They are rounded to a staircase; at 1e16 its steps are so high that nothing moves at all."""
+    right, wrong = (lambda x: x + offset), (lambda x: product_off_by(1e-4)(x, np.ones((2, 3))) + offset)
+    for function in right, wrong:
+        try:
+            assert gradcheck(function, normal(2, 3)) and function is right and offset == 1e6
+        except GradientError as error:
+            assert "cannot tell" in str(error) and offset > 1e6 or function is wrong and "input 0 at index (0, 0)" in str(error)
+
+
+def test_a_curved_function_is_no_wrong_one():
+    assert gradcheck(lambda x: tp.exp(300 * x), normal(2, 3) / 100)  # its central difference is wrong by 1.5e-6
+    with pytest.raises(GradientError, match="input 0 at index"):
+        gradcheck(lambda x: op(x=lambda dy, y: dy * 300.003 * y)(lambda x: np.exp(300 * x))(x), normal(2, 3) / 100)
+
+
+@pytest.mark.parametrize("distance", [3e-4, 3e-3, 3e-2, 3e-1])
+@pytest.mark.parametrize("ulps", [1e3, 1e6, 1e9])
+def test_noise_beside_a_kink(distance, ulps):
+    """The range over which the polynomial is fitted may reach over a kink: that must not be taken for a wrong gradient."""
+    rounding = rounded(ulps, repeats=False)
+    for seed in range(10):
+        try:
+            assert gradcheck(lambda x: rounding(tp.relu(x) * 3 + x), np.array([distance, 1.0, -distance]), seeds=[seed])
+        except GradientError as error:
+            assert "cannot tell" in str(error)
+
+
+def strict_root(x):
+    if (x.data < 0).any():
+        raise ValueError("of a negative number")
+    return tp.sqrt(x)
+
+
+@pytest.mark.parametrize("function", [strict_root, tp.sqrt, tp.log])
+def test_a_function_that_is_not_defined_far_away(function):
+    rounding = rounded(1e3, repeats=False)
+    assert gradcheck(lambda x: rounding(function(x)), np.array([0.1, 0.3]))
 
 
 # what it refuses
