@@ -19,7 +19,7 @@ except ImportError:  # then verify_search.py says so
     torch = None
 
 OURS = SimpleNamespace(
-    **{name: getattr(tp, name) for name in dir(tp) if not name.startswith("_")}, sign=tp.autograd.maths.sign,
+    **{name: getattr(tp, name) for name in dir(tp) if not name.startswith("_")},
     sum=lambda x, **options: x.sum(**options), mean=lambda x, **options: x.mean(**options),
     max=lambda x, **options: x.max(**options), take=lambda x, index: x[index],
     transpose=lambda x, axes: x.transpose(axes),
@@ -43,6 +43,11 @@ def theirs():
         places = np.arange(x.numel()).reshape(tuple(x.shape))[index]  # PyTorch has no negative steps
         return x.reshape(-1)[torch.as_tensor(np.asarray(places))]
 
+    def concat(*parts, axis):
+        if len({part.ndim for part in parts}) > 1:  # PyTorch passes over an empty part of one axis
+            raise ValueError("parts of different numbers of axes")
+        return torch.cat(parts, axis)
+
     def softplus(x):
         return torch.logaddexp(x, torch.zeros_like(x))
 
@@ -59,7 +64,7 @@ def theirs():
         bce_with_logits=lambda x, target: softplus(x) - x * target,
         sum=over(torch.sum), mean=over(torch.mean), max=over(torch.amax), normalise=normalise, take=take,
         reshape=lambda x, shape: x.reshape(shape), transpose=lambda x, axes: x.permute(axes),
-        broadcast_to=lambda x, shape: x.broadcast_to(shape), concat=lambda *parts, axis: torch.cat(parts, axis),
+        broadcast_to=lambda x, shape: x.broadcast_to(shape), concat=concat,
         stack=lambda *parts, axis: torch.stack(parts, axis),
         split=lambda x, parts, axis: torch.tensor_split(x, parts, axis),
         pad=lambda x, widths: torch.nn.functional.pad(x, [n for pair in reversed(widths) for n in pair]))
@@ -75,9 +80,8 @@ SMOOTH = {
     "a - 1": lambda m, a: a - 1, "a / 3": lambda m, a: a / 3, "a ** 2": lambda m, a: a**2, "a * a": lambda m, a: a * a,
     "square": lambda m, a: m.square(a), "tanh": lambda m, a: m.tanh(a), "sigmoid": lambda m, a: m.sigmoid(a),
     "softplus": lambda m, a: m.softplus(a), "bce_with_logits": lambda m, a, b: m.bce_with_logits(a, b),
+    "logsigmoid": lambda m, a: m.logsigmoid(a),
 }
-if hasattr(tp, "logsigmoid"):
-    SMOOTH["logsigmoid"] = lambda m, a: m.logsigmoid(a)
 OF_EXACT = {  # a rounding error before one of these may be a large one, or not a number, behind it
     "a / b": lambda m, a, b: a / b, "1 / a": lambda m, a: 1 / a, "|a| ** b": lambda m, a, b: abs(a) ** b,
     "2 ** a": lambda m, a: 2**a, "a ** 3": lambda m, a: a**3, "a ** -1": lambda m, a: a**-1,

@@ -28,10 +28,10 @@ def sum(x, *, axis=None, keepdims=False):
     return x.sum(axis=axis, keepdims=keepdims)
 
 
-@op(x=lambda dy, x_shape, axis: spread(dy * (dy.size / math.prod(x_shape)), x_shape, axis))
+@op(x=lambda dy, x_shape, axis: spread(dy * (dy.size / (math.prod(x_shape) or 1)), x_shape, axis))
 def mean(x, *, axis=None, keepdims=False):
-    """Mean over `axis` (an int, a tuple, or None for all). Raises ShapeError if there is nothing to take it of."""
-    if x.size == 0:
+    """Mean over `axis` (an int, a tuple, or None for all). Raises ShapeError for a mean of nothing."""
+    if x.size == 0 and math.prod(kept_axes(x.shape, axis)):
         raise ShapeError(f"mean: expected at least one element, got {x.shape}")
     return x.mean(axis=axis, keepdims=keepdims)
 
