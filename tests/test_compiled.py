@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -213,15 +214,18 @@ def test_a_package_without_its_sources():
 
 
 def test_the_package_where_nothing_can_be_written(tmp_path):
-    """No cache, no home, and a file system that refuses: everything is compiled anew, and nothing else is different."""
-    (tmp_path / "file").write_text("")
+    """No cache, no home, and files in the way beside the sources, which stop root as well: all is compiled anew, and else as ever."""
+    shutil.copytree(ROOT / "tinypredrnn", tmp_path / "tinypredrnn", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("file", "tinypredrnn/data/__pycache__", "tinypredrnn/autograd/__pycache__"):
+        (tmp_path / name).write_text("")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if "__pycache__" not in path.parts[:-1]}
     program = "import numpy as np; from tinypredrnn.data.drawn_digits import draw_digits; import tinypredrnn as tp\n" \
               "print(draw_digits(np.random.default_rng(0), 1)[0].shape, tp.fuse(lambda a: tp.exp(a))(tp.tensor([0.0])).numpy())"
     nowhere = {name: str(tmp_path / "file") for name in ("TINYPREDRNN_CACHE", "HOME", "USERPROFILE", "LOCALAPPDATA", "NUMBA_CACHE_DIR")}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path,
-                          env=os.environ | nowhere | {"PYTHONPATH": str(ROOT)})
+                          env=os.environ | nowhere | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"})
     assert done.returncode == 0 and done.stdout.split() == ["(1,", "28,", "28)", "[1.]"], done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 # many at once

@@ -9,11 +9,8 @@ def keep_freed_memory():
 
     The system has to find and clear every page of fresh memory, which for arrays of megabytes costs as much as computing with them. So
     the commands of tinypredrnn call this once, through `tinypredrnn.errors.command`. It is not called on import: a program that only uses
-    tinypredrnn decides for itself, and calls it at its start to train as fast. The price is that the process does not shrink: what its
-    arrays took at once it keeps. Only glibc can be asked; elsewhere this does nothing.
-
-        python examples/benchmark.py                     steps with it, as in all commands
-        python examples/benchmark.py --fresh-memory      and without
+    tinypredrnn decides for itself, and calls `tp.keep_freed_memory()` at its start to train as the commands do. The price is that the
+    process does not shrink: it keeps the most that its arrays took at once. Only glibc can be asked; elsewhere this does nothing.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
