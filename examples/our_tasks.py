@@ -189,6 +189,7 @@ def pool(reset):
 
 
 if __name__ == "__main__":
+    tp.keep_freed_memory()  # as all commands do
     DEVICE, THREADS = sys.argv[1], int(sys.argv[2])
     serve([training, inference, convolution, gates, st_lstm_gates, unfused, unfused_st_lstm, generator, plain_numpy, matmul, copy],
           lambda: synchronise(DEVICE), resident if DEVICE == "cpu" else pool)

@@ -1,17 +1,21 @@
-"""Is what a run learns safe, and may a file come from anywhere? Two commands that try hard to show the opposite, on Linux or macOS.
+"""Is what a run learns safe, may a file come from anywhere, and a signal at any time? Three commands that try hard to show the opposite,
+on Linux or macOS.
 
     python examples/verify_safety.py kills --times 300     runs killed by kill -9, mostly in the midst of writing, then resumed
     python examples/verify_safety.py fuzz --files 20000    spoilt and malicious files through every reader
+    python examples/verify_safety.py signals --times 100000     signals whose handler raises, as Ctrl-C's does, while threads work
 
 Each prints a table. Exit status 0 if nothing was lost (no run, nor a bit of its final weights) and nothing went wrong (each file was read,
-or refused in one sentence, in time, within bounds of memory, and ran no code), else 1.
+or refused in one sentence, in time, within bounds of memory, and ran no code; each signal found and left the threads in order), else 1.
 """
 
 import argparse
 import contextlib
+import faulthandler
 import itertools
 import multiprocessing
 import os
+import random
 import runpy
 import signal
 import struct
@@ -26,6 +30,7 @@ from pathlib import Path
 import numpy as np
 from spoilt_files import READERS, read_spoilt, write_originals
 
+from tinypredrnn import threads
 from tinypredrnn.data.drawn_digits import draw_digits
 from tinypredrnn.errors import CheckpointError, command
 from tinypredrnn.train import read_checkpoint
@@ -41,15 +46,17 @@ MEMORY = 1 << 30  # bytes that reading one of the small files may take
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("kills", "fuzz"))
-    parser.add_argument("--times", type=int, default=300, help="how many kills (default: %(default)s)")
+    parser.add_argument("what", choices=("kills", "fuzz", "signals"))
+    parser.add_argument("--times", type=int, help="how many kills or signals (default: 300 kills, 100000 signals)")
     parser.add_argument("--files", type=int, default=20_000, help="how many files (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="other moments, or other files (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default: %(default)s)")
     arguments = parser.parse_args()
+    if arguments.what == "signals":
+        return print_signals(arguments.times or 100_000, arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.what == "kills":
-            figures = kills(Path(folder), arguments.times, arguments.jobs, arguments.seed)
+            figures = kills(Path(folder), arguments.times or 300, arguments.jobs, arguments.seed)
             print_table({"kill -9": figures}, (*BY_CLOCK, *IN_WRITING, "runs", "lost", "different"))
             return int(figures["lost"] + figures["different"] > 0)
         rows = fuzz(Path(folder), arguments.files, arguments.jobs, arguments.seed)
@@ -190,6 +197,69 @@ def fuzz(folder, files, jobs=1, seed=0, readers=READERS):
 
     with ThreadPoolExecutor(jobs) as pool:
         return dict(zip(readers, pool.map(many_files, range(len(readers)))))
+
+
+# signals
+
+PATIENCE = 300  # seconds for one piece of work that takes less than a millisecond: then it hangs
+
+
+def print_signals(times, seed):
+    figures = signals(times, seed)
+    print_table({"signals": figures}, SIGNALS)
+    return int(figures["signals"] < times or any(figures[bad] for bad in SIGNALS[3:]))
+
+
+SIGNALS = "signals", "raised", "calls", "still at work", "pool locked", "BLAS at one", "wrong"
+
+
+class Interrupt(Exception):
+    """What the handler raises. It may be anything: KeyboardInterrupt is what Ctrl-C's does."""
+
+
+def signals(times, seed=0):
+    """Share work among three threads while signals come every 20 to 300 microseconds, whose handler raises wherever it finds the work;
+    a Counter of what was wrong after each call. One that hangs ends the program, with a traceback of each thread."""
+    figures, rng, codes = Counter(), random.Random(seed), {threads.share.__code__, threads.shared_matmul.__code__}
+    threads.THREADS, threads.WORTH_SHARING = max(3, threads.THREADS), 0
+    a, b = np.random.default_rng(seed).random((300, 200)), np.random.default_rng(seed).random((200, 100))
+    expected, counts, at_work = a @ b, [library.get_num_threads() for library in threads.blas()], [0] * threads.THREADS
+
+    def handler(number, frame):
+        figures["signals"] += 1
+        if figures["signals"] < times:
+            signal.setitimer(signal.ITIMER_REAL, rng.uniform(2e-5, 3e-4))
+        while frame is not None:
+            if frame.f_code in codes:
+                figures["raised"] += 1
+                raise Interrupt
+            frame = frame.f_back
+
+    def work(first, last):
+        at_work[first] = 1
+        np.matmul(a, b).sum()
+        at_work[first] = 0
+
+    def check():
+        figures["calls"] += 1
+        figures["still at work"] += sum(at_work[1:])
+        figures["pool locked"] += threads.POOL.lock.locked()
+        figures["BLAS at one"] += [library.get_num_threads() for library in threads.blas()] != counts
+        at_work[0] = 0  # the first part is this thread's, and may be left in its midst
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 1e-3)
+    while figures["signals"] < times:
+        faulthandler.dump_traceback_later(PATIENCE, exit=True)
+        with contextlib.suppress(Interrupt):
+            threads.share(work, len(at_work), with_blas=True)
+        check()
+        with contextlib.suppress(Interrupt):
+            figures["wrong"] += not np.allclose(threads.shared_matmul(a, b), expected)
+        check()
+    faulthandler.cancel_dump_traceback_later()
+    signal.signal(signal.SIGALRM, before)
+    return figures
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def test_as_a_command(tmp_path):
     for words in (f"tinypredrnn {tp.__version__} in ", f"Python {sys.version.split()[0]} in {sys.executable}",
                   f"numpy             {np.__version__}",
                   "OPENBLAS_NUM_THREADS=1", "  BLAS              1, ", "  numba             1, layer ",
-                  f"{tmp_path / 'cache' / 'kernels'}: 0 files, 0.0 MB", "\ndata\n"):
+                  f"{tmp_path / 'cache' / 'compiled'}: 0 files, 0.0 MB", "\ndata\n"):
         assert words in ended.stdout, ended.stdout
     assert re.search(r"layer (omp|tbb|workqueue)\n", ended.stdout)
     assert not (tmp_path / "cache").exists()  # it looks, and makes nothing
@@ -75,7 +75,7 @@ def test_nothing_that_is_missing_stops_it(said, monkeypatch):
         monkeypatch.setitem(sys.modules, module, None)  # `import numba` raises ImportError
     facts = said()
     assert "needs CuPy" in facts["devices"]["gpu"] and "numba" in facts["threads"]["numba"] and "pooch" in facts["caches"]["downloads"]
-    assert facts["threads"]["BLAS"] and facts["caches"]["numba"]
+    assert facts["threads"]["BLAS"] and "pooch" in facts["caches"]["compiled kernels"]
 
 
 def test_devices(said, monkeypatch):
@@ -110,17 +110,14 @@ def test_threads_of_blas(said, monkeypatch):
 
 def test_caches_are_measured(said, monkeypatch, tmp_path):
     monkeypatch.setenv("TINYPREDRNN_CACHE", str(tmp_path))
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
-    (tmp_path / "kernels" / "__pycache__").mkdir(parents=True)
-    (tmp_path / "kernels" / "gate.py").write_bytes(b" " * 1_000_000)
-    (tmp_path / "kernels" / "__pycache__" / "gate.nbc").write_bytes(b" " * 500_000)
+    (tmp_path / "compiled" / "more").mkdir(parents=True)
+    (tmp_path / "compiled" / "gate").write_bytes(b" " * 1_000_000)
+    (tmp_path / "compiled" / "more" / "tiles").write_bytes(b" " * 500_000)
     facts = said()["caches"]
-    assert facts["fused kernels"] == f"{tmp_path / 'kernels'}: 2 files, 1.5 MB"
-    assert facts["downloads"] == f"{tmp_path / 'mnist'}: 0 files, 0.0 MB" and facts["numba"] == f"{tmp_path / 'numba'}: 0 files, 0.0 MB"
-    monkeypatch.delenv("NUMBA_CACHE_DIR")
-    assert said()["caches"]["numba"].startswith(f"beside the sources, {report.PACKAGE}: ")
+    assert facts["compiled kernels"] == f"{tmp_path / 'compiled'}: 2 files, 1.5 MB"
+    assert facts["downloads"] == f"{tmp_path / 'mnist'}: 0 files, 0.0 MB"
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert said()["caches"]["fused kernels"].endswith("1.5 MB, cannot be written to")
+    assert said()["caches"]["compiled kernels"].endswith("1.5 MB, cannot be written to")
 
 
 def test_data(said, monkeypatch, tmp_path):

@@ -47,7 +47,8 @@ print(*{name.partition(".")[0] for name in sys.modules})""").split())
 
 
 def test_the_import_takes_less_than_a_second():
-    code = "import time; start = time.perf_counter(); import tinypredrnn; print(time.perf_counter() - start)"
+    """Of the processor's time, whoever else uses it."""
+    code = "import time; start = time.process_time(); import tinypredrnn; print(time.process_time() - start)"
     seconds = []
     for _ in range(5):
         seconds.append(float(python(code)))
@@ -143,15 +144,15 @@ def test_the_scan_for_random_numbers_sees_them():
 
 @each_file
 def test_arrows_run_one_way(file):
-    """backend <- gpu <- autograd <- nn <- cells <- models <- train; data, metrics and viz stand beside and know no model."""
-    rooms = ["errors", "files", "backend", "gpu", "threads", "autograd", "nn", "cells", "models", "optim", "train"]
+    """threads; backend <- gpu <- autograd <- nn <- cells <- models <- train; data, metrics and viz stand beside and know no model."""
+    rooms = ["memory", "errors", "files", "compiled", "threads", "backend", "gpu", "autograd", "nn", "cells", "models", "optim", "train"]
     here = file.relative_to(PACKAGE).with_suffix("").parts[0]
     known = {name.split(".")[1] for name in imports_of(ast.parse(file.read_text(encoding="utf-8")))
              if name.startswith("tinypredrnn.")} - {here}
     if here in rooms:
         assert known <= set(rooms[:rooms.index(here)]) | ({"data", "metrics", "viz"} if here == "train" else set())
     elif here != "__init__":
-        assert known <= {"errors", "files", "backend", "metrics", "viz", "data"}
+        assert known <= {"errors", "files", "compiled", "backend", "metrics", "viz", "data"}
 
 
 @each_file

@@ -1,21 +1,28 @@
-"""The pool: every part of the work is done once, errors come through, BLAS has its threads back afterwards."""
+"""The pool: every part of the work is done once, errors and signals come through, BLAS has its threads back afterwards."""
 
 import os
 import signal
+import subprocess
+import sys
 import threading
-import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tinypredrnn import threads
-from tinypredrnn.threads import SINGLE_THREADED_BLAS, WORTH_SHARING, product, scratch, share
+from tinypredrnn.threads import POOL, WORTH_SHARING, count_threads, scratch, share, shared_matmul, usable_cores
+
+ROOT = Path(__file__).parents[1]
+LONG = 600  # seconds: the end of a test that hangs, never of one on a busy machine
 
 
 @pytest.fixture(autouse=True)
 def three_threads(monkeypatch):
     monkeypatch.setattr(threads, "THREADS", 3)
 
+
+# the work
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 100])
 def test_the_parts_are_the_whole(count):
@@ -41,12 +48,14 @@ def test_an_error_in_another_thread_is_raised_here():
 
 
 def test_an_error_here_waits_for_the_other_threads():
-    done = []
+    done, failing = [], threading.Event()
 
     def work(first, last):
         if first == 0:
+            failing.set()
             raise ValueError("of this thread")
-        time.sleep(0.05)
+        assert failing.wait(LONG)
+        np.ones((300, 300)) @ np.ones((300, 300))  # lets the first thread go on, if nothing holds it
         done.append(first)
 
     with pytest.raises(ValueError, match="of this thread"):
@@ -90,23 +99,53 @@ def test_two_callers_at_once_both_get_their_work_done():
     assert sorted(done) == [(name, n, k) for name in "ab" for n in range(50) for k in range(10)]
 
 
+# signals
+
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
 def test_an_interrupt_waits_for_the_other_threads():
-    """Ctrl-C while this thread waits for the others: they end their work first, and the pool is whole afterwards."""
-    done, main = [], threading.main_thread().ident
+    """Ctrl-C, again and again, while this thread waits for the others: they end their work first, and the pool is whole afterwards."""
+    done, main, here = [], threading.main_thread().ident, threading.Event()
 
     def work(first, last):
-        if first > 0:
-            time.sleep(0.1)
-            signal.pthread_kill(main, signal.SIGINT)
-            time.sleep(0.1)
-            done.append(first)
+        if first == 0:
+            return here.set()
+        assert here.wait(LONG)
+        for _ in range(20):
+            signal.pthread_kill(main, signal.SIGUSR1)
+            np.ones((100, 100)) @ np.ones((100, 100))
+        done.append(first)
 
-    with pytest.raises(KeyboardInterrupt):
+    with handler_of(signal.SIGUSR1, raise_within_share), pytest.raises(KeyboardInterrupt):
         share(work, 3)
-        time.sleep(1)  # the second signal may come after the work
-    assert sorted(done) == [1, 2]
+    assert sorted(done) == [1, 2] and not POOL.lock.locked()
     test_the_parts_are_the_whole(7)
+
+
+class handler_of:
+    def __init__(self, number, handler):
+        self.number, self.handler = number, handler
+
+    def __enter__(self):
+        self.before = signal.signal(self.number, self.handler)
+
+    def __exit__(self, *error):
+        signal.signal(self.number, self.before)
+
+
+def raise_within_share(number, frame):
+    """As Ctrl-C's handler does, but only where share is to stand it, and not what tests it."""
+    while frame is not None:
+        if frame.f_code is share.__code__:
+            raise KeyboardInterrupt
+        frame = frame.f_back
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
+def test_no_moment_is_wrong_for_a_signal():
+    """As `verify_safety.py signals`, but short."""
+    words = [sys.executable, ROOT / "examples" / "verify_safety.py", "signals", "--times", "2000"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LONG, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -115,13 +154,15 @@ def test_a_forked_process_makes_its_own_pool():
     share(lambda first, last: None, 3)
     if (child := os.fork()) == 0:
         try:
-            signal.alarm(10)  # ends it, should it wait for its parent's threads
+            signal.alarm(LONG)  # ends it, should it wait for its parent's threads
             share(lambda first, last: None, 3)
             os._exit(0)
         finally:
             os._exit(1)
     assert os.waitpid(child, 0)[1] == 0
 
+
+# BLAS
 
 def blas_threads():
     return [library.get_num_threads() for library in threads.blas()]
@@ -132,30 +173,35 @@ BEFORE = blas_threads()
 
 def test_blas_uses_one_thread_within_and_as_many_as_before_after():
     seen = []
-    with SINGLE_THREADED_BLAS:
-        share(lambda first, last: seen.append(blas_threads()), 3)
-        with SINGLE_THREADED_BLAS:
-            pass
-        assert blas_threads() == [1] * len(BEFORE)
-    assert seen == [[1] * len(BEFORE)] * 3
+
+    def work(first, last):
+        share(lambda first, last: None, 3, with_blas=True)  # which may end last
+        seen.append(blas_threads())
+
+    for multiplications, times in (WORTH_SHARING, 3), (1, 1):
+        seen.clear()
+        share(work, 3, multiplications, with_blas=True)
+        assert seen == [[1] * len(BEFORE)] * times
+        assert blas_threads() == BEFORE
+
+
+def test_blas_has_its_threads_back_after_an_error():
+    def work(first, last):
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        share(work, 3, with_blas=True)
     assert blas_threads() == BEFORE
 
 
-def test_blas_has_its_threads_back_after_work_that_asks_for_one_in_another_thread():
-    """Which may end last, and from where OpenBLAS does not listen."""
-    def work(first, last):
-        with SINGLE_THREADED_BLAS:
-            time.sleep(0.02 if first else 0.01)
-
-    for _ in range(3):
-        share(work, 3)
-        assert blas_threads() == BEFORE
+def test_the_numbers_of_threads_are_set_by_functions_in_c():
+    assert all(hasattr(threads.setter(library), "argtypes") for library in threads.blas())
 
 
 def test_a_product_leaves_blas_as_it_was(monkeypatch):
     seen, matmul = [], np.matmul
     monkeypatch.setattr(threads.np, "matmul", lambda *given, **named: seen.append(blas_threads()) or matmul(*given, **named))
-    product(np.ones((300, 300)), np.ones((300, 300)))
+    shared_matmul(np.ones((300, 300)), np.ones((300, 300)))
     assert seen and all(numbers == [1] * len(BEFORE) for numbers in seen)
     assert blas_threads() == BEFORE
 
@@ -164,9 +210,76 @@ def test_a_product_leaves_blas_as_it_was(monkeypatch):
 def test_product_is_the_matrix_product(n, k, m):
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((n, k)), rng.standard_normal((k, m))
-    np.testing.assert_allclose(product(a, b), a @ b, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(product(b.T, a.T), (a @ b).T, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(shared_matmul(a, b), a @ b, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(shared_matmul(b.T, a.T), (a @ b).T, rtol=1e-12, atol=1e-12)
 
+
+# how many threads
+
+FOUR = {f"cpu{n}" for n in range(4)}  # what the process is bound to
+V1 = "4:memory:/x\n3:cpu,cpuacct:/docker/abc\n1:name=systemd:/"
+CGROUPS = {
+    "none": ({}, 4),
+    "version 2": ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "100000 100000"}, 1),
+    "version 2 without a limit": ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "max 100000"}, 4),
+    "one around it": ({"proc/self/cgroup": "0::/user/job", "sys/fs/cgroup/user/cpu.max": "200000 100000",
+                       "sys/fs/cgroup/user/job/cpu.max": "300000 100000"}, 2),
+    "more than there are": ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "6400000 100000"}, 4),
+    "half a core": ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "50000 100000"}, 1),
+    "one and a little": ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "120000 100000"}, 1),
+    "one and a half": ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "150000 100000"}, 2),
+    "version 1": ({"proc/self/cgroup": V1, "sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_quota_us": "200000",
+                   "sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_period_us": "100000"}, 2),
+    "version 1 within a container": ({"proc/self/cgroup": V1, "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "100000",
+                                      "sys/fs/cgroup/cpu/cpu.cfs_period_us": "50000"}, 2),
+    "version 1 without a limit": ({"proc/self/cgroup": V1, "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+                                   "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000"}, 4),
+    "both versions": ({"proc/self/cgroup": "1:cpu:/\n0::/", "sys/fs/cgroup/unified/cpu.max": "300000 100000"}, 3),
+    "nonsense": ({"proc/self/cgroup": "what\n0::", "sys/fs/cgroup/cpu.max": "a b\0"}, 4),
+    "no period": ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "100000 0"}, 4),
+}
+
+
+@pytest.mark.parametrize("case", CGROUPS)
+def test_a_quota_lowers_the_number_of_threads(tmp_path, monkeypatch, case):
+    files, expected = CGROUPS[case]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: FOUR, raising=False)
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert usable_cores(tmp_path) == expected
+
+
+@pytest.mark.parametrize("asks", ["process_cpu_count", "cpu_count"])
+def test_where_a_process_is_not_bound_to_cores(tmp_path, monkeypatch, asks):
+    for name in ("sched_getaffinity", "process_cpu_count"):
+        monkeypatch.delattr(os, name, raising=False)
+    monkeypatch.setattr(os, asks, lambda: 6, raising=False)
+    assert usable_cores(tmp_path) == 6
+    monkeypatch.setattr(os, asks, lambda: None, raising=False)
+    assert usable_cores(tmp_path) == 1
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, 4), ("", 4), (" ", 4), ("3", 3), ("9", 4), ("2,4", 2), (" 2 , 4", 2), ("1", 1)])
+@pytest.mark.filterwarnings("error")
+def test_the_environment_lowers_it_too(asked, expected):
+    assert count_threads(4, asked) == expected
+
+
+@pytest.mark.parametrize("asked", ["abc", "0", "-1", "1.5", ",2", "²", "0x2"])
+def test_nonsense_in_the_environment_is_said_and_left_aside(asked):
+    with pytest.warns(RuntimeWarning, match="OMP_NUM_THREADS is .*, expected a whole number above 0"):
+        assert count_threads(4, asked) == 4
+
+
+def test_the_import_survives_nonsense_in_the_environment():
+    program = "import tinypredrnn.threads as t; print(t.THREADS == t.CORES)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          env=os.environ | {"OMP_NUM_THREADS": "abc", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)})
+    assert done.stdout.strip() == "True" and "OMP_NUM_THREADS is 'abc'" in done.stderr and "Traceback" not in done.stderr
+
+
+# memory
 
 def test_scratch_is_kept_by_name_and_thread():
     a = scratch("test a", (4, 5), np.float32)

@@ -35,8 +35,7 @@ def package(name):
 
 
 def cores():
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{platform.machine()}, {os.cpu_count()} cores, of which this process may use {usable}"
+    return f"{platform.machine()}, {os.cpu_count()} cores, of which this process may use {tinypredrnn.threads.CORES}"
 
 
 def blas():
@@ -60,17 +59,11 @@ def environment():
     return ", ".join(f"{name}={os.environ[name]}" for name in COUNTS if name in os.environ) or "sets none"
 
 
-def files_in(path, pattern="*"):
+def files_in(path):
     """A folder with the number and size of the files below it."""
-    sizes = [file.stat().st_size for file in path.rglob(pattern) if file.is_file()]
+    sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file()]
     closed = "" if not path.exists() or os.access(path, os.W_OK) else ", cannot be written to"
     return f"{path}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB{closed}"
-
-
-def numba_cache():
-    if "NUMBA_CACHE_DIR" in os.environ:
-        return files_in(Path(os.environ["NUMBA_CACHE_DIR"]))
-    return f"beside the sources, {files_in(PACKAGE, '*.nb[ci]')}"
 
 
 def data_folder():
@@ -96,9 +89,8 @@ REPORT = {  # what is asked -> a function that finds out
     "devices": {"cpu": cores, "gpu": lambda: "; ".join(backend.gpu_names())},
     "threads": {"tinypredrnn": lambda: tinypredrnn.threads.THREADS, "BLAS": blas, "numba": numba_threads, "environment": environment},
     "caches": {
-        "fused kernels": lambda: files_in(user_cache() / "kernels"),
+        "compiled kernels": lambda: files_in(user_cache() / "compiled"),
         "downloads": lambda: files_in(user_cache() / "mnist"),
-        "numba": numba_cache,
     },
     "data": {"TINYPREDRNN_DATA": data_folder, "MNIST": mnist},
 }

@@ -6,6 +6,8 @@ The example scripts turn each of them into that sentence and exit status 2; anyt
 import signal
 import sys
 
+from tinypredrnn.memory import keep_freed_memory
+
 
 class Error(Exception):
     """The base of all of them."""
@@ -60,6 +62,7 @@ def command(main):
 
     Everything else is ours and keeps its traceback (status 1). Files are whole in all cases.
     """
+    keep_freed_memory()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # leave in good order
     try:
         return main()

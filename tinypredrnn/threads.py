@@ -4,58 +4,124 @@ Two pools would fight: the threads of BLAS and of OpenMP wait awake for one anot
 work is divided here, each of our threads computes its part, and BLAS uses a single thread for it while they do.
 """
 
-import contextlib
+import collections
 import ctypes
 import functools
+import math
+import operator
 import os
 import threading
+import warnings
+from _thread import start_new_thread
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from tinypredrnn import gpu
-from tinypredrnn.backend import array_module
+# how many threads
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-THREADS = max(1, min(CORES, int((os.environ.get("OMP_NUM_THREADS") or str(CORES)).split(",")[0])))
+WORTH_A_THREAD = 0.25  # of a core: what a quota must leave for one more thread, or the pauses that it enforces cost more than it brings
+
+
+def usable_cores(root=Path("/")):
+    """How many threads this process can keep busy: the cores that it is bound to, or fewer where the quota of a container allows less
+    time than those have. Below `root` are the files in which Linux says so."""
+    if hasattr(os, "sched_getaffinity"):
+        bound = len(os.sched_getaffinity(0))
+    else:
+        bound = getattr(os, "process_cpu_count", os.cpu_count)() or 1  # the former from Python 3.13 on
+    return max(1, min([bound, *(math.ceil(quota - WORTH_A_THREAD + 1e-9) for quota in quotas(root))]))
+
+
+def quotas(root):
+    """The limits of processor time, in cores, of the control groups that this process is in: its own and those around it."""
+    lines = [line.split(":", 2) for line in read_words(root / "proc/self/cgroup", "\n")]
+    for _, controllers, group in [line for line in lines if len(line) == 3]:
+        if controllers == "":  # version 2, alone or beside version 1
+            mounts, files = ("", "unified"), ("cpu.max",)
+        elif "cpu" in controllers.split(","):
+            mounts, files = (controllers, "cpu"), ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        else:
+            continue
+        for mount in [root / "sys/fs/cgroup" / name for name in mounts]:
+            parts = Path(group.lstrip("/")).parts  # as seen from outside of a container: then only the mount itself is there
+            for folder in [mount.joinpath(*parts[:count]) for count in range(len(parts) + 1)]:
+                numbers = [word for file in files for word in read_words(folder / file)]
+                if len(numbers) == 2 and all(number.isdecimal() for number in numbers) and int(numbers[1]) > 0:  # not "max" or -1
+                    yield int(numbers[0]) / int(numbers[1])
+
+
+def read_words(path, separator=None):
+    """The words of a small file, or its lines; none where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8").strip().split(separator)
+    except (OSError, ValueError):
+        return []
+
+
+def count_threads(cores, asked):
+    """How many threads to use on so many `cores`: `asked` is OMP_NUM_THREADS, or None, and can only lower it. Of a list "4,2", one number
+    for each level of nesting, the first is ours. What is no number above 0 is said in a warning, and is as if it were not set."""
+    if not (asked or "").strip():
+        return cores
+    first = asked.split(",")[0].strip()
+    if not (first.isascii() and first.isdecimal() and int(first) > 0):
+        warnings.warn(f"OMP_NUM_THREADS is {asked!r}, expected a whole number above 0: it counts as unset, so that {cores} are used",
+                      RuntimeWarning, stacklevel=2)
+        return cores
+    return min(cores, int(first))
+
+
+CORES = usable_cores()
+THREADS = count_threads(CORES, os.environ.get("OMP_NUM_THREADS"))
+
+# the pool
+#
+# Python runs the handlers of signals in the main thread, between any two steps of it, and a handler may raise: Ctrl-C does. Whatever must
+# not be torn apart by that is therefore a single call of something that is written in C, between whose parts no handler comes. What such
+# calls are made of is prepared before; `run` makes one of several. And where a thread waits for another in one of them, it waits by
+# PyThread_acquire_lock, for Python's own locks let handlers in as they wait.
+
+python = ctypes.pythonapi._handle
+new_lock = ctypes.PyDLL(None, handle=python).PyThread_allocate_lock
+release_lock = ctypes.PyDLL(None, handle=python).PyThread_release_lock
+acquire_lock = ctypes.CDLL(None, handle=python).PyThread_acquire_lock  # as a CDLL's, it lets go of Python's lock while it waits
+new_lock.argtypes, new_lock.restype = (), ctypes.c_void_p
+release_lock.argtypes, release_lock.restype = (ctypes.c_void_p,), None
+acquire_lock.argtypes, acquire_lock.restype = (ctypes.c_void_p, ctypes.c_int), None
+
+call = operator.methodcaller("__call__")
+run = collections.deque(maxlen=0).extend  # run(map(call, functions)) calls one after the other, and keeps nothing
+
 WORTH_SHARING = 1 << 24  # multiplications; fewer are done before a second thread is awake
 
 
-class Worker(threading.Thread):
-    """A thread that waits for work(first, last), one at a time. Two locks are all that it takes: an executor's queue and futures would
-    cost as much as a small kernel."""
+class Worker:
+    """What a thread does: whatever it finds in its queue. An executor's queue and futures would cost as much as a small kernel."""
 
     def __init__(self):
-        super().__init__(name="tinypredrnn", daemon=True)
-        self.given, self.busy = threading.Lock(), threading.Lock()  # locked while there is nothing to do; while there is
-        self.error = None
-        self.given.acquire()
-        self.start()
+        self.queue, busy = SimpleQueue(), new_lock()  # the lock is held while there is work; never freed, for the thread never ends
+        self.become_busy, self.become_idle = partial(acquire_lock, busy, 1), partial(release_lock, busy)
 
-    def run(self):
+    def work_on(self):
         while True:
-            self.given.acquire()
+            work, errors = self.queue.get()
             try:
-                self.work(*self.part)
+                work()
             except BaseException as error:
-                self.error = error
-            self.work = None  # and what it refers to
-            self.busy.release()
+                errors.append(error)
+            work = errors = None  # and what they refer to
+            self.become_idle()
 
-    def begin(self, work, *part):
-        self.busy.acquire()
-        self.work, self.part, self.error = work, part, None
-        self.given.release()
+    def beginning(self, work, errors):
+        """The calls after which it does work(), or adds what that raises to the list of errors."""
+        return self.become_busy, partial(self.queue.put, (work, errors))
 
-    def finish(self):
-        """Wait until it is done, through Ctrl-C too: nobody may still write to what the caller goes on with. -> an error, or None"""
-        interrupt = None
-        while True:
-            try:
-                with self.busy:
-                    return interrupt or self.error
-            except KeyboardInterrupt as error:
-                interrupt = error
+    def ending(self):
+        """The calls that wait until it is idle; none of them waits where it is."""
+        return self.become_busy, self.become_idle
 
 
 class Pool:
@@ -64,47 +130,59 @@ class Pool:
     def __init__(self):
         self.workers, self.lock = [], threading.Lock()
 
+    def first(self, count):
+        while len(self.workers) < count:
+            worker = Worker()
+            start, keep = partial(start_new_thread, worker.work_on, ()), partial(self.workers.append, worker)
+            run(map(call, (start, keep)))  # threading.Thread.start can be torn apart
+        return self.workers[:count]
+
 
 POOL = Pool()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=POOL.__init__)  # a child has none of its parent's threads, and would wait for them forever
 
 
-def share(work, count, multiplications=WORTH_SHARING):
+def share(work, count, multiplications=WORTH_SHARING, with_blas=False):
     """Run work(first, last) on ranges that together are 0 ... count, one for each thread. `work` must let go of Python's lock.
 
-    Who comes while another thread uses the pool does all of its work itself.
+    with_blas: `work` is matrix products, for which BLAS uses one thread meanwhile, and then as many as before. Who comes while another
+    thread uses the pool does all of its work itself. An error of any part is raised here, as is what a signal's handler raises, Ctrl-C's
+    KeyboardInterrupt for one; but only when no other thread works, so that nobody writes to what the caller goes on with.
     """
     parts = max(1, min(THREADS, count)) if multiplications >= WORTH_SHARING else 1
-    if parts == 1 or not POOL.lock.acquire(blocking=False):
-        return work(0, count)
-    try:
+    before, after = one_thread_of_blas() if with_blas else ((), ())
+    if parts == 1 or POOL.lock.locked():
+        return between(before, partial(work, 0, count), after) if before else work(0, count)
+    with POOL.lock:
         cuts = [count * i // parts for i in range(parts + 1)]
-        while len(POOL.workers) < parts - 1:
-            POOL.workers.append(Worker())
-        others = POOL.workers[:parts - 1]
-        try:
-            for worker, first, last in zip(others, cuts[1:], cuts[2:]):
-                worker.begin(work, first, last)
-            work(0, cuts[1])
-        finally:
-            errors = [worker.finish() for worker in others]
-        for error in filter(None, errors):
-            raise error
+        others, errors = POOL.first(parts - 1), []
+        for worker, first, last in zip(others, cuts[1:], cuts[2:]):
+            before = *before, *worker.beginning(partial(work, first, last), errors)
+            after = *worker.ending(), *after
+        between(before, partial(work, 0, cuts[1]), after)
+        if errors:
+            raise errors.pop(0)
+
+
+def between(before, work, after):
+    """work() between calls in C, each list of which is one call: neither is done in part, and `after` is done whatever happens."""
+    before, after = map(call, before), map(call, after)
+    try:
+        run(before)
+        work()
     finally:
-        POOL.lock.release()
+        run(after)
 
 
-def product(a, b):
-    """The matrix product of a (n, k) and b (k, m); on the CPU its rows are shared among the threads, on a GPU it is rounded as
-    tinypredrnn.gpu.precision says."""
-    if array_module(a, b) is not np:
-        return gpu.product(a, b)
+# matrix products
+
+def shared_matmul(a, b):
+    """The matrix product of a (n, k) and b (k, m), NumPy's, its rows shared among the threads."""
     if not blas():
         return a @ b
     out = np.empty((len(a), b.shape[1]), np.result_type(a, b))
-    with SINGLE_THREADED_BLAS:
-        share(lambda first, last: np.matmul(a[first:last], b, out=out[first:last]), len(a), a.size * b.shape[1])
+    share(lambda first, last: np.matmul(a[first:last], b, out=out[first:last]), len(a), a.size * b.shape[1], with_blas=True)
     return out
 
 
@@ -114,46 +192,31 @@ def blas():
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
-class SingleThreadedBLAS:
-    """While the main thread is within it, BLAS uses one thread for each product; then as many as before. In other threads it does nothing:
-    OpenBLAS 0.3.31 takes its number of threads from the main one only."""
+def one_thread_of_blas():
+    """The calls after which BLAS uses one thread for each product, and those after which it uses as many as now.
 
-    def __init__(self):
-        self.inside, self.before = 0, []
-
-    def __enter__(self):
-        if threading.current_thread() is threading.main_thread():
-            if self.inside == 0:
-                self.before = [library.get_num_threads() for library in blas()]
-                self.set([1] * len(self.before))
-            self.inside += 1
-
-    def __exit__(self, *error):
-        if threading.current_thread() is threading.main_thread():
-            self.inside -= 1
-            if self.inside == 0:
-                self.set(self.before)
-
-    def set(self, numbers):
-        for library, number in zip(blas(), numbers):
-            library.set_num_threads(number)
-
-
-SINGLE_THREADED_BLAS = SingleThreadedBLAS()
-
-
-def keep_freed_memory():
-    """Ask the C library for large arrays from memory that was freed before: the system has to find and clear every page of fresh memory,
-    which costs more than most of what is computed in it. Only glibc can be asked.
+    None where it uses one already, and none in other threads than the main one: OpenBLAS 0.3.31 takes its number of threads from that one
+    only.
     """
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD: arrays up to this size, the largest that it takes, do not get pages of their own
-        mallopt(-1, 2 ** 31 - 1)  # M_TRIM_THRESHOLD: free pages stay with the process
+    if threading.get_ident() != threading.main_thread().ident:
+        return (), ()
+    numbers = [(setter(library), library.get_num_threads()) for library in blas()]
+    numbers = [(set_number, number) for set_number, number in numbers if number != 1]
+    return [partial(set_number, 1) for set_number, _ in numbers], [partial(set_number, number) for set_number, number in numbers]
 
 
-keep_freed_memory()
+SETTERS = [f"{prefix}openblas_set_num_threads{suffix}" for prefix in ("scipy_", "") for suffix in ("64_", "_64", "")]
+SETTERS += ["MKL_Set_Num_Threads_Local", "bli_thread_set_num_threads"]
 
+
+@functools.cache
+def setter(library):
+    """library.set_num_threads as the function in C that is behind it."""
+    names = ["omp_set_num_threads"] if getattr(library, "threading_layer", None) == "openmp" else SETTERS
+    return next((getattr(library.dynlib, name) for name in names if hasattr(library.dynlib, name)), library.set_num_threads)
+
+
+# memory for intermediate results
 
 class Scratch(threading.local):
     """Memory that each thread keeps for intermediate results, for the same reason."""

@@ -153,7 +153,7 @@ def test_pictures(tmp_path):
 
 def script(name, *words):
     process = subprocess.run([sys.executable, ROOT / "examples" / name, *words], env=os.environ | {"PYTHONPATH": str(ROOT)},
-                             capture_output=True, text=True, timeout=60)
+                             capture_output=True, text=True, timeout=600)
     return process.returncode, process.stderr.strip()
 
 

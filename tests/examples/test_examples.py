@@ -22,6 +22,7 @@ from tinypredrnn.train import Config, read_checkpoint, read_log
 from tinypredrnn.train.checkpoint import checksum
 
 ROOT = Path(__file__).parents[2]
+LONG = 600  # seconds: the end of a test that hangs, never of one on a busy machine
 SMALL = ("--size 32 32 --hidden 4 --kernel 3 --patch 8 --steps 6 --batch 2 --given 3 --horizon 3 --validate-every 3 --sampling-until 4 "
          "--test-sequences 4").split()
 TRAIN, TEST = "train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz"
@@ -63,7 +64,7 @@ def start(room, script, *words, **variables):
 def run(room, script, *words, **variables):
     """(exit status, stdout, stderr)"""
     process = start(room, script, *words, **variables)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=LONG)
     return process.returncode, out, err
 
 
@@ -167,13 +168,36 @@ def test_overwriting_is_refused_until_told(copy_of_finished, room):
 # Stopping and going on
 
 
-def stop(process, folder, rows, number):
-    """Send a signal once the log has that many rows; (exit status, stdout, stderr)"""
-    while process.poll() is None and not ((folder / "log.csv").is_file() and len(read_log(folder / "log.csv")["loss"]) >= rows):
+PAUSING = """
+import os, runpy, sys, time
+from tinypredrnn.train import Trainer
+
+steps, signalled, step = int(sys.argv[1]), sys.argv[2], Trainer.step
+
+def pausing_step(self, frames):
+    while self.iteration == steps and not os.path.exists(signalled):
+        time.sleep(0.01)
+    return step(self, frames)
+
+Trainer.step = pausing_step
+sys.argv = sys.argv[3:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def stop(room, steps, number, *words):
+    """Train, and send a signal after so many steps, for which the run waits; (exit status, stdout, stderr)"""
+    log, signalled = room / "disturbed" / "log.csv", room / f"signalled-{steps}"
+    command = [sys.executable, "-c", PAUSING, str(steps), signalled, ROOT / "examples" / "train_mnist.py", *map(str, words)]
+    process = subprocess.Popen(command, cwd=room, env=environment(room), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               encoding="utf-8")
+    while process.poll() is None and not (log.is_file() and len(read_log(log)["loss"]) >= steps):
         time.sleep(0.005)
-    assert process.poll() is None, "the run ended too early to be stopped"
+    assert process.poll() is None, process.communicate()
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    signalled.touch()
+    out, err = process.communicate(timeout=LONG)
     return process.returncode, out, err
 
 
@@ -182,23 +206,23 @@ def test_ctrl_c_sigterm_and_kill_then_resume_end_where_the_undisturbed_run_ends(
     undisturbed = start(room, "train_mnist.py", *words, "--out", "undisturbed")
     folder, resume = room / "disturbed", ["--resume", "--out", "disturbed"]
 
-    status, out, err = stop(start(room, "train_mnist.py", *words, "--out", "disturbed"), folder, 10, signal.SIGINT)
+    status, out, err = stop(room, 10, signal.SIGINT, *words, "--out", "disturbed")
     first, _ = weights_and_moments(folder)
     assert status == 130 and f"stopped by SIGINT after step {first}" in out and "--resume --out disturbed" in out
-    assert "Traceback" not in err and 10 <= first < 100 and len(read_log(folder / "log.csv")["loss"]) == first
+    assert "Traceback" not in err and first == 11 and len(read_log(folder / "log.csv")["loss"]) == first
     assert (folder / "curves.png").is_file() and not (folder / "metrics.json").exists()
 
-    status, out, err = stop(start(room, "train_mnist.py", *resume), folder, first + 10, signal.SIGTERM)
+    status, out, err = stop(room, first + 10, signal.SIGTERM, *resume)
     second, _ = weights_and_moments(folder)
-    assert status == 143 and "stopped by SIGTERM" in out and "Traceback" not in err and first + 10 <= second < 200
+    assert status == 143 and "stopped by SIGTERM" in out and "Traceback" not in err and second == first + 11
     assert f"{300 - first} steps of 2 sequences" in out
 
-    status, _, _ = stop(start(room, "train_mnist.py", *resume), folder, second + 10, signal.SIGKILL)
+    status, _, _ = stop(room, second + 10, signal.SIGKILL, *resume)
     assert status == -signal.SIGKILL and weights_and_moments(folder)[0] == second  # what was not saved is lost, and no more
 
     status, out, err = run(room, "train_mnist.py", *resume)
     assert status == 0, err
-    out, err = undisturbed.communicate(timeout=120)
+    out, err = undisturbed.communicate(timeout=LONG)
     assert undisturbed.returncode == 0, err
     assert weights_and_moments(folder) == weights_and_moments(room / "undisturbed") and weights_and_moments(folder)[0] == 300
     logs = [read_log(room / name / "log.csv") for name in ("disturbed", "undisturbed")]
@@ -282,7 +306,7 @@ def test_a_disk_that_is_full_costs_nothing_that_was_saved(copy_of_finished, room
     before = contents(copy_of_finished)
     words = [ROOT / "examples" / "train_mnist.py", "--resume", "--out", copy_of_finished, "--steps", 30]
     done = subprocess.run([sys.executable, "-c", LIMITED, str(len(before["checkpoint.npz"]) // 2), *map(str, words)], cwd=room,
-                          env=environment(room), capture_output=True, text=True, timeout=120)
+                          env=environment(room), capture_output=True, text=True, timeout=LONG)
     said = sentence("train_mnist.py", (done.returncode, done.stdout, done.stderr))
     assert "File too large" in said and str(copy_of_finished) in said
     after = contents(copy_of_finished)
@@ -306,7 +330,7 @@ def test_sigterm_while_scoring_leaves_with_the_same_status(copy_of_finished, roo
     assert "0 steps of 2 sequences" in process.stdout.readline()
     time.sleep(1)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=LONG)
     assert process.returncode == 143 and "Traceback" not in err and "copy last frame" not in out
 
 

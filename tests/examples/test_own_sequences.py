@@ -37,7 +37,7 @@ def run(folder, script, *words):
     """What a script prints; it has to succeed."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     done = subprocess.run([sys.executable, ROOT / "examples" / script, *map(str, words)], cwd=folder, capture_output=True, text=True,
-                          encoding="utf-8", timeout=240, env=os.environ | threads | {"PYTHONPATH": str(ROOT)})
+                          encoding="utf-8", timeout=600, env=os.environ | threads | {"PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -114,7 +114,7 @@ def test_data_that_are_cut_short_while_a_run_reads_them(room):
     while process.poll() is None and not (log.is_file() and len(read_log(log)["loss"]) >= 20):
         time.sleep(0.01)
     os.truncate(room / "clips.npy", 1000)
-    said = process.communicate(timeout=60)[1].splitlines()[-1]
+    said = process.communicate(timeout=600)[1].splitlines()[-1]
     assert process.returncode == 2 and "has become shorter since it was opened: put it back and start again" in said
     assert read_checkpoint(room / "cut")[1] == len(read_log(log)["loss"]) >= 20  # all that was learnt
     with pytest.raises(subprocess.CalledProcessError) as caught:

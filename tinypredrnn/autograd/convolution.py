@@ -23,12 +23,12 @@ from tinypredrnn.autograd.engine import recording
 from tinypredrnn.autograd.grid import check_padding, fold, grid, unfold
 from tinypredrnn.autograd.implicit import implicit_conv
 from tinypredrnn.autograd.op import op
+from tinypredrnn.autograd.products import product
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.autograd.winograd import cost, longest_sum, winograd_conv, winograd_weights
 from tinypredrnn.backend import device_of
 from tinypredrnn.errors import ConfigError, ShapeError
 from tinypredrnn.gpu import has_tensor_cores
-from tinypredrnn.threads import product
 
 # the linear maps, on arrays
 

@@ -21,10 +21,11 @@ from contextvars import ContextVar
 import numpy as np
 
 from tinypredrnn.autograd.elementwise import TABLE
-from tinypredrnn.autograd.emit import CPU, CPU_HELPERS, CUDA, TANH, compile_source
+from tinypredrnn.autograd.emit import CPU, CPU_HELPERS, CUDA, TANH
 from tinypredrnn.autograd.op import NEW, Op, plain
 from tinypredrnn.autograd.symbol import Symbol
 from tinypredrnn.backend import array_module
+from tinypredrnn.compiled import compile_source
 from tinypredrnn.errors import ConfigError, DTypeError
 from tinypredrnn.threads import share
 
@@ -270,9 +271,10 @@ def fuse(function):
 
     The arguments are tensors of shapes that broadcast, all of one float dtype, masks and plain numbers; arithmetic, comparisons and the
     entries of the elementwise table may be used, and several outputs may be returned as a tuple, each of the broadcast shape of all
-    inputs. The function is called once, with symbols: Python's `if` on values cannot be traced, use `where`; a plain number from outside is taken as it is at that moment, and an
-    array or tensor from outside is refused, as it would be frozen: make it an input. Raises ConfigError for all that cannot be traced,
-    and for parameters that are not plain positions.
+    inputs. The function is called once, with symbols: Python's `if` on values cannot be traced, use `where`; a plain number from outside
+    is taken as it is at that moment, and an array or tensor from outside is refused, as it would be frozen: make it an input.
+
+    Raises ConfigError for all that cannot be traced, and for parameters that are not plain positions.
     """
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or parameter.default is not parameter.empty:

@@ -58,7 +58,7 @@ def pixel(x, b, i, j, outside):
     return x[b, i, j] if 0 <= i < x.shape[1] and 0 <= j < x.shape[2] else outside
 
 
-@njit(cache=True, nogil=True, **FAST)
+@njit(nogil=True, **FAST)
 def gather(first, last, x, v, channel, rows, columns, top, left):
     B, H, W, C = x.shape
     width = (columns - 1) * $step + $p1
@@ -77,7 +77,7 @@ $gather_row
 $gather_across
 
 
-@njit(cache=True, nogil=True, **FAST)
+@njit(nogil=True, **FAST)
 def scatter(first, last, v, x, channel, rows, columns, top, left, begin):
     B, H, W, C = x.shape
     width = (columns - 1) * $step + $p1

@@ -35,13 +35,14 @@ import numpy as np
 
 from tinypredrnn import threads
 from tinypredrnn.autograd.arrays import flat
-from tinypredrnn.autograd.emit import compile_source
 from tinypredrnn.autograd.grid import Grid, fold, grid, unfold
 from tinypredrnn.autograd.op import NEW, op
+from tinypredrnn.autograd.products import product
 from tinypredrnn.autograd.tile_source import tile_source
 from tinypredrnn.backend import array_module, device_of
+from tinypredrnn.compiled import compile_source
 from tinypredrnn.errors import ConfigError, ShapeError
-from tinypredrnn.threads import SINGLE_THREADED_BLAS, product, scratch, share
+from tinypredrnn.threads import scratch, share
 
 # exact matrices
 
@@ -263,8 +264,8 @@ def by_samples(steps, batch, g, u):
 
     step = at_once(g, u.shape)
     if array_module(u) is np and batch and batch % threads.THREADS == 0:
-        with SINGLE_THREADED_BLAS:
-            share(lambda first, last: some(first, last, max(1, step // threads.THREADS)), batch, batch * g.out[0] * g.out[1] * u.size)
+        share(lambda first, last: some(first, last, max(1, step // threads.THREADS)), batch, batch * g.out[0] * g.out[1] * u.size,
+              with_blas=True)
     else:
         some(0, batch, step)
 
@@ -272,8 +273,7 @@ def by_samples(steps, batch, g, u):
 def each_frequency(work, multiplications, *arrays):
     """work(...) on the arrays, their frequencies shared among the CPU's threads: so each of them reads its part of the weights only."""
     if array_module(*arrays) is np:
-        with SINGLE_THREADED_BLAS:
-            share(lambda first, last: work(*(a[first:last] for a in arrays)), len(arrays[0]), multiplications)
+        share(lambda first, last: work(*(a[first:last] for a in arrays)), len(arrays[0]), multiplications, with_blas=True)
     else:
         work(*arrays)
 

@@ -6,7 +6,8 @@ in the middle of 28x28.
 """
 
 import numpy as np
-from numba import njit
+
+from tinypredrnn.compiled import kernel
 
 SIDE = 28  # pixels of an image
 BOX = 20  # pixels that a digit fits into, as in MNIST
@@ -67,7 +68,7 @@ def _table():
     return points, np.array([label for label, _ in glyphs])
 
 
-@njit(cache=True)
+@kernel()
 def _draw(points, radius, images):
     """Draw through points (N,P,3) of x, y and pressure, with pens of radius (N,) pixels, into images (N,28,28)."""
     path = np.empty((points.shape[1] * STEPS, 3))
@@ -77,7 +78,7 @@ def _draw(points, radius, images):
         _ink(path[:length], radius[n], images[n])
 
 
-@njit(cache=True)
+@kernel()
 def _trace(points, path):
     """Fill path (L,3) with a Catmull-Rom spline through points (P,3), nan where the pen is up; return the rows it took."""
     length = 0
@@ -98,7 +99,7 @@ def _trace(points, path):
     return length
 
 
-@njit(cache=True)
+@kernel()
 def _place(path, radius):
     """Scale path (L,3), in place, so that its ink fits the box, and move its centre of mass to the middle of the image."""
     left, right, top, bottom = np.inf, -np.inf, np.inf, -np.inf
@@ -115,7 +116,7 @@ def _place(path, radius):
         path[i, 1] = (path[i, 1] - mass_y / mass) * scale + SIDE / 2
 
 
-@njit(cache=True)
+@kernel()
 def _ink(path, radius, image):
     """Press a round pen, whose edge fades over one pixel, onto image (28,28) at every point of path (L,3), in pixels."""
     for i in range(len(path)):

@@ -6,8 +6,8 @@ puts it there.
 """
 
 import numpy as np
-from numba import njit
 
+from tinypredrnn.compiled import kernel
 from tinypredrnn.errors import ConfigError, DTypeError, ShapeError
 
 SPEEDS = {"paper": (3.0, 5.0), "srivastava": (3.6, 3.6)}  # pixels a frame, uniform in [from, to)
@@ -91,7 +91,7 @@ class MovingMNIST:
         return sequences
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def reflect(start, velocity, room, frames):
     """True reflection: start and velocity (B,D,2), room (2,) -> positions (B,D,T,2), the first at the start.
 
@@ -110,7 +110,7 @@ def reflect(start, velocity, room, frames):
     return positions
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def clamp(start, velocity, room, frames):
     """Srivastava's bounce: start and velocity (B,D,2), room (2,) -> positions (B,D,T,2), the first one step after the start."""
     count, digits, _ = start.shape
@@ -126,7 +126,7 @@ def clamp(start, velocity, room, frames):
     return positions
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def paint(canvas, images, chosen, positions):
     """Fills canvas (B,T,H,W,1) with the images (N,h,w) of numbers chosen (B,D), top left corners at positions (B,D,T,2).
 

@@ -1,0 +1,140 @@
+"""numba's compiler, waited for once and not at every start: what it made is kept in the user's cache, where that can be done.
+
+numba has a cache of its own, but what it finds there it trusts, and where it cannot write it fails. Kept is the same for our needs: a file
+for each function and signature, a checksum first. It is code that will run, so the folder has to belong to the user and to nobody else;
+and nothing there is needed: whatever is missing, damaged, forbidden or full, the compiler is asked again.
+"""
+
+import contextlib
+import hashlib
+import linecache
+import os
+import pickle
+import stat
+import sys
+import tempfile
+import threading
+import types
+from pathlib import Path
+
+from tinypredrnn.files import user_cache
+
+
+def kernel(**options):
+    """numba.njit with these options, the result kept: `@kernel(nogil=True)` above a function of a file of the package."""
+    def decorate(function):
+        from numba import njit
+
+        dispatcher = njit(**options)(function)
+        with contextlib.suppress(OSError):  # a package without its sources
+            keep(dispatcher, Path(function.__code__.co_filename).read_bytes())
+        return dispatcher
+
+    return decorate
+
+
+LOCK, MODULES = threading.Lock(), {}  # one thread at a time makes a module; (name, digest of the source) -> module
+
+
+def compile_source(name, source):
+    """The module that `source` is, which imports njit itself: numba compiles its functions when they are called, and they are kept.
+
+    `name` becomes a part of the module's name. The same source is the same module, whichever thread asks.
+    """
+    digest = hashlib.sha256(source.encode()).hexdigest()
+    with LOCK:
+        if (name, digest) not in MODULES:
+            MODULES[name, digest] = make_module(f"tinypredrnn_emitted_{name}_{digest[:16]}", source)
+        return MODULES[name, digest]
+
+
+def make_module(name, source):
+    """A module in memory. Tracebacks, numba's messages and inspect.getsource find its lines."""
+    from numba.core.dispatcher import Dispatcher
+
+    module = types.ModuleType(name, "Emitted by tinypredrnn.")
+    module.__file__ = f"<{name}>"
+    linecache.cache[module.__file__] = len(source), None, source.splitlines(keepends=True), module.__file__
+    sys.modules[name] = module  # numba looks it up by this name
+    exec(compile(source, module.__file__, "exec"), vars(module))
+    for value in vars(module).values():
+        if isinstance(value, Dispatcher):
+            keep(value, source.encode())
+    return module
+
+
+# what is kept
+
+def keep(dispatcher, source):
+    """Let numba find what it compiles from now on for a function of this source."""
+    dispatcher._cache = Kept(dispatcher.py_func, source)  # as numba's own enable_caching does
+
+
+class Kept:
+    """A cache as numba asks for it: load_overload before it compiles a signature, save_overload after."""
+
+    def __init__(self, function, source):
+        self.function, self.source = function, source
+
+    def load_overload(self, signature, target):
+        """What was compiled for this signature, or None."""
+        from numba.core.compiler import CompileResult
+
+        try:
+            target.refresh()
+            checksum, data = self.path(signature, target.codegen()).read_bytes().split(b"\n", 1)
+            if checksum == hashlib.sha256(data).hexdigest().encode():
+                return CompileResult._rebuild(target, *pickle.loads(data))
+        except Exception:  # of the file system, or of another version of a library
+            pass
+        return None
+
+    def save_overload(self, signature, result):
+        """Keep what was compiled for this signature, if that can be done."""
+        from numba.core.serialize import dumps
+
+        try:
+            if not result.library.has_dynamic_globals and all(lifted.can_cache for lifted in result.lifted):
+                data = dumps(result._reduce())
+                write(self.path(signature, result.codegen), hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+        except Exception:
+            pass
+
+    def path(self, signature, codegen):
+        """Where it is kept: a name for each source, function, signature, processor, and version of what makes it."""
+        import llvmlite
+        import numba
+        import numpy
+
+        versions = sys.version, numba.__version__, llvmlite.__version__, numpy.__version__
+        key = self.source, self.function.__qualname__, signature, codegen.magic_tuple(), versions
+        digest = hashlib.sha256(repr(key).encode()).hexdigest()[:32]
+        return trusted_folder() / f"{self.function.__module__.rpartition('.')[2]}.{self.function.__name__}_{digest}"
+
+    cache_path = None  # numba reports it: there is no one place
+    enable = disable = flush = lambda self: None  # and may ask for these
+
+
+def write(path, content):
+    """Write a file that appears at once and whole. The name until then is like no other's, of another thread, process or container."""
+    file, temporary = tempfile.mkstemp(prefix=".unfinished-", dir=path.parent)
+    try:
+        with open(file, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def trusted_folder():
+    """The folder for compiled code, made if it is missing; OSError where it cannot be, or another user may write to it."""
+    folder = user_cache() / "compiled"
+    if folder.parts[0] == "~":  # where there is no home, its name stays as it is
+        raise FileNotFoundError(f"{folder} is in no home")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()  # of a link, if it is one: that is none of ours
+    if os.name != "nt" and (not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077):
+        raise PermissionError(f"{folder} is not the user's alone: remove it, and it is made anew")
+    return folder
