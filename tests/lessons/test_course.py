@@ -369,11 +369,11 @@ def test_hints_can_be_pasted(folder, tmp_path, capsys):
         assert done.returncode == 0 and said in done.stdout, done.stderr
 
 
-def test_hints_on_windows(monkeypatch):
-    monkeypatch.setattr(course.os, "name", "nt")
-    assert course.quoted(r"C:\my_course\01_a.py") == r"C:\my_course\01_a.py"
-    assert course.quoted(r"C:\my course\01_a.py") == r'"C:\my course\01_a.py"'
-    assert course.quoted(r"C:\R&D\01_a.py") == r'"C:\R&D\01_a.py"'
+def test_hints_on_windows():
+    with pytest.MonkeyPatch.context() as patch:  # for this line only: pytest itself asks what system it is on
+        patch.setattr(course.os, "name", "nt")
+        quoted = [course.quoted(path) for path in (r"C:\my_course\01_a.py", r"C:\my course\01_a.py", r"C:\R&D\01_a.py")]
+    assert quoted == [r"C:\my_course\01_a.py", r'"C:\my course\01_a.py"', r'"C:\R&D\01_a.py"']
 
 
 def test_progress_and_the_next_lesson(folder, capsys):
