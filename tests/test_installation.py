@@ -58,7 +58,7 @@ def pip(*arguments, **options):
 
 def build(source, into):
     """The wheel of a folder or an sdist, by the setuptools at hand and without network."""
-    pip("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", into, source)
+    pip("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--use-pep517", "--wheel-dir", into, source)
     (wheel,) = into.glob("*.whl")
     return wheel
 
