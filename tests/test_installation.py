@@ -188,3 +188,18 @@ def test_without_a_home_and_read_only_it_does_so_too(installed, tmp_path):
         for folder in folders:
             folder.chmod(0o755)
     assert printed.splitlines() == DONE
+
+
+@pytest.mark.parametrize("home", ["Path('~nobody_at_all/.cache')", "exec('raise RuntimeError')"])
+def test_a_user_without_a_home_has_a_cache_while_the_process_lives(home):
+    """As in a container, where a user may be a number without a name. The library below says so in one of two ways."""
+    code = f"""
+import pooch
+from pathlib import Path
+from tinypredrnn.files import user_cache
+
+pooch.os_cache = lambda name: {home}
+assert user_cache() == user_cache() and user_cache().is_dir()
+print(user_cache())"""
+    folder = Path(run(sys.executable, "-c", code, cwd=HOME, TINYPREDRNN_CACHE=None).strip())
+    assert folder.is_absolute() and not folder.exists()
