@@ -1,11 +1,11 @@
-"""What is installed: the package, and as tinypredrnn/lessons inside it the course, which stays beside it in the repository."""
+"""What is installed: the package, and in it as tinypredrnn/lessons the course, which the repository has beside it."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from setuptools import find_packages, setup
 
-room = TemporaryDirectory()  # each build starts from nothing: a build folder that stays would bring removed modules back
+room = TemporaryDirectory()  # a build folder that stays would bring removed modules back
 
 setup(
     name="tinypredrnn",

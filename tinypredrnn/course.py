@@ -45,9 +45,9 @@ def size(full, small):
 
 
 def show(figure, name):
-    """Save a matplotlib figure as figures/LESSON/name.png beside the lesson; in a notebook or an editor's cells it is shown, too.
+    """Save a matplotlib figure as figures/LESSON/name.png beside the lesson; a notebook or an editor's cells show it, too.
 
-    In a folder that cannot be written to, one line on stderr says so. Beside the lessons of an installation nothing is saved.
+    If that folder cannot be written to, one line on stderr says so; beside the lessons of an installation nothing is saved.
     """
     import matplotlib.pyplot as plt
 
@@ -124,7 +124,7 @@ def caller():
 # The progress of a reader, kept beside the lessons
 
 def progress(folder):
-    """{lesson: {exercise: whether it is solved}}; what is spoilt counts as not done, and running the lessons makes it anew."""
+    """{lesson: {exercise: whether it is solved}}; what is spoilt counts as not done, running the lessons mends it."""
     try:
         done = read_json(Path(folder) / ".progress.json") or {}
     except OSError:
@@ -166,7 +166,7 @@ class Lesson:
         try:
             self.text = self.path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise ConfigError(f"{self.path} is no lesson: it should be text in UTF-8, and has other bytes ({error})") from error
+            raise ConfigError(f"{self.path} is no lesson: it should be text in UTF-8, but {error}") from error
         starts = [match.start() for match in re.finditer(r"^# %%", self.text, re.MULTILINE)] + [len(self.text)]
         self.cells = [Cell(self.text[a:b], self.text.count("\n", 0, a)) for a, b in zip(starts, starts[1:])]
         self.number, self.title = self.find(r"^# # (\d+)\. (.+)$")
@@ -190,7 +190,7 @@ def lessons(folder=LESSONS, numbers=()):
     missing = {str(int(number)) for number in numbers} - {lesson.number for lesson in found}
     if missing or not found:
         wanted = f"lesson {', '.join(sorted(missing))}" if missing else "lessons"
-        raise ConfigError(f"no {wanted} in {Path(folder)}: name a folder that `write` made, or none for those of tinypredrnn itself")
+        raise ConfigError(f"no {wanted} in {Path(folder)}: name a folder that `write` made, or none for tinypredrnn's own")
     return [lesson for lesson in found if not numbers or int(lesson.number) in {int(number) for number in numbers}]
 
 
@@ -263,7 +263,10 @@ def show_progress(folder):
 
 
 def write(source, target):
-    """Copies of all lessons with holes; what is already there stays, so that nobody's work is lost. ConfigError for no such folder."""
+    """Copies of all lessons with holes; what is already there stays, so that nobody's work is lost.
+
+    ConfigError if `target` is no folder, or that of the lessons themselves.
+    """
     if not str(target) or os.path.lexists(target) and not Path(target).is_dir():
         raise ConfigError(f"{str(target)!r} is no folder: name a new or an empty one, such as my_course")
     target = Path(target)
@@ -308,7 +311,7 @@ def table(folder):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tinypredrnn.course", description="The course in lessons/, from one number to PredRNN.")
-    parser.add_argument("--folder", default=LESSONS, help="a folder of lessons (default: those of the repository or the installation)")
+    parser.add_argument("--folder", default=LESSONS, help="a folder of lessons (default: those that come with tinypredrnn)")
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("write", help="write lessons with holes for the exercises").add_argument("target", metavar="FOLDER")
     runs = commands.add_parser("run", help="run lessons and compare what they print with what they say")

@@ -157,8 +157,9 @@ def test_progress_is_kept_per_lesson(tmp_path):
 
 
 @pytest.mark.parametrize("damage", [
-    b"", b"{", b"[1, 2]", b"3", b"null", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b"1" * 10_000, b'{"01_a_lesson": 3}',
-    b'{"01_a_lesson": "yes"}', b'{"01_a_lesson": ["1.1", "1.2"]}', b'{"01_a_lesson": [["1.1", true], ["1.2", true]]}',
+    b"", b"{", b"[1, 2]", b"3", b"null", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b"1" * 10_000,
+    b'{"01_a_lesson": 3}', b'{"01_a_lesson": "yes"}', b'{"01_a_lesson": ["1.1", "1.2"]}',
+    b'{"01_a_lesson": [["1.1", true], ["1.2", true]]}',
     b'{"01_a_lesson": {"1.1": 3, "1.2": 2}}', b'{"01_a_lesson": {"1.1": [1], "1.2": "true", "1.3": true}}',
     b'{"01_a_lesson": {"1.1": NaN, "1.2": 1}}', b'{"\\ud800": {"1.1": true}}',
 ], ids=lambda damage: damage[:40].decode("latin-1"))
@@ -169,7 +170,8 @@ def test_progress_survives_damage(folder, capsys, damage):
     assert capsys.readouterr().out.count("exercises 0 of 2") == 2
     course.remember(folder / "01_a_lesson.py", "1.1", True)
     course.show_progress(folder)
-    assert "exercises 1 of 2" in capsys.readouterr().out and json.loads((folder / ".progress.json").read_text())["01_a_lesson"]["1.1"]
+    assert "exercises 1 of 2" in capsys.readouterr().out
+    assert json.loads((folder / ".progress.json").read_text())["01_a_lesson"]["1.1"] is True
 
 
 def test_a_folder_that_cannot_be_written_to_has_no_progress(tmp_path, capsys):
@@ -193,7 +195,8 @@ def test_lessons_of_an_installation_leave_nothing_in_it(tmp_path, monkeypatch):
 
     plt.switch_backend("agg")
     monkeypatch.setattr(course, "INSTALLED", tmp_path.resolve())
-    assert course.run(lesson_of(tmp_path, PICTURE + 'from tinypredrnn.course import check\ncheck("3.1", lambda: 1, 1)\n'))[1] == []
+    lesson = lesson_of(tmp_path, PICTURE + 'from tinypredrnn.course import check\ncheck("3.1", lambda: 1, 1)\n')
+    assert course.run(lesson)[1] == []
     assert [path.name for path in tmp_path.iterdir()] == ["03_test.py"]
 
 
@@ -365,7 +368,8 @@ def test_hints_can_be_pasted(folder, tmp_path, capsys):
     assert begin == upcoming
     for hint, said in ((begin, "nothing came back yet"), (progress, "exercises 0 of 2")):
         assert hint.startswith("python ")
-        done = subprocess.run(f"'{sys.executable}'" + hint.removeprefix("python"), shell=True, capture_output=True, text=True)
+        hint = f"'{sys.executable}'" + hint.removeprefix("python")
+        done = subprocess.run(hint, shell=True, capture_output=True, text=True)
         assert done.returncode == 0 and said in done.stdout, done.stderr
 
 
@@ -399,7 +403,8 @@ def test_a_link_to_nowhere_is_not_replaced(folder, tmp_path, capsys):
     except OSError:
         pytest.skip("no links here")
     course.write(folder, tmp_path / "mine")
-    assert (tmp_path / "mine/01_a_lesson.py").is_symlink() and "is there already and stays as it is" in capsys.readouterr().out
+    assert (tmp_path / "mine/01_a_lesson.py").is_symlink()
+    assert "is there already and stays as it is" in capsys.readouterr().out
 
 
 def test_the_table(folder, capsys):
@@ -440,7 +445,8 @@ def test_a_run_that_finds_a_lie_fails(folder):
     (["run", "7"], "no lesson 7 in "), (["run", "1", "8", "9"], "no lesson 8, 9 in "),
     (["--folder", "nowhere"], "no lessons in nowhere: name"),
     (["write", ""], "'' is no folder: name a new"), (["write", "FILE"], "is no folder: name a new"),
-    (["write", "FOLDER"], "holds the lessons that are to be copied: name another"), (["--folder", "FILE"], "no lessons in "),
+    (["write", "FOLDER"], "holds the lessons that are to be copied: name another"),
+    (["--folder", "FILE"], "no lessons in "),
     (["--folder", "nowhere", "table"], "no lessons in nowhere"), (["--folder", "nowhere", "write", "there"], "no lessons in nowhere"),
 ], ids=str)
 def test_errors_of_the_command_are_one_sentence(folder, arguments, message):
