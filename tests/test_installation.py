@@ -2,6 +2,7 @@
 nothing can be written.
 """
 
+import importlib.util
 import os
 import re
 import shutil
@@ -72,6 +73,9 @@ def content(wheel):
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """A copy of what the wheel is built from, with files that git ignores in it."""
+    for tool in ("pip", "setuptools"):
+        if not importlib.util.find_spec(tool):
+            pytest.skip(f"{tool}, which builds the wheel, is missing: install it, or take README's test command")
     source = tmp_path_factory.mktemp("checkout") / "a checkout"
     source.mkdir()
     for name in BUILT_FROM:
