@@ -47,7 +47,8 @@ print(*{name.partition(".")[0] for name in sys.modules})""").split())
 
 
 def test_the_import_takes_less_than_a_second():
-    code = "import time; start = time.perf_counter(); import tinypredrnn; print(time.perf_counter() - start)"
+    """Of the processor's time: on a busy machine the clock tells of the others' work."""
+    code = "import time; start = time.process_time(); import tinypredrnn; print(time.process_time() - start)"
     seconds = []
     for _ in range(5):
         seconds.append(float(python(code)))
