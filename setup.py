@@ -1,15 +1,31 @@
+"""What is installed: the package, and in it as tinypredrnn/lessons the course, which the repository has beside it."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from setuptools import find_packages, setup
+
+room = TemporaryDirectory()  # a build folder that stays would bring removed modules back
 
 setup(
     name="tinypredrnn",
     version="0.1.0",
     description="Spatiotemporal prediction, from a + b to PredRNN, on an autograd of its own",
-    long_description=open("README.md", encoding="utf-8").read(),
+    long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
+    classifiers=[
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
     python_requires=">=3.10",
-    packages=find_packages(include=["tinypredrnn*"]),
-    package_data={"tinypredrnn": ["pretrained/*", "gpu/*.cu", "gpu/*.cuh"]},
+    packages=[*find_packages(include=["tinypredrnn", "tinypredrnn.*"]), "tinypredrnn.lessons"],
+    package_dir={"tinypredrnn.lessons": "lessons"},
+    package_data={"tinypredrnn": ["pretrained/*", "gpu/*.cu", "gpu/*.cuh"], "tinypredrnn.lessons": ["pictures/*.png"]},
+    options={"build": {"build_base": room.name}},
     install_requires=["numpy>=2", "numba>=0.60", "scikit-image>=0.24", "matplotlib>=3.8", "tqdm>=4.60", "pooch>=1.8",
                       "threadpoolctl>=3"],
     extras_require={
@@ -17,6 +33,6 @@ setup(
         "gpu12": ["cupy-cuda12x[ctk]>=14"],
         "mpi": ["mpi4py>=4", "mpich"],
         "video": ["imageio[ffmpeg]"],
-        "test": ["pytest>=8", "ruff"],
+        "test": ["pytest>=8", "ruff", "setuptools>=70.1"],  # setuptools: a test builds the wheel
     },
 )

@@ -47,7 +47,7 @@ print(*{name.partition(".")[0] for name in sys.modules})""").split())
 
 
 def test_the_import_takes_less_than_a_second():
-    """Of the processor's time, whoever else uses it."""
+    """Of the processor's time: on a busy machine the clock tells of the others' work."""
     code = "import time; start = time.process_time(); import tinypredrnn; print(time.process_time() - start)"
     seconds = []
     for _ in range(5):

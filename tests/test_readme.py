@@ -58,6 +58,12 @@ def test_the_table_of_lessons_is_what_its_command_prints(capsys):
         assert (HOME / picture).is_file(), picture
 
 
+def test_the_commands_for_windows_are_the_same():
+    commands = re.findall(r"^python -m venv .* && .*$", README.replace(".venv/bin/", ".venv\\Scripts\\"), re.M)
+    blocks = re.findall(r"```powershell\n(.*?)```", README, re.S)
+    assert [block.splitlines() for block in blocks] == [command.split(" && ") for command in commands]
+
+
 def test_setup_has_the_extras_that_are_named():
     call = next(node for node in ast.walk(ast.parse((HOME / "setup.py").read_text(encoding="utf-8"))) if getattr(node, "keywords", None))
     extras = next(ast.literal_eval(k.value) for k in call.keywords if k.arg == "extras_require")

@@ -14,12 +14,13 @@ from tinypredrnn import backend
 from tinypredrnn.files import user_cache
 
 PACKAGE = Path(tinypredrnn.__file__).parent
-PACKAGES = {  # name -> what brings it; the extras are those of setup.py
-    **dict.fromkeys(("numpy", "numba", "scikit-image", "matplotlib", "tqdm", "pooch", "threadpoolctl"), "pip install -e ."),
-    "cupy": "for a GPU: pip install -e '.[gpu]' (CUDA 13) or '.[gpu12]' (CUDA 12)",
-    "mpi4py": "for several processes: pip install -e '.[mpi]'",
-    "imageio-ffmpeg": "to read videos: pip install -e '.[video]'",
-    "pytest": "to run the tests: pip install -e '.[test]'",
+NEEDED = "numpy", "numba", "scikit-image", "matplotlib", "tqdm", "pooch", "threadpoolctl"
+PACKAGES = {  # name -> what brings it, also for those who have no checkout whose extras they could name
+    **{name: f"pip install {name}" for name in NEEDED},
+    "cupy": 'for a GPU: pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]" (CUDA 12)',
+    "mpi4py": "for several processes: pip install mpi4py mpich",
+    "imageio-ffmpeg": "to read videos: pip install imageio-ffmpeg",
+    "pytest": "to run the tests: pip install pytest ruff setuptools",
 }
 ALSO = {"cupy": ("cupy-cuda13x", "cupy-cuda12x")}  # other names of the same
 COUNTS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")

@@ -11,7 +11,8 @@ import numpy as np
 from tinypredrnn.errors import DeviceError, DTypeError, Error, GraphError
 
 DLPACK_CPU, DLPACK_CUDA = (1, 3), 2  # kDLCPU, kDLCUDAHost (the CPU's memory, pinned); kDLCUDA
-GPU_HELP = "install it with `pip install -e '.[gpu]'` (CUDA 13) or `'.[gpu12]'` (CUDA 12), or use --device cpu"
+GPU_HELP = ('install it with `pip install "cupy-cuda13x[ctk]"` (CUDA 13) or `"cupy-cuda12x[ctk]"` (CUDA 12), '
+            "or use --device cpu")
 
 
 def array_module(*arrays):

@@ -18,9 +18,9 @@ A lesson is a Python script whose cells begin with `# %%` (text cells with `# %%
 import argparse
 import contextlib
 import io
-import json
 import os
 import re
+import shlex
 import sys
 import time
 import warnings
@@ -29,9 +29,11 @@ from pathlib import Path
 import numpy as np
 
 from tinypredrnn.errors import ConfigError, command
-from tinypredrnn.files import replacing
+from tinypredrnn.files import read_json, replacing, write_json
 
-LESSONS = Path(__file__).parents[1] / "lessons"
+PACKAGE = Path(__file__).resolve().parent
+INSTALLED = PACKAGE / "lessons"  # an installation has the lessons inside the package, a checkout beside it
+LESSONS = INSTALLED if INSTALLED.is_dir() else PACKAGE.parent / "lessons"
 NUMBER = re.compile(r"[-+]?(?:\d+(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-+]?\d+)?", re.IGNORECASE)
 
 
@@ -43,13 +45,19 @@ def size(full, small):
 
 
 def show(figure, name):
-    """Save a matplotlib figure as figures/LESSON/name.png beside the lesson; in a notebook or an editor's cells it is shown, too."""
+    """Save a matplotlib figure as figures/LESSON/name.png beside the lesson; a notebook or an editor's cells show it, too.
+
+    If that folder cannot be written to, one line on stderr says so; beside the lessons of an installation nothing is saved.
+    """
     import matplotlib.pyplot as plt
 
     lesson = caller()
-    path = lesson.parent / "figures" / lesson.stem / f"{name}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    if lesson.parent != INSTALLED:
+        try:
+            with replacing(lesson.parent / "figures" / lesson.stem / f"{name}.png") as temporary:
+                figure.savefig(temporary, dpi=110, bbox_inches="tight")
+        except OSError as error:
+            print(f"the picture {name} is not saved: {error}", file=sys.stderr)
     if "ipykernel" in sys.modules:
         from IPython.display import display
 
@@ -116,19 +124,21 @@ def caller():
 # The progress of a reader, kept beside the lessons
 
 def progress(folder):
+    """{lesson: {exercise: whether it is solved}}; what is spoilt counts as not done, running the lessons mends it."""
     try:
-        done = json.loads((Path(folder) / ".progress.json").read_text())
-        return {str(name): dict(entry) for name, entry in done.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # none yet, or spoilt: running the lessons makes it anew
+        done = read_json(Path(folder) / ".progress.json") or {}
+    except OSError:
+        return {}
+    return {name: {exercise: passed for exercise, passed in entry.items() if isinstance(passed, bool)}
+            for name, entry in done.items() if isinstance(entry, dict)}
 
 
 def remember(lesson, exercise, passed):
     done = progress(lesson.parent)
-    if done.setdefault(lesson.stem, {}).get(exercise) != passed:
+    if lesson.parent != INSTALLED and done.setdefault(lesson.stem, {}).get(exercise) != passed:
         done[lesson.stem][exercise] = passed
-        with contextlib.suppress(OSError), replacing(lesson.parent / ".progress.json") as temporary:  # a read-only folder has no progress
-            temporary.write_text(json.dumps(done, indent=1))
+        with contextlib.suppress(OSError):  # a read-only folder has no progress
+            write_json(lesson.parent / ".progress.json", done)
 
 
 # A lesson as text
@@ -153,7 +163,10 @@ class Lesson:
 
     def __init__(self, path):
         self.path = Path(path)
-        self.text = self.path.read_text(encoding="utf-8")
+        try:
+            self.text = self.path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{self.path} is no lesson: it should be text in UTF-8, but {error}") from error
         starts = [match.start() for match in re.finditer(r"^# %%", self.text, re.MULTILINE)] + [len(self.text)]
         self.cells = [Cell(self.text[a:b], self.text.count("\n", 0, a)) for a, b in zip(starts, starts[1:])]
         self.number, self.title = self.find(r"^# # (\d+)\. (.+)$")
@@ -177,7 +190,7 @@ def lessons(folder=LESSONS, numbers=()):
     missing = {str(int(number)) for number in numbers} - {lesson.number for lesson in found}
     if missing or not found:
         wanted = f"lesson {', '.join(sorted(missing))}" if missing else "lessons"
-        raise ConfigError(f"no {wanted} in {Path(folder)}: name the folder lessons/ of the repository, or one that `write` made")
+        raise ConfigError(f"no {wanted} in {Path(folder)}: name a folder that `write` made, or none for tinypredrnn's own")
     return [lesson for lesson in found if not numbers or int(lesson.number) in {int(number) for number in numbers}]
 
 
@@ -230,6 +243,13 @@ def differences(expected, printed):
 
 # The command
 
+def quoted(path):
+    """A path as it can be pasted into a shell; on Windows in double quotes, which both of its shells take."""
+    if os.name != "nt":
+        return shlex.quote(str(path))
+    return f'"{path}"' if re.search(r"[^\w\\/:.~-]", str(path)) else str(path)
+
+
 def show_progress(folder):
     done, upcoming = progress(folder), None
     for lesson in lessons(folder):
@@ -237,23 +257,30 @@ def show_progress(folder):
         complete = passed == len(lesson.exercises)
         upcoming = upcoming or (None if complete else lesson)
         print(f"{lesson.number:>3} {lesson.title:48} {lesson.minutes:>3} minutes   exercises {passed} of {len(lesson.exercises)}")
-    print(f"\nnext: python {upcoming.path}" if upcoming else "\nall done")
-    if Path(folder) == LESSONS:
+    print(f"\nnext: python {quoted(upcoming.path)}" if upcoming else "\nall done")
+    if Path(folder).resolve() == LESSONS.resolve():
         print("these hold the solutions: `python -m tinypredrnn.course write my_course` makes copies to work in")
 
 
 def write(source, target):
-    """Copies of all lessons with holes; what is already there stays, so that nobody's work is lost."""
+    """Copies of all lessons with holes; what is already there stays, so that nobody's work is lost.
+
+    ConfigError if `target` is no folder, or that of the lessons themselves.
+    """
+    if not str(target) or os.path.lexists(target) and not Path(target).is_dir():
+        raise ConfigError(f"{str(target)!r} is no folder: name a new or an empty one, such as my_course")
     target = Path(target)
+    if target.resolve() == Path(source).resolve():
+        raise ConfigError(f"{target} holds the lessons that are to be copied: name another folder, such as my_course")
     for lesson in lessons(source):
         path = target / lesson.path.name
-        if path.exists():
+        if os.path.lexists(path):
             print(f"{path} is there already and stays as it is")
             continue
         with replacing(path) as temporary:
             temporary.write_text(with_holes(lesson.text), encoding="utf-8")
-    print(f"begin with: python {target / lessons(source)[0].path.name}")
-    print(f"your progress: python -m tinypredrnn.course --folder {target}")
+    print(f"begin with: python {quoted(target / lessons(source)[0].path.name)}")
+    print(f"your progress: python -m tinypredrnn.course --folder {quoted(target)}")
 
 
 def run_all(folder, numbers):
@@ -284,7 +311,7 @@ def table(folder):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tinypredrnn.course", description="The course in lessons/, from one number to PredRNN.")
-    parser.add_argument("--folder", default=LESSONS, help="a folder of lessons (default: lessons/ of the repository)")
+    parser.add_argument("--folder", default=LESSONS, help="a folder of lessons (default: those that come with tinypredrnn)")
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("write", help="write lessons with holes for the exercises").add_argument("target", metavar="FOLDER")
     runs = commands.add_parser("run", help="run lessons and compare what they print with what they say")

@@ -1,8 +1,10 @@
 """Writing files so that nobody ever finds half of one, and folders so that two programs never write into one at once."""
 
 import contextlib
+import functools
 import json
 import os
+import tempfile
 from pathlib import Path
 
 from tinypredrnn.errors import BusyError
@@ -36,10 +38,21 @@ def replacing(path, previous=None):
 
 
 def user_cache():
-    """The folder for what can be had again, compiled kernels and downloads: $TINYPREDRNN_CACHE, or the user's cache."""
+    """The folder for what can be had again, compiled kernels and downloads: $TINYPREDRNN_CACHE, or the user's cache.
+
+    For a user without a home it is a temporary folder of this process.
+    """
     import pooch
 
-    return Path(os.environ.get("TINYPREDRNN_CACHE") or pooch.os_cache("tinypredrnn"))
+    try:
+        return Path(os.environ.get("TINYPREDRNN_CACHE") or pooch.os_cache("tinypredrnn")).expanduser()
+    except RuntimeError:  # of pooch, or of expanduser for an older pooch, which leaves the "~" as it is
+        return Path(temporary_cache().name)
+
+
+@functools.cache
+def temporary_cache():
+    return tempfile.TemporaryDirectory(prefix="tinypredrnn-")  # removed when the process ends
 
 
 @contextlib.contextmanager

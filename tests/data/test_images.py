@@ -81,7 +81,7 @@ def test_a_gif(tmp_path, colour):
 def test_a_video_without_a_decoder(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     (tmp_path / "a.avi").write_bytes(b"RIFF")
-    with pytest.raises(DataError, match=r"a\.avi.*pip install -e '\.\[video\]'"):
+    with pytest.raises(DataError, match=r"a\.avi.*`pip install imageio-ffmpeg`"):
         read_sequences(tmp_path / "a.avi")
 
 

@@ -117,7 +117,8 @@ def test_wrong_answers(answer, expected, said):
     assert complaint(answer, expected) == said
 
 
-def test_a_missing_key_is_told_by_check(tmp_path, capsys):
+def test_a_missing_key_is_told_by_check(monkeypatch, capsys):
+    monkeypatch.setattr(course, "remember", lambda *_: None)  # this file is no lesson with progress
     course.check("9.9", lambda: {"b": 1}, {"a": 1})
     assert capsys.readouterr().out == "exercise 9.9: not yet: KeyError: 'a'\n"
 
@@ -138,36 +139,72 @@ check("3.5", lambda: 1.1, 1.0)
     assert course.progress(tmp_path) == {"03_test": {"3.1": True, "3.2": False, "3.3": False, "3.4": True, "3.5": False}}
 
 
-def test_progress_is_kept_per_lesson_and_survives_damage(tmp_path):
+PICTURE = '''import matplotlib.pyplot as plt
+from tinypredrnn.course import show
+figure = plt.figure()
+show(figure, "empty")
+print(plt.fignum_exists(figure.number))
+#> False
+'''
+
+
+def test_progress_is_kept_per_lesson(tmp_path):
     course.remember(tmp_path / "01_a.py", "1.1", True)
     course.remember(tmp_path / "02_b.py", "2.1", False)
     course.remember(tmp_path / "01_a.py", "1.2", True)
     course.remember(tmp_path / "02_b.py", "2.1", True)
     assert course.progress(tmp_path) == {"01_a": {"1.1": True, "1.2": True}, "02_b": {"2.1": True}}
-    for damage in ("", "[1, 2]", '{"01_a": 3}', "{"):
-        (tmp_path / ".progress.json").write_text(damage)
-        assert course.progress(tmp_path) == {}
-    course.remember(tmp_path / "01_a.py", "1.1", True)
-    assert json.loads((tmp_path / ".progress.json").read_text()) == {"01_a": {"1.1": True}}
 
 
-def test_a_folder_that_cannot_be_written_to_has_no_progress(tmp_path):
+@pytest.mark.parametrize("damage", [
+    b"", b"{", b"[1, 2]", b"3", b"null", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b"1" * 10_000,
+    b'{"01_a_lesson": 3}', b'{"01_a_lesson": "yes"}', b'{"01_a_lesson": ["1.1", "1.2"]}',
+    b'{"01_a_lesson": [["1.1", true], ["1.2", true]]}',
+    b'{"01_a_lesson": {"1.1": 3, "1.2": 2}}', b'{"01_a_lesson": {"1.1": [1], "1.2": "true", "1.3": true}}',
+    b'{"01_a_lesson": {"1.1": NaN, "1.2": 1}}', b'{"\\ud800": {"1.1": true}}',
+], ids=lambda damage: damage[:40].decode("latin-1"))
+def test_progress_survives_damage(folder, capsys, damage):
+    """No traceback and no wrong count, and what is done afterwards is kept."""
+    (folder / ".progress.json").write_bytes(damage)
+    course.show_progress(folder)
+    assert capsys.readouterr().out.count("exercises 0 of 2") == 2
+    course.remember(folder / "01_a_lesson.py", "1.1", True)
+    course.show_progress(folder)
+    assert "exercises 1 of 2" in capsys.readouterr().out
+    assert json.loads((folder / ".progress.json").read_text())["01_a_lesson"]["1.1"] is True
+
+
+def test_a_folder_that_cannot_be_written_to_has_no_progress(tmp_path, capsys):
+    """Neither pictures nor progress, and the lesson goes on."""
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
     (tmp_path / "file").write_text("")
     course.remember(tmp_path / "file" / "01_a.py", "1.1", True)  # no folder can be made there
+    (tmp_path / ".progress.json").mkdir()
+    course.remember(tmp_path / "01_a.py", "1.1", True)
+    assert course.progress(tmp_path) == {}
+    (tmp_path / "figures").write_text("a file is where the folder should be")
+    lesson = lesson_of(tmp_path, PICTURE)
+    assert course.run(lesson)[1] == [] and "the picture empty is not saved: " in capsys.readouterr().err
+    assert (tmp_path / "figures").read_text() == "a file is where the folder should be"
+
+
+def test_lessons_of_an_installation_leave_nothing_in_it(tmp_path, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    monkeypatch.setattr(course, "INSTALLED", tmp_path.resolve())
+    lesson = lesson_of(tmp_path, PICTURE + 'from tinypredrnn.course import check\ncheck("3.1", lambda: 1, 1)\n')
+    assert course.run(lesson)[1] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["03_test.py"]
 
 
 def test_show_saves_beside_the_lesson(tmp_path):
     import matplotlib
 
     matplotlib.use("agg")
-    lesson = lesson_of(tmp_path, '''import matplotlib.pyplot as plt
-from tinypredrnn.course import show
-figure = plt.figure()
-show(figure, "empty")
-print(plt.fignum_exists(figure.number))
-#> False
-''')
-    assert course.run(lesson)[1] == []
+    assert course.run(lesson_of(tmp_path, PICTURE))[1] == []
     assert (tmp_path / "figures/03_test/empty.png").stat().st_size > 100
 
 
@@ -201,6 +238,12 @@ def test_announced_lines():
 def test_a_file_without_a_header_is_no_lesson(tmp_path, lost):
     (tmp_path / "01_x.py").write_text(LESSON.replace(lost, ""))
     with pytest.raises(ConfigError, match="01_x.py is no lesson: its header lacks"):
+        course.Lesson(tmp_path / "01_x.py")
+
+
+def test_bytes_that_are_no_text_are_no_lesson(tmp_path):
+    (tmp_path / "01_x.py").write_bytes(LESSON.encode() + b"\xff\xfe")
+    with pytest.raises(ConfigError, match="01_x.py is no lesson: it should be text in UTF-8"):
         course.Lesson(tmp_path / "01_x.py")
 
 
@@ -315,6 +358,28 @@ def test_write_never_overwrites(folder, tmp_path, capsys):
     assert sorted(path.name for path in target.iterdir()) == ["01_a_lesson.py", "02_another.py"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="how a POSIX shell is quoted")
+def test_hints_can_be_pasted(folder, tmp_path, capsys):
+    """Run by a shell, each line does what it says, in a folder with a space, a quote and a dollar."""
+    course.write(folder, mine := tmp_path / "my course's $HOME")
+    begin, progress = (line.split(": ", 1)[1] for line in capsys.readouterr().out.splitlines())
+    course.show_progress(mine)
+    upcoming = capsys.readouterr().out.splitlines()[-1].removeprefix("next: ")
+    assert begin == upcoming
+    for hint, said in ((begin, "nothing came back yet"), (progress, "exercises 0 of 2")):
+        assert hint.startswith("python ")
+        hint = f"'{sys.executable}'" + hint.removeprefix("python")
+        done = subprocess.run(hint, shell=True, capture_output=True, text=True)
+        assert done.returncode == 0 and said in done.stdout, done.stderr
+
+
+def test_hints_on_windows():
+    with pytest.MonkeyPatch.context() as patch:  # for this line only: pytest itself asks what system it is on
+        patch.setattr(course.os, "name", "nt")
+        quoted = [course.quoted(path) for path in (r"C:\my_course\01_a.py", r"C:\my course\01_a.py", r"C:\R&D\01_a.py")]
+    assert quoted == [r"C:\my_course\01_a.py", r'"C:\my course\01_a.py"', r'"C:\R&D\01_a.py"']
+
+
 def test_progress_and_the_next_lesson(folder, capsys):
     def shown():
         course.show_progress(folder)
@@ -329,6 +394,17 @@ def test_progress_and_the_next_lesson(folder, capsys):
     for exercise in ("2.1", "2.2"):
         course.remember(folder / "02_another.py", exercise, True)
     assert shown().endswith("\nall done\n")
+
+
+def test_a_link_to_nowhere_is_not_replaced(folder, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    try:
+        (tmp_path / "mine/01_a_lesson.py").symlink_to(tmp_path / "elsewhere.py")
+    except OSError:
+        pytest.skip("no links here")
+    course.write(folder, tmp_path / "mine")
+    assert (tmp_path / "mine/01_a_lesson.py").is_symlink()
+    assert "is there already and stays as it is" in capsys.readouterr().out
 
 
 def test_the_table(folder, capsys):
@@ -368,9 +444,14 @@ def test_a_run_that_finds_a_lie_fails(folder):
 @pytest.mark.parametrize("arguments, message", [
     (["run", "7"], "no lesson 7 in "), (["run", "1", "8", "9"], "no lesson 8, 9 in "),
     (["--folder", "nowhere"], "no lessons in nowhere: name"),
+    (["write", ""], "'' is no folder: name a new"), (["write", "FILE"], "is no folder: name a new"),
+    (["write", "FOLDER"], "holds the lessons that are to be copied: name another"),
+    (["--folder", "FILE"], "no lessons in "),
     (["--folder", "nowhere", "table"], "no lessons in nowhere"), (["--folder", "nowhere", "write", "there"], "no lessons in nowhere"),
 ], ids=str)
 def test_errors_of_the_command_are_one_sentence(folder, arguments, message):
+    places = {"FILE": folder / "notes.py", "FOLDER": folder}
+    arguments = [places.get(argument, argument) for argument in arguments]
     if "--folder" not in arguments:
         arguments = ["--folder", folder, *arguments]
     status, out, err = command(*arguments)

@@ -72,8 +72,8 @@ def decode_video(path):
     try:
         import imageio_ffmpeg  # noqa: F401 (what imageio decodes videos with)
     except ImportError as error:
-        raise DataError(f"{path} is a video, and what decodes videos is not installed: `pip install -e '.[video]'` does that, or "
-                        "make the video a folder of images") from error
+        raise DataError(f"{path} is a video, and what decodes videos is not installed: `pip install imageio-ffmpeg` does "
+                        "that, or make the video a folder of images") from error
     from imageio import v3 as imageio
 
     with reading(path):
