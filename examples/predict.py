@@ -21,7 +21,7 @@ from tinypredrnn.data.drawn_digits import draw_digits
 from tinypredrnn.data.moving_mnist import MovingMNIST
 from tinypredrnn.data.sequences import Clips, read_sequences
 from tinypredrnn.errors import ConfigError, DataError, ShapeError, command
-from tinypredrnn.files import path_argument, replacing
+from tinypredrnn.files import lies_within, path_argument, replacing
 from tinypredrnn.folder import Folder, refuse_overlap
 from tinypredrnn.train import PRETRAINED, load, predict, read_checkpoint, to_unit
 
@@ -76,6 +76,8 @@ def refuse(out, arguments):
     """ConfigError if the Folder `out` is no place for the prediction: it is the input's, or holds what may not be replaced."""
     if arguments.input:
         refuse_overlap(out.path, arguments.input, "--input")
+        if lies_within(out.path, arguments.input):
+            raise ConfigError(f"--out {out.path} lies within --input {arguments.input}: name another --out")
     if out.holds() and not arguments.overwrite:
         raise ConfigError(f"{out.path} holds a prediction: replace it with --overwrite, or name another --out")
     out.refuse_strangers(("frame_*.png", "prediction.png", "prediction.gif", "checkpoint*.npz"))
