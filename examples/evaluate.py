@@ -3,23 +3,24 @@
     python examples/evaluate.py runs/mnist --digits 3
 
 The scores join RUN/metrics.json as "mnist-3"; RUN/prediction-3.png and .gif show the first sequences, RUN/frame_curves-3.png the
-scores frame by frame (the paper's Figure 3). A run that is still being trained may be scored as well: its last checkpoint is.
+scores frame by frame (the paper's Figure 3). A run that is being trained is its training's alone: wait, or score a copy of its folder.
+Several evaluations of one run wait for each other.
 """
 
 import argparse
 import sys
-from pathlib import Path
 
 from tinypredrnn import metrics
 from tinypredrnn.data.digits import load_digits
 from tinypredrnn.data.moving_mnist import MovingMNIST
-from tinypredrnn.errors import ConfigError, command
-from tinypredrnn.train import read_checkpoint, report, trained_model
+from tinypredrnn.errors import BusyError, ConfigError, command
+from tinypredrnn.files import alone, path_argument
+from tinypredrnn.train import RunFolder, read_checkpoint, read_scores, report, trained_model
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder that train_mnist.py wrote")
+    parser.add_argument("run", type=path_argument, help="folder that train_mnist.py wrote")
     parser.add_argument("--digits", type=int, help="digits in each test sequence (default: as many as in training)")
     parser.add_argument("--sequences", type=int, help="how many of the 5,000 test sequences to score (default: as many as after training)")
     parser.add_argument("--protocol", choices=metrics.PROTOCOLS, default="float",
@@ -29,7 +30,8 @@ def main():
     arguments = parser.parse_args()
     if not arguments.run.is_dir():
         raise ConfigError(f"{arguments.run} is no folder: name one that train_mnist.py wrote")
-    config, iteration, parts = read_checkpoint(arguments.run)
+    saved, iteration, parts = read_checkpoint(arguments.run)
+    config = saved
     if arguments.sequences is not None:
         config = config.replace(test_sequences=arguments.sequences)
     if config.channels != 1:
@@ -38,7 +40,11 @@ def main():
     digits = config.digits if arguments.digits is None else arguments.digits
     test, source = moving_digits(config, "test", digits, arguments.data_dir)
     model = trained_model(config, parts, arguments.device)
-    score_digits(model, config, iteration, test, source, arguments.run, arguments.protocol)
+    read_scores(arguments.run / "metrics.json")
+    with alone(arguments.run, ".lock-scoring", wait=True), RunFolder(arguments.run) as folder:
+        if read_checkpoint(arguments.run)[:2] != (saved, iteration):
+            raise BusyError(f"the run in {arguments.run} has changed since it was read: start again")
+        score_digits(model, config, iteration, test, source, folder, arguments.protocol)
     return 0
 
 
@@ -51,7 +57,7 @@ def moving_digits(config, split, digits, data_dir):
 
 
 def score_digits(model, config, iteration, test, source, out, protocol="float"):
-    """Score the run in the folder `out` on its number of sequences from the generator `test`."""
+    """Score the run in the RunFolder `out` on its number of sequences from the generator `test`."""
     name, suffix = f"mnist-{test.digits}", "" if test.digits == config.digits else f"-{test.digits}"
     report(model, config, iteration, test.fixed_set("test", config.test_sequences), out, name, f"{name}, digits: {source}", suffix,
            protocol=protocol, digits_from=source)

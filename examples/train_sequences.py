@@ -19,7 +19,8 @@ from tinypredrnn import metrics
 from tinypredrnn.data.moving_mnist import stream
 from tinypredrnn.data.sequences import read_sequences, split
 from tinypredrnn.errors import ConfigError, command
-from tinypredrnn.files import read_json, write_json
+from tinypredrnn.files import path_argument, read_json
+from tinypredrnn.folder import refuse_overlap
 from tinypredrnn.train import PRESETS, Trainer, add_arguments, given_options, prepare_run, preset, report
 
 VALIDATION_SEQUENCES = 50
@@ -28,14 +29,14 @@ START = preset("quick").replace(patch=4, rate=1e-3)  # frames full of light and 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="the sequences: a folder, or a .npy, .npz, GIF or video file")
+    parser.add_argument("--data", type=path_argument, help="the sequences: a folder, or a .npy, .npz, GIF or video file")
     parser.add_argument("--preset", choices=PRESETS, help="where the options below start from (default: quick, --patch 4, --rate 1e-3)")
     parser.add_argument("--device", default="cpu", help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
     parser.add_argument("--no-graph", action="store_true", help="on a GPU, launch each kernel by itself and replay no CUDA graph")
-    parser.add_argument("--out", type=Path, default=Path("runs/sequences"), help="folder of the run (default: %(default)s)")
+    parser.add_argument("--out", type=path_argument, default=Path("runs/sequences"), help="folder of the run (default: %(default)s)")
     there_is_a_run = parser.add_mutually_exclusive_group()
     there_is_a_run.add_argument("--resume", action="store_true", help="go on with the run in --out, with its own options and data")
-    there_is_a_run.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    there_is_a_run.add_argument("--overwrite", action="store_true", help="replace the run in --out, and nothing else there")
     add_arguments(parser.add_argument_group("options of the run", "each replaces what the preset says"), without=("digits", "rule"))
     arguments = parser.parse_args()
 
@@ -44,6 +45,8 @@ def main():
     changes = {name: value for name, value in of_preset.items() if name not in ("size", "channels")} | asked  # the data have those two
     config = prepare_run(out, START.replace(**changes), arguments.resume, arguments.overwrite, changes)
     data = arguments.data or remembered_data(out, arguments.resume)
+    if not arguments.resume:
+        refuse_overlap(out, data, "--data")
     wanted = config.as_dict() if arguments.resume else asked
     clips = read_sequences(data, wanted.get("size"), wanted.get("channels"))
     config = config.replace(size=clips.size, channels=clips.channels)
@@ -57,8 +60,8 @@ def main():
         return training.cut(windows[stream("training", config.seed, k).integers(len(windows), size=config.batch)], length)
 
     trainer = Trainer(config, batch, take(validation, config, VALIDATION_SEQUENCES), out, arguments.device, not arguments.no_graph)
-    with trainer.folder(arguments.resume, arguments.overwrite):
-        write_json(out / "data.json", {"data": str(data.absolute()), "split": words})
+    with trainer.folder(arguments.resume, arguments.overwrite) as folder:
+        folder.write_json("data.json", {"data": str(data.absolute()), "split": words}, amends=True)
         print(f"{data}: frames of {config.size[0]}x{config.size[1]}, {'gray' if config.channels == 1 else 'colour'}, {words}")
         print(f"{config.model} with {trainer.model.count_parameters():,} parameters on {trainer.device}, "
               f"{config.steps - trainer.iteration:,} steps of {config.batch} sequences out of {len(windows):,}; "
@@ -68,7 +71,7 @@ def main():
             print(f"stopped by {stopped_by.name} after step {trainer.iteration:,}, all saved; go on with --resume --out {out}")
             return 128 + stopped_by
         sequences = take(test, config, config.test_sequences)
-        report(trainer.model, config, trainer.iteration, sequences, out, "sequences", f"{len(sequences)} test sequences",
+        report(trainer.model, config, trainer.iteration, sequences, folder, "sequences", f"{len(sequences)} test sequences",
                drawn=np.linspace(0, len(sequences) - 1, min(3, len(sequences))).astype(int))
     return 0
 

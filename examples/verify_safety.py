@@ -1,12 +1,14 @@
-"""Is what a run learns safe, may a file come from anywhere, and a signal at any time? Three commands that try hard to show the opposite,
-on Linux or macOS.
+"""Is what a run learns safe, may a file come from anywhere, and a signal at any time? Four commands that try hard to show the opposite, on
+Linux or macOS.
 
     python examples/verify_safety.py kills --times 300     runs killed by kill -9, mostly in the midst of writing, then resumed
+    python examples/verify_safety.py together --times 70   programs that are started on one run at once, in every combination
     python examples/verify_safety.py fuzz --files 20000    spoilt and malicious files through every reader
     python examples/verify_safety.py signals --times 100000     signals whose handler raises, as Ctrl-C's does, while threads work
 
-Each prints a table. Exit status 0 if nothing was lost (no run, nor a bit of its final weights) and nothing went wrong (each file was read,
-or refused in one sentence, in time, within bounds of memory, and ran no code; each signal found and left the threads in order), else 1.
+Each prints a table. Exit status 0 if nothing was lost (no run, nor a bit of its final weights, nor a score), no folder holds files of two
+programs, and nothing went wrong (each file was read, or refused in one sentence, in time, within bounds of memory, and ran no code; each
+signal found and left the threads in order), else 1.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import multiprocessing
 import os
 import random
 import runpy
+import shutil
 import signal
 import struct
 import subprocess
@@ -28,26 +31,30 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from spoilt_files import READERS, read_spoilt, write_originals
 
 from tinypredrnn import threads
 from tinypredrnn.data.drawn_digits import draw_digits
 from tinypredrnn.errors import CheckpointError, command
-from tinypredrnn.train import read_checkpoint
+from tinypredrnn.folder import Folder
+from tinypredrnn.train import RunFolder, read_checkpoint, read_log, read_scores
+from tinypredrnn.train.checkpoint import checksum
 
-TRAIN = Path(__file__).with_name("train_mnist.py")
+EXAMPLES = Path(__file__).parent
+TRAIN = EXAMPLES / "train_mnist.py"
 SMALL = ("--size 32 32 --hidden 4 --kernel 3 --patch 8 --given 3 --horizon 3 --batch 2 --steps 24 --validate-every 4 --sampling-until 12 "
          "--test-sequences 4").split()
 BY_CLOCK = "any time", "then damaged"
 IN_WRITING = "half written", "not flushed", "before rename", "after rename"
-CALLS = 16  # a run that is killed in writing dies with one of the first 16 files
+CALLS = 32  # a run that is killed in writing dies with one of the first 32 files; each file comes with the list that names it
 MEMORY = 1 << 30  # bytes that reading one of the small files may take
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("kills", "fuzz", "signals"))
-    parser.add_argument("--times", type=int, help="how many kills or signals (default: 300 kills, 100000 signals)")
+    parser.add_argument("what", choices=("kills", "together", "fuzz", "signals"))
+    parser.add_argument("--times", type=int, help="how many kills, programs or signals (default: 300 kills, 70 programs, 100000 signals)")
     parser.add_argument("--files", type=int, default=20_000, help="how many files (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="other moments, or other files (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default: %(default)s)")
@@ -59,6 +66,11 @@ def main():
             figures = kills(Path(folder), arguments.times or 300, arguments.jobs, arguments.seed)
             print_table({"kill -9": figures}, (*BY_CLOCK, *IN_WRITING, "runs", "lost", "different"))
             return int(figures["lost"] + figures["different"] > 0)
+        if arguments.what == "together":
+            rows = together(Path(folder), arguments.times or 70, arguments.jobs, arguments.seed)
+            total = sum(rows.values(), Counter())
+            print_table(rows | {"all": total}, ("times", "done", "refused", "wrong", "lost", "mixed"))
+            return int(total["wrong"] + total["lost"] + total["mixed"] > 0)
         rows = fuzz(Path(folder), arguments.files, arguments.jobs, arguments.seed)
         total = sum(rows.values(), Counter())
         for name in "slowest ms", "peak MB":
@@ -70,16 +82,14 @@ def main():
 def print_table(rows, columns):
     print(" " * 22 + "".join(f"{name:>15}" for name in columns))
     for name, figures in rows.items():
-        print(f"{name:22}" + "".join(f"{figures[column]:>15,}" for column in columns))
+        print(f"{name:<22}" + "".join(f"{figures[column]:>15,}" for column in columns))
 
 
 # kill -9
 
 def kills(folder, times, jobs=1, seed=0, script=TRAIN):
     """Kill small runs `times` times in all, at moments drawn by `seed`, and resume them to their end; a Counter of what happened."""
-    for name, count in ("train", 60), ("t10k", 20):
-        images = draw_digits(np.random.default_rng(count), count)[0]
-        (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, *images.shape) + images.tobytes())
+    write_digits(folder)
 
     def start(out, words, moment=None, call=0):
         ours = [__file__, "die", moment, str(call)] if moment in IN_WRITING else []
@@ -122,6 +132,12 @@ def kills(folder, times, jobs=1, seed=0, script=TRAIN):
     seconds, expected = time.monotonic() - started, weights(folder / "undisturbed")
     with ThreadPoolExecutor(jobs) as pool:
         return sum(pool.map(many_runs, range(jobs)), Counter())
+
+
+def write_digits(folder):
+    for name, count in ("train", 60), ("t10k", 20):
+        images = draw_digits(np.random.default_rng(count), count)[0]
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, *images.shape) + images.tobytes())
 
 
 def read_kept(out):
@@ -171,6 +187,91 @@ def die(moment, call, script, *words):
     os.fsync, Path.replace = dying_fsync, dying_replace
     sys.argv = [script, *words]
     runpy.run_path(script, run_name="__main__")
+
+
+# several programs at once
+
+GROUPS = *itertools.combinations_with_replacement(("resume", "overwrite", "evaluate", "predict"), 2), ("evaluate",) * 4
+EARLIER, LATER = 2, 4  # steps of the run before, and of one that is resumed or begun
+HONEST = "another program is writing into", "has changed since it was read", "not the folder any more", "has done 4 steps already"
+
+
+def together(folder, times, jobs=1, seed=0, groups=GROUPS, python=(sys.executable,)):
+    """Start programs on copies of one run, all of a group at once, `times` times in all; {group: Counter of what happened}.
+
+    done      programs that said so, with exit status 0
+    refused   those that said in one sentence that another program is at work, with exit status 2
+    wrong     those that ended otherwise
+    lost      scores, or steps of training, that a program said were done and are not there
+    mixed     folders with files of two programs, or with files that are not as they were written
+    """
+    write_digits(folder)
+    common = "--data-dir", folder
+    subprocess.run([*python, TRAIN, *SMALL, "--steps", str(EARLIER), *common, "--out", folder / "earlier"], check=True, capture_output=True)
+
+    def words(program, number, place):
+        return {
+            "resume": [TRAIN, "--resume", "--steps", LATER, *common, "--out", place / "run"],
+            "overwrite": [TRAIN, "--overwrite", *SMALL, "--steps", LATER, "--seed", number + 1, *common, "--out", place / "run"],
+            "evaluate": [EXAMPLES / "evaluate.py", place / "run", "--digits", number + 3, *common],  # two are the run's own
+            "predict": [EXAMPLES / "predict.py", place / "run", "--frames", number + 2, "--overwrite", "--out", place / "predicted"],
+        }[program]
+
+    def meet(job):
+        group, place = groups[job % len(groups)], folder / f"together-{job}"
+        shutil.copytree(folder / "earlier", place / "run")
+        rng, processes = np.random.default_rng([seed, job]), []
+        for number in rng.permutation(len(group)):  # the later they start, the likelier they write last
+            line = [*python, *map(str, words(group[number], int(number), place))]
+            processes.append((int(number), subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)))
+            time.sleep(rng.uniform(0, 0.2))
+        figures, done = Counter(times=1), []
+        for number, process in processes:
+            said = process.communicate()[1]
+            outcome = ("done" if process.returncode == 0 else
+                       "refused" if process.returncode == 2 and any(words in said.splitlines()[-1] for words in HONEST) else "wrong")
+            figures[outcome] += 1
+            done += [number] * (outcome == "done")
+            if outcome == "wrong":
+                print(f"{' + '.join(group)}: {group[number]} ended with {process.returncode} and said {said}", file=sys.stderr)
+        mixed = mixed_run(place / "run") + mixed_prediction(place / "predicted")
+        return group, figures + Counter(lost=lost(group, done, place), mixed=mixed)
+
+    rows = {group: Counter() for group in groups}
+    with ThreadPoolExecutor(jobs) as pool:
+        for group, figures in pool.map(meet, range(times)):
+            rows[group] += figures
+    return {f"{group[0]} x {len(group)}" if len(set(group)) == 1 else " + ".join(group): figures for group, figures in rows.items()}
+
+
+def lost(group, done, place):
+    """How much of what the programs with these numbers have done is not there."""
+    entries, (_, steps, _) = read_scores(place / "run" / "metrics.json"), read_kept(place / "run")
+    kept = "overwrite" not in group  # else what was scored before may have been replaced, as was asked for
+    return sum({"resume": steps != LATER or entries["mnist-2"]["iteration"] != LATER,
+                "overwrite": steps != LATER,
+                "evaluate": kept and f"mnist-{number + 3}" not in entries,
+                "predict": not (place / "predicted" / "prediction.gif").exists()}[group[number]] for number in done)
+
+
+def mixed_run(out):
+    """Whether a run's folder holds what is not of one run, or not as it was written."""
+    folder, (config, steps, parts) = RunFolder(out), read_kept(out)
+    files = {path.relative_to(out).as_posix() for path in out.rglob("[!.]*") if path.is_file()}
+    scores = read_scores(out / "metrics.json")
+    return (set(folder.holds()) != files or read_log(out / "log.csv")["iteration"] != [str(n + 1) for n in range(steps)]
+            or f'"seed": {config.seed},' not in (out / "config.json").read_text().replace("\n}", ",")
+            or any(entry["iteration"] == steps and entry["weights_sha256"] != checksum(parts["model"]) for entry in scores.values()))
+
+
+def mixed_prediction(out):
+    """Whether a prediction's folder holds more than one prediction, or anything that is not as it was written."""
+    if not out.exists():
+        return False
+    files = {path.name for path in out.glob("[!.]*")}
+    frames = sum(name.startswith("frame_") for name in files)
+    with Image.open(out / "prediction.gif") as animation:
+        return set(Folder(out, "prediction").holds()) != files or animation.n_frames != 3 + frames  # SMALL is given 3
 
 
 # spoilt files

@@ -1,6 +1,8 @@
 """Nobody ever finds half a file, and no two programs write into one folder."""
 
+import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tinypredrnn import files
 from tinypredrnn.errors import BusyError
-from tinypredrnn.files import alone, read_json, replacing, write_json
+from tinypredrnn.files import alone, lies_within, path_argument, persist, read_json, replacing, write_json
 
 
 def test_writes_makes_folders_and_leaves_nothing_else(tmp_path):
@@ -113,7 +116,50 @@ def test_at_each_call_to_the_system_one_of_the_two_is_whole(tmp_path, monkeypatc
     assert seen == [[None, None]] * 2 + [["1", None]] * 2 + [[None, "1"]] + [["2", "1"]] * 2 + [[None, "2"]]  # flush, rename, rename
 
 
+def test_names_of_temporary_files_are_never_the_same(tmp_path):
+    """Two threads, or two containers whose processes have equal numbers."""
+    with replacing(tmp_path / "a") as one, replacing(tmp_path / "a") as two:
+        assert one != two
+        for temporary in (one, two):
+            temporary.write_text("x")
+
+
+def test_a_temporary_file_in_another_folder_and_a_look_at_it_before_the_rename(tmp_path):
+    def look(temporary):
+        assert temporary.parent == tmp_path / "within" and temporary.read_text() == "new" and path.read_text() == "old"
+        raise BusyError("too late")
+
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(BusyError), replacing(path, tmp_path / "b.txt", tmp_path / "within", look) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "old" and sorted(os.listdir(tmp_path)) == ["a.txt", "within"] and os.listdir(tmp_path / "within") == []
+
+
 # no space, not permitted
+
+
+def test_what_is_not_permitted_is_tried_again_for_some_seconds(monkeypatch):
+    slept = []
+    monkeypatch.setattr(files.time, "sleep", slept.append)
+
+    def refuse(times):
+        calls.append(times)
+        if len(calls) <= times:
+            raise PermissionError
+        return "done"
+
+    for times, answer in ((0, "done"), (1, "done"), (5, "done"), (100, None)):
+        calls = []
+        if answer:
+            assert persist(refuse, times) == answer and len(calls) == times + 1
+        else:
+            with pytest.raises(PermissionError):
+                persist(refuse, times)
+    assert 4 < sum(slept[-len(files.PAUSES):]) < 10
+    with pytest.raises(ZeroDivisionError):  # nothing else is tried again
+        persist(lambda: 1 / 0)
+
 
 
 def test_a_full_disk_is_said_with_the_name_of_the_file(tmp_path):
@@ -180,6 +226,72 @@ def test_an_error_within_gives_the_folder_free(tmp_path):
             1 / 0  # noqa: B018
     with alone(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_who_was_alone_in_a_folder_that_is_gone_is_told(tmp_path, again):
+    folder = tmp_path / "run"
+    with alone(folder) as check:
+        check()
+        shutil.rmtree(folder)
+        with pytest.raises(BusyError, match="not the folder any more"):
+            check()
+        if again:
+            with alone(folder) as other:
+                other()
+                with pytest.raises(BusyError):
+                    check()
+
+
+def test_the_lock_is_that_of_the_file_at_the_path(tmp_path, monkeypatch):
+    """The file is deleted between its opening and its locking, and another program makes a new one: that is the one to lock."""
+    lock = files.lock
+
+    def late(file):
+        monkeypatch.setattr(files, "lock", lock)
+        (tmp_path / ".lock").unlink()
+        lock(file)
+
+    monkeypatch.setattr(files, "lock", late)
+    with alone(tmp_path) as check:
+        check()
+        with pytest.raises(BusyError), alone(tmp_path):
+            pass
+
+
+def test_waiting_for_another_program(tmp_path, monkeypatch, capsys):
+    first, pauses = hold(tmp_path), []
+
+    def end_it(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            first.communicate("")
+
+    monkeypatch.setattr(files.time, "sleep", end_it)
+    with alone(tmp_path, wait=True):
+        assert len(pauses) == 3
+    assert capsys.readouterr().err == f"another program is at work in {tmp_path}: waiting until it has ended\n"
+
+
+# paths
+
+
+def test_a_path_lies_within_a_folder_whatever_it_is_called(tmp_path, monkeypatch):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    monkeypatch.chdir(tmp_path / "a")
+    for path in ("b", "b/new", ".", "../a/b", tmp_path / "link" / "b", tmp_path / "link", "new"):
+        assert lies_within(path, tmp_path / "a") and lies_within(path, "../link")
+    for path in ("..", "../ab", "../ab/b", tmp_path / "new"):
+        assert not lies_within(path, tmp_path / "a")
+    assert not lies_within(".", "nowhere")
+
+
+def test_an_empty_path_is_refused():
+    assert path_argument("a/b") == Path("a/b")
+    with pytest.raises(argparse.ArgumentTypeError, match="is a variable not set"):
+        path_argument("")
 
 
 # JSON

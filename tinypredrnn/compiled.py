@@ -130,8 +130,6 @@ def write(path, content):
 def trusted_folder():
     """The folder for compiled code, made if it is missing; OSError where it cannot be, or another user may write to it."""
     folder = user_cache() / "compiled"
-    if folder.parts[0] == "~":  # where there is no home, its name stays as it is
-        raise FileNotFoundError(f"{folder} is in no home")
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()  # of a link, if it is one: that is none of ours

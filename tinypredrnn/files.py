@@ -1,40 +1,68 @@
 """Writing files so that nobody ever finds half of one, and folders so that two programs never write into one at once."""
 
+import argparse
 import contextlib
 import functools
 import json
 import os
+import secrets
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tinypredrnn.errors import BusyError
 
-UNFINISHED = ".unfinished-"  # how the names begin of what is being written, or was when the program was killed
+PAUSES = 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0  # seconds between attempts at what is not permitted for the moment
 
 
 @contextlib.contextmanager
-def replacing(path, previous=None):
-    """Yield a temporary name beside `path` to write to, with the same ending; then flush it to the disk and rename it to `path`.
+def replacing(path, previous=None, within=None, before=lambda temporary: None):
+    """Yield a temporary name to write to, with the ending of `path`; then flush it to the disk and rename it to `path`.
 
-    A rename is atomic: whatever happens in between, `path` holds all of the old file or all of the new one. Folders are made as needed.
-    The old file becomes `previous`, if that is named: there is then a moment without `path`, but never one without both.
+    path       a rename is atomic: whatever happens in between, `path` holds all of the old file or all of the new one
+    previous   what the old file becomes, if that is named: there is then a moment without `path`, but never one without both
+    within     the folder of the temporary file, on the same disk as `path`; None: beside it
+    before     called with the temporary file when it is whole, just before the first rename; what it raises leaves all as it was
+
+    Folders are made as needed.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
+    temporary = (within or path.parent) / f".unfinished-{secrets.token_hex(4)}-{path.name}"  # no two containers have the same
+    for folder in (path.parent, temporary.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
-        with open(temporary, "r+b") as file:  # Windows flushes only what is open for writing
-            os.fsync(file.fileno())
-        if previous and path.exists():
-            path.replace(previous)
-        temporary.replace(path)
+        persist(flush, temporary)
+        before(temporary)
+        if previous and os.path.lexists(path):
+            persist(path.replace, previous)
+        persist(temporary.replace, path)
     except OSError as error:
         if error.errno and not error.filename:  # "No space left on device" alone does not say where
             error.filename = str(path)
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def flush(path):
+    with open(path, "r+b") as file:  # Windows flushes only what is open for writing
+        os.fsync(file.fileno())
+
+
+def persist(act, *inputs):
+    """act(*inputs), again and again for about five seconds while it is not permitted.
+
+    On Windows a file cannot be replaced or deleted while a viewer or a virus scanner has it open, which is mostly for a moment.
+    """
+    for pause in PAUSES:
+        try:
+            return act(*inputs)
+        except PermissionError:
+            time.sleep(pause)
+    return act(*inputs)
 
 
 def user_cache():
@@ -55,20 +83,41 @@ def temporary_cache():
     return tempfile.TemporaryDirectory(prefix="tinypredrnn-")  # removed when the process ends
 
 
-@contextlib.contextmanager
-def alone(folder):
-    """Within `with alone(folder):` no other program is within it too; BusyError at once where one is. The folder is made as needed.
+# alone in a folder
 
+@contextlib.contextmanager
+def alone(folder, name=".lock", wait=False):
+    """Within `with alone(folder) as check:` no other program is within it too. The folder is made as needed.
+
+    name   of the file that is locked; those who lock another one are not kept out
+    wait   until the other program has left, with a line on stderr; else BusyError at once if there is one
+
+    `check()` raises BusyError if the folder has been deleted since, or another one is in its place: another program may be alone in that.
     The operating system holds the lock as long as the process lives: a crash, kill -9 or a power failure leaves none behind. The file
     .lock stays, and says nothing.
     """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a") as file:
-        try:
-            lock(file)
-        except (BlockingIOError, PermissionError) as error:
-            raise BusyError(f"another program is writing into {folder}: wait until it has ended, or name another folder") from error
-        yield
+    while True:
+        with open(folder / name, "a") as file:
+            try:
+                lock(file)
+            except (BlockingIOError, PermissionError) as error:
+                if not wait:
+                    raise BusyError(f"another program is writing into {folder}: wait until it has ended, or use another folder") from error
+                say_once(f"another program is at work in {folder}: waiting until it has ended")
+                time.sleep(0.1)
+                continue
+            if not is_at(file, folder / name):
+                continue  # deleted between the opening and the locking: it is the file at the path that counts
+
+            def check():
+                if not is_at(file, folder / name):
+                    raise BusyError(f"{folder} is not the folder any more that was written into (deleted, or replaced by another): nothing "
+                                    "more is written there; start again, or with another folder")
+
+            yield check
+            return
 
 
 def lock(file):
@@ -82,16 +131,48 @@ def lock(file):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def is_at(file, path):
+    """Whether an open file is the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def lies_within(path, folder):
+    """Whether `path`, which need not exist, is `folder` or lies in it, links followed."""
+    path = Path(os.path.realpath(path))
+    return os.path.exists(folder) and any(place.exists() and place.samefile(folder) for place in (path, *path.parents))
+
+
+def path_argument(text):
+    """A Path, as argparse's type: an empty text, as of a shell's variable that is not set, would be the current folder, and is refused."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got an empty text: is a variable not set?")
+    return Path(text)
+
+
+@functools.cache
+def say_once(sentence):
+    print(sentence, file=sys.stderr)
+
+
+# JSON
+
 def write_json(path, value):
     """Write plain values as JSON, whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(as_json(value), encoding="utf-8")
+
+
+def as_json(value):
+    return json.dumps(value, indent=1) + "\n"
 
 
 def read_json(path):
-    """The {name: value} of a JSON file, or None where it is damaged or holds something else."""
+    """The {name: value} of a JSON file, or None if it is damaged or holds something else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):  # the second where it is nested without end
+    except (ValueError, RecursionError):  # the second if it is nested without end
         return None
     return value if isinstance(value, dict) else None

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import struct
@@ -101,8 +102,8 @@ def copy_of_finished(finished, tmp_path):
 
 # What a run leaves behind
 
-FILES = {".lock", "checkpoint.npz", "checkpoint-previous.npz", "config.json", "log.csv", "curves.png", "frame_curves.png", "metrics.json",
-         "prediction.png", "prediction.gif",
+FILES = {".lock", ".tinypredrnn.json", "checkpoint.npz", "checkpoint-previous.npz", "config.json", "log.csv", "curves.png",
+         "frame_curves.png", "metrics.json", "prediction.png", "prediction.gif",
          *(f"pictures/{i:06d}.{kind}" for i in (3, 6) for kind in ("png", "gif"))}  # fmt: skip
 
 
@@ -135,8 +136,8 @@ def test_evaluate_adds_another_test_set(copy_of_finished, room):
     status, out, err = run(room, "evaluate.py", copy_of_finished, "--digits", 3, "--sequences", 2, "--protocol", "official")
     assert status == 0 and "mnist-3, digits: MNIST from" in out and err == ""
     after = contents(copy_of_finished)
-    assert after.keys() - before.keys() == {"prediction-3.png", "prediction-3.gif", "frame_curves-3.png"}
-    assert {name for name in before if before[name] != after[name]} == {"metrics.json"}
+    assert after.keys() - before.keys() == {"prediction-3.png", "prediction-3.gif", "frame_curves-3.png", ".lock-scoring"}
+    assert {name for name in before if before[name] != after[name]} == {"metrics.json", ".tinypredrnn.json"}
     entries = json.loads(after["metrics.json"])
     assert list(entries) == ["mnist-2", "mnist-3"] and entries["mnist-2"] == json.loads(before["metrics.json"])["mnist-2"]
     check_entry(entries["mnist-3"], sequences=2)
@@ -268,17 +269,15 @@ def test_the_shortest_run_with_nothing_but_a_pen(room):
 # Alone in a folder, and what ends a run from outside
 
 
-def test_a_second_run_in_the_folder_is_refused_and_looking_is_not(room):
+def test_a_second_program_in_the_folder_of_a_training_is_refused(room):
     first = start(room, "train_mnist.py", *SMALL, "--steps", 100_000, "--out", "busy")
     log = room / "busy" / "log.csv"
     while first.poll() is None and not (log.is_file() and len(read_log(log)["loss"]) >= 3):
         time.sleep(0.01)
     for words in (["--resume"], ["--overwrite", *SMALL]):
         assert "another program is writing into busy" in sentence("train_mnist.py", run(room, "train_mnist.py", "--out", "busy", *words))
-    status, _, err = run(room, "evaluate.py", "busy", "--sequences", 1)
-    assert status == 0, err
-    scored = json.loads((room / "busy" / "metrics.json").read_text())["mnist-2"]["iteration"]
-    assert scored % 3 == 0 and first.poll() is None
+    assert "another program is writing into busy" in sentence("evaluate.py", run(room, "evaluate.py", "busy", "--sequences", 1))
+    assert first.poll() is None and not (room / "busy" / "metrics.json").exists()
     first.kill()
     first.communicate()
     status, _, err = run(room, "train_mnist.py", "--resume", "--out", "busy", "--steps", read_checkpoint(room / "busy")[1] + 1)
@@ -293,7 +292,8 @@ def test_a_damaged_checkpoint_costs_one_line_and_the_steps_since_the_one_before(
     status, _, err = run(room, "evaluate.py", copy_of_finished, "--sequences", 1)
     assert (status, err) == (0, said) and json.loads((copy_of_finished / "metrics.json").read_text())["mnist-2"]["iteration"] == 3
     status, out, err = run(room, "train_mnist.py", "--resume", "--out", copy_of_finished)
-    assert status == 0 and err.startswith(said) and err.count("instead") == 1 and "3 steps of 2 sequences" in out
+    assert status == 0 and err.startswith(said) and err.count("instead") == err.count("kept as checkpoint-damaged.npz") == 1
+    assert "3 steps of 2 sequences" in out
     assert weights_and_moments(copy_of_finished) == expected
 
 
@@ -334,6 +334,56 @@ def test_sigterm_while_scoring_leaves_with_the_same_status(copy_of_finished, roo
     assert process.returncode == 143 and "Traceback" not in err and "copy last frame" not in out
 
 
+@pytest.mark.parametrize("first, second, status", [
+    (signal.SIGHUP, None, 129), (signal.SIGHUP, signal.SIGHUP, 129), (signal.SIGTERM, signal.SIGTERM, 143),
+    (signal.SIGINT, signal.SIGTERM, 130),
+])
+def test_whatever_asks_it_to_stop_once_or_twice_the_run_is_saved(room, first, second, status):
+    """Both signals arrive within one step, which is as long as it takes to send them: the step itself sends them."""
+    folder = room / f"stopped-{first.name}-{second and second.name}"
+    code = ("import os, runpy, sys; from tinypredrnn.train import Trainer; step = Trainer.step; numbers = eval(sys.argv.pop(1))\n"
+            "def sending(self, frames):\n"
+            "    loss = step(self, frames)\n"
+            "    if self.iteration == 4: [os.kill(os.getpid(), number) for number in numbers]\n"
+            "    return loss\n"
+            "Trainer.step = sending; sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
+            "runpy.run_path(sys.argv[0], run_name='__main__')")
+    numbers = [int(number) for number in (first, second) if number]
+    words = [code, str(numbers), ROOT / "examples" / "train_mnist.py", *SMALL, "--steps", "1000", "--out", folder]
+    done = subprocess.run([sys.executable, "-c", *map(str, words)], cwd=room, env=environment(room), capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == status and f"stopped by {first.name} after step 4, all saved" in done.stdout, done.stderr
+    assert "Traceback" not in done.stderr and read_checkpoint(folder)[1] == 4
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing(room):
+    words = [sys.executable, ROOT / "examples" / "train_mnist.py", *SMALL, "--out", "nohup"]
+    process = subprocess.Popen(["nohup", *map(str, words)], cwd=room, env=environment(room), stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "6 steps of 2 sequences" in process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+
+
+def test_a_second_training_after_rm_rf_has_the_folder_for_itself(room):
+    """The first says that it stops, does not say that all is saved, and changes nothing of the second's."""
+    words = [*SMALL, "--validate-every", 1000, "--out", "removed"]
+    first = start(room, "train_mnist.py", *words, "--steps", 100_000)
+    log = room / "removed" / "log.csv"
+    while first.poll() is None and not (log.is_file() and len(read_log(log)["loss"]) >= 3):
+        time.sleep(0.01)
+    shutil.rmtree(room / "removed")
+    status, _, err = run(room, "train_mnist.py", *words, "--seed", 1)
+    assert status == 0, err
+    before = contents(room / "removed")
+    first.send_signal(signal.SIGTERM)  # it would save now
+    out, err = first.communicate(timeout=60)
+    assert "is not the folder any more that was written into" in sentence("train_mnist.py", (first.returncode, out, err))
+    assert "all saved" not in out and contents(room / "removed") == before
+    assert read_checkpoint(room / "removed")[0].seed == 1
+
+
 # What is refused: words, and what the sentence says
 
 REFUSED_BY_TRAIN = {
@@ -355,6 +405,10 @@ REFUSED_BY_TRAIN = {
     "a truncated test file, before any training": ("--data-dir truncated-test", "cannot be read"),
     "labels for images": ("--data-dir labels", "begin with 00 00 08 03"),
     "a file for a folder": ("--out notes.txt", "is a file"),
+    "no folder": ("--out=", "--out: expected a path, got an empty text"),
+    "a foreign file where a run's would be": ("--overwrite --out foreign", "not known as written by this program.*config.json"),
+    "a link where the pictures would be": ("--overwrite --out linked", "not known as written by this program.*pictures"),
+    "a prediction's folder": ("--overwrite --out predicted", "holds a prediction, no run"),
     "a folder below a file": ("--out notes.txt/run", "notes.txt"),
     "an unknown choice": ("--model lstm", "argument --model: invalid choice"),
     "an unknown flag": ("--colour", "unrecognized arguments: --colour"),
@@ -367,11 +421,12 @@ REFUSED_BY_TRAIN = {
 }  # fmt: skip
 REFUSED_BY_EVALUATE = {
     "no run": ("nowhere", "is no folder"),
+    "an empty text": ("''", "run: expected a path, got an empty text"),
     "a file": ("finished/checkpoint.npz", "is no folder"),
     "a folder without a run": ("digits", "no checkpoint at"),
     "a damaged checkpoint": ("damaged", "is damaged"),
     "another model's weights": ("mixed", "load_state_dict"),
-    "damaged metrics": ("finished-damaged-metrics", "metrics.json is damaged: delete it"),
+    "damaged metrics": ("finished-damaged-metrics", "metrics.json is damaged: move it elsewhere"),
     "no digits": ("finished --digits 0", "digit"),
     "no sequences": ("finished --sequences 0", "test_sequences is at least 1"),
     "too many sequences": ("finished --sequences 5001", "at most 5000"),
@@ -400,6 +455,11 @@ def refusals(room, finished):
     save_digits(room / "others" / TRAIN, 60, seed=3)
     save_digits(room / "others" / TEST, 20, seed=4)
     (room / "notes.txt").write_text("mine")
+    for name in ("foreign", "linked", "photographs"):
+        (room / name).mkdir()
+        (room / name / "config.json" if name == "foreign" else room / name / "notes.txt").write_text("mine")
+    (room / "linked" / "pictures").symlink_to(room / "photographs")
+    assert run(room, "predict.py", "--frames", 1, "--out", "predicted")[0] == 0
     (room / "damaged").mkdir()
     (room / "damaged" / "checkpoint.npz").write_bytes((finished[0] / "checkpoint.npz").read_bytes()[:-300])
     (room / "finished-damaged-metrics").mkdir()
@@ -417,7 +477,7 @@ def refusals(room, finished):
             small = [] if "finished" in words or "damaged" in words else SMALL
             words = [*small, "--out", "refused-" + name.replace(" ", "-"), *words.split()]
         else:
-            words = words.split()
+            words = shlex.split(words)
         return (script, name), run(room, script, *words)
 
     before = contents(room)

@@ -79,7 +79,7 @@ def test_predicting_what_comes_after_a_clip(room):
     assert "watched the last 4 of its 24 frames and predicted 5" in printed
     clip = read_sequences(room / "squares" / "clip2")[0]
     expected = np.rint(predict(tp.load(room / "run"), to_unit(clip[None, -4:]), 5)[0] * 255)
-    names = sorted(path.name for path in (room / "after").iterdir())
+    names = sorted(path.name for path in (room / "after").iterdir() if not path.name.startswith("."))
     assert names == [*(f"frame_00{n}.png" for n in range(25, 30)), "prediction.gif", "prediction.png"]
     for n, frame in enumerate(expected, start=25):
         image = Image.open(room / "after" / f"frame_00{n}.png")
@@ -123,6 +123,38 @@ def test_data_that_are_cut_short_while_a_run_reads_them(room):
     assert caught.value.returncode == 2 and "clips.npy is damaged" in caught.value.stderr
 
 
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_we_wrote_among_the_data_is_not_read_as_data(room):
+    """Runs and predictions in the folder of the clips: a run can be resumed, and another begins with the same data."""
+    data = save_squares(room / "with_outputs", clips=3)
+    first = run(data, "train_sequences.py", "--data", ".", "--out", "runs/one", *SMALL)
+    run(data, "predict.py", "runs/one", "--input", "clip1", "--out", "predicted")
+    run(data, "train_sequences.py", "--data", ".", "--out", "runs/one", "--resume", "--steps", 5)
+    second = run(data, "train_sequences.py", "--data", ".", "--out", "run", *SMALL)
+    assert first.splitlines()[0] == second.splitlines()[0] and "72 frames" not in first
+    assert read_checkpoint(data / "runs" / "one")[1] == 5
+
+
+def test_an_old_prediction_goes_once_the_new_one_is_whole(room, refusal):
+    run(room, "predict.py", "run", "--input", "squares", "--out", "renewed", "--frames", 3)
+    (room / "renewed" / "notes.txt").write_text("mine")
+    before = contents(room / "renewed")
+    limited = ("import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (60, 60)); sys.argv = sys.argv[1:]; "
+               "runpy.run_path(sys.argv[0], run_name='__main__')")
+    words = [ROOT / "examples" / "predict.py", "run", "--input", "squares", "--out", "renewed", "--frames", 2, "--overwrite"]
+    done = subprocess.run([sys.executable, "-c", limited, *map(str, words)], cwd=room, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(ROOT), "TINYPREDRNN_CACHE": str(room / "cache")})
+    assert done.returncode == 2 and "File too large" in done.stderr and contents(room / "renewed") == before  # as on a full disk
+    run(room, "predict.py", "run", "--input", "squares", "--out", "renewed", "--frames", 2, "--overwrite")
+    assert {name for name in contents(room / "renewed") if not name.startswith(".")} == {
+        "frame_0025.png", "frame_0026.png", "prediction.png", "prediction.gif", "notes.txt"}
+    (room / "renewed" / "frame_0026.png").write_text("mine")
+    assert "frame_0026.png): name another --out" in refusal("predict.py", "run", "--input", "squares", "--out", "renewed", "--overwrite")
+
+
 # one sentence and exit status 2
 
 @pytest.fixture
@@ -136,7 +168,9 @@ def refusal(room, monkeypatch, capsys):
         with pytest.raises(SystemExit) as left:
             runpy.run_path(str(ROOT / "examples" / script), run_name="__main__")
         message = capsys.readouterr().err
-        assert left.value.code == 2 and message.count("\n") == 1, message
+        assert left.value.code == 2 and message.count(f"{script}: ") == 1 and message.endswith("\n"), message
+        message = message[message.index(f"{script}: "):]  # argparse says how to use it before
+        assert message.count("\n") == 1, message
         assert sorted(room.rglob("*")) == before  # nothing written, nothing lost
         return message
 
@@ -153,6 +187,10 @@ def refusal(room, monkeypatch, capsys):
     ("--data squares --channels 2", "channels is 1 for gray or 3 for colour"),
     ("--data squares --patch 4 --given 20", "a clip of 90 or three of 30, got 4 of at most 24"),
     ("--data squares --out run", "run holds a run"),
+    ("--data squares --out squares", "--out squares is what --data names, or holds it: name another --out"),
+    ("--data squares --out . --overwrite", "--out . is what --data names, or holds it"),
+    ("--data squares --out squares/clip1", "lies within --data squares and holds other files than ours"),
+    ("--data squares --out=", "--out: expected a path, got an empty text"),
     ("--out nothing --resume", "nothing to resume"),
     ("--out run --resume --size 8 8", "the run in run has size"),
     ("--out run --resume --data half_squares", "other data"),
@@ -178,7 +216,15 @@ def test_resuming_where_the_data_were_forgotten(room, refusal):
     ("run --input colour_clip", "cannot take the clip's colour frames of 12x16: say --fit"),
     ("run --input odd", "trained on gray frames of 12x16, and its model cannot take the clip's gray frames of 10x16: say --fit"),
     ("fixed --input large", "cannot take the clip's gray frames of 24x32"),
-    ("run --input squares --out held", "held holds a prediction"),
+    ("run --input squares --out held", "held holds files that are not known as written by this program"),
+    ("run --input squares --out held --overwrite", "(frame_0001.png): name another --out"),
+    ("run --input squares --out squares --overwrite", "--out squares is what --input names, or holds it: name another --out"),
+    ("run --input squares --out . --overwrite", "--out . is what --input names, or holds it"),
+    ("run --input squares --out squares/clip1 --overwrite", "lies within --input squares"),
+    ("run --input squares --out squares/new", "lies within --input squares"),
+    ("run --input squares --out run --overwrite", "run holds a run, no prediction"),
+    ("run --input squares --out=", "--out: expected a path, got an empty text"),
+    ("run --input= --out new", "--input: expected a path, got an empty text"),
 ])
 def test_predicting_refuses(room, refusal, words, message):
     if "short" in words:
@@ -191,6 +237,6 @@ def test_predicting_refuses(room, refusal, words, message):
         save_squares(room / "large", clips=1, size=(24, 32))
         run(room, "train_sequences.py", "--data", "squares", "--out", "fixed", *SMALL, "--steps", 1, "--model", "convlstm")
     if "held" in words:
-        (room / "held").mkdir()
+        (room / "held").mkdir(exist_ok=True)
         (room / "held" / "frame_0001.png").touch()
     assert message in refusal("predict.py", *words.split())

@@ -46,7 +46,7 @@ def test_a_look_needs_no_arguments(tmp_path):
     done = run(cwd=tmp_path)
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert "drawn digits 1: watched its 10 frames and predicted 10" in done.stdout
-    names = sorted(path.name for path in (tmp_path / "predicted").iterdir())
+    names = sorted(path.name for path in (tmp_path / "predicted").glob("[!.]*"))
     assert names == [*(f"frame_00{n}.png" for n in range(11, 21)), "prediction.gif", "prediction.png"]
     assert Image.open(tmp_path / "predicted" / "prediction.gif").n_frames == 20
     assert "holds a prediction" in run(cwd=tmp_path).stderr

@@ -1,4 +1,4 @@
-"""The two commands of verify_safety.py, small: that they find nothing here, and that they would."""
+"""The three commands of verify_safety.py, small: that they find nothing here, and that they would."""
 
 import os
 import pickle
@@ -35,17 +35,28 @@ trainer.save_strip = trainer.save_gif = trainer.save_training_curves = draw
 sys.argv[0] = {script!r}
 runpy.run_path({script!r}, run_name="__main__")
 """
+ANY = QUICK.replace("sys.argv[0] = {script!r}", "sys.argv = sys.argv[1:]").replace("{script!r}", "sys.argv[0]")
 IN_PLACE = """
 import contextlib, os
-from tinypredrnn.train import checkpoint
+from tinypredrnn import files, folder
 
 @contextlib.contextmanager
-def in_place(path, previous):
-    yield path
-    with open(path, "r+b") as file:
-        os.fsync(file.fileno())
+def in_place(path, previous=None, within=None, before=lambda temporary: None):
+    if path.name != "checkpoint.npz":
+        with files.replacing(path, previous, within, before) as temporary:
+            yield temporary
+    else:
+        yield path
+        with open(path, "r+b") as file:
+            os.fsync(file.fileno())
+        before(path)
 
-checkpoint.replacing = in_place
+files.flush = lambda path: None  # so that checkpoints alone are counted
+folder.replacing = in_place
+"""
+UNLOCKED = """
+from tinypredrnn import files
+files.lock = lambda file: None
 """
 FORGETFUL = """
 from tinypredrnn.optim import Adam
@@ -79,7 +90,8 @@ def test_twenty_kills_lose_nothing(quick):
 def test_a_checkpoint_written_in_place_would_be_lost(quick, monkeypatch, capfd):
     monkeypatch.setattr(verify_safety, "BY_CLOCK", ())
     monkeypatch.setattr(verify_safety, "IN_WRITING", ("half written",))
-    assert quick(12, IN_PLACE)["lost"] > 0
+    monkeypatch.setattr(verify_safety, "CALLS", 7)
+    assert quick(4, IN_PLACE)["lost"] > 0
     assert "lost: step" in capfd.readouterr().err
 
 
@@ -91,6 +103,37 @@ def test_moments_that_are_not_restored_would_be_seen(quick, monkeypatch):
 def test_runs_that_fail_are_no_success(quick):
     with pytest.raises(RuntimeError, match="(?s)the undisturbed run failed: .*ZeroDivisionError"):
         quick(1, "1 / 0")
+
+
+# several programs at once
+
+
+def meet(folder, groups, sabotage=""):
+    wrapper = folder / "wrapper.py"
+    wrapper.write_text(ANY.format(examples=str(EXAMPLES), sabotage=sabotage))
+    return verify_safety.together(folder, len(groups), jobs=2, groups=groups, python=(sys.executable, str(wrapper)))
+
+
+def test_programs_on_one_run_lose_nothing_and_mix_nothing(quick, tmp_path):
+    """The command itself tries every combination."""
+    rows = meet(tmp_path, (("resume", "evaluate"), ("overwrite", "overwrite"), ("predict", "predict"), ("evaluate",) * 3))
+    assert rows.keys() == {"resume + evaluate", "overwrite x 2", "predict x 2", "evaluate x 3"}
+    for name, figures in rows.items():
+        assert figures["times"] == 1 and not any(figures[bad] for bad in ("wrong", "lost", "mixed")), (name, figures)
+        assert 1 <= figures["done"] and figures["done"] + figures["refused"] == (3 if name == "evaluate x 3" else 2)
+    assert rows["evaluate x 3"]["done"] == 3  # they wait for each other
+
+
+def test_scores_that_are_lost_would_be_seen(quick, tmp_path):
+    rows = meet(tmp_path, (("evaluate", "evaluate"),), "scoring.read_scores = lambda path: {}")
+    assert rows["evaluate x 2"]["lost"] == 1
+
+
+def test_a_lock_that_does_not_hold_would_be_seen(quick, tmp_path):
+    """Two runs begin in one folder and write over each other: both say that all is done."""
+    rows = meet(tmp_path, (("overwrite", "overwrite"),), UNLOCKED)
+    figures = rows["overwrite x 2"]
+    assert figures["refused"] == 0 and figures["wrong"] + figures["lost"] + figures["mixed"] > 0
 
 
 # spoilt files
@@ -164,6 +207,14 @@ def test_the_exit_status_and_the_table(monkeypatch, capsys, figures, status):
     assert verify_safety.main() == status
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and lines[1].startswith("a ") and lines[2].startswith("all ") and "slowest ms" in lines[0]
+
+
+@pytest.mark.parametrize("figures, status", [({}, 0), ({"lost": 1}, 1), ({"mixed": 1}, 1), ({"wrong": 1}, 1), ({"refused": 1}, 0)])
+def test_the_exit_status_after_programs_that_met(monkeypatch, capsys, figures, status):
+    monkeypatch.setattr(sys, "argv", ["verify_safety.py", "together", "--times", "7"])
+    monkeypatch.setattr(verify_safety, "together", lambda folder, times, jobs, seed: {"a": verify_safety.Counter(figures, times=times)})
+    assert verify_safety.main() == status
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["times", "a", "all"]
 
 
 @pytest.mark.parametrize("figures, status", [({}, 0), ({"lost": 1}, 1), ({"different": 1}, 1)])

@@ -20,7 +20,7 @@ SMALL = Config(size=(8, 8), hidden=(4,), kernel=3, patch=2, given=2, horizon=2, 
 def make(monkeypatch):
     """make(out, device, graph=True, steps=9, ...): a Trainer that draws no pictures."""
     for name in ("save_gif", "save_strip", "save_training_curves"):
-        monkeypatch.setattr(trainer, name, lambda path, *what: None)
+        monkeypatch.setattr(trainer, name, lambda path, *what: path.write_bytes(b"a picture"))
     images = draw_digits(np.random.default_rng(0), 10)[0][:, 11:16, 11:16]
 
     def make(out, device, graph=True, **changes):

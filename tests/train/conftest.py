@@ -23,7 +23,7 @@ def small_trainer(digit_images, monkeypatch):
     def make(out, device="cpu", pictures=False, **changes):
         if not pictures:
             for name in ("save_gif", "save_strip", "save_training_curves"):
-                monkeypatch.setattr(trainer, name, lambda path, *what: None)
+                monkeypatch.setattr(trainer, name, lambda path, *what: path.write_bytes(b"a picture"))
         config = SMALL.replace(**changes)
         moving = MovingMNIST(digit_images, config.digits, config.size, config.given + config.horizon)
         return Trainer(config, lambda k: moving.batch(config.seed, k, config.batch), moving.fixed_set("validation", 4), out, device)

@@ -14,7 +14,7 @@ import tinypredrnn as tp
 from tinypredrnn.errors import CheckpointError, DeviceError
 from tinypredrnn.models import MODELS
 from tinypredrnn.train import Config, predict, read_checkpoint, save_checkpoint
-from tinypredrnn.train.checkpoint import checksum, least_weights, promote_previous
+from tinypredrnn.train.checkpoint import checksum, least_weights
 
 CONFIG = Config(size=(16, 16), hidden=(3, 2), kernel=3, patch=4, seed=1)
 
@@ -309,17 +309,6 @@ def test_where_both_are_damaged(two):
     for name in os.listdir(two):
         os.truncate(two / name, 1000)
     assert "is damaged" in refused(two)
-
-
-def test_promoting_keeps_the_damaged_one_aside(two):
-    os.truncate(two / "checkpoint.npz", 1000)
-    promote_previous(two)
-    assert read_checkpoint(two / "checkpoint.npz")[1] == 12 and os.path.getsize(two / "checkpoint-damaged.npz") == 1000
-    save_checkpoint(two / "checkpoint.npz", CONFIG, 13, parts_of(build()))
-    assert read_checkpoint(two)[1] == 13 and read_checkpoint(two / "checkpoint-previous.npz")[1] == 12
-    (two / "checkpoint.npz").unlink()
-    promote_previous(two)
-    assert read_checkpoint(two / "checkpoint.npz")[1] == 12
 
 
 @pytest.mark.parametrize("changes", [{"hidden": (3, 3)}, {"model": "convlstm"}, {"kernel": 5}, {"patch": 8}, {"layer_norm": True}], ids=str)

@@ -68,7 +68,8 @@ CONFIG = Config(size=(16, 16), hidden=(3,), kernel=3, patch=4, given=4, horizon=
 
 def test_a_report_says_which_weights_it_is_about(model, sequences, tmp_path, capsys):
     report(model, CONFIG, 12, sequences, tmp_path, "mine", "five of mine", remark="hello")
-    assert set(os.listdir(tmp_path)) == {"metrics.json", "prediction.png", "prediction.gif", "frame_curves.png"}
+    names = {".lock", ".tinypredrnn.json", "metrics.json", "prediction.png", "prediction.gif", "frame_curves.png"}
+    assert set(os.listdir(tmp_path)) == names
     printed = capsys.readouterr().out
     assert printed.startswith("five of mine\n") and "copying the last frame" in printed and str(tmp_path / "prediction.png") in printed
     entries = json.loads((tmp_path / "metrics.json").read_text())
@@ -87,8 +88,8 @@ def test_a_report_says_which_weights_it_is_about(model, sequences, tmp_path, cap
 
 def test_the_sequences_that_are_drawn(model, sequences, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(scoring, "save_strip", lambda path, *frames: drawn.append(frames))
-    monkeypatch.setattr(scoring, "save_gif", lambda path, *frames: None)
+    monkeypatch.setattr(scoring, "save_strip", lambda path, *frames: path.touch() or drawn.append(frames))
+    monkeypatch.setattr(scoring, "save_gif", lambda path, *frames: path.touch())
     for choice in (slice(3), [0, 4]):
         report(model, CONFIG, 1, sequences, tmp_path, "mine", "", drawn=choice)
         inputs, truth, prediction = drawn.pop()
@@ -99,6 +100,6 @@ def test_the_sequences_that_are_drawn(model, sequences, tmp_path, monkeypatch):
 def test_damaged_metrics_are_said_before_the_work_and_kept(model, sequences, tmp_path, monkeypatch):
     (tmp_path / "metrics.json").write_text('{"mine": {')
     monkeypatch.setattr(scoring, "score_set", None)
-    with pytest.raises(DataError, match="metrics.json is damaged: delete it"):
+    with pytest.raises(DataError, match="metrics.json is damaged: move it elsewhere"):
         report(model, CONFIG, 1, sequences, tmp_path, "mine", "")
     assert (tmp_path / "metrics.json").read_text() == '{"mine": {'

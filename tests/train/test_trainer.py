@@ -8,44 +8,14 @@ import os
 import signal
 import threading
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
+from watched import at_each_step, bits, log_without_seconds, stop_after
 
 import tinypredrnn as tp
-from tinypredrnn.errors import BusyError, CheckpointError, ConfigError, DataError, DeviceError, TrainingError
-from tinypredrnn.train import Config, clear_run, predict, prepare_run, rate_at, read_checkpoint, read_log, to_unit, truth_mask
-
-
-def bits(trainer):
-    """Every number that training has changed, to the last bit."""
-    arrays = trainer.model.state_dict() | trainer.optimiser.state_dict()
-    return {name: (a.dtype, a.shape, a.tobytes()) for name, a in arrays.items()}
-
-
-def log_without_seconds(out):
-    log = read_log(out / "log.csv")
-    del log["seconds"]
-    return log
-
-
-def at_each_step(trainer, act):
-    """Have `act(frames)` called before each step."""
-    step = trainer.step
-
-    def watched(frames):
-        act(frames)
-        return step(frames)
-
-    trainer.step = watched
-    return trainer
-
-
-def stop_after(trainer, steps, number=signal.SIGINT):
-    """Have a real signal arrive in the course of step number `steps`."""
-    return at_each_step(trainer, lambda frames: trainer.iteration == steps - 1 and os.kill(os.getpid(), number))
-
+from tinypredrnn.errors import CheckpointError, DataError, DeviceError, TrainingError
+from tinypredrnn.train import Config, predict, rate_at, read_checkpoint, read_log, to_unit, truth_mask
 
 # Learning
 
@@ -61,7 +31,7 @@ def test_it_learns_and_writes_what_a_person_wants_to_find(small_trainer, tmp_pat
     assert [i + 1 for i, value in enumerate(log["validation_mse"]) if value] == [30, 40]
     assert float(log["rate"][-1]) < 1e-3 < max(map(float, log["rate"])) <= 0.02 and min(map(float, log["seconds"])) > 0
 
-    names = {"checkpoint.npz", "checkpoint-previous.npz", "config.json", "curves.png", "log.csv", "pictures"}
+    names = {".lock", ".tinypredrnn.json", "checkpoint.npz", "checkpoint-previous.npz", "config.json", "curves.png", "log.csv", "pictures"}
     assert set(os.listdir(tmp_path / "run")) == names
     assert set(os.listdir(tmp_path / "run" / "pictures")) == {f"{i:06d}.{kind}" for i in (30, 40) for kind in ("png", "gif")}
     config = Config().replace(**json.loads((tmp_path / "run" / "config.json").read_text()))
@@ -359,150 +329,6 @@ def test_memory_does_not_grow(small_trainer, tmp_path):
             assert alive() == before
     finally:
         tracemalloc.stop()
-
-
-# Starting a run in a folder
-
-
-def test_a_new_folder_or_one_without_a_run_is_fine(tmp_path):
-    config = Config(steps=5)
-    (tmp_path / "notes.txt").write_text("mine")
-    for out in (tmp_path, tmp_path / "new", str(tmp_path / "a" / "b")):
-        assert prepare_run(out, config, False, False, {}) is config
-    assert os.listdir(tmp_path) == ["notes.txt"]  # nothing is made yet
-
-
-def test_a_file_in_the_way(tmp_path):
-    (tmp_path / "file").write_text("mine")
-    for resume, overwrite in ((False, False), (True, False), (False, True)):
-        with pytest.raises(ConfigError, match="is a file: name a folder"):
-            prepare_run(tmp_path / "file", Config(), resume, overwrite, {})
-
-
-@pytest.mark.parametrize("name", ["checkpoint.npz", "checkpoint-previous.npz", "config.json", "log.csv"])
-def test_a_run_is_not_overwritten_without_being_told(tmp_path, name):
-    (tmp_path / name).write_text("old")
-    with pytest.raises(ConfigError, match="--resume.*--overwrite.*--out"):
-        prepare_run(tmp_path, Config(), False, False, {})
-    config = Config(seed=4)
-    assert prepare_run(tmp_path, config, False, True, {}) is config
-    assert (tmp_path / name).read_text() == "old"
-
-
-def test_nothing_to_resume(tmp_path):
-    for out in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(CheckpointError, match="nothing to resume in .*start the run without --resume"):
-            prepare_run(out, Config(), True, False, {})
-    assert os.listdir(tmp_path) == []
-
-
-def test_resuming_takes_the_options_of_the_run(small_trainer, tmp_path):
-    trainer = stop_after(small_trainer(tmp_path), 4)
-    trainer.run()
-    asked = Config()  # what the flags left out would say
-    assert prepare_run(tmp_path, asked, True, False, {}) == trainer.config
-    same = dict(hidden=(4,), rate=0.01, seed=0)
-    assert prepare_run(tmp_path, asked, True, False, same) == trainer.config
-    more = dict(steps=9, validate_every=2, test_sequences=1)
-    assert prepare_run(tmp_path, asked, True, False, more) == trainer.config.replace(**more)
-    assert prepare_run(tmp_path, asked, True, False, dict(steps=4)).steps == 4
-    with pytest.raises(ConfigError, match="has done 4 steps already"):
-        prepare_run(tmp_path, asked, True, False, dict(steps=3))
-    for name, value in dict(hidden=(5,), rate=0.02, seed=1, model="convlstm", sampling="off", digits=3, batch=4).items():
-        with pytest.raises(ConfigError, match=f"has {name} .*leave the option out"):
-            prepare_run(tmp_path, asked, True, False, {"steps": 9, name: value})
-
-
-def test_clear_run_takes_what_a_run_wrote_and_nothing_else(small_trainer, tmp_path):
-    mine = ["notes.txt", "prediction.txt", "pictures/holiday.png", "my/log.csv"]
-    theirs = ["checkpoint-damaged.npz", "metrics.json", "prediction.png", "prediction-3.gif", "frame_curves-3.png", "pictures/000009.gif"]
-    for name in mine + theirs:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("x")
-    clear_run(tmp_path)  # there is no run yet
-    assert all((tmp_path / name).is_file() for name in mine + theirs)
-    small_trainer(tmp_path, steps=1).run()
-    clear_run(tmp_path)
-    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == sorted(mine)
-
-
-# Alone in the folder
-
-
-def test_the_folder_is_one_programs_at_a_time(small_trainer, tmp_path):
-    first, second = small_trainer(tmp_path / "run", steps=3), small_trainer(tmp_path / "run", steps=3)
-    with first.folder():
-        for words in ({}, {"resume": True}, {"overwrite": True}):
-            with pytest.raises(BusyError, match="another program is writing into .*run"), second.folder(**words):
-                pass
-        first.run()
-    before = (tmp_path / "run" / "checkpoint.npz").read_bytes()
-    with pytest.raises(ConfigError, match="holds a run"), second.folder():
-        pass
-    assert (tmp_path / "run" / "checkpoint.npz").read_bytes() == before
-    with second.folder(resume=True):
-        assert second.iteration == 3 and bits(second) == bits(first)
-    with second.folder(overwrite=True):
-        assert os.listdir(tmp_path / "run") == [".lock"]
-
-
-def test_what_a_kill_left_unfinished_is_cleared_away(small_trainer, tmp_path):
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "mine").mkdir()
-    for name in (".unfinished-17-checkpoint.npz", "pictures/.unfinished-17-000003.gif", "mine/.unfinished-17-x", "unfinished.txt"):
-        (tmp_path / name).write_text("x")
-    with small_trainer(tmp_path).folder():
-        assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == [
-            ".lock", "mine/.unfinished-17-x", "unfinished.txt"]
-
-
-def test_resuming_from_the_previous_checkpoint_keeps_a_sound_one_at_every_moment(small_trainer, tmp_path, capsys, monkeypatch):
-    straight, first, second = small_trainer(tmp_path / "straight"), small_trainer(tmp_path / "run"), small_trainer(tmp_path / "run")
-    straight.run()
-    stop_after(first, 4).run()
-    assert read_checkpoint(tmp_path / "run")[1] == 4
-    os.truncate(tmp_path / "run" / "checkpoint.npz", 1000)
-    seen, replace = [], Path.replace
-
-    def watched(*inputs):
-        seen.append(read_checkpoint(tmp_path / "run")[1])
-        replace(*inputs)
-
-    monkeypatch.setattr(Path, "replace", watched)
-    assert prepare_run(tmp_path / "run", Config(), True, False, {}) == second.config
-    with second.folder(resume=True):
-        assert second.iteration == 3  # of the save before
-        second.run()
-    assert bits(second) == bits(straight) and log_without_seconds(tmp_path / "run") == log_without_seconds(tmp_path / "straight")
-    assert seen[:2] == [3, 3] and sorted(seen) == seen and seen[-1] == 3 and read_checkpoint(tmp_path / "run")[1] == 6
-    assert os.path.getsize(tmp_path / "run" / "checkpoint-damaged.npz") == 1000
-    said = [line for line in capsys.readouterr().err.splitlines() if "checkpoint" in line]
-    assert len(said) == 1 and "checkpoint-previous.npz is read instead, of step 3" in said[0]
-
-
-def test_resuming_with_the_previous_checkpoint_alone(small_trainer, tmp_path):
-    stop_after(small_trainer(tmp_path), 4).run()
-    (tmp_path / "checkpoint.npz").unlink()  # as a kill between two renames leaves it
-    assert prepare_run(tmp_path, Config(), True, False, {}).steps == 6
-    second = small_trainer(tmp_path)
-    with second.folder(resume=True):
-        assert second.iteration == 3 and os.listdir(tmp_path).count("checkpoint.npz") == 1
-
-
-# More steps
-
-
-def test_more_steps_stretch_a_cosine_and_say_so(small_trainer, tmp_path, capsys):
-    small_trainer(tmp_path / "cosine", rate_schedule="cosine").run()
-    small_trainer(tmp_path / "constant").run()
-    capsys.readouterr()
-    config = prepare_run(tmp_path / "cosine", Config(), True, False, {"steps": 12})
-    assert capsys.readouterr().out == ("the cosine of the learning rate now ends at step 12, no longer at 6: training goes on at 0.005 "
-                                       "where it would have been 0\n")
-    assert rate_at(config, 6) == pytest.approx(0.005)
-    for name, changes in (("cosine", {}), ("cosine", {"steps": 6}), ("constant", {"steps": 12})):
-        prepare_run(tmp_path / name, Config(), True, False, changes)
-        assert capsys.readouterr().out == ""
 
 
 def test_data_that_vanish_mid_run_cost_nothing_that_was_learnt(small_trainer, tmp_path):

@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from tinypredrnn.errors import DataError
+from tinypredrnn.files import say_once
+from tinypredrnn.folder import is_output
 
 IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 FORMATS = "BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP"  # what may be inside; for others, such as EPS, PIL starts other programs
@@ -81,12 +83,18 @@ def decode_video(path):
 
 
 def listing(folder):
-    """What a folder holds for us: subfolders, images, GIFs and videos, not hidden, in the natural order of their names."""
+    """What a folder holds for us: subfolders, images, GIFs and videos, not hidden, in the natural order of their names.
+
+    Folders that hold what we wrote, runs and predictions, are passed over, and a line on stderr says so.
+    """
     def natural(path):
         return [int(part) if k % 2 else part.lower() for k, part in enumerate(re.split("([0-9]+)", path.name))], path.name
 
     with reading(folder):
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        for output in filter(is_output, list(entries)):
+            entries.remove(output)
+            say_once(f"{output} holds what tinypredrnn wrote: it is not read as data")
     return sorted((e for e in entries if e.is_dir() or e.suffix.lower() in IMAGES | VIDEOS | {".gif"}), key=natural)
 
 

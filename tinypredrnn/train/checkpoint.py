@@ -10,20 +10,18 @@
 A run's folder keeps two: checkpoint.npz and, for when that is damaged, the one before it, checkpoint-previous.npz.
 """
 
-import functools
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from tinypredrnn.errors import CheckpointError
-from tinypredrnn.files import replacing
+from tinypredrnn.files import replacing, say_once
 from tinypredrnn.models import build_model
 from tinypredrnn.train.config import Config
 
-NAME, PREVIOUS, DAMAGED = "checkpoint.npz", "checkpoint-previous.npz", "checkpoint-damaged.npz"
+NAME, PREVIOUS = "checkpoint.npz", "checkpoint-previous.npz"
 PARTS = ("model", "optimiser", "data")
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "mnist.npz"
 
@@ -31,10 +29,15 @@ PRETRAINED = Path(__file__).parents[1] / "pretrained" / "mnist.npz"
 def save_checkpoint(path, config, iteration, parts):
     """Write a checkpoint of what read_checkpoint will return. A checkpoint.npz that was there is kept as checkpoint-previous.npz."""
     path = Path(path)
+    with replacing(path, previous=path.with_name(PREVIOUS) if path.name == NAME else None) as temporary:
+        write_checkpoint(temporary, config, iteration, parts)
+
+
+def write_checkpoint(file, config, iteration, parts):
+    """Write it to `file` as it stands, with its checksum."""
     arrays = {"config": json.dumps(config.as_dict()), "iteration": iteration}
     arrays |= {f"{part}.{name}": parts[part][name] for part in PARTS for name in parts[part]}
-    with replacing(path, previous=path.with_name(PREVIOUS) if path.name == NAME else None) as temporary:
-        np.savez(temporary, **arrays, checksum=checksum(arrays))
+    np.savez(file, **arrays, checksum=checksum(arrays))
 
 
 def read_checkpoint(path):
@@ -57,18 +60,6 @@ def newest(folder):
         found = read_file(folder / PREVIOUS)
     say_once(f"{folder / NAME} is damaged or missing: {PREVIOUS} is read instead, of step {found[1]:,}")
     return PREVIOUS, found
-
-
-def promote_previous(folder):
-    """Put the previous checkpoint in the place of the newest, which is damaged: else saving would put the damaged one in its place."""
-    if (folder / NAME).exists():
-        (folder / NAME).replace(folder / DAMAGED)
-    (folder / PREVIOUS).replace(folder / NAME)
-
-
-@functools.cache
-def say_once(sentence):
-    print(sentence, file=sys.stderr)
 
 
 def read_file(path):

@@ -5,9 +5,10 @@ from tqdm import tqdm
 
 from tinypredrnn.autograd import no_grad
 from tinypredrnn.errors import DataError
-from tinypredrnn.files import read_json, write_json
+from tinypredrnn.files import read_json
 from tinypredrnn.metrics import Scores, table
 from tinypredrnn.train.checkpoint import checksum
+from tinypredrnn.train.run import SCORED, RunFolder
 from tinypredrnn.viz import save_frame_curves, save_gif, save_strip
 
 
@@ -37,29 +38,33 @@ def score_set(model, sequences, given, protocol="float", batch=25, progress=iter
 def report(model, config, iteration, sequences, out, name, heading, suffix="", drawn=slice(3), protocol="float", **notes):
     """Score sequences (N,T,H,W,C) uint8, print the table under a heading, and leave the scores and the pictures in the folder `out`.
 
-    The scores become the entry `name` of metrics.json, with the notes, and with the iteration and checksum of the weights that they
-    belong to. The sequences that `drawn` selects are drawn in prediction{suffix}.png and .gif, the scores of each frame in
-    frame_curves{suffix}.png. DataError where metrics.json is damaged.
+    out       the run's folder, as a path or as the RunFolder that the caller is in; BusyError if another program writes into it
+    name      of the entry of metrics.json that the scores become, with the notes, and with the iteration and checksum of the weights
+    drawn     selects the sequences that are drawn in prediction{suffix}.png and .gif; frame_curves{suffix}.png has the scores by frame
+
+    DataError if metrics.json is damaged.
     """
-    path = out / "metrics.json"
-    read_scores(path)  # if it is damaged, that is better said before the work than after it
-    result = score_set(model, sequences, config.given, protocol,
-                       progress=lambda batches: tqdm(batches, "scoring", leave=False, dynamic_ncols=True, disable=None))
-    notes |= {"iteration": iteration, "weights_sha256": checksum(model.state_dict())}
-    write_json(path, read_scores(path) | {name: notes | result})
-    frames = to_unit(sequences[drawn])
-    shown = frames[:, :config.given], frames[:, config.given:], predict(model, frames[:, :config.given], config.horizon)
-    save_strip(out / f"prediction{suffix}.png", *shown)
-    save_gif(out / f"prediction{suffix}.gif", *shown)
-    save_frame_curves(out / f"frame_curves{suffix}.png", result)
+    with out if isinstance(out, RunFolder) else RunFolder(out) as folder:
+        path = folder.path / "metrics.json"
+        read_scores(path)  # if it is damaged, that is better said before the work than after it
+        result = score_set(model, sequences, config.given, protocol,
+                           progress=lambda batches: tqdm(batches, "scoring", leave=False, dynamic_ncols=True, disable=None))
+        notes |= {"iteration": iteration, "weights_sha256": checksum(model.state_dict())}
+        folder.write_json("metrics.json", read_scores(path) | {name: notes | result}, amends=True)
+        frames = to_unit(sequences[drawn])
+        shown = frames[:, :config.given], frames[:, config.given:], predict(model, frames[:, :config.given], config.horizon)
+        strip, animation, curves = (picture.format(suffix) for picture in SCORED)
+        folder.draw(strip, save_strip, *shown)
+        folder.draw(animation, save_gif, *shown)
+        folder.draw(curves, save_frame_curves, result)
     print(f"{heading}\n{table(result)}")
     of_copy, of_black = (result["mse"] / max(result[rival], 1e-9) for rival in ("copy_last_mse", "black_mse"))  # either may be perfect
-    print(f"MSE is {of_copy:.2f} of copying the last frame and {of_black:.2f} of black; see {out / f'prediction{suffix}.png'}")
+    print(f"MSE is {of_copy:.2f} of copying the last frame and {of_black:.2f} of black; see {path.with_name(strip)}")
 
 
 def read_scores(path):
-    """The entries of metrics.json so far; DataError where it is damaged."""
+    """The entries of metrics.json so far; DataError if it is damaged."""
     entries = read_json(path) if path.is_file() else {}
     if entries is None:
-        raise DataError(f"{path} is damaged: delete it, its scores can be computed again")
+        raise DataError(f"{path} is damaged: move it elsewhere, its scores can be computed again")
     return entries
