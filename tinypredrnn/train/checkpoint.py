@@ -4,27 +4,30 @@
     iteration         how many training steps have been done; with the seed, it is the state of all random streams and schedules
     model.NAME        the weights
     optimiser.NAME    Adam's moments and step count
-    data.first_batch  a checksum, so that the run does not go on with other data unnoticed
+    data.PART         checksums of the data by part, training, validation and test, so that a run does not go on with others unnoticed
     checksum          SHA-256 of all of the above; a file without it is refused like one with a wrong one
 
 A run's folder keeps two: checkpoint.npz and, for when that is damaged, the one before it, checkpoint-previous.npz.
 """
 
-import functools
 import hashlib
 import json
-import sys
+import math
 from pathlib import Path
 
 import numpy as np
 
-from tinypredrnn.errors import CheckpointError
+from tinypredrnn.data.arrays import headers
+from tinypredrnn.errors import CheckpointError, TooLargeError, say_once
 from tinypredrnn.files import replacing
-from tinypredrnn.models import build_model
+from tinypredrnn.memory import require_memory
+from tinypredrnn.models import MODELS, build_model, lay_out
 from tinypredrnn.train.config import Config
 
 NAME, PREVIOUS, DAMAGED = "checkpoint.npz", "checkpoint-previous.npz", "checkpoint-damaged.npz"
 PARTS = ("model", "optimiser", "data")
+MAX_CONFIG = 1 << 22  # bytes of its text: some thousand times what it has
+READ = 256 << 20  # bytes of a part of the data that are read to know it again
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "mnist.npz"
 
 
@@ -66,26 +69,33 @@ def promote_previous(folder):
     (folder / PREVIOUS).replace(folder / NAME)
 
 
-@functools.cache
-def say_once(sentence):
-    print(sentence, file=sys.stderr)
-
-
 def read_file(path):
-    """What read_checkpoint returns, of a file."""
+    """What read_checkpoint returns, of a file.
+
+    What the file claims is compared with what it holds before it costs memory: the headers of its arrays with its size, the numbers that
+    its options ask for with those that it has. Shapes are compared when a model takes its weights over.
+    """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}: name a run's folder or a .npz file that training wrote")
     try:
         with np.load(path, allow_pickle=False) as file:
-            if sum(member.file_size for member in file.zip.infolist()) > path.stat().st_size:
+            shapes = headers(file)
+            if sum(header.bytes for header in shapes.values()) > path.stat().st_size:
                 raise ValueError("its arrays claim to be larger than the file")
-            arrays = {name: np.asarray(file[name]) for name in file.files}  # what is no array comes as bytes
+            if shapes["config"].bytes > MAX_CONFIG:
+                raise ValueError("its configuration is too long")
+            config = config_of(path, json.loads(str(file["config"])))
+            check_weights(config, [header for name, header in shapes.items() if name.startswith("model.")])
+            require_memory(sum(header.bytes for header in shapes.values()), f"the arrays of {path}", "use a machine that has more")
+            arrays = {name: file[name] for name in shapes}
         if arrays.pop("checksum") != checksum(arrays):
             raise ValueError("its content is not what its checksum was made of")
-        config = Config().replace(**json.loads(str(arrays.pop("config"))))
+        del arrays["config"]
         iteration = int(arrays.pop("iteration"))
-        if iteration < 0 or least_weights(config) > sum(a.size for name, a in arrays.items() if name.startswith("model.")):
-            raise ValueError("its configuration asks for more than it holds")
+        if iteration < 0:
+            raise ValueError("its iteration is negative")
+    except (CheckpointError, TooLargeError):
+        raise
     except Exception as error:  # a damaged file makes zipfile, NumPy and json raise whatever they can
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise CheckpointError(f"{path} is damaged or is no checkpoint of tinypredrnn ({reason}): use another one") from error
@@ -98,6 +108,26 @@ def read_file(path):
     return config, iteration, parts
 
 
+def config_of(path, options):
+    """The Config of a checkpoint's options; CheckpointError where its model has to be registered first."""
+    model = options.get("model", Config.model)
+    if isinstance(model, str) and model.isidentifier() and model not in MODELS:
+        raise CheckpointError(f"{path} holds a model {model[:50]!r}, which is none of {', '.join(MODELS)}: import what registers it in "
+                              "tinypredrnn.models.MODELS first")
+    return Config().replace(**options)
+
+
+def check_weights(config, headers):
+    """ValueError where the model of these options has more or less numbers than arrays with these headers."""
+    held = sum(math.prod(header.shape) for header in headers)
+    try:
+        asked = sum(t.size for _, t in lay_out(4 * held, **config.model_options()).named_tensors())
+    except TooLargeError:
+        asked = math.inf
+    if asked != held:
+        raise ValueError(f"its configuration asks for {'more' if asked > held else 'less'} than it holds")
+
+
 def checksum(arrays):
     """SHA-256 over the names, dtypes, shapes and bytes of {name: array}, in hexadecimal."""
     digest = hashlib.sha256()
@@ -107,12 +137,19 @@ def checksum(arrays):
     return digest.hexdigest()
 
 
-def least_weights(config):
-    """How many numbers any of our networks with these options has at least: known before a file's options could ask for terabytes."""
-    pixels, below = config.patch ** 2, (config.channels * config.patch ** 2, *config.hidden)
-    kernels = config.kernel ** 2 * sum(x * k + k * k for x, k in zip(below, config.hidden))
-    peepholes = 0 if config.model == "predrnn" else config.size[0] * config.size[1] // pixels * sum(config.hidden)
-    return kernels + peepholes
+def fingerprint(parts):
+    """Checksums that tell the data of a run from others: {part: {name: array}} -> {part: SHA-256 as 32 uint8}.
+
+    Over names, dtypes and shapes, and over all bytes where a part has at most READ of them. Of a larger part each array (T,...) is
+    sampled: by as many of its T pieces, evenly spaced and the ends among them, as come to about READ together.
+    """
+    def sampled(arrays):
+        share = READ / max(1, sum(a.nbytes for a in arrays.values()))
+        for name, a in arrays.items():
+            count = len(a) if share >= 1 else min(len(a), max(2, int(share * len(a))))
+            yield f"{name} {a.shape}", a if count == len(a) else a[np.linspace(0, len(a) - 1, count).astype(int)]
+
+    return {part: np.frombuffer(bytes.fromhex(checksum(dict(sampled(arrays)))), np.uint8) for part, arrays in parts.items()}
 
 
 def trained_model(config, parts, device="cpu"):

@@ -1,0 +1,84 @@
+"""How much memory there is, and one sentence where a request cannot fit: bytes are counted from shapes, before any array is made."""
+
+import os
+from pathlib import Path
+
+from tinypredrnn.backend import gpu_memory
+from tinypredrnn.errors import TooLargeError
+
+ASSUMED = 1 << 40  # bytes, where nothing says how much there is (Windows): no array of ours is meant to be larger
+SMALL = 1 << 24  # bytes that any computer has: not worth a question
+CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
+
+def memory_limit(device="cpu"):
+    """The most bytes that this process can ever have on `device`, whatever else runs there.
+
+    A GPU's whole memory; on the CPU the least of what the machine has (memory and swap), what the process's cgroups allow (a container's
+    limit) and RLIMIT_AS (`ulimit -v`), or ASSUMED where none of them is known.
+    """
+    if device != "cpu":
+        return gpu_memory(device)
+    return min([ASSUMED, *machine_memory(), *cgroup_limits(), *process_limits()])
+
+
+def machine_memory():
+    """The machine's memory with its swap, in bytes, where the system tells."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return
+    try:
+        swap = next(line.split()[1] for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("SwapTotal:"))
+    except (OSError, StopIteration):
+        swap = 0
+    yield memory + 1024 * int(swap)
+
+
+def cgroup_limits():
+    """The limits of the Linux control groups that the process is in, in bytes: version 2 and 1, each group and those around it."""
+    try:
+        groups = [line.split(":", 2)[1:] for line in OWN_CGROUPS.read_text().splitlines()]
+    except OSError:
+        return
+    for controllers, path in groups:
+        if controllers == "":
+            top, name = CGROUPS, "memory.max"
+        elif "memory" in controllers.split(","):
+            top, name = CGROUPS / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        own = top / path.lstrip("/")
+        for group in (own, *own.parents):
+            try:
+                yield int((group / name).read_text())
+            except (OSError, ValueError):  # not visible from inside the container; "max"
+                pass
+            if group == top:
+                break
+
+
+def process_limits():
+    """RLIMIT_AS, in bytes, where there is one."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if most != resource.RLIM_INFINITY:
+        yield most
+
+
+def require_memory(least, what, remedy, device="cpu"):
+    """TooLargeError where `least` bytes, that `what` takes at least, cannot be had on `device`; `remedy` says what to do then."""
+    if least > SMALL and least > (most := memory_limit(device)):
+        raise TooLargeError(f"{what} take(s) at least {in_words(least)} of memory, and {device} has {in_words(most)}: {remedy}")
+
+
+def in_words(count):
+    """A number of bytes as people say it, such as 3.2 GiB."""
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        count /= 1024
+        if count < 1000:
+            break
+    return f"{count:,.3g} {unit}" if count < 1000 else f"{count:,.0f} {unit}"
