@@ -17,8 +17,9 @@ from pathlib import Path
 
 from evaluate import moving_digits, score_digits
 
+from tinypredrnn.backend import find_device
 from tinypredrnn.errors import command
-from tinypredrnn.train import PRESETS, Trainer, add_arguments, given_options, prepare_run, preset
+from tinypredrnn.train import PRESETS, Trainer, add_arguments, check_memory, fingerprint, given_options, prepare_run, preset
 
 VALIDATION_SEQUENCES = 50
 
@@ -38,10 +39,13 @@ def main():
 
     changes = (preset(arguments.preset).as_dict() if arguments.preset else {}) | given_options(arguments)
     config = prepare_run(arguments.out, preset("quick").replace(**changes), arguments.resume, arguments.overwrite, changes)
+    check_memory(config, find_device(arguments.device))
     (training, source), (validation, _), (test, test_source) = (moving_digits(config, split, config.digits, arguments.data_dir)
                                                                 for split in ("train", "validation", "test"))
+    parts = {"training": training, "validation": validation, "test": test}
     trainer = Trainer(config, lambda k: training.batch(config.seed, k, config.batch),
-                      validation.fixed_set("validation", VALIDATION_SEQUENCES), arguments.out, arguments.device, not arguments.no_graph)
+                      validation.fixed_set("validation", VALIDATION_SEQUENCES), arguments.out, arguments.device, not arguments.no_graph,
+                      fingerprint({part: {"digits": moving.images} for part, moving in parts.items()}))
     with trainer.folder(arguments.resume, arguments.overwrite):
         print(f"{config.model} with {trainer.model.count_parameters():,} parameters on {trainer.device}, "
               f"{config.steps - trainer.iteration:,} steps of {config.batch} sequences, digits: {source}; "

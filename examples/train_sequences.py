@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from tinypredrnn import metrics
+from tinypredrnn.backend import find_device
 from tinypredrnn.data.moving_mnist import stream
 from tinypredrnn.data.sequences import read_sequences, split
 from tinypredrnn.errors import ConfigError, command
 from tinypredrnn.files import read_json, write_json
-from tinypredrnn.train import PRESETS, Trainer, add_arguments, given_options, prepare_run, preset, report
+from tinypredrnn.train import PRESETS, Trainer, add_arguments, check_memory, fingerprint, given_options, prepare_run, preset, report
 
 VALIDATION_SEQUENCES = 50
 START = preset("quick").replace(patch=4, rate=1e-3)  # frames full of light and texture need finer patches and smaller steps than digits
@@ -48,6 +49,7 @@ def main():
     clips = read_sequences(data, wanted.get("size"), wanted.get("channels"))
     config = config.replace(size=clips.size, channels=clips.channels)
     check_size(config)
+    check_memory(config, find_device(arguments.device))
     length = config.given + config.horizon
     training, validation, test, words = split(clips, length, config.seed)
     windows = training.windows(length)
@@ -56,7 +58,9 @@ def main():
         """Training batch k: windows drawn by (seed, k) alone."""
         return training.cut(windows[stream("training", config.seed, k).integers(len(windows), size=config.batch)], length)
 
-    trainer = Trainer(config, batch, take(validation, config, VALIDATION_SEQUENCES), out, arguments.device, not arguments.no_graph)
+    parts = {"training": training, "validation": validation, "test": test}
+    trainer = Trainer(config, batch, take(validation, config, VALIDATION_SEQUENCES), out, arguments.device, not arguments.no_graph,
+                      fingerprint({part: clips.named() for part, clips in parts.items()}))
     with trainer.folder(arguments.resume, arguments.overwrite):
         write_json(out / "data.json", {"data": str(data.absolute()), "split": words})
         print(f"{data}: frames of {config.size[0]}x{config.size[1]}, {'gray' if config.channels == 1 else 'colour'}, {words}")

@@ -44,6 +44,10 @@ class Clips:
             raise DataError(f"the file that holds {self.names[n]} has become shorter since it was opened: put it back and start again")
         return self.clips[n]
 
+    def named(self):
+        """{name: clip (T,H,W,C)}"""
+        return {name: self[n] for n, name in enumerate(self.names)}
+
     def windows(self, length, stride=1):
         """Where `length` frames in a row can be taken, `stride` apart: rows of (clip, first frame), int (N,2)"""
         starts = [np.arange(0, len(clip) - length + 1, stride) for clip in self.clips]

@@ -4,7 +4,8 @@
     iteration         how many training steps have been done; with the seed, it is the state of all random streams and schedules
     model.NAME        the weights
     optimiser.NAME    Adam's moments and step count
-    data.PART         checksums of the data by part, training, validation and test, so that a run does not go on with others unnoticed
+    data.PART         the data's `fingerprint` by part (training, validation, test), so that a run does not go on with others unnoticed;
+                      data.first_batch is all that older checkpoints say of them
     checksum          SHA-256 of all of the above; a file without it is refused like one with a wrong one
 
 A run's folder keeps two: checkpoint.npz and, for when that is damaged, the one before it, checkpoint-previous.npz.

@@ -26,6 +26,7 @@ from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import Adam, clip_gradients
 from tinypredrnn.train.captured import CapturedStep
 from tinypredrnn.train.checkpoint import DAMAGED, NAME, PREVIOUS, newest, promote_previous, read_checkpoint, save_checkpoint
+from tinypredrnn.train.memory import check_memory, saying_what_a_step_takes
 from tinypredrnn.train.schedules import rate_at, truth_mask
 from tinypredrnn.train.scoring import predict, to_unit
 from tinypredrnn.viz import save_gif, save_strip, save_training_curves
@@ -47,11 +48,15 @@ class Trainer:
     out          folder for config.json, checkpoint.npz, log.csv, curves.png and pictures/
     device       "cpu", "gpu", "gpu:N" or "auto"
     graph        on a GPU, replay each step as a CUDA graph (captured.py); False: launch its kernels one by one
+    data         the data's `fingerprint` (checkpoint.py), which tells them from others when the run is resumed; None: only batch 0 does
+
+    TooLargeError where a step cannot fit into the memory of the device.
     """
 
-    def __init__(self, config, batch, validation, out, device="cpu", graph=True):
+    def __init__(self, config, batch, validation, out, device="cpu", graph=True, data=None):
         self.config, self.batch, self.validation, self.out = config, batch, validation, Path(out)
         self.device = find_device(device)
+        check_memory(config, self.device)
         self.precision = check_precision(config.precision, self.device)
         self.model = build_model(**config.model_options()).to(self.device)
         self.optimiser = Adam(self.model.parameters(), config.rate)
@@ -59,7 +64,7 @@ class Trainer:
         self.clip = config.clip or math.inf
         self.captured = (CapturedStep(self.differentiate, self.optimiser, self.clip, self.device)
                          if graph and has_tensor_cores(self.device) else None)  # other GPUs need cuBLAS, which cannot be captured
-        self.first_batch = zlib.crc32(batch(0).tobytes())  # tells the data from others when the run is resumed
+        self.data, self.first_batch = data or {}, zlib.crc32(batch(0).tobytes())
         self.iteration = 0
 
     @contextlib.contextmanager
@@ -83,19 +88,28 @@ class Trainer:
 
         CheckpointError where that was trained on other data, or belongs to another model.
         """
-        name, (_, iteration, parts) = newest(self.out)
-        if not np.array_equal(parts["data"].get("first_batch"), self.first_batch):
-            raise CheckpointError(f"the run in {self.out} was trained on other data than these: name its own, "
-                                  "or start another run with another --out")
+        name, (config, iteration, parts) = newest(self.out)
+        self.check_data(config, parts["data"])
         self.model.load_state_dict(parts["model"])
         self.optimiser.load_state_dict(parts["optimiser"])
         self.iteration = iteration
         if name == PREVIOUS:
             promote_previous(self.out)
 
+    def check_data(self, config, saved):
+        """CheckpointError where a run with `config` was trained on other data than these, by what its checkpoint says of them."""
+        ours = self.data if self.data.keys() <= saved.keys() else {}  # a checkpoint of before there were fingerprints has none
+        if not ours and config.batch != self.config.batch:
+            raise CheckpointError(f"the checkpoint in {self.out} knows its data by its first batch of {config.batch} alone: resume it "
+                                  "without --batch first; the next checkpoint can then go on with another")
+        other = [part for part, known in (ours or {"first_batch": self.first_batch}).items() if not np.array_equal(known, saved.get(part))]
+        if other:
+            raise CheckpointError(f"the run in {self.out} was trained on other data than these (what differs: {', '.join(other)}): name "
+                                  "its own, or start another run with another --out")
+
     def save(self):
         """Write the checkpoint."""
-        parts = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "data": {"first_batch": self.first_batch}}
+        parts = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "data": self.data | {"first_batch": self.first_batch}}
         save_checkpoint(self.out / NAME, self.config, self.iteration, parts)
 
     def step(self, frames):
@@ -150,6 +164,7 @@ class Trainer:
         upload = uploader(self.device)
         patience = 0.1 if sys.stderr.isatty() else 10  # seconds: a bar that moves on a screen would flood a file
         with (
+            saying_what_a_step_takes(config),
             catch_signals() as caught,
             precision(self.precision),
             Prefetch(lambda k: upload(to_unit(self.batch(k))), start=self.iteration) as batches,
@@ -269,7 +284,8 @@ def delete(folder, patterns):
 def prepare_run(out, config, resume, overwrite, changes):
     """The Config to run with in the folder `out`: the given one, or on `resume` the one in the checkpoint there.
 
-    changes   the options that the user named; on resuming only `steps` and what looks at the run may differ from the checkpoint's
+    changes   the options that the user named; on resuming only `steps`, `batch` (where the memory has become too small, say) and what
+              looks at the run may differ from the checkpoint's
 
     Raises ConfigError where a run would be overwritten without being told, or continued as another one; CheckpointError where there is
     nothing to resume.
@@ -283,11 +299,14 @@ def prepare_run(out, config, resume, overwrite, changes):
         saved, iteration, _ = read_checkpoint(out)
         config = saved.replace(**changes)
         for name in changes:
-            if name not in ("steps", "validate_every", "test_sequences") and getattr(saved, name) != getattr(config, name):
+            if name not in ("steps", "batch", "validate_every", "test_sequences") and getattr(saved, name) != getattr(config, name):
                 raise ConfigError(f"the run in {out} has {name} {getattr(saved, name)}, not {getattr(config, name)}: leave the option out "
                                   "to go on with it, or start another run with another --out")
         if iteration > config.steps:
             raise ConfigError(f"the run in {out} has done {iteration} steps already: ask for at least as many with --steps")
+        if saved.batch != config.batch:
+            print(f"batches now have {config.batch} sequences, no longer {saved.batch}: they are drawn anew from step {iteration + 1:,} on, "
+                  f"so the numbers are not those of a run of {saved.batch} to its end")
         if saved.rate_schedule == "cosine" and saved.steps != config.steps:
             print(f"the cosine of the learning rate now ends at step {config.steps:,}, no longer at {saved.steps:,}: "
                   f"training goes on at {rate_at(config, iteration):.2g} where it would have been {rate_at(saved, iteration):.2g}")
