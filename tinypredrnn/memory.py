@@ -70,9 +70,9 @@ def process_limits():
 
 
 def require_memory(least, what, remedy, device="cpu"):
-    """TooLargeError where `least` bytes, that `what` takes at least, cannot be had on `device`; `remedy` says what to do then."""
+    """TooLargeError where `least` bytes, which `what` takes at least, cannot be had on `device`; `remedy` says what to do then."""
     if least > SMALL and least > (most := memory_limit(device)):
-        raise TooLargeError(f"{what} take(s) at least {in_words(least)} of memory, and {device} has {in_words(most)}: {remedy}")
+        raise TooLargeError(f"{what} would take at least {in_words(least)} of memory, more than the {in_words(most)} of {device}: {remedy}")
 
 
 def in_words(count):

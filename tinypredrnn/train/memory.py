@@ -7,7 +7,7 @@ import numpy as np
 
 from tinypredrnn.autograd import Tensor
 from tinypredrnn.errors import TooLargeError, say_once
-from tinypredrnn.memory import in_words, memory_limit
+from tinypredrnn.memory import SMALL, in_words, memory_limit, require_memory
 from tinypredrnn.models import lay_out
 from tinypredrnn.nn.layout import layout_only
 
@@ -40,10 +40,9 @@ def state_bytes(state):
 
 def check_memory(config, device="cpu"):
     """TooLargeError where a training step with these options can never fit on `device`; a line on stderr where it hardly will."""
-    (least, about), most = step_memory(config), memory_limit(device)
-    if least > most:
-        raise TooLargeError(f"a training step takes at least {in_words(least)} of memory, and {device} has {in_words(most)}: {REMEDY}")
-    if about > most:
+    least, about = step_memory(config)
+    require_memory(least, "a training step", REMEDY, device)
+    if about > SMALL and about > (most := memory_limit(device)):
         say_once(f"a training step takes about {in_words(about)} of memory, and {device} has {in_words(most)}: if that fails, {REMEDY}")
 
 
