@@ -27,7 +27,7 @@ import numpy as np
 from spoilt_files import READERS, read_spoilt, write_originals
 
 from tinypredrnn.data.drawn_digits import draw_digits
-from tinypredrnn.errors import CheckpointError, command
+from tinypredrnn.errors import CheckpointError, command, whole_number_from
 from tinypredrnn.train import read_checkpoint
 
 TRAIN = Path(__file__).with_name("train_mnist.py")
@@ -40,12 +40,12 @@ MEMORY = 1 << 30  # bytes that reading one of the small files may take
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("what", choices=("kills", "fuzz"))
-    parser.add_argument("--times", type=int, default=300, help="how many kills (default: %(default)s)")
-    parser.add_argument("--files", type=int, default=20_000, help="how many files (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="other moments, or other files (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default: %(default)s)")
+    parser.add_argument("--times", type=whole_number_from(1), default=300, help="how many kills (default: %(default)s)")
+    parser.add_argument("--files", type=whole_number_from(1), default=20_000, help="how many files (default: %(default)s)")
+    parser.add_argument("--seed", type=whole_number_from(0), default=0, help="other moments, or other files (default: %(default)s)")
+    parser.add_argument("--jobs", type=whole_number_from(1), default=2, help="processes at a time (default: %(default)s)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.what == "kills":

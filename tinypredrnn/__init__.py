@@ -13,11 +13,14 @@ Arrays are channels-last: frames (batch, height, width, channels), sequences (ba
 
 import importlib
 
-from tinypredrnn import cells, errors, nn
-from tinypredrnn.autograd import *  # noqa: F403 (the ops, Tensor and gradcheck)
-from tinypredrnn.gpu import precision
-from tinypredrnn.models import build_model
-from tinypredrnn.models.official import export_official, import_official
+from tinypredrnn import errors
+
+with errors.importing():
+    from tinypredrnn import cells, nn
+    from tinypredrnn.autograd import *  # noqa: F403 (the ops, Tensor and gradcheck)
+    from tinypredrnn.gpu import precision
+    from tinypredrnn.models import build_model
+    from tinypredrnn.models.official import export_official, import_official
 
 __version__ = "0.1.0"
 

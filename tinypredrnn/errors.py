@@ -3,10 +3,14 @@
 The example scripts turn each of them into that sentence and exit status 2; anything else is a bug and keeps its traceback.
 """
 
+import argparse
+import contextlib
 import functools
 import os
 import signal
 import sys
+
+MOST = 10**9  # of what a script is told to count
 
 
 class Error(Exception):
@@ -104,6 +108,40 @@ def command(main):
     if sentence:
         print(f"{sys.argv[0]}: {sentence}", file=sys.stderr)
     return status
+
+
+@contextlib.contextmanager
+def importing():
+    """Around the import of the package: an Error of ours there is about the environment, such as TINYPREDRNN_DEBUG=abc, and about no
+    code. So it ends the program, whose `command` has not begun, in one sentence and status 2 as well, and Ctrl-C in status 130."""
+    try:
+        yield
+    except (Error, KeyboardInterrupt):
+        sys.excepthook = end_in_a_sentence  # nothing of this is seen where the error is caught
+        raise
+
+
+def end_in_a_sentence(kind, error, traceback):
+    """A sys.excepthook that ends the program as `command` does."""
+    if not issubclass(kind, (Error, KeyboardInterrupt)):
+        return sys.__excepthook__(kind, error, traceback)
+    prepare_streams()
+    program = "tinypredrnn" if sys.argv[0] == "-m" else sys.argv[0]
+    print(f"{program}: {'stopped' if kind is KeyboardInterrupt else error}", file=sys.stderr)
+    if not hasattr(sys, "ps1"):  # in a shell one goes on
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130 if kind is KeyboardInterrupt else 2)  # the only way for a hook to give a status
+
+
+def whole_number_from(least):
+    """A type for argparse: whole numbers from `least` up, and up to what can be counted."""
+    def whole_number(text):
+        if not least <= int(text) <= MOST:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {MOST:,}, got {text[:40]}")
+        return int(text)
+
+    return whole_number
 
 
 def prepare_streams():

@@ -21,6 +21,7 @@ import numpy as np
 from tinypredrnn.data.arrays import headers
 from tinypredrnn.data.images import MAX_PIXELS, check_frame, decode, fit, reading
 from tinypredrnn.errors import ConfigError, DataError
+from tinypredrnn.memory import require_memory
 
 MAX_BYTES = 4 << 30
 MAX_CLIPS = 1_000_000  # of one array
@@ -132,6 +133,7 @@ def check_bytes(count):
     if count > MAX_BYTES:
         raise DataError(f"its frames take more than {MAX_BYTES >> 30} GiB of memory: give fewer or smaller ones, or a .npy of uint8, which "
                         "is read as needed")
+    require_memory(count, "its frames", "give fewer or smaller ones")
 
 
 # arrays

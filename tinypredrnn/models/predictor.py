@@ -77,7 +77,7 @@ class Predictor(Module):
     def zeros(self, batch, height, width, features):
         """An initial state."""
         like, shape = next(self.named_tensors())[1].data, (batch, height, width, features)
-        return Tensor(hollow(shape) if current_layout.get() else array_module(like).zeros(shape, like.dtype))
+        return Tensor(hollow(shape) if current_layout.get() is not None else array_module(like).zeros(shape, like.dtype))
 
     def check(self, frames):
         """`frames` as a Tensor where the model is; a clear error where they cannot be its input."""

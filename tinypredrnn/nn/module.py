@@ -8,7 +8,7 @@ from tinypredrnn.autograd import Tensor
 from tinypredrnn.autograd.engine import Call, calling
 from tinypredrnn.backend import find_device, to_device, to_numpy
 from tinypredrnn.errors import CheckpointError
-from tinypredrnn.nn.layout import current_layout
+from tinypredrnn.nn.layout import current_layout, hollow
 
 
 class Module:
@@ -140,4 +140,4 @@ def fan_in_uniform(rng, shape):
 
 def zeros(*shape):
     """A parameter that starts at 0."""
-    return parameter(np.broadcast_to(0.0, shape))
+    return parameter(np.zeros(shape) if current_layout.get() is None else hollow(shape))

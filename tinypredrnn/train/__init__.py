@@ -3,7 +3,7 @@
 from tinypredrnn.files import write_json
 from tinypredrnn.train.checkpoint import PRETRAINED, export_weights, fingerprint, load, read_checkpoint, save_checkpoint, trained_model
 from tinypredrnn.train.config import PRESETS, Config, add_arguments, given_options, preset
-from tinypredrnn.train.memory import check_memory
+from tinypredrnn.train.limits import check_memory
 from tinypredrnn.train.schedules import rate_at, truth_mask
 from tinypredrnn.train.scoring import predict, read_scores, report, score_set, to_unit
 from tinypredrnn.train.trainer import Trainer, clear_run, prepare_run, read_log

@@ -26,7 +26,7 @@ from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import Adam, clip_gradients
 from tinypredrnn.train.captured import CapturedStep
 from tinypredrnn.train.checkpoint import DAMAGED, NAME, PREVIOUS, newest, promote_previous, read_checkpoint, save_checkpoint
-from tinypredrnn.train.memory import check_memory, saying_what_a_step_takes
+from tinypredrnn.train.limits import check_memory, saying_what_a_step_takes
 from tinypredrnn.train.schedules import rate_at, truth_mask
 from tinypredrnn.train.scoring import predict, to_unit
 from tinypredrnn.viz import save_gif, save_strip, save_training_curves

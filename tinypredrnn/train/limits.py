@@ -11,7 +11,7 @@ from tinypredrnn.memory import SMALL, in_words, memory_limit, require_memory
 from tinypredrnn.models import lay_out
 from tinypredrnn.nn.layout import layout_only
 
-KEPT = 8  # arrays of a state's size that backward keeps of each step: gates and what they make; measured, in tests/train/test_memory.py
+KEPT = 8  # arrays of a state's size that backward keeps of each step: gates and what they make; measured, in tests/train/test_limits.py
 REMEDY = "take a smaller --batch or --hidden, a larger --patch, fewer frames (--given, --horizon) or smaller ones (--size)"
 
 
