@@ -39,7 +39,7 @@ def find_device(name):
     except DeviceError as error:
         if kind != "auto":
             raise
-        if not isinstance(error.__cause__, ModuleNotFoundError):  # a CuPy that is there and of no use is worth a line
+        if "not installed" not in str(error):  # a CuPy that is there and of no use is worth a line
             say_once(f"device auto is the CPU here: {error}")
         return "cpu"
     if int(number or 0) >= count:
@@ -53,9 +53,9 @@ def gpu_count():
         import cupy
 
         cupy.cuda  # noqa: B018 (a folder of this name is a package as well, but an empty one)
-    except ModuleNotFoundError as error:
-        raise DeviceError(f"the GPU needs CuPy, which is not installed: {GPU_HELP}") from error
     except Exception as error:  # an installation can be broken in as many ways as there are libraries below it
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+            raise DeviceError(f"the GPU needs CuPy, which is not installed: {GPU_HELP}") from error
         sys.modules.pop("cupy", None)  # nobody shall take what is left of it for CuPy
         raise DeviceError(f"CuPy is installed but cannot be imported ({first_line(error)}): {GPU_HELP}") from error
     try:

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageSequence
 
-from tinypredrnn.errors import DataError
+from tinypredrnn.errors import DataError, TooLargeError
 
 IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 FORMATS = "BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP"  # what may be inside; for others, such as EPS, PIL starts other programs
@@ -25,7 +25,7 @@ def reading(path):
     """Whatever is raised in here becomes a DataError that names `path`."""
     try:
         yield
-    except DataError as error:
+    except (DataError, TooLargeError) as error:
         raise DataError(f"{path}: {error}") from error
     except MemoryError as error:
         raise DataError(f"{path} does not fit into the memory that there is ({str(error) or 'none is left'}): give fewer or smaller frames"
