@@ -278,7 +278,8 @@ def save(figure, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu, gpu or gpu:N (default: %(default)s)")
     parser.add_argument("--threads", type=whole_number_from(1), default=2, help="of each side on the CPU (default: %(default)s)")
     parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="the cases with one of these in their names")

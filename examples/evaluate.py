@@ -18,7 +18,8 @@ from tinypredrnn.train import read_checkpoint, report, trained_model
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder that train_mnist.py wrote")
     parser.add_argument("--digits", type=int, help="digits in each test sequence (default: as many as in training)")
     parser.add_argument("--sequences", type=int, help="how many of the 5,000 test sequences to score (default: as many as after training)")

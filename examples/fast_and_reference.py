@@ -84,7 +84,8 @@ def draw(path, curves):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=whole_number_from(1), default=200, help="training steps of each (default: %(default)s)")
     parser.add_argument("--hidden", type=whole_number_from(1), nargs="+", help="the layers' widths (default: those of the preset quick)")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the curves here")

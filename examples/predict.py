@@ -27,7 +27,8 @@ IN_A_STRIP = 30  # frames: a picture of more is too wide to be looked at
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?", default=PRETRAINED, help="folder of a run, or a checkpoint file (default: the "
                         "model that comes with the package)")
     parser.add_argument("--input", type=Path, help="the clip to continue (default: digits are drawn)")

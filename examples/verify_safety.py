@@ -40,7 +40,8 @@ MEMORY = 1 << 30  # bytes that reading one of the small files may take
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("kills", "fuzz"))
     parser.add_argument("--times", type=whole_number_from(1), default=300, help="how many kills (default: %(default)s)")
     parser.add_argument("--files", type=whole_number_from(1), default=20_000, help="how many files (default: %(default)s)")

@@ -101,7 +101,8 @@ def test_an_environment_that_the_import_refuses_is_one_sentence(words):
 
 def test_who_imports_with_care_can_catch_it():
     code = "try:\n    import tinypredrnn\nexcept ValueError as error:\n    print(type(error).__name__)\n1 / 0"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=os.environ | {"TINYPREDRNN_DEBUG": "abc"})
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
+                          env=os.environ | {"TINYPREDRNN_DEBUG": "abc"})
     assert done.stdout == "ConfigError\n" and done.returncode == 1 and "ZeroDivisionError" in done.stderr
 
 

@@ -74,7 +74,8 @@ def say_once(sentence):
 def command(main):
     """Run a script's `main` and return its exit status: what main returns, or one of
 
-        2     an error of the user's, in one sentence; also an OSError (no space, not permitted, no such folder) and a lack of memory
+        2     an error of the user's, in one sentence; also an OSError (no space, not permitted, no such folder) and a
+              lack of memory
         130   Ctrl-C (SIGINT)
         141   whoever read stdout has closed it, as `head` does (SIGPIPE)
         143   SIGTERM, as `kill` and batch systems send it; 129: SIGHUP, of a terminal that is closed
@@ -82,7 +83,7 @@ def command(main):
     Everything else is ours and keeps its traceback (status 1). Files are whole in all cases.
     """
     prepare_streams()
-    os.environ.pop("MPLBACKEND", None)  # scripts draw into files; a name that Matplotlib does not know would end its import
+    os.environ.pop("MPLBACKEND", None)  # scripts draw into files; a name that Matplotlib does not know ends its import
     for name in "SIGTERM", "SIGHUP":
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number and signal.getsignal(number) is not signal.SIG_IGN:  # nohup has it ignored
@@ -99,12 +100,17 @@ def command(main):
     except (Error, OSError) as error:
         status, sentence = 2, str(error)
     except MemoryError as error:  # NumPy's and CuPy's say how much they asked for, Python's own says nothing
-        status, sentence = 2, f"there is not enough memory ({str(error) or 'none is left'}): ask for less at a time, such as a smaller --batch"
+        status = 2
+        sentence = (f"there is not enough memory ({str(error) or 'none is left'}): ask for less at a time, such "
+                    "as a smaller --batch")
     try:
         sys.stdout.flush()  # what cannot be written any more is noticed here, not when Python has ended
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status, sentence = status or (141 if isinstance(error, BrokenPipeError) else 2), sentence or f"stdout: {error}" * (status == 0)
+        if isinstance(error, BrokenPipeError):
+            status = status or 141
+        else:
+            status, sentence = status or 2, sentence or f"stdout: {error}"
     if sentence:
         print(f"{sys.argv[0]}: {sentence}", file=sys.stderr)
     return status
@@ -112,8 +118,8 @@ def command(main):
 
 @contextlib.contextmanager
 def importing():
-    """Around the import of the package: an Error of ours there is about the environment, such as TINYPREDRNN_DEBUG=abc, and about no
-    code. So it ends the program, whose `command` has not begun, in one sentence and status 2 as well, and Ctrl-C in status 130."""
+    """Around the import of the package: an Error of ours there is about the environment, such as TINYPREDRNN_DEBUG=abc,
+    and about no code. So it ends the program, whose `command` has not begun, in one sentence and status 2 as well."""
     try:
         yield
     except (Error, KeyboardInterrupt):
@@ -145,7 +151,7 @@ def whole_number_from(least):
 
 
 def prepare_streams():
-    """Give the program the streams that it was started without (`2>&-`), and write what a terminal has no letters for as \\xe9."""
+    """Give the program the streams that it was started without (`2>&-`); what a terminal cannot show becomes \\xe9."""
     for name, mode in ("stdin", "r"), ("stdout", "w"), ("stderr", "w"):
         if getattr(sys, name) is None:  # what is opened takes the stream's number, which no file of data may get
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))

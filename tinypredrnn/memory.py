@@ -1,6 +1,7 @@
-"""How much memory there is, and one sentence where a request cannot fit: bytes are counted from shapes, before any array is made."""
+"""How much memory there is, and one sentence if a request cannot fit: bytes are counted before any array is made."""
 
 import os
+import re
 from pathlib import Path
 
 from tinypredrnn.backend import gpu_memory
@@ -14,8 +15,8 @@ CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 def memory_limit(device="cpu"):
     """The most bytes that this process can ever have on `device`, whatever else runs there.
 
-    A GPU's whole memory; on the CPU the least of what the machine has (memory and swap), what the process's cgroups allow (a container's
-    limit) and RLIMIT_AS (`ulimit -v`), or ASSUMED where none of them is known.
+    A GPU's whole memory; on the CPU the least of what the machine has (memory and swap), what the process's cgroups
+    allow (a container's limit) and RLIMIT_AS (`ulimit -v`), or ASSUMED if none of them is known.
     """
     if device != "cpu":
         return gpu_memory(device)
@@ -29,14 +30,14 @@ def machine_memory():
     except (AttributeError, OSError, ValueError):
         return
     try:
-        swap = next(line.split()[1] for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("SwapTotal:"))
-    except (OSError, StopIteration):
+        swap = re.search(r"SwapTotal:\s*(\d+) kB", Path("/proc/meminfo").read_text())[1]
+    except (OSError, TypeError):
         swap = 0
     yield memory + 1024 * int(swap)
 
 
 def cgroup_limits():
-    """The limits of the Linux control groups that the process is in, in bytes: version 2 and 1, each group and those around it."""
+    """The limits of the Linux control groups (version 2 and 1) of the process and of those around them, in bytes."""
     try:
         groups = [line.split(":", 2)[1:] for line in OWN_CGROUPS.read_text().splitlines()]
     except OSError:
@@ -70,15 +71,14 @@ def process_limits():
 
 
 def require_memory(least, what, remedy, device="cpu"):
-    """TooLargeError where `least` bytes, which `what` takes at least, cannot be had on `device`; `remedy` says what to do then."""
+    """TooLargeError if `what`, which takes at least `least` bytes, cannot fit on `device`; `remedy` says what to do."""
     if least > SMALL and least > (most := memory_limit(device)):
-        raise TooLargeError(f"{what} would take at least {in_words(least)} of memory, more than the {in_words(most)} of {device}: {remedy}")
+        raise TooLargeError(f"{what} would take at least {in_words(least)} of memory, more than the {in_words(most)} of "
+                            f"{device}: {remedy}")
 
 
 def in_words(count):
     """A number of bytes as people say it, such as 3.2 GiB."""
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        count /= 1024
-        if count < 1000:
-            break
-    return f"{count:,.3g} {unit}" if count < 1000 else f"{count:,.0f} {unit}"
+    power = min(4, max(1, (int(count).bit_length() - 1) // 10))
+    count /= 1024**power
+    return f"{count:,.0f}" * (count >= 100) + f"{count:.3g}" * (count < 100) + (" KiB", " MiB", " GiB", " TiB")[power - 1]

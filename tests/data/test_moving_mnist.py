@@ -264,7 +264,8 @@ def test_srivastavas_rule_gives_official_sequences_pixel_for_pixel(official, ind
     np.testing.assert_array_equal(ours[0, ..., 0], sequences[index])
 
 
-@pytest.mark.parametrize("options, count", [(dict(frames=10**9), 50), (dict(size=(10**6, 10**6)), 50), (dict(digits=10**12), 1), ({}, 10**10)])
+@pytest.mark.parametrize("options, count", [(dict(frames=10**9), 50), (dict(size=(10**6, 10**6)), 50),
+                                            (dict(digits=10**12), 1), ({}, 10**10)])
 def test_what_does_not_fit_into_memory_is_refused_at_once(options, count):
     moving = MovingMNIST(np.zeros((3, 28, 28), np.uint8), **options)
     for draw in (lambda: moving.fixed_set("validation", count), lambda: moving.batch(0, 0, count)):

@@ -44,7 +44,8 @@ def test_the_estimate_is_right_to_a_factor_of_two_and_the_least_is_less(changes)
     assert least < taken and 0.5 < about / taken < 2
 
 
-HUGE = [dict(hidden=(10**6,)), dict(size=(10**6, 10**6)), dict(given=10**9), dict(horizon=10**10), dict(kernel=10**6 + 1), dict(batch=10**9)]
+HUGE = [dict(hidden=(10**6,)), dict(size=(10**6, 10**6)), dict(given=10**9), dict(horizon=10**10),
+        dict(kernel=10**6 + 1), dict(batch=10**9)]
 
 
 @pytest.mark.parametrize("changes", HUGE, ids=str)
@@ -71,6 +72,10 @@ def test_a_memory_error_says_what_a_step_takes_and_what_to_change():
     with pytest.raises(TooLargeError, match=r"not enough memory \(Unable to allocate .*about .*iB: take a smaller --batch"):
         with saying_what_a_step_takes(BASE):
             np.empty(1 << 60, np.uint8)
+    with pytest.raises(TooLargeError, match="cudaErrorMemoryAllocation"), saying_what_a_step_takes(BASE):
+        raise RuntimeError("cudaErrorMemoryAllocation: out of memory")
+    with pytest.raises(ZeroDivisionError), saying_what_a_step_takes(BASE):
+        _ = 1 / 0
     with pytest.raises(TooLargeError, match="^mine$"), saying_what_a_step_takes(BASE):
         raise TooLargeError("mine")
 

@@ -19,8 +19,10 @@ class Header(NamedTuple):
 
 
 def headers(archive):
-    """{name: Header} of an open .npz (what np.load gives), none of whose arrays is read; DataError where one is no array of plain numbers
-    or text, or is longer or shorter than its header says."""
+    """{name: Header} of an open .npz (what np.load gives), none of whose arrays is read.
+
+    DataError if one is no array of plain numbers or text, or is longer or shorter than its header says.
+    """
     found = {}
     for member in archive.zip.infolist():
         name = member.filename.removesuffix(".npy")

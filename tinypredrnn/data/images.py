@@ -28,8 +28,8 @@ def reading(path):
     except (DataError, TooLargeError) as error:
         raise DataError(f"{path}: {error}") from error
     except MemoryError as error:
-        raise DataError(f"{path} does not fit into the memory that there is ({str(error) or 'none is left'}): give fewer or smaller frames"
-                        ) from error
+        raise DataError(f"{path} does not fit into the memory that there is ({str(error) or 'none is left'}): give fewer or "
+                        "smaller frames") from error
     except Exception as error:  # NumPy, PIL and ffmpeg raise whatever a damaged file makes their parsers stumble over
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise DataError(f"{path} is damaged, or something else than its name says ({reason}): replace it") from error

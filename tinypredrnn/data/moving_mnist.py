@@ -100,10 +100,11 @@ class MovingMNIST:
 
 
     def check_memory(self, count):
-        """TooLargeError where `count` sequences do not fit into memory: their frames, and the position of each digit in each of them."""
+        """TooLargeError if `count` sequences, their frames and the positions of the digits, do not fit into memory."""
         frame, position = math.prod(self.size), 2 * np.dtype(float).itemsize
         require_memory(count * self.frames * frame + self.digits * (self.frames * position + self.size[1]),
-                       f"{count:,} sequences of {self.frames:,} frames of {self.size[0]}x{self.size[1]} with {self.digits:,} digit(s)",
+                       f"{count:,} sequences of {self.frames:,} frames of {self.size[0]}x{self.size[1]} with {self.digits:,} "
+                       "digit(s)",
                        "ask for fewer or smaller ones")
 
 

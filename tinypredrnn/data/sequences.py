@@ -73,7 +73,8 @@ def read_sequences(path, size=None, channels=None):
     """
     path, size = Path(os.path.expanduser(path)), None if size is None else tuple(size)
     if size is not None and (len(size) != 2 or min(size) < 1 or math.prod(size) > MAX_PIXELS):
-        raise ConfigError(f"sequences: size is a height and a width in pixels, at least 1 and at most {MAX_PIXELS:,} in all, got {size}")
+        raise ConfigError(f"sequences: size is a height and a width in pixels, at least 1 and at most {MAX_PIXELS:,} in all, got "
+                          f"{size}")
     if channels not in (None, 1, 3):
         raise ConfigError(f"sequences: channels is 1 for gray or 3 for colour, got {channels}")
     if path.suffix.lower() in (".npy", ".npz") and path.is_file():
@@ -117,7 +118,7 @@ def convert(clips, size, channels):
     check_bytes(sum(math.prod(shapes[name]) for name in changed))
     for name in changed:
         clip, clips[name] = clips[name], np.empty(shapes[name], np.uint8)
-        for frame, out in zip(clip, clips[name]):  # one at a time: all of them, on their way, would take several times the room
+        for frame, out in zip(clip, clips[name]):  # one at a time: all at once would take several times the room
             out[...] = fit(to_bytes(name, frame), size, channels)
     return clips
 

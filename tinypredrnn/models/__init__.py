@@ -24,20 +24,20 @@ def build_model(name, size=(64, 64), channels=1, hidden=(128,) * 4, kernel=5, pa
     seed       of the weights: the same seed gives the same network
     options    forget_bias=1.0 and layer_norm=False
 
-    Raises ConfigError for an unknown name, an unknown option or an impossible size, TooLargeError for weights that do not fit into the
-    memory that there is.
+    Raises ConfigError for an unknown name, an unknown option or an impossible size, TooLargeError for weights that do not
+    fit into the memory that there is.
     """
     options |= dict(name=name, size=size, channels=channels, hidden=hidden, kernel=kernel, patch=patch, seed=seed)
     try:
         lay_out(**options, most=memory_limit())
     except TooLargeError as error:
-        raise TooLargeError(f"build_model: the weights of this network do not fit into the {in_words(memory_limit())} of memory that there "
-                            "are: take a smaller hidden, kernel or size") from error
+        raise TooLargeError(f"build_model: the weights of this network do not fit into the {in_words(memory_limit())} of memory "
+                            "that there are: take a smaller hidden, kernel or size") from error
     return construct(**options)
 
 
 def lay_out(most, **options):
-    """The network that `build_model(**options)` would give, without memory: its parameters have names and shapes, but no numbers.
+    """The network that `build_model(**options)` would give, without memory: its parameters have shapes, but no numbers.
 
     TooLargeError where they would take more than `most` bytes.
     """

@@ -6,12 +6,11 @@ import numpy as np
 
 from tinypredrnn.autograd import Tensor, depth_to_space, shared_weights, space_to_depth, stack, tensor
 from tinypredrnn.backend import array_module
-from tinypredrnn.errors import ConfigError, DTypeError, RangeError, ShapeError
+from tinypredrnn.errors import ConfigError, DTypeError, ShapeError
 from tinypredrnn.memory import require_memory
+from tinypredrnn.models.scale import check_range
 from tinypredrnn.nn import Conv2d, Module
 from tinypredrnn.nn.layout import current_layout, hollow
-
-MARGIN, OVERSHOT = 0.25, 2  # how far beside [0, 1] a first frame may be, and those after it, which may be predictions fed back
 
 
 class Predictor(Module):
@@ -31,15 +30,16 @@ class Predictor(Module):
     def forward(self, sequence, horizon=10):
         """The next `horizon` frames after `sequence`, without ground truth: (B,J,H,W,C) -> (B,horizon,H,W,C), not clipped.
 
-        Frames lie in [0, 1]. Predictions leave it a little and may be fed back: up to MARGIN beside it is taken, in frames after the
-        first one up to OVERSHOT. Raises ShapeError, DTypeError and RangeError (NaN included) for what cannot be its frames, ConfigError
-        for a horizon of less than 1, TooLargeError for one whose frames do not fit into memory.
+        Frames lie in [0, 1], or a little beside it, as predictions do (scale.py). Raises ShapeError, DTypeError and RangeError
+        (NaN included) for what cannot be its frames, ConfigError for a horizon of less than 1, TooLargeError for one whose
+        frames do not fit into memory.
         """
         if horizon < 1:
             raise ConfigError(f"predict: horizon is the number of frames to predict, at least 1, got {horizon}")
         frames = self.check(sequence)
         batch, given, *frame = frames.shape
-        require_memory(batch * horizon * math.prod(frame) * frames.dtype.itemsize, f"{batch} prediction(s) of {horizon:,} frames",
+        require_memory(batch * horizon * math.prod(frame) * frames.dtype.itemsize,
+                       f"{batch} prediction(s) of {horizon:,} frames",
                        "predict fewer frames, or fewer sequences at a time", frames.device)
         check_range(frames.data)
         truth = np.concatenate([np.ones((batch, given)), np.zeros((batch, horizon - 1))], axis=1)
@@ -91,24 +91,6 @@ class Predictor(Module):
             raise DTypeError(f"model: expected {self.dtype} frames in [0, 1], got {frames.dtype}: "
                              + ("divide by 255 and convert with .astype" if frames.dtype.kind in "ui" else "convert with .astype"))
         return frames
-
-
-def check_range(frames):
-    """RangeError where the values of frames (B,T,H,W,C) are not about [0, 1]. A GPU has to be waited for: training does not ask."""
-    for part, margin in (frames[:, :1], MARGIN), (frames, OVERSHOT):
-        least, most = float(part.min()), float(part.max())
-        if least >= -margin and most <= 1 + margin:  # NaN is neither
-            continue
-        if math.isnan(least + most):
-            remedy = "replace what is no number, such as places without data, by a value in [0, 1]"
-        elif least >= 0 and most <= 255:
-            remedy = "divide them by 255"
-        elif least >= -1 and most <= 1:
-            remedy = "map them from [-1, 1] by (x + 1) / 2"
-        else:
-            remedy = "scale them as the frames that the model was trained on were scaled"
-        raise RangeError(f"model: expected frames in [0, 1], got {least:.4g} to {most:.4g}: {remedy}; up to {MARGIN} beside [0, 1] is "
-                         f"taken, and up to {OVERSHOT} in predictions that are fed back after the first frame")
 
 
 def in_patches(size, patch):

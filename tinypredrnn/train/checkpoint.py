@@ -4,8 +4,8 @@
     iteration         how many training steps have been done; with the seed, it is the state of all random streams and schedules
     model.NAME        the weights
     optimiser.NAME    Adam's moments and step count
-    data.PART         the data's `fingerprint` by part (training, validation, test), so that a run does not go on with others unnoticed;
-                      data.first_batch is all that older checkpoints say of them
+    data.PART         the data's `fingerprint` by part (training, validation, test), so that a run does not go on with others
+                      unnoticed; data.first_batch is all that older checkpoints say of them
     checksum          SHA-256 of all of the above; a file without it is refused like one with a wrong one
 
 A run's folder keeps two: checkpoint.npz and, for when that is damaged, the one before it, checkpoint-previous.npz.
@@ -73,8 +73,8 @@ def promote_previous(folder):
 def read_file(path):
     """What read_checkpoint returns, of a file.
 
-    What the file claims is compared with what it holds before it costs memory: the headers of its arrays with its size, the numbers that
-    its options ask for with those that it has. Shapes are compared when a model takes its weights over.
+    What the file claims is compared with what it holds before it costs memory: the headers of its arrays with its size, the
+    numbers that its options ask for with those that it has. Shapes are compared when a model takes its weights over.
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}: name a run's folder or a .npz file that training wrote")
@@ -87,7 +87,7 @@ def read_file(path):
                 raise ValueError("its configuration is too long")
             config = config_of(path, json.loads(str(file["config"])))
             check_weights(config, [header for name, header in shapes.items() if name.startswith("model.")])
-            require_memory(sum(header.bytes for header in shapes.values()), f"the arrays of {path}", "use a machine that has more")
+            require_memory(path.stat().st_size, f"the arrays of {path}", "use a machine that has more")
             arrays = {name: file[name] for name in shapes}
         if arrays.pop("checksum") != checksum(arrays):
             raise ValueError("its content is not what its checksum was made of")
@@ -113,8 +113,8 @@ def config_of(path, options):
     """The Config of a checkpoint's options; CheckpointError where its model has to be registered first."""
     model = options.get("model", Config.model)
     if isinstance(model, str) and model.isidentifier() and model not in MODELS:
-        raise CheckpointError(f"{path} holds a model {model[:50]!r}, which is none of {', '.join(MODELS)}: import what registers it in "
-                              "tinypredrnn.models.MODELS first")
+        raise CheckpointError(f"{path} holds a model {model[:50]!r}, which is none of {', '.join(MODELS)}: import what registers "
+                              "it in tinypredrnn.models.MODELS first")
     return Config().replace(**options)
 
 
@@ -141,8 +141,8 @@ def checksum(arrays):
 def fingerprint(parts):
     """Checksums that tell the data of a run from others: {part: {name: array}} -> {part: SHA-256 as 32 uint8}.
 
-    Over names, dtypes and shapes, and over all bytes where a part has at most READ of them. Of a larger part each array (T,...) is
-    sampled: by as many of its T pieces, evenly spaced and the ends among them, as come to about READ together.
+    Over names, dtypes and shapes, and over all bytes if a part has at most READ of them. Of a larger part each array (T,...)
+    is sampled: by as many of its T pieces, evenly spaced and the ends among them, as come to about READ together.
     """
     def sampled(arrays):
         share = READ / max(1, sum(a.nbytes for a in arrays.values()))
@@ -150,7 +150,8 @@ def fingerprint(parts):
             count = len(a) if share >= 1 else min(len(a), max(2, int(share * len(a))))
             yield f"{name} {a.shape}", a if count == len(a) else a[np.linspace(0, len(a) - 1, count).astype(int)]
 
-    return {part: np.frombuffer(bytes.fromhex(checksum(dict(sampled(arrays)))), np.uint8) for part, arrays in parts.items()}
+    digests = {part: checksum(dict(sampled(arrays))) for part, arrays in parts.items()}
+    return {part: np.frombuffer(bytes.fromhex(digest), np.uint8) for part, digest in digests.items()}
 
 
 def trained_model(config, parts, device="cpu"):

@@ -9,7 +9,7 @@ from tinypredrnn.models import MODELS
 from tinypredrnn.nn.losses import LOSSES
 
 TEST_SEQUENCES = 5_000  # in each fixed test set
-LARGEST_WHOLE, LARGEST = 10**12, 1e30  # of whole and other numbers, but for the seed: more cannot be meant, nor always be computed with
+LARGEST_WHOLE, LARGEST = 10**12, 1e30  # of whole and other numbers, but for the seed: more cannot be meant
 
 
 def option(default, help, choices=None):
@@ -70,8 +70,9 @@ class Config:
                 raise ConfigError(f"{field.name} is given like {field.default!r}, got {value!r}")
             if choices and value not in choices:
                 raise ConfigError(f"{field.name} is one of {', '.join(map(str, choices))}, got {value!r}")
-            numbers = value if type(value) is tuple else () if isinstance(value, str) or field.name == "seed" else (value,)
-            if any(abs(n) > (LARGEST if type(n) is float else LARGEST_WHOLE) for n in numbers):
+            numbers = value if type(value) is tuple else (value,)
+            limits = {int: LARGEST_WHOLE, float: LARGEST} if field.name != "seed" else {}
+            if any(abs(n) > limits[type(n)] for n in numbers if type(n) in limits):
                 raise ConfigError(f"{field.name} is too large: {value!r:.60}; the limits are {LARGEST_WHOLE:,} and {LARGEST:g}")
         least = dict(given=1, horizon=1, digits=1, batch=1, steps=1, validate_every=1, test_sequences=1, sampling_until=0, seed=0, clip=0)
         for name, least_value in least.items():

@@ -1,4 +1,4 @@
-"""What a training step takes, from shapes alone: refused before it starts where it cannot fit, and said where it did not."""
+"""What a training step takes, from shapes alone: refused before it starts if it cannot fit, and said if it did not."""
 
 import contextlib
 import math
@@ -11,15 +11,16 @@ from tinypredrnn.memory import SMALL, in_words, memory_limit, require_memory
 from tinypredrnn.models import lay_out
 from tinypredrnn.nn.layout import layout_only
 
-KEPT = 8  # arrays of a state's size that backward keeps of each step: gates and what they make; measured, in tests/train/test_limits.py
-REMEDY = "take a smaller --batch or --hidden, a larger --patch, fewer frames (--given, --horizon) or smaller ones (--size)"
+KEPT = 8  # arrays of a state's size that backward keeps of each step, as tests/train/test_limits.py measures
+REMEDY = ("take a smaller --batch or --hidden, a larger --patch, fewer frames (--given, --horizon) or smaller ones "
+          "(--size)")
 
 
 def step_memory(config):
-    """(least, about): the bytes that a training step takes for certain, and what it takes in our networks, right to a factor of two.
+    """(least, about): the bytes that a training step takes for certain, and in our networks, right to a factor of two.
 
-    For certain: weights, their gradients and Adam's two moments; the batch and the predictions; and the states of all steps, which
-    backward goes through once more.
+    For certain: weights, their gradients and Adam's two moments; the batch and the predictions; and the states of all
+    steps, which backward goes through once more.
     """
     model = lay_out(math.inf, **config.model_options())
     with layout_only():
@@ -39,20 +40,23 @@ def state_bytes(state):
 
 
 def check_memory(config, device="cpu"):
-    """TooLargeError where a training step with these options can never fit on `device`; a line on stderr where it hardly will."""
+    """TooLargeError if a training step with these options can never fit on `device`; a line on stderr if it hardly will."""
     least, about = step_memory(config)
     require_memory(least, "a training step", REMEDY, device)
     if about > SMALL and about > (most := memory_limit(device)):
-        say_once(f"a training step takes about {in_words(about)} of memory, and {device} has {in_words(most)}: if that fails, {REMEDY}")
+        say_once(f"a training step takes about {in_words(about)} of memory, and {device} has {in_words(most)}: if that "
+                 f"fails, {REMEDY}")
 
 
 @contextlib.contextmanager
 def saying_what_a_step_takes(config):
-    """Turns a MemoryError, NumPy's or CuPy's, into a TooLargeError that says what a step with these options takes, and what to change."""
+    """Turns a MemoryError, NumPy's or CuPy's, into a TooLargeError that says what a step takes, and what to change."""
     try:
         yield
-    except MemoryError as error:
-        if isinstance(error, TooLargeError):
+    except Exception as error:
+        lacking = isinstance(error, MemoryError) or "cudaErrorMemoryAllocation" in str(error)  # CUDA's own, below CuPy's pool
+        if not lacking or isinstance(error, TooLargeError):
             raise
+        about = in_words(step_memory(config)[1])
         raise TooLargeError(f"there is not enough memory ({str(error) or 'none is left'}), and a training step takes about "
-                            f"{in_words(step_memory(config)[1])}: {REMEDY}") from error
+                            f"{about}: {REMEDY}") from error

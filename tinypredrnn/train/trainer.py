@@ -48,7 +48,8 @@ class Trainer:
     out          folder for config.json, checkpoint.npz, log.csv, curves.png and pictures/
     device       "cpu", "gpu", "gpu:N" or "auto"
     graph        on a GPU, replay each step as a CUDA graph (captured.py); False: launch its kernels one by one
-    data         the data's `fingerprint` (checkpoint.py), which tells them from others when the run is resumed; None: only batch 0 does
+    data         the data's `fingerprint` (checkpoint.py), which tells them from others when the run is resumed; None: only
+                 batch 0 does
 
     TooLargeError where a step cannot fit into the memory of the device.
     """
@@ -97,19 +98,21 @@ class Trainer:
             promote_previous(self.out)
 
     def check_data(self, config, saved):
-        """CheckpointError where a run with `config` was trained on other data than these, by what its checkpoint says of them."""
-        ours = self.data if self.data.keys() <= saved.keys() else {}  # a checkpoint of before there were fingerprints has none
+        """CheckpointError if a run with `config` was trained on other data than these, by what its checkpoint says."""
+        ours = self.data if self.data.keys() <= saved.keys() else {}  # older checkpoints have no fingerprint
         if not ours and config.batch != self.config.batch:
-            raise CheckpointError(f"the checkpoint in {self.out} knows its data by its first batch of {config.batch} alone: resume it "
-                                  "without --batch first; the next checkpoint can then go on with another")
-        other = [part for part, known in (ours or {"first_batch": self.first_batch}).items() if not np.array_equal(known, saved.get(part))]
+            raise CheckpointError(f"the checkpoint in {self.out} knows its data by its first batch of {config.batch} alone: "
+                                  "resume it without --batch first; the next checkpoint can then go on with another")
+        ours = ours or {"first_batch": self.first_batch}
+        other = [part for part in ours if not np.array_equal(ours[part], saved.get(part))]
         if other:
-            raise CheckpointError(f"the run in {self.out} was trained on other data than these (what differs: {', '.join(other)}): name "
-                                  "its own, or start another run with another --out")
+            raise CheckpointError(f"the run in {self.out} was trained on other data than these (what differs: "
+                                  f"{', '.join(other)}): name its own, or start another run with another --out")
 
     def save(self):
         """Write the checkpoint."""
-        parts = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "data": self.data | {"first_batch": self.first_batch}}
+        data = self.data | {"first_batch": self.first_batch}
+        parts = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "data": data}
         save_checkpoint(self.out / NAME, self.config, self.iteration, parts)
 
     def step(self, frames):
@@ -284,8 +287,8 @@ def delete(folder, patterns):
 def prepare_run(out, config, resume, overwrite, changes):
     """The Config to run with in the folder `out`: the given one, or on `resume` the one in the checkpoint there.
 
-    changes   the options that the user named; on resuming only `steps`, `batch` (where the memory has become too small, say) and what
-              looks at the run may differ from the checkpoint's
+    changes   the options that the user named; on resuming only `steps`, `batch` (for a smaller memory, say) and what looks at
+              the run may differ from the checkpoint's
 
     Raises ConfigError where a run would be overwritten without being told, or continued as another one; CheckpointError where there is
     nothing to resume.
@@ -305,8 +308,8 @@ def prepare_run(out, config, resume, overwrite, changes):
         if iteration > config.steps:
             raise ConfigError(f"the run in {out} has done {iteration} steps already: ask for at least as many with --steps")
         if saved.batch != config.batch:
-            print(f"batches now have {config.batch} sequences, no longer {saved.batch}: they are drawn anew from step {iteration + 1:,} on, "
-                  f"so the numbers are not those of a run of {saved.batch} to its end")
+            print(f"batches now have {config.batch} sequences, no longer {saved.batch}: from step {iteration + 1:,} on "
+                  "they are others, and so are the numbers that come of them")
         if saved.rate_schedule == "cosine" and saved.steps != config.steps:
             print(f"the cosine of the learning rate now ends at step {config.steps:,}, no longer at {saved.steps:,}: "
                   f"training goes on at {rate_at(config, iteration):.2g} where it would have been {rate_at(saved, iteration):.2g}")
