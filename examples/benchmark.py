@@ -33,7 +33,7 @@ from pathlib import Path
 ENVIRONMENT = dict(os.environ)  # before tinypredrnn asks OpenMP's threads not to wait awake: PyTorch is to run as it does alone
 
 from tinypredrnn.backend import find_device, memory_in_use  # noqa: E402
-from tinypredrnn.errors import ConfigError, command  # noqa: E402
+from tinypredrnn.errors import ConfigError, command, whole_number_from  # noqa: E402
 from tinypredrnn.files import replacing  # noqa: E402
 from tinypredrnn.viz import COLOURS  # noqa: E402
 
@@ -278,9 +278,10 @@ def save(figure, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu, gpu or gpu:N (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="of each side on the CPU (default: %(default)s)")
+    parser.add_argument("--threads", type=whole_number_from(1), default=2, help="of each side on the CPU (default: %(default)s)")
     parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="the cases with one of these in their names")
     parser.add_argument("--quick", action="store_true", help="the small cases, few rounds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")

@@ -19,7 +19,7 @@ from tinypredrnn.train import RunFolder, read_checkpoint, read_scores, report, t
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=path_argument, help="folder that train_mnist.py wrote")
     parser.add_argument("--digits", type=int, help="digits in each test sequence (default: as many as in training)")
     parser.add_argument("--sequences", type=int, help="how many of the 5,000 test sequences to score (default: as many as after training)")

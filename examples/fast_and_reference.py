@@ -21,7 +21,7 @@ import numpy as np
 import tinypredrnn as tp
 from tinypredrnn.data import drawn_digits
 from tinypredrnn.data.moving_mnist import MovingMNIST
-from tinypredrnn.errors import ConfigError, command
+from tinypredrnn.errors import ConfigError, command, whole_number_from
 from tinypredrnn.files import replacing
 from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import Adam, clip_gradients
@@ -84,9 +84,10 @@ def draw(path, curves):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=200, help="training steps of each (default: %(default)s)")
-    parser.add_argument("--hidden", type=int, nargs="+", help="the layers' widths (default: those of the preset quick)")
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=whole_number_from(1), default=200, help="training steps of each (default: %(default)s)")
+    parser.add_argument("--hidden", type=whole_number_from(1), nargs="+", help="the layers' widths (default: those of the preset quick)")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the curves here")
     arguments = parser.parse_args()
     if arguments.steps < 1:

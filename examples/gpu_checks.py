@@ -135,7 +135,8 @@ def steps(device):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["kernels", "steps"])
     parser.add_argument("--device", default="gpu", help="gpu or gpu:N (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")

@@ -29,7 +29,7 @@ IN_A_STRIP = 30  # frames: a picture of more is too wide to be looked at
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=path_argument, nargs="?", default=PRETRAINED,
                         help="folder of a run, or a checkpoint file (default: the model that comes with the package)")
     parser.add_argument("--input", type=path_argument, help="the clip to continue (default: digits are drawn)")

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import io
 import json
+import os
 import pickle
 import re
 import resource
@@ -41,6 +42,7 @@ def write_originals(folder):
     (folder / "images-idx3-ubyte.gz").write_bytes(gzip.compress(idx))
     np.save(folder / "clips.npy", frames.swapaxes(0, 1))
     np.savez_compressed(folder / "clips.npz", frames=frames / np.float32(255))
+    np.save(folder / "sparse.npy", frames)
     np.save(folder / "mnist_test_seq.npy", frames)
     np.savez(folder / "moving-mnist-test.npz", clips=[[[0, 2]], [[2, 2]]], dims=[[3, 12, 16]], input_raw_data=frames[:4])
     first, *rest = map(Image.fromarray, frames[:5, 0])
@@ -79,9 +81,10 @@ def read_data(path):
 
 READERS = {
     "images-idx3-ubyte": read_images, "images-idx3-ubyte.gz": read_images, "checkpoint.npz": read_model, "forged.npz": read_model,
-    "clips.npy": read_frames, "clips.npz": read_frames, "mnist_test_seq.npy": read_frames, "moving-mnist-test.npz": read_frames,
-    "clip.gif": read_frames, "frame.bmp": read_folder, "frame.jpg": read_folder, "frame.png": read_folder, "frame.ppm": read_folder,
-    "frame.tif": read_folder, "frame.webp": read_folder, "metrics.json": read_scores, "data.json": read_data, "log.csv": read_log,
+    "clips.npy": read_frames, "sparse.npy": read_frames, "clips.npz": read_frames, "mnist_test_seq.npy": read_frames,
+    "moving-mnist-test.npz": read_frames, "clip.gif": read_frames, "frame.bmp": read_folder, "frame.jpg": read_folder,
+    "frame.png": read_folder, "frame.ppm": read_folder, "frame.tif": read_folder, "frame.webp": read_folder, "metrics.json": read_scores,
+    "data.json": read_data, "log.csv": read_log,
 }  # fmt: skip
 
 
@@ -156,7 +159,17 @@ def spoil_entry(rng, content, marker):
     return result.getvalue()
 
 
-VALUES = 0, -1, 1, 4, 10**5, 10**18, 0.5, 1e30, float("nan"), None, True, "", "convlstm", [], [0], [5, 5], [10**6] * 2, [1] * 9999, {}
+HUGE = 99_999, 10**5, 10**12, 10**18, 10**400, 1e30, [10**6] * 2, [99_999, 99_999], [10**12, 8], [1] * 9999
+VALUES = 0, -1, 1, 4, 0.5, float("nan"), None, True, "", "convlstm", [], [0], [5, 5], {}, *HUGE
+
+
+def claim(rng, content, marker):
+    """The header of a .npy that claims more than any computer here has, which `read_spoilt` makes true by a hole in the file."""
+    shape = int(10 ** rng.uniform(3, 6)), 20, *[int(10 ** rng.uniform(3, 5))] * 2
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": str(rng.choice(["|u1", "<f2", "<f4", "<f8"])), "shape": shape,
+                                                     "fortran_order": False})
+    return file.getvalue()
 
 
 def forge(rng, content, marker):
@@ -180,6 +193,9 @@ def forge(rng, content, marker):
     return result.getvalue()
 
 
+SPOILERS = {"forged.npz": forge, "sparse.npy": claim}
+
+
 def read_spoilt(name, read, original, folder, files, seed, answer):
     """Read `files` spoilt copies of the file `original`; the Counter of what became of them goes through the pipe `answer`.
 
@@ -192,7 +208,9 @@ def read_spoilt(name, read, original, folder, files, seed, answer):
     marker, path, rng = folder.with_suffix(".code-was-run"), folder / name, np.random.default_rng(seed)
     content, figures, slowest = original.read_bytes(), Counter(), 0
     for _ in range(files):
-        path.write_bytes((forge if name.startswith("forged") else spoil)(rng, content, marker))
+        path.write_bytes(SPOILERS.get(name, spoil)(rng, content, marker))
+        if name == "sparse.npy":
+            os.truncate(path, path.stat().st_size + (1 << 40))  # a disk keeps nothing of what was never written
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
         started = time.process_time()
         try:

@@ -17,15 +17,17 @@ from pathlib import Path
 
 from evaluate import moving_digits, score_digits
 
+from tinypredrnn.backend import find_device
 from tinypredrnn.errors import command
 from tinypredrnn.files import path_argument
-from tinypredrnn.train import PRESETS, Trainer, add_arguments, given_options, prepare_run, preset
+from tinypredrnn.train import PRESETS, Trainer, add_arguments, check_memory, fingerprint, given_options, prepare_run, preset
 
 VALIDATION_SEQUENCES = 50
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=PRESETS, help="where the options below start from (default: quick)")
     parser.add_argument("--device", default="cpu", help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
     parser.add_argument("--no-graph", action="store_true", help="on a GPU, launch each kernel by itself and replay no CUDA graph")
@@ -39,10 +41,13 @@ def main():
 
     changes = (preset(arguments.preset).as_dict() if arguments.preset else {}) | given_options(arguments)
     config = prepare_run(arguments.out, preset("quick").replace(**changes), arguments.resume, arguments.overwrite, changes)
+    check_memory(config, find_device(arguments.device))
     (training, source), (validation, _), (test, test_source) = (moving_digits(config, split, config.digits, arguments.data_dir)
                                                                 for split in ("train", "validation", "test"))
+    parts = {"training": training, "validation": validation, "test": test}
     trainer = Trainer(config, lambda k: training.batch(config.seed, k, config.batch),
-                      validation.fixed_set("validation", VALIDATION_SEQUENCES), arguments.out, arguments.device, not arguments.no_graph)
+                      validation.fixed_set("validation", VALIDATION_SEQUENCES), arguments.out, arguments.device, not arguments.no_graph,
+                      fingerprint({part: {"digits": moving.images} for part, moving in parts.items()}))
     with trainer.folder(arguments.resume, arguments.overwrite) as folder:
         print(f"{config.model} with {trainer.model.count_parameters():,} parameters on {trainer.device}, "
               f"{config.steps - trainer.iteration:,} steps of {config.batch} sequences, digits: {source}; "

@@ -16,19 +16,20 @@ from pathlib import Path
 import numpy as np
 
 from tinypredrnn import metrics
+from tinypredrnn.backend import find_device
 from tinypredrnn.data.moving_mnist import stream
 from tinypredrnn.data.sequences import read_sequences, split
 from tinypredrnn.errors import ConfigError, command
 from tinypredrnn.files import path_argument, read_json
 from tinypredrnn.folder import refuse_overlap
-from tinypredrnn.train import PRESETS, Trainer, add_arguments, given_options, prepare_run, preset, report
+from tinypredrnn.train import PRESETS, Trainer, add_arguments, check_memory, fingerprint, given_options, prepare_run, preset, report
 
 VALIDATION_SEQUENCES = 50
 START = preset("quick").replace(patch=4, rate=1e-3)  # frames full of light and texture need finer patches and smaller steps than digits
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=path_argument, help="the sequences: a folder, or a .npy, .npz, GIF or video file")
     parser.add_argument("--preset", choices=PRESETS, help="where the options below start from (default: quick, --patch 4, --rate 1e-3)")
     parser.add_argument("--device", default="cpu", help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
@@ -51,6 +52,7 @@ def main():
     clips = read_sequences(data, wanted.get("size"), wanted.get("channels"))
     config = config.replace(size=clips.size, channels=clips.channels)
     check_size(config)
+    check_memory(config, find_device(arguments.device))
     length = config.given + config.horizon
     training, validation, test, words = split(clips, length, config.seed)
     windows = training.windows(length)
@@ -59,7 +61,9 @@ def main():
         """Training batch k: windows drawn by (seed, k) alone."""
         return training.cut(windows[stream("training", config.seed, k).integers(len(windows), size=config.batch)], length)
 
-    trainer = Trainer(config, batch, take(validation, config, VALIDATION_SEQUENCES), out, arguments.device, not arguments.no_graph)
+    parts = {"training": training, "validation": validation, "test": test}
+    trainer = Trainer(config, batch, take(validation, config, VALIDATION_SEQUENCES), out, arguments.device, not arguments.no_graph,
+                      fingerprint({part: clips.named() for part, clips in parts.items()}))
     with trainer.folder(arguments.resume, arguments.overwrite) as folder:
         folder.write_json("data.json", {"data": str(data.absolute()), "split": words}, amends=True)
         print(f"{data}: frames of {config.size[0]}x{config.size[1]}, {'gray' if config.channels == 1 else 'colour'}, {words}")

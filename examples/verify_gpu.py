@@ -140,7 +140,8 @@ def commit():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="gpu", help="gpu, gpu:N, or cpu to try the command itself (default: %(default)s)")
     parser.add_argument("--out", type=Path, default="gpu-check", help="folder for what the parts write (default: %(default)s)")
     parser.add_argument("--small", action="store_true", help="a few tests, the quick benchmark, a short run")

@@ -36,7 +36,7 @@ from spoilt_files import READERS, read_spoilt, write_originals
 
 from tinypredrnn import threads
 from tinypredrnn.data.drawn_digits import draw_digits
-from tinypredrnn.errors import CheckpointError, command
+from tinypredrnn.errors import CheckpointError, command, whole_number_from
 from tinypredrnn.folder import Folder
 from tinypredrnn.train import RunFolder, read_checkpoint, read_log, read_scores
 from tinypredrnn.train.checkpoint import checksum
@@ -52,12 +52,13 @@ MEMORY = 1 << 30  # bytes that reading one of the small files may take
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("kills", "together", "fuzz", "signals"))
-    parser.add_argument("--times", type=int, help="how many kills, programs or signals (default: 300 kills, 70 programs, 100000 signals)")
-    parser.add_argument("--files", type=int, default=20_000, help="how many files (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="other moments, or other files (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default: %(default)s)")
+    parser.add_argument("--times", type=whole_number_from(1),
+                        help="how many kills, programs or signals (default: 300 kills, 70 programs, 100000 signals)")
+    parser.add_argument("--files", type=whole_number_from(1), default=20_000, help="how many files (default: %(default)s)")
+    parser.add_argument("--seed", type=whole_number_from(0), default=0, help="other moments, or other files (default: %(default)s)")
+    parser.add_argument("--jobs", type=whole_number_from(1), default=2, help="processes at a time (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.what == "signals":
         return print_signals(arguments.times or 100_000, arguments.seed)

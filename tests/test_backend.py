@@ -178,6 +178,36 @@ def test_a_driver_error_without_words(gpu):
         backend.find_device("gpu")
 
 
+BROKEN = {
+    "a missing library": "raise ImportError('libcudart.so.13: cannot open shared object file')",
+    "another library": "raise OSError('libcuda.so: wrong ELF class')",
+    "an old NumPy": "import numpy; numpy.no_such_name",
+    "a bug": "1 / 0",
+    "a module of its own that is missing": "import cupy_backends_that_are_not_there",
+    "an empty package": "",
+}
+
+
+@pytest.mark.parametrize("code", BROKEN.values(), ids=BROKEN)
+def test_a_cupy_that_cannot_be_imported(code, tmp_path, monkeypatch, capfd):
+    (tmp_path / "cupy.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.setattr(backend, "say_once", backend.say_once.__wrapped__)
+    with pytest.raises(DeviceError, match=r"CuPy is installed but cannot be imported \(.+\): install it with .*--device cpu") as caught:
+        backend.find_device("gpu")
+    assert "\n" not in str(caught.value)
+    assert backend.find_device("auto") == "cpu"
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1 and said.startswith("device auto is the CPU here: CuPy is installed but cannot be imported")
+    assert "cupy" not in sys.modules and tp.tensor([1.0]).device == "cpu"  # what is left of it is not asked about arrays
+
+
+def test_digits_that_are_no_numbers(gpu):
+    with pytest.raises(DeviceError, match="is unknown"):
+        backend.find_device("gpu:\N{SUPERSCRIPT TWO}")
+
+
 def test_moving_arrays(gpu):
     here = np.arange(3.0)
     assert backend.to_device(here, "cpu") is here and backend.to_numpy(here) is here

@@ -1,62 +1,67 @@
-"""What is asked of the C library: nothing on import, and by the commands that freed memory stays."""
+"""How much memory there is: what the machine, a container and `ulimit -v` say, and a refusal that costs nothing."""
 
-import ctypes
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-import tinypredrnn as tp
-from tinypredrnn.errors import command
-
-ROOT = Path(__file__).parents[1]
-COUNT = """
-import ctypes
-asked = []
-class Library:
-    def __init__(self, *name, **named):
-        self.library = plain(*name, **named)
-    def __getattr__(self, name):
-        return (lambda *numbers: asked.append(numbers)) if name == "mallopt" else getattr(self.library, name)
-plain, ctypes.CDLL = ctypes.CDLL, Library
-import numpy as np
-import tinypredrnn as tp
-with tp.unfused():
-    (tp.conv2d(tp.tensor(np.ones((1, 9, 9, 2))), tp.tensor(np.ones((3, 3, 2, 2)), requires_grad=True))).sum().backward()
-print(len(asked))
-tp.keep_freed_memory()
-print(len(asked))
-"""
+from tinypredrnn import memory
+from tinypredrnn.errors import TooLargeError
+from tinypredrnn.memory import ASSUMED, in_words, memory_limit, require_memory
 
 
-def test_the_import_and_the_ops_leave_malloc_alone():
-    done = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    assert done.stdout.split() == ["0", "2"], done.stderr
+@pytest.fixture
+def groups(tmp_path, monkeypatch):
+    """A function that puts the process into control groups: lines of /proc/self/cgroup, and {file: text} below /sys/fs/cgroup."""
+    def place(lines, files):
+        monkeypatch.setattr(memory, "OWN_CGROUPS", tmp_path / "own")
+        monkeypatch.setattr(memory, "CGROUPS", tmp_path / "groups")
+        (tmp_path / "own").write_text(lines)
+        for name, text in files.items():
+            (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "groups" / name).write_text(text)
+        return sorted(memory.cgroup_limits())
+
+    return place
 
 
-class Recorder:
-    def __init__(self, asked):
-        self.mallopt = lambda *numbers: asked.append(numbers)
+def test_limits_of_containers(groups):
+    files = {"a/b/memory.max": "max\n", "a/memory.max": "3000000\n", "memory.max": "9000000\n"}
+    assert groups("0::/a/b\n", files) == [3_000_000, 9_000_000]
+    assert memory_limit() == 3_000_000
 
 
-def test_the_commands_ask(monkeypatch):
-    asked = []
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: Recorder(asked))
-    monkeypatch.setattr("signal.signal", lambda number, handler: None)
-    assert command(lambda: 0) == 0 and [option for option, _ in asked] == [-3, -1]
+def test_limits_of_containers_of_the_first_version(groups):
+    files = {"memory/a/memory.limit_in_bytes": "4000000\n", "memory/memory.limit_in_bytes": f"{2**63 - 4096}\n", "memory.max": "1"}
+    assert groups("5:devices:/\n4:cpu,memory:/a\n", files) == [4_000_000, 2**63 - 4096]
 
 
-def no_library(name):
-    raise OSError(name)
+def test_a_container_that_sees_the_groups_of_the_machine_from_inside(groups):
+    assert groups("0::/docker/0123\n", {"memory.max": "5000000"}) == [5_000_000]
 
 
-def no_name(name):
-    raise TypeError(name)
+def test_where_nothing_is_known_a_bound_is_assumed(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "OWN_CGROUPS", tmp_path / "nothing")
+    monkeypatch.setattr(memory, "machine_memory", lambda: [])
+    monkeypatch.setattr(memory, "process_limits", lambda: [])
+    assert memory_limit() == ASSUMED
 
 
-@pytest.mark.parametrize("library", [lambda name: object(), no_library, no_name], ids=["macOS and musl", "none", "Windows"])
-def test_where_the_c_library_cannot_be_asked(monkeypatch, library):
-    monkeypatch.setattr(ctypes, "CDLL", library)
-    tp.keep_freed_memory()
+def test_ulimit_counts():
+    pytest.importorskip("resource")
+    code = ("import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, resource.RLIM_INFINITY));"
+            "from tinypredrnn.memory import memory_limit; print(memory_limit() <= 3 << 30)")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "True\n"
+
+
+def test_what_cannot_fit_is_refused_in_one_sentence():
+    require_memory(1000, "a small thing", "nothing")
+    assert 1 << 28 < memory_limit() <= ASSUMED
+    with pytest.raises(TooLargeError, match=r"^a castle would take at least 1,024 TiB .* of cpu: build a smaller one$"):
+        require_memory(1 << 50, "a castle", "build a smaller one")
+
+
+@pytest.mark.parametrize("count, words", [(0, "0 KiB"), (1536, "1.5 KiB"), (5 << 20, "5 MiB"), (7 << 30, "7 GiB"),
+                                          (3 << 42, "12 TiB"), (3 << 50, "3,072 TiB")])
+def test_bytes_in_words(count, words):
+    assert in_words(count) == words

@@ -16,7 +16,7 @@ import importlib
 from tinypredrnn import cells, errors, nn
 from tinypredrnn.autograd import *  # noqa: F403 (the ops, Tensor and gradcheck)
 from tinypredrnn.gpu import precision
-from tinypredrnn.memory import keep_freed_memory
+from tinypredrnn.malloc import keep_freed_memory
 from tinypredrnn.models import build_model
 from tinypredrnn.models.official import export_official, import_official
 

@@ -11,6 +11,7 @@ import numpy as np
 
 import tinypredrnn
 from tinypredrnn import backend
+from tinypredrnn.errors import command
 from tinypredrnn.files import user_cache
 
 PACKAGE = Path(tinypredrnn.__file__).parent
@@ -112,4 +113,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(main))

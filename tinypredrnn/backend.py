@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from tinypredrnn.errors import DeviceError, DTypeError, Error, GraphError
+from tinypredrnn.errors import DeviceError, DTypeError, Error, GraphError, say_once
 
 DLPACK_CPU, DLPACK_CUDA = (1, 3), 2  # kDLCPU, kDLCUDAHost (the CPU's memory, pinned); kDLCUDA
 GPU_HELP = ('install it with `pip install "cupy-cuda13x[ctk]"` (CUDA 13) or `"cupy-cuda12x[ctk]"` (CUDA 12), '
@@ -31,16 +31,18 @@ def device_of(array):
 def find_device(name):
     """Turn what a user may say ("cpu", "gpu", "gpu:N", "auto") into "cpu" or "gpu:N"; DeviceError where it cannot be had."""
     kind, _, number = str(name).partition(":")
-    if kind not in ("cpu", "gpu", "auto") or (number and (kind != "gpu" or not number.isdigit())):
+    if kind not in ("cpu", "gpu", "auto") or (number and (kind != "gpu" or not (number.isascii() and number.isdigit()))):
         raise DeviceError(f"device {name!r} is unknown: expected cpu, gpu, gpu:N or auto")
     if kind == "cpu":
         return "cpu"
     try:
         count = gpu_count()
-    except DeviceError:
-        if kind == "auto":
-            return "cpu"
-        raise
+    except DeviceError as error:
+        if kind != "auto":
+            raise
+        if "not installed" not in str(error):  # a CuPy that is there and of no use is worth a line
+            say_once(f"device auto is the CPU here: {error}")
+        return "cpu"
     if int(number or 0) >= count:
         raise DeviceError(f"device {name!r} does not exist: this machine has {count} GPU(s), numbered from 0")
     return f"gpu:{int(number or 0)}"
@@ -50,16 +52,26 @@ def gpu_count():
     """How many GPUs CuPy can use, at least one; DeviceError says what is missing otherwise."""
     try:
         import cupy
-    except ImportError as error:
-        raise DeviceError(f"the GPU needs CuPy, which is not installed: {GPU_HELP}") from error
+
+        cupy.cuda  # noqa: B018 (a folder of this name is a package as well, but an empty one)
+    except Exception as error:  # an installation can be broken in as many ways as there are libraries below it
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+            raise DeviceError(f"the GPU needs CuPy, which is not installed: {GPU_HELP}") from error
+        sys.modules.pop("cupy", None)  # nobody shall take what is left of it for CuPy
+        raise DeviceError(f"CuPy is installed but cannot be imported ({first_line(error)}): {GPU_HELP}") from error
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # no driver, or one too old: CUDARuntimeError, or ImportError of a missing library
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DeviceError(f"CuPy finds no usable GPU ({reason}): check the driver with nvidia-smi, or use --device cpu") from error
+        raise DeviceError(f"CuPy finds no usable GPU ({first_line(error)}): check the driver with nvidia-smi, or use --device cpu"
+                          ) from error
     if count == 0:
         raise DeviceError("CuPy finds no GPU on this machine: use --device cpu")
     return count
+
+
+def first_line(error):
+    """What an error says, as far as it fits into a sentence."""
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def gpu_names():
@@ -212,3 +224,11 @@ def memory_held(device):
 
     with cupy.cuda.Device(int(device[4:])):
         return cupy.get_default_memory_pool().total_bytes()
+
+
+def gpu_memory(device):
+    """Bytes that the GPU `device` has in all."""
+    import cupy
+
+    with cupy.cuda.Device(int(device[4:])):
+        return cupy.cuda.runtime.memGetInfo()[1]

@@ -310,14 +310,17 @@ def table(folder):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tinypredrnn.course", description="The course in lessons/, from one number to PredRNN.")
+    parser = argparse.ArgumentParser(prog="python -m tinypredrnn.course", allow_abbrev=False,
+                                     description="The course in lessons/, from one number to PredRNN.")
     parser.add_argument("--folder", default=LESSONS, help="a folder of lessons (default: those that come with tinypredrnn)")
     commands = parser.add_subparsers(dest="command")
-    commands.add_parser("write", help="write lessons with holes for the exercises").add_argument("target", metavar="FOLDER")
-    runs = commands.add_parser("run", help="run lessons and compare what they print with what they say")
+    writes = commands.add_parser("write", allow_abbrev=False, help="write lessons with holes for the exercises")
+    writes.add_argument("target", metavar="FOLDER")
+    runs = commands.add_parser("run", allow_abbrev=False,
+                               help="run lessons and compare what they print with what they say")
     runs.add_argument("numbers", nargs="*", type=int, metavar="N", help="only these lessons")
     runs.add_argument("--full", action="store_true", help="at full size (default: the small size of the tests)")
-    commands.add_parser("table", help="the table in the README")
+    commands.add_parser("table", allow_abbrev=False, help="the table in the README")
     options = parser.parse_args(arguments)
     if options.command == "write":
         return write(options.folder, options.target)

@@ -3,10 +3,15 @@
 The example scripts turn each of them into that sentence and exit status 2; anything else is a bug and keeps its traceback.
 """
 
+import argparse
+import functools
+import os
 import signal
 import sys
 
-from tinypredrnn.memory import keep_freed_memory
+from tinypredrnn.malloc import keep_freed_memory
+
+MOST = 10**9  # of what a script is told to count
 
 
 class Error(Exception):
@@ -19,6 +24,10 @@ class ShapeError(Error, ValueError):
 
 class DTypeError(Error, TypeError):
     """Arrays of the wrong dtype, or of two float dtypes at once."""
+
+
+class RangeError(Error, ValueError):
+    """Values on another scale than they should be, or that are no numbers."""
 
 
 class DeviceError(Error, RuntimeError):
@@ -45,6 +54,10 @@ class CheckpointError(Error, ValueError):
     """A checkpoint that is missing, damaged, or belongs to another model."""
 
 
+class TooLargeError(Error, MemoryError):
+    """What would take more memory than there is."""
+
+
 class BusyError(Error, RuntimeError):
     """A folder that another program is writing into."""
 
@@ -53,22 +66,73 @@ class TrainingError(Error, ArithmeticError):
     """Training that cannot go on, such as a loss that is no number any more."""
 
 
+@functools.cache
+def say_once(sentence):
+    """Print a line on stderr, but the same one only once."""
+    print(sentence, file=sys.stderr)
+
+
 def command(main):
     """Run a script's `main` and return its exit status: what main returns, or one of
 
-        2     an error of the user's, in one sentence; also an OSError (no space, not permitted, no such folder)
+        2     an error of the user's, in one sentence; also an OSError (no space, not permitted, no such folder) and a
+              lack of memory
         130   Ctrl-C (SIGINT)
-        143   SIGTERM, as `kill` and batch systems send it
+        141   whoever read stdout has closed it, as `head` does (SIGPIPE)
+        143   SIGTERM, as `kill` and batch systems send it; 129: SIGHUP, of a terminal that is closed
 
     Everything else is ours and keeps its traceback (status 1). Files are whole in all cases.
     """
     keep_freed_memory()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # leave in good order
+    prepare_streams()
+    os.environ.pop("MPLBACKEND", None)  # scripts draw into files; a name that Matplotlib does not know ends its import
+    for name in "SIGTERM", "SIGHUP":
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) is not signal.SIG_IGN:  # nohup has it ignored
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))  # leave in good order
+    sentence = ""
     try:
-        return main()
-    except (Error, OSError) as error:
-        print(f"{sys.argv[0]}: {error}", file=sys.stderr)
-        return 2
+        status = main()
+    except SystemExit as leaving:
+        status = leaving.code
+    except BrokenPipeError:
+        status = 141
     except KeyboardInterrupt:
-        print(f"{sys.argv[0]}: stopped", file=sys.stderr)
-        return 130
+        status, sentence = 130, "stopped"
+    except (Error, OSError) as error:
+        status, sentence = 2, str(error)
+    except MemoryError as error:  # NumPy's and CuPy's say how much they asked for, Python's own says nothing
+        status = 2
+        sentence = (f"there is not enough memory ({str(error) or 'none is left'}): ask for less at a time, such "
+                    "as a smaller --batch")
+    try:
+        sys.stdout.flush()  # what cannot be written any more is noticed here, not when Python has ended
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            status = status or 141
+        else:
+            status, sentence = status or 2, sentence or f"stdout: {error}"
+    if sentence:
+        print(f"{sys.argv[0]}: {sentence}", file=sys.stderr)
+    return status
+
+
+def whole_number_from(least):
+    """A type for argparse: whole numbers from `least` up, and up to what can be counted."""
+    def whole_number(text):
+        if not least <= int(text) <= MOST:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {MOST:,}, got {text[:40]}")
+        return int(text)
+
+    return whole_number
+
+
+def prepare_streams():
+    """Give the program the streams that it was started without (`2>&-`); what a terminal cannot show becomes \\xe9."""
+    for name, mode in ("stdin", "r"), ("stdout", "w"), ("stderr", "w"):
+        if getattr(sys, name) is None:  # what is opened takes the stream's number, which no file of data may get
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
+    for file in sys.stdout, sys.stderr:
+        if hasattr(file, "reconfigure"):
+            file.reconfigure(errors="backslashreplace")

@@ -6,12 +6,11 @@ import functools
 import json
 import os
 import secrets
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from tinypredrnn.errors import BusyError
+from tinypredrnn.errors import BusyError, say_once
 
 PAUSES = 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0  # seconds between attempts at what is not permitted for the moment
 
@@ -150,11 +149,6 @@ def path_argument(text):
     if not text:
         raise argparse.ArgumentTypeError("expected a path, got an empty text: is a variable not set?")
     return Path(text)
-
-
-@functools.cache
-def say_once(sentence):
-    print(sentence, file=sys.stderr)
 
 
 # JSON

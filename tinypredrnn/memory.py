@@ -1,18 +1,84 @@
-"""What a program may ask of the C library for its memory."""
+"""How much memory there is, and one sentence if a request cannot fit: bytes are counted before any array is made."""
 
-import contextlib
-import ctypes
+import os
+import re
+from pathlib import Path
+
+from tinypredrnn.backend import gpu_memory
+from tinypredrnn.errors import TooLargeError
+
+ASSUMED = 1 << 40  # bytes, where nothing says how much there is (Windows): no array of ours is meant to be larger
+SMALL = 1 << 24  # bytes that any computer has: not worth a question
+CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
-def keep_freed_memory():
-    """Ask the C library to make large arrays of memory that was freed before: for the whole process, from now on.
+def memory_limit(device="cpu"):
+    """The most bytes that this process can ever have on `device`, whatever else runs there.
 
-    The system has to find and clear every page of fresh memory, which for arrays of megabytes costs as much as computing with them. So
-    the commands of tinypredrnn call this once, through `tinypredrnn.errors.command`. It is not called on import: a program that only uses
-    tinypredrnn decides for itself, and calls `tp.keep_freed_memory()` at its start to train as the commands do. The price is that the
-    process does not shrink: it keeps the most that its arrays took at once. Only glibc can be asked; elsewhere this does nothing.
+    A GPU's whole memory; on the CPU the least of what the machine has (memory and swap), what the process's cgroups
+    allow (a container's limit) and RLIMIT_AS (`ulimit -v`), or ASSUMED if none of them is known.
     """
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD: arrays up to this size, the largest that it takes, do not get pages of their own
-        mallopt(-1, 2 ** 31 - 1)  # M_TRIM_THRESHOLD: free pages stay with the process
+    if device != "cpu":
+        return gpu_memory(device)
+    return min([ASSUMED, *machine_memory(), *cgroup_limits(), *process_limits()])
+
+
+def machine_memory():
+    """The machine's memory with its swap, in bytes, where the system tells."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return
+    try:
+        swap = re.search(r"SwapTotal:\s*(\d+) kB", Path("/proc/meminfo").read_text())[1]
+    except (OSError, TypeError):
+        swap = 0
+    yield memory + 1024 * int(swap)
+
+
+def cgroup_limits():
+    """The limits of the Linux control groups (version 2 and 1) of the process and of those around them, in bytes."""
+    try:
+        groups = [line.split(":", 2)[1:] for line in OWN_CGROUPS.read_text().splitlines()]
+    except OSError:
+        return
+    for controllers, path in groups:
+        if controllers == "":
+            top, name = CGROUPS, "memory.max"
+        elif "memory" in controllers.split(","):
+            top, name = CGROUPS / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        own = top / path.lstrip("/")
+        for group in (own, *own.parents):
+            try:
+                yield int((group / name).read_text())
+            except (OSError, ValueError):  # not visible from inside the container; "max"
+                pass
+            if group == top:
+                break
+
+
+def process_limits():
+    """RLIMIT_AS, in bytes, where there is one."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if most != resource.RLIM_INFINITY:
+        yield most
+
+
+def require_memory(least, what, remedy, device="cpu"):
+    """TooLargeError if `what`, which takes at least `least` bytes, cannot fit on `device`; `remedy` says what to do."""
+    if least > SMALL and least > (most := memory_limit(device)):
+        raise TooLargeError(f"{what} would take at least {in_words(least)} of memory, more than the {in_words(most)} of "
+                            f"{device}: {remedy}")
+
+
+def in_words(count):
+    """A number of bytes as people say it, such as 3.2 GiB."""
+    power = min(4, max(1, (int(count).bit_length() - 1) // 10))
+    count /= 1024**power
+    return f"{count:,.0f}" * (count >= 100) + f"{count:.3g}" * (count < 100) + (" KiB", " MiB", " GiB", " TiB")[power - 1]

@@ -300,3 +300,11 @@ def test_mnist_itself(monkeypatch):
     assert both.std(dtype=np.float64) == pytest.approx(0.3081, abs=5e-5)
     seen = {image.tobytes() for image in train.images}
     assert not any(image.tobytes() in seen for image in np.concatenate([validation.images, test.images]))
+
+
+def test_a_folder_that_the_environment_names_and_that_is_not_there_is_said_once(monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("TINYPREDRNN_DATA", str(tmp_path / "nowhere"))
+    for split in ("train", "test"):
+        assert load_digits(split).source == "drawn digits"
+    said = f"TINYPREDRNN_DATA names {tmp_path / 'nowhere'}, which is no folder: digits are looked for elsewhere\n"
+    assert capfd.readouterr().err.count(said) == 1

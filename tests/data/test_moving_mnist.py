@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinypredrnn.data.moving_mnist import STREAMS, MovingMNIST, clamp, reflect, stream
-from tinypredrnn.errors import ConfigError, DTypeError, ShapeError
+from tinypredrnn.errors import ConfigError, DTypeError, ShapeError, TooLargeError
 
 DIGITS = np.random.default_rng(0).integers(0, 256, (50, 28, 28), dtype=np.uint8)
 
@@ -262,3 +262,12 @@ def test_srivastavas_rule_gives_official_sequences_pixel_for_pixel(official, ind
     draws = Written(np.divide(starts, 36), angles, (3.6, 3.6), chosen)
     ours = MovingMNIST(images, rule="srivastava").draw(draws, 1)
     np.testing.assert_array_equal(ours[0, ..., 0], sequences[index])
+
+
+@pytest.mark.parametrize("options, count", [(dict(frames=10**9), 50), (dict(size=(10**6, 10**6)), 50),
+                                            (dict(digits=10**12), 1), ({}, 10**10)])
+def test_what_does_not_fit_into_memory_is_refused_at_once(options, count):
+    moving = MovingMNIST(np.zeros((3, 28, 28), np.uint8), **options)
+    for draw in (lambda: moving.fixed_set("validation", count), lambda: moving.batch(0, 0, count)):
+        with pytest.raises(TooLargeError, match="would take at least .*: ask for fewer or smaller ones"):
+            draw()

@@ -2,6 +2,7 @@
 
 import io
 import os
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from own_files import authors_file, check, noise, save_images, saved
 
 from tinypredrnn.data import sequences
 from tinypredrnn.data.sequences import Clips, read_sequences, split
-from tinypredrnn.errors import DataError
+from tinypredrnn.errors import ConfigError, DataError
 
 # arrays
 
@@ -240,3 +241,71 @@ def test_real_files(data_dir):
     assert digits[0].max() == 255 and 100 < (digits[0][0] > 0).sum() < 500
     people = read_sequences(data_dir / "kth" / "clips" / "kth_original_gray_64.npz")
     assert [len(clip) for clip in people] == [468, 328, 242]
+
+
+# limits before arrays
+
+def sparse(path, shape, dtype):
+    """A .npy full of holes: it claims `shape`, and the disk keeps nothing of it."""
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+        file.truncate(file.tell() + int(np.prod(shape)) * np.dtype(dtype).itemsize)
+    return path
+
+
+@pytest.mark.parametrize("shape, dtype, options, message", [
+    ((7000, 1, 1000, 1000), "<f2", {}, "more than 4 GiB"),  # 14 GB
+    ((7000, 1, 1000, 1000), "|u1", dict(channels=3), "more than 4 GiB"),
+    ((3, 1, 60_000, 60_000), "|u1", {}, "at most 33,554,432 pixels in a frame, got 60000x60000"),
+    ((900, 20, 64, 64), "|u1", dict(size=(1000, 1000)), "more than 4 GiB"),  # 70 MB
+])
+def test_a_file_that_would_take_gigabytes_is_refused_at_no_cost(tmp_path, shape, dtype, options, message):
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=message):
+            read_sequences(sparse(tmp_path / "a.npy", shape, dtype), **options)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_resizing_takes_no_more_than_its_result(tmp_path):
+    saved(tmp_path / "a.npy", noise(4, 10, 16, 16) / 255)
+    tracemalloc.start()
+    try:
+        clips = read_sequences(tmp_path / "a.npy", size=(200, 200))
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert clips.size == (200, 200) and most < kept + 500_000
+
+
+def test_one_frame_of_colour_counts_for_all(tmp_path, monkeypatch):
+    save_images(tmp_path / "frames", [*noise(9, 8, 8), noise(8, 8, 3)])
+    monkeypatch.setattr(sequences, "MAX_BYTES", 1_000)  # 10 frames are 640 bytes in gray, 1,920 in colour
+    with pytest.raises(DataError, match="GiB of memory"):
+        read_sequences(tmp_path / "frames")
+
+
+def test_a_size_that_no_frame_may_have(tmp_path):
+    with pytest.raises(ConfigError, match="at most 33,554,432 in all"):
+        read_sequences(saved(tmp_path / "a.npy", noise(2, 2, 6, 8)), size=(100_000, 100_000))
+
+
+def test_a_small_computer_is_respected(tmp_path, monkeypatch):
+    monkeypatch.setattr("tinypredrnn.memory.memory_limit", lambda device: 1 << 24)
+    with pytest.raises(DataError, match="a.npy: its frames would take at least 19.1 MiB"):
+        read_sequences(saved(tmp_path / "a.npy", noise(2, 10, 8, 8)), size=(1000, 1000))
+
+
+def test_memory_that_ends_is_not_called_damage(tmp_path, monkeypatch):
+    monkeypatch.setattr(sequences, "convert", lambda *_: np.empty(1 << 60, np.uint8))
+    with pytest.raises(DataError, match="does not fit into the memory") as caught:
+        read_sequences(saved(tmp_path / "a.npy", noise(2, 5, 6, 8)))
+    assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/clips", "~/nothing"])
+def test_a_home_that_is_not_there(path):
+    with pytest.raises(DataError, match="is not there"):
+        read_sequences(path)

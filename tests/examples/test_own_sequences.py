@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -199,6 +200,25 @@ def test_training_refuses(room, refusal, words, message):
     if "half_squares" in words:
         save_squares(room / "half_squares", frames=21)
     assert message in refusal("train_sequences.py", *words.split())
+
+
+@pytest.mark.parametrize("clip, part", [("clip1", "training|validation|test"), ("clip4", "training|validation|test")])
+def test_a_clip_that_has_changed_since_is_noticed_on_resuming(room, refusal, clip, part):
+    """Each clip, whichever batch it would come in, and those of the test too."""
+    shutil.copytree(room / "squares", room / f"other_{clip}")
+    for image in (room / f"other_{clip}" / clip).iterdir():
+        Image.new("L", (16, 12)).save(image)
+    said = refusal("train_sequences.py", "--out", "run", "--resume", "--data", f"other_{clip}")
+    assert re.search(rf"was trained on other data than these .what differs: ({part})", said)
+
+
+@pytest.mark.parametrize("script, words", [
+    ("train_sequences.py", "--data squares --hidden 100000"), ("train_sequences.py", "--data squares --size 100000 100000"),
+    ("train_sequences.py", "--data squares --kernel 999999"), ("train_sequences.py", "--data squares --patch 4 --batch 10000000000"),
+    ("predict.py", "--frames 100000000"), ("predict.py", "run --input squares --frames 1000000000000"),
+])
+def test_what_no_computer_holds_is_refused_at_once(room, refusal, script, words):
+    assert re.search("would take at least|at most 33,554,432", refusal(script, *words.split()))
 
 
 def test_resuming_where_the_data_were_forgotten(room, refusal):

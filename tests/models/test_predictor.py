@@ -5,7 +5,7 @@ import pytest
 from small import NETWORKS, random_frames, small_network
 
 from tinypredrnn import build_model, tensor
-from tinypredrnn.errors import CheckpointError, ConfigError, DTypeError, ShapeError
+from tinypredrnn.errors import CheckpointError, ConfigError, DTypeError, RangeError, ShapeError, TooLargeError
 
 each_network = pytest.mark.parametrize("name", NETWORKS)
 
@@ -222,3 +222,39 @@ def test_float32_in_float32_out(name):
     assert all(t.grad.dtype == np.float32 for t in model.parameters())
     exact = model.to(dtype=np.float64).unroll(frames.astype(np.float64), np.array([[1, 0, 1], [1, 1, 0]]))
     np.testing.assert_allclose(prediction.numpy(), exact.numpy(), atol=1e-5)
+
+
+# values
+
+def frames_of(least, most):
+    frames = np.random.default_rng(0).uniform(least, most, (1, 3, 6, 8, 2))
+    frames[0, 0, 0, 0], frames[0, 0, 0, 1] = least, most
+    return frames
+
+
+@pytest.mark.parametrize("frames, message", [
+    (frames_of(0, 255), "in .0, 1., got 0 to 255: divide them by 255"),
+    (frames_of(0, 1) * np.array([0, 200, 200]).reshape(3, 1, 1, 1), "divide them by 255"),  # it begins with a dark frame
+    (frames_of(-1, 1), r"got -1 to 1: map them from .-1, 1. by .x . 1. / 2"),
+    (frames_of(-0.42, 2.8), "got -0.42 to 2.8: scale them as the frames"),
+    (frames_of(-300, 5), "scale them as the frames"),
+    (np.where(np.arange(48 * 6).reshape(1, 3, 6, 8, 2) == 200, np.nan, 0.5), "got nan to nan: replace what is no number"),
+    (np.where(np.arange(48 * 6).reshape(1, 3, 6, 8, 2) == 200, np.inf, 0.5), "got 0.5 to inf: scale"),
+], ids=["bytes", "bytes after a dark frame", "signed", "standardised", "wild", "nan", "infinity"])
+def test_frames_on_another_scale_are_refused(frames, message):
+    model = small_network("predrnn")
+    with pytest.raises(RangeError, match=message) as caught:
+        model(frames)
+    assert "\n" not in str(caught.value)
+
+
+def test_frames_a_little_beside_the_range_are_taken():
+    model = small_network("predrnn")
+    assert np.isfinite(model(frames_of(-0.2, 1.2), horizon=1).numpy()).all()
+    past = np.concatenate([frames_of(0, 1), frames_of(-1.5, 2.5)], axis=1)  # predictions that overshoot, fed back
+    assert np.isfinite(model(past, horizon=1).numpy()).all()
+
+
+def test_a_horizon_that_would_take_terabytes_is_refused():
+    with pytest.raises(TooLargeError, match="prediction.s. of 1,000,000,000,000 frames would take at least .*predict fewer frames"):
+        small_network("predrnn")(random_frames(1, 2, 6, 8, 2), horizon=10**12)

@@ -20,12 +20,13 @@ def digit_images():
 def small_trainer(digit_images, monkeypatch):
     """small_trainer(out, steps=9, ...): a Trainer of the small run with some options changed; drawing takes longer than the rest."""
 
-    def make(out, device="cpu", pictures=False, **changes):
+    def make(out, device="cpu", pictures=False, data=None, **changes):
         if not pictures:
             for name in ("save_gif", "save_strip", "save_training_curves"):
                 monkeypatch.setattr(trainer, name, lambda path, *what: path.write_bytes(b"a picture"))
         config = SMALL.replace(**changes)
         moving = MovingMNIST(digit_images, config.digits, config.size, config.given + config.horizon)
-        return Trainer(config, lambda k: moving.batch(config.seed, k, config.batch), moving.fixed_set("validation", 4), out, device)
+        return Trainer(config, lambda k: moving.batch(config.seed, k, config.batch), moving.fixed_set("validation", 4), out, device,
+                       data=data)
 
     return make

@@ -125,3 +125,13 @@ def test_argparse_refuses_what_it_can(words, capsys):
 
 def test_flags_left_out_change_nothing():
     assert parse() == {}
+
+
+@pytest.mark.parametrize("changes", [dict(steps=10**13), dict(hidden=(4, 10**400)), dict(rate=1e31),
+                                     dict(forget_bias=-1e300), dict(clip=1e40)], ids=lambda changes: next(iter(changes)))
+def test_numbers_beyond_all_use_are_refused_in_a_short_sentence(changes):
+    message = f"{next(iter(changes))} is too large: .*; the limits are 1,000,000,000,000 and 1e.30"
+    with pytest.raises(ConfigError, match=message) as caught:
+        Config(**changes)
+    assert len(str(caught.value)) < 200
+    Config(seed=10**30, rate=1e30, steps=10**12)

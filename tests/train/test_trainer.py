@@ -186,6 +186,34 @@ def test_other_data_are_refused(small_trainer, tmp_path):
     assert bits(other) == before and other.iteration == 0
 
 
+def test_data_that_differ_in_one_part_are_refused_by_its_name(small_trainer, tmp_path):
+    data = {part: np.full(32, n, np.uint8) for n, part in enumerate(("training", "validation", "test"))}
+    stop_after(small_trainer(tmp_path, data=data), 2).run()
+    same = small_trainer(tmp_path, data=data)
+    same.restore()
+    assert same.iteration == 2
+    for part in data:
+        other = small_trainer(tmp_path, data=data | {part: np.zeros(32, np.uint8) + 9})
+        with pytest.raises(CheckpointError, match=f"other data than these .what differs: {part}.: name its own"):
+            other.restore()
+        assert other.iteration == 0
+
+
+def test_a_checkpoint_of_before_there_were_fingerprints_goes_on_and_gets_one(small_trainer, tmp_path):
+    stop_after(small_trainer(tmp_path), 2).run()
+    data = {"training": np.ones(32, np.uint8)}
+    with pytest.raises(CheckpointError, match="resume it without --batch first"):
+        small_trainer(tmp_path, data=data, batch=1).restore()
+    trainer = small_trainer(tmp_path, data=data)
+    trainer.first_batch += 1
+    with pytest.raises(CheckpointError, match="what differs: first_batch"):
+        trainer.restore()
+    trainer = small_trainer(tmp_path, data=data)
+    trainer.restore()
+    trainer.run()
+    assert np.array_equal(read_checkpoint(tmp_path)[2]["data"]["training"], data["training"])
+
+
 def test_another_model_is_refused(small_trainer, tmp_path):
     stop_after(small_trainer(tmp_path), 2).run()
     for changes in (dict(hidden=(5,)), dict(model="predrnn_m"), dict(hidden=(4, 4))):

@@ -18,7 +18,7 @@ import numpy as np
 import pooch
 
 from tinypredrnn.data.drawn_digits import SIDE, draw_digits
-from tinypredrnn.errors import ConfigError, DataError
+from tinypredrnn.errors import ConfigError, DataError, say_once
 from tinypredrnn.files import user_cache
 
 STEMS = {"train": "train-images", "validation": "train-images", "test": "t10k-images"}
@@ -64,7 +64,10 @@ def load_digits(split, data_dir=None):
         return _read_split(path, split)
 
     cache = user_cache() / "mnist"
-    for folder in (os.environ.get("TINYPREDRNN_DATA"), cache):
+    named = os.environ.get("TINYPREDRNN_DATA")
+    if named and not os.path.isdir(os.path.expanduser(named)):
+        say_once(f"TINYPREDRNN_DATA names {named}, which is no folder: digits are looked for elsewhere")
+    for folder in (named, cache):
         if folder and _find(folder, "train") and _find(folder, "test"):
             return _read_split(_find(folder, split), split)
     if _download(cache):
@@ -119,16 +122,17 @@ def read_images(path):
     if len(pixels) != size:
         got = "has more" if len(pixels) > size else f"ends after {len(pixels):,}"
         raise damaged(f"hold {size:,} bytes of pixels after its header", got)
-    return np.frombuffer(pixels, np.uint8).reshape(count, SIDE, SIDE)
+    images = np.frombuffer(pixels, np.uint8).reshape(count, SIDE, SIDE)
+    images.flags.writeable = False
+    return images
 
 
 def _read_at_most(stream, size):
     """Up to size bytes, piece by piece: asked for at once, the whole size would be allocated before a byte is seen."""
-    pieces = []
-    while size and (piece := stream.read(min(size, 1 << 20))):
-        pieces.append(piece)
-        size -= len(piece)
-    return b"".join(pieces)
+    content = bytearray()
+    while len(content) < size and (piece := stream.read(min(size - len(content), 1 << 20))):
+        content += piece
+    return content
 
 
 @functools.cache

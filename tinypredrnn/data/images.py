@@ -11,8 +11,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageSequence
 
-from tinypredrnn.errors import DataError
-from tinypredrnn.files import say_once
+from tinypredrnn.errors import DataError, TooLargeError, say_once
 from tinypredrnn.folder import is_output
 
 IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -27,8 +26,11 @@ def reading(path):
     """Whatever is raised in here becomes a DataError that names `path`."""
     try:
         yield
-    except DataError as error:
+    except (DataError, TooLargeError) as error:
         raise DataError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise DataError(f"{path} does not fit into the memory that there is ({str(error) or 'none is left'}): give fewer or "
+                        "smaller frames") from error
     except Exception as error:  # NumPy, PIL and ffmpeg raise whatever a damaged file makes their parsers stumble over
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise DataError(f"{path} is damaged, or something else than its name says ({reason}): replace it") from error
@@ -79,6 +81,8 @@ def decode_video(path):
     from imageio import v3 as imageio
 
     with reading(path):
+        width, height = imageio.immeta(path, plugin="FFMPEG")["size"]
+        check_frame(height, width)
         yield from imageio.imiter(path, plugin="FFMPEG")
 
 
@@ -107,8 +111,7 @@ def open_image(path, formats):
 
 def pixels(image):
     """What PIL has opened as (H,W,C) uint8. Transparency is left out, 16 bits are rounded to 8."""
-    if image.width * image.height > MAX_PIXELS:
-        raise DataError(f"expected at most {MAX_PIXELS:,} pixels in a frame, got {image.height}x{image.width}: make it smaller")
+    check_frame(image.height, image.width)
     if image.mode.startswith("I"):  # deep gray
         levels = np.asarray(image)
         if levels.min() < 0 or levels.max() > 65535:
@@ -117,6 +120,12 @@ def pixels(image):
     if image.mode == "F":
         raise DataError("expected pixels of 8 or 16 bits, got floats, whose range nobody knows: convert the image")
     return gray_or_colour(np.asarray(image.convert("RGB")))
+
+
+def check_frame(height, width):
+    """DataError where a frame would have more than MAX_PIXELS."""
+    if height * width > MAX_PIXELS:
+        raise DataError(f"expected at most {MAX_PIXELS:,} pixels in a frame, got {height}x{width}: make it smaller")
 
 
 def gray_or_colour(frame):

@@ -5,10 +5,13 @@ to chance is drawn from one `numpy.random.Generator`; `reflect` or `clamp` says 
 puts it there.
 """
 
+import math
+
 import numpy as np
 
 from tinypredrnn.compiled import kernel
 from tinypredrnn.errors import ConfigError, DTypeError, ShapeError
+from tinypredrnn.memory import require_memory
 
 SPEEDS = {"paper": (3.0, 5.0), "srivastava": (3.6, 3.6)}  # pixels a frame, uniform in [from, to)
 STREAMS = ("training", "validation", "test")
@@ -60,7 +63,8 @@ class MovingMNIST:
         self.room = np.subtract(size, (h, w))  # how far a digit's top left corner can go, down and to the right
 
     def draw(self, rng, count):
-        """`count` fresh sequences, uint8 (count,frames,height,width,1)."""
+        """`count` fresh sequences, uint8 (count,frames,height,width,1). TooLargeError where they do not fit into memory."""
+        self.check_memory(count)
         positions = self.trajectories(rng, count)
         chosen = rng.integers(len(self.images), size=(count, self.digits))
         canvas = np.empty((count, self.frames, *self.size, 1), np.uint8)
@@ -84,11 +88,24 @@ class MovingMNIST:
         return self.draw(stream("training", seed, k), count)
 
     def fixed_set(self, name, count, start=0, seed=0):
-        """Sequences `start` to `start + count - 1` of the "validation" or "test" set, each a function of its number alone."""
+        """Sequences `start` to `start + count - 1` of the "validation" or "test" set, each a function of its number alone.
+
+        TooLargeError where they do not fit into memory.
+        """
+        self.check_memory(count)
         sequences = np.empty((count, self.frames, *self.size, 1), np.uint8)
         for i in range(count):
             sequences[i] = self.draw(stream(name, seed, start + i), 1)[0]
         return sequences
+
+
+    def check_memory(self, count):
+        """TooLargeError if `count` sequences, their frames and the positions of the digits, do not fit into memory."""
+        frame, position = math.prod(self.size), 2 * np.dtype(float).itemsize
+        require_memory(count * self.frames * frame + self.digits * (self.frames * position + self.size[1]),
+                       f"{count:,} sequences of {self.frames:,} frames of {self.size[0]}x{self.size[1]} with {self.digits:,} "
+                       "digit(s)",
+                       "ask for fewer or smaller ones")
 
 
 @kernel(nogil=True)

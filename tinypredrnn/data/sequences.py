@@ -12,12 +12,16 @@ Images are gray where red, green and blue are equal in all of them, else colour.
 stay on the disk until they are used. Everything else is kept in memory, and is refused where it would take more than MAX_BYTES.
 """
 
+import math
+import os
 from pathlib import Path
 
 import numpy as np
 
-from tinypredrnn.data.images import decode, fit, reading
+from tinypredrnn.data.arrays import headers
+from tinypredrnn.data.images import MAX_PIXELS, check_frame, decode, fit, reading
 from tinypredrnn.errors import ConfigError, DataError
+from tinypredrnn.memory import require_memory
 
 MAX_BYTES = 4 << 30
 MAX_CLIPS = 1_000_000  # of one array
@@ -44,6 +48,10 @@ class Clips:
             raise DataError(f"the file that holds {self.names[n]} has become shorter since it was opened: put it back and start again")
         return self.clips[n]
 
+    def named(self):
+        """{name: clip (T,H,W,C)}"""
+        return {name: self[n] for n, name in enumerate(self.names)}
+
     def windows(self, length, stride=1):
         """Where `length` frames in a row can be taken, `stride` apart: rows of (clip, first frame), int (N,2)"""
         starts = [np.arange(0, len(clip) - length + 1, stride) for clip in self.clips]
@@ -63,9 +71,10 @@ def read_sequences(path, size=None, channels=None):
     Raises DataError, which names the file, where there is nothing of these kinds or where a file is damaged, too large, or of another
     size than the others; ConfigError for an impossible size or number of channels.
     """
-    path, size = Path(path).expanduser(), None if size is None else tuple(size)
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise ConfigError(f"sequences: size is a height and a width in pixels, at least 1, got {size}")
+    path, size = Path(os.path.expanduser(path)), None if size is None else tuple(size)
+    if size is not None and (len(size) != 2 or min(size) < 1 or math.prod(size) > MAX_PIXELS):
+        raise ConfigError(f"sequences: size is a height and a width in pixels, at least 1 and at most {MAX_PIXELS:,} in all, got "
+                          f"{size}")
     if channels not in (None, 1, 3):
         raise ConfigError(f"sequences: channels is 1 for gray or 3 for colour, got {channels}")
     if path.suffix.lower() in (".npy", ".npz") and path.is_file():
@@ -77,15 +86,15 @@ def read_sequences(path, size=None, channels=None):
 
 def collect(frames, size, channels):
     """Decoded frames put together: {name: clip (T,H,W,C)}"""
-    clips, total, first = {}, 0, None
+    clips, pixels, colour, first = {}, 0, 1, None
     for name, file, frame in frames:
         with reading(file):
             frame = fit(frame, size, channels)
             first = first or (file, frame.shape[:2])
             check_size(frame.shape[:2], *first)
-            total = count(total, frame)
+            pixels, colour = pixels + frame.shape[0] * frame.shape[1], max(colour, frame.shape[2])
+            check_bytes(pixels * colour)  # one frame of colour makes all of them so
         clips.setdefault(name, []).append(frame)
-    colour = max(frame.shape[2] for clip in clips.values() for frame in clip)
     return {name: stack(clip, colour) for name, clip in clips.items()}
 
 
@@ -99,15 +108,18 @@ def stack(frames, channels):
 
 def convert(clips, size, channels):
     """Clips of arrays (T,H,W,C) as uint8 of one size and kind of colour; those that are so already are not copied."""
-    channels, total, first = channels or max(clip.shape[3] for clip in clips.values()), 0, None
-    for name, clip in clips.items():
-        clips[name] = to_bytes(name, clip)
-        if size not in (None, clip.shape[1:3]) or channels != clip.shape[3]:
-            clips[name] = np.stack([fit(frame, size, channels) for frame in clips[name]])
-        first = first or (name, clips[name].shape[1:3])
-        check_size(clips[name].shape[1:3], *first)
-        if clips[name] is not clip:
-            total = count(total, clips[name])
+    channels, first = channels or max(clip.shape[3] for clip in clips.values()), None
+    shapes = {name: (len(clip), *(size or clip.shape[1:3]), channels) for name, clip in clips.items()}
+    for name, shape in shapes.items():
+        check_frame(*clips[name].shape[1:3])
+        first = first or (name, shape[1:3])
+        check_size(shape[1:3], *first)
+    changed = [name for name, clip in clips.items() if clip.dtype != np.uint8 or clip.shape != shapes[name]]
+    check_bytes(sum(math.prod(shapes[name]) for name in changed))
+    for name in changed:
+        clip, clips[name] = clips[name], np.empty(shapes[name], np.uint8)
+        for frame, out in zip(clip, clips[name]):  # one at a time: all at once would take several times the room
+            out[...] = fit(to_bytes(name, frame), size, channels)
     return clips
 
 
@@ -117,12 +129,12 @@ def check_size(size, first, expected):
                         "make them alike, or name a size that all are resized to")
 
 
-def count(total, frames):
-    """The bytes in memory with these frames; DataError where that is too much."""
-    if total + frames.nbytes > MAX_BYTES:
+def check_bytes(count):
+    """DataError where frames of so many bytes are too much to be kept in memory."""
+    if count > MAX_BYTES:
         raise DataError(f"its frames take more than {MAX_BYTES >> 30} GiB of memory: give fewer or smaller ones, or a .npy of uint8, which "
                         "is read as needed")
-    return total + frames.nbytes
+    require_memory(count, "its frames", "give fewer or smaller ones")
 
 
 # arrays
@@ -135,7 +147,7 @@ def read_arrays(path):
         time_first = named or file.shape == (20, 10_000, 64, 64)
         return cut_apart(path.stem, file.swapaxes(0, 1) if time_first else file), file.base
     with file:
-        if sum(member.file_size for member in file.zip.infolist()) > MAX_BYTES:
+        if sum(header.bytes for header in headers(file).values()) > MAX_BYTES:
             raise DataError(f"its arrays take more than {MAX_BYTES >> 30} GiB of memory: store them as .npy, which is read as needed")
         if {"clips", "dims", "input_raw_data"} <= set(file.files):
             return authors_clips(file["clips"], file["dims"], file["input_raw_data"]), None
@@ -164,18 +176,15 @@ def cut_apart(name, array):
     return {f"{name}[{n}]": clip if array.ndim == 5 else clip[..., None] for n, clip in enumerate(array)}
 
 
-def to_bytes(name, clip):
+def to_bytes(name, frames):
     """Floats in [0, 1] as uint8, rounded; uint8 as it is."""
-    if clip.dtype == np.uint8:
-        return clip
-    if clip.dtype.kind != "f":
-        raise DataError(f"expected uint8, or floats in [0, 1], got {clip.dtype} in {name}: convert it")
-    converted = np.empty(clip.shape, np.uint8)
-    for frame, out in zip(clip, converted):  # one at a time: floats of all of them would take four times the room
-        if not (frame.min() >= 0 and frame.max() <= 1):  # NaN does not pass
-            raise DataError(f"expected floats in [0, 1], got {frame.min():g} to {frame.max():g} in {name}: scale it")
-        out[...] = np.rint(frame * 255)
-    return converted
+    if frames.dtype == np.uint8:
+        return frames
+    if frames.dtype.kind != "f":
+        raise DataError(f"expected uint8, or floats in [0, 1], got {frames.dtype} in {name}: convert it")
+    if not (frames.min() >= 0 and frames.max() <= 1):  # NaN does not pass
+        raise DataError(f"expected floats in [0, 1], got {frames.min():g} to {frames.max():g} in {name}: scale it")
+    return np.rint(frames * 255).astype(np.uint8)
 
 
 def authors_clips(clips, dims, raw):
@@ -185,7 +194,7 @@ def authors_clips(clips, dims, raw):
         raise DataError(f"expected clips (2,N,2) of whole numbers and input_raw_data (frames,C,H,W), got {clips.shape} and {raw.shape}")
     if raw.shape[1] not in (1, 3) or not np.array_equal(dims, [raw.shape[1:]]):
         raise DataError(f"expected dims (1,3) that say C, H and W of input_raw_data {raw.shape}, got {dims.tolist()}")
-    frames, total, cut = to_bytes("input_raw_data", raw.transpose(0, 2, 3, 1)), 0, {}
+    frames, total, cut = convert({"input_raw_data": raw.transpose(0, 2, 3, 1)}, None, None)["input_raw_data"], 0, {}
     for n, parts in enumerate(clips.swapaxes(0, 1).tolist()):
         if any(start < 0 or length < 1 or start + length > len(frames) for start, length in parts):
             raise DataError(f"expected starts and lengths within the {len(frames)} frames of input_raw_data, got {parts} for clip {n}")
@@ -193,8 +202,9 @@ def authors_clips(clips, dims, raw):
         if start_out == start + length:  # as it always is in their files
             cut[f"clip {n}"] = frames[start:start_out + length_out]
         else:
+            total += (length + length_out) * frames[0].nbytes
+            check_bytes(total)
             cut[f"clip {n}"] = np.concatenate([frames[start:start + length], frames[start_out:start_out + length_out]])
-            total = count(total, cut[f"clip {n}"])
     return cut
 
 

@@ -2,12 +2,12 @@
 
 import operator
 
-import numpy as np
-
-from tinypredrnn.errors import ConfigError
+from tinypredrnn.errors import ConfigError, TooLargeError
+from tinypredrnn.memory import in_words, memory_limit
 from tinypredrnn.models.convlstm import ConvLSTMNetwork
 from tinypredrnn.models.predictor import Predictor
 from tinypredrnn.models.predrnn import PredRNN, PredRNNM
+from tinypredrnn.nn.layout import generator, layout_only
 
 MODELS = {"convlstm": ConvLSTMNetwork, "predrnn_m": PredRNNM, "predrnn": PredRNN}
 
@@ -24,8 +24,29 @@ def build_model(name, size=(64, 64), channels=1, hidden=(128,) * 4, kernel=5, pa
     seed       of the weights: the same seed gives the same network
     options    forget_bias=1.0 and layer_norm=False
 
-    Raises ConfigError for an unknown name, an unknown option or an impossible size.
+    Raises ConfigError for an unknown name, an unknown option or an impossible size, TooLargeError for weights that do not
+    fit into the memory that there is.
     """
+    options |= dict(name=name, size=size, channels=channels, hidden=hidden, kernel=kernel, patch=patch, seed=seed)
+    try:
+        lay_out(**options, most=memory_limit())
+    except TooLargeError as error:
+        raise TooLargeError(f"build_model: the weights of this network do not fit into the {in_words(memory_limit())} of memory "
+                            "that there are: take a smaller hidden, kernel or size") from error
+    return construct(**options)
+
+
+def lay_out(most, **options):
+    """The network that `build_model(**options)` would give, without memory: its parameters have shapes, but no numbers.
+
+    TooLargeError where they would take more than `most` bytes.
+    """
+    with layout_only(most):
+        return construct(**options)
+
+
+def construct(name, size, channels, hidden, kernel, patch, seed, **options):
+    """The network, by options that build_model describes and that are checked here."""
     if name not in MODELS:
         raise ConfigError(f"model {name!r} is unknown: expected one of {', '.join(MODELS)}")
     unknown = options.keys() - {"forget_bias", "layer_norm"}
@@ -38,7 +59,7 @@ def build_model(name, size=(64, 64), channels=1, hidden=(128,) * 4, kernel=5, pa
         raise ConfigError(f"build_model: seed is a whole number from 0 up, got {seed!r}")
     if len(size) != 2:
         raise ConfigError(f"build_model: size is (height, width), got {size}")
-    return MODELS[name](size, channels, hidden, kernel, patch, np.random.default_rng(seed), **options)
+    return MODELS[name](size, channels, hidden, kernel, patch, generator(seed), **options)
 
 
 def whole_numbers(option, values):
@@ -52,4 +73,4 @@ def whole_numbers(option, values):
     return numbers
 
 
-__all__ = ["MODELS", "Predictor", "build_model"]
+__all__ = ["MODELS", "Predictor", "build_model", "lay_out"]

@@ -1,11 +1,16 @@
 """From cells to a predictor: watch the given frames, then feed each prediction back as the next input."""
 
+import math
+
 import numpy as np
 
 from tinypredrnn.autograd import Tensor, depth_to_space, shared_weights, space_to_depth, stack, tensor
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ConfigError, DTypeError, ShapeError
+from tinypredrnn.memory import require_memory
+from tinypredrnn.models.scale import check_range
 from tinypredrnn.nn import Conv2d, Module
+from tinypredrnn.nn.layout import current_layout, hollow
 
 
 class Predictor(Module):
@@ -23,11 +28,20 @@ class Predictor(Module):
         self.to_frame = Conv2d(features, patch * patch * channels, 1, rng)
 
     def forward(self, sequence, horizon=10):
-        """The next `horizon` frames after `sequence`, without ground truth: (B,J,H,W,C) -> (B,horizon,H,W,C), not clipped."""
+        """The next `horizon` frames after `sequence`, without ground truth: (B,J,H,W,C) -> (B,horizon,H,W,C), not clipped.
+
+        Frames lie in [0, 1], or a little beside it, as predictions do (scale.py). Raises ShapeError, DTypeError and RangeError
+        (NaN included) for what cannot be its frames, ConfigError for a horizon of less than 1, TooLargeError for one whose
+        frames do not fit into memory.
+        """
         if horizon < 1:
             raise ConfigError(f"predict: horizon is the number of frames to predict, at least 1, got {horizon}")
         frames = self.check(sequence)
-        batch, given = frames.shape[:2]
+        batch, given, *frame = frames.shape
+        require_memory(batch * horizon * math.prod(frame) * frames.dtype.itemsize,
+                       f"{batch} prediction(s) of {horizon:,} frames",
+                       "predict fewer frames, or fewer sequences at a time", frames.device)
+        check_range(frames.data)
         truth = np.concatenate([np.ones((batch, given)), np.zeros((batch, horizon - 1))], axis=1)
         return self.unroll(frames, truth)[:, given - 1:]
 
@@ -62,8 +76,8 @@ class Predictor(Module):
 
     def zeros(self, batch, height, width, features):
         """An initial state."""
-        like = next(self.named_tensors())[1].data
-        return Tensor(array_module(like).zeros((batch, height, width, features), like.dtype))
+        like, shape = next(self.named_tensors())[1].data, (batch, height, width, features)
+        return Tensor(hollow(shape) if current_layout.get() is not None else array_module(like).zeros(shape, like.dtype))
 
     def check(self, frames):
         """`frames` as a Tensor where the model is; a clear error where they cannot be its input."""

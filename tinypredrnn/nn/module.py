@@ -1,11 +1,14 @@
 """Module: something with parameters. Its attributes are its parts; their names are the names in a checkpoint."""
 
+import math
+
 import numpy as np
 
 from tinypredrnn.autograd import Tensor
 from tinypredrnn.autograd.engine import Call, calling
 from tinypredrnn.backend import find_device, to_device, to_numpy
 from tinypredrnn.errors import CheckpointError
+from tinypredrnn.nn.layout import current_layout, hollow
 
 
 class Module:
@@ -100,6 +103,18 @@ class Module:
 
         Raises CheckpointError, and changes nothing, where a name is missing or unknown or a shape differs.
         """
+        self.check_state_dict(arrays)
+        tensors = dict(self.named_tensors())
+        try:
+            values = {name: np.array(arrays[name], dtype=t.dtype) for name, t in tensors.items()}
+        except (TypeError, ValueError) as error:
+            kinds = ", ".join(f"{name} {arrays[name].dtype}" for name in tensors if arrays[name].dtype.kind not in "fiub")
+            raise CheckpointError(f"load_state_dict: expected numbers, got {kinds}") from error
+        for name, t in tensors.items():
+            t.data = to_device(values[name], t.device)
+
+    def check_state_dict(self, arrays):
+        """CheckpointError where {name: array} are not exactly this module's tensors by name and shape: only `.shape` is looked at."""
         tensors = dict(self.named_tensors())
         missing, unknown = sorted(tensors.keys() - arrays.keys()), sorted(arrays.keys() - tensors.keys())
         if missing or unknown:
@@ -109,26 +124,20 @@ class Module:
             if arrays[name].shape != t.shape:
                 raise CheckpointError(f"load_state_dict: {name} has shape {arrays[name].shape} where this model has {t.shape}: "
                                       "build the model with the options that the weights were trained with")
-        try:
-            values = {name: np.array(arrays[name], dtype=t.dtype) for name, t in tensors.items()}
-        except (TypeError, ValueError) as error:
-            kinds = ", ".join(f"{name} {arrays[name].dtype}" for name in tensors if arrays[name].dtype.kind not in "fiub")
-            raise CheckpointError(f"load_state_dict: expected numbers, got {kinds}") from error
-        for name, t in tensors.items():
-            t.data = to_device(values[name], t.device)
 
 
 def parameter(array):
     """A float32 leaf that training changes."""
-    return Tensor(np.asarray(array, np.float32), requires_grad=True)
+    layout = current_layout.get()
+    return Tensor(np.asarray(array, np.float32) if layout is None else layout.add(np.shape(array)), requires_grad=True)
 
 
 def fan_in_uniform(rng, shape):
     """Weights (..., fan_in axes, out) uniform in +-1 / sqrt(fan_in): what PyTorch, and so the official code, starts from."""
-    bound = 1 / np.sqrt(np.prod(shape[:-1]))
+    bound = 1 / math.sqrt(math.prod(shape[:-1]))
     return parameter(rng.uniform(-bound, bound, shape))
 
 
 def zeros(*shape):
     """A parameter that starts at 0."""
-    return parameter(np.zeros(shape))
+    return parameter(np.zeros(shape) if current_layout.get() is None else hollow(shape))

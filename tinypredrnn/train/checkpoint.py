@@ -4,7 +4,8 @@
     iteration         how many training steps have been done; with the seed, it is the state of all random streams and schedules
     model.NAME        the weights
     optimiser.NAME    Adam's moments and step count
-    data.first_batch  a checksum, so that the run does not go on with other data unnoticed
+    data.PART         the data's `fingerprint` by part (training, validation, test), so that a run does not go on with others
+                      unnoticed; data.first_batch is all that older checkpoints say of them
     checksum          SHA-256 of all of the above; a file without it is refused like one with a wrong one
 
 A run's folder keeps two: checkpoint.npz and, for when that is damaged, the one before it, checkpoint-previous.npz.
@@ -12,17 +13,23 @@ A run's folder keeps two: checkpoint.npz and, for when that is damaged, the one 
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 
-from tinypredrnn.errors import CheckpointError
-from tinypredrnn.files import replacing, say_once
-from tinypredrnn.models import build_model
+from tinypredrnn.data.arrays import headers
+from tinypredrnn.errors import CheckpointError, TooLargeError, say_once
+from tinypredrnn.files import replacing
+from tinypredrnn.memory import require_memory
+from tinypredrnn.models import MODELS, build_model, lay_out
 from tinypredrnn.train.config import Config
 
 NAME, PREVIOUS = "checkpoint.npz", "checkpoint-previous.npz"
 PARTS = ("model", "optimiser", "data")
+FAR = 16  # times as many numbers as expected are no mistake but a claim
+MAX_CONFIG = 1 << 22  # bytes of its text: some thousand times what it has
+READ = 256 << 20  # bytes of a part of the data that are read to know it again
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "mnist.npz"
 
 
@@ -63,20 +70,32 @@ def newest(folder):
 
 
 def read_file(path):
-    """What read_checkpoint returns, of a file."""
+    """What read_checkpoint returns, of a file.
+
+    What the file claims is compared with what it holds before it costs memory: the headers of its arrays with its size, the
+    numbers that its options ask for with those that it has. Shapes are compared when a model takes its weights over.
+    """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}: name a run's folder or a .npz file that training wrote")
     try:
         with np.load(path, allow_pickle=False) as file:
-            if sum(member.file_size for member in file.zip.infolist()) > path.stat().st_size:
+            shapes = headers(file)
+            if sum(header.bytes for header in shapes.values()) > path.stat().st_size:
                 raise ValueError("its arrays claim to be larger than the file")
-            arrays = {name: np.asarray(file[name]) for name in file.files}  # what is no array comes as bytes
+            if shapes["config"].bytes > MAX_CONFIG:
+                raise ValueError("its configuration is too long")
+            config = config_of(path, json.loads(str(file["config"])))
+            check_weights(config, [header for name, header in shapes.items() if name.startswith("model.")])
+            require_memory(path.stat().st_size, f"the arrays of {path}", "use a machine that has more")
+            arrays = {name: file[name] for name in shapes}
         if arrays.pop("checksum") != checksum(arrays):
             raise ValueError("its content is not what its checksum was made of")
-        config = Config().replace(**json.loads(str(arrays.pop("config"))))
+        del arrays["config"]
         iteration = int(arrays.pop("iteration"))
-        if iteration < 0 or least_weights(config) > sum(a.size for name, a in arrays.items() if name.startswith("model.")):
-            raise ValueError("its configuration asks for more than it holds")
+        if iteration < 0:
+            raise ValueError("its iteration is negative")
+    except (CheckpointError, TooLargeError):
+        raise
     except Exception as error:  # a damaged file makes zipfile, NumPy and json raise whatever they can
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise CheckpointError(f"{path} is damaged or is no checkpoint of tinypredrnn ({reason}): use another one") from error
@@ -89,6 +108,29 @@ def read_file(path):
     return config, iteration, parts
 
 
+def config_of(path, options):
+    """The Config of a checkpoint's options; CheckpointError where its model has to be registered first."""
+    model = options.get("model", Config.model)
+    if isinstance(model, str) and model.isidentifier() and model not in MODELS:
+        raise CheckpointError(f"{path} holds a model {model[:50]!r}, which is none of {', '.join(MODELS)}: import what registers "
+                              "it in tinypredrnn.models.MODELS first")
+    return Config().replace(**options)
+
+
+def check_weights(config, headers):
+    """ValueError where the model of these options has far more or fewer numbers than arrays with these headers.
+
+    What differs by less cannot do harm, and a model's own complaint about its names and shapes says more.
+    """
+    held = sum(math.prod(header.shape) for header in headers)
+    try:
+        asked = sum(t.size for _, t in lay_out(4 * FAR * held, **config.model_options()).named_tensors())
+    except TooLargeError:
+        asked = math.inf
+    if not asked / FAR <= held <= asked * FAR:
+        raise ValueError(f"its configuration asks for {'more' if asked > held else 'less'} than it holds")
+
+
 def checksum(arrays):
     """SHA-256 over the names, dtypes, shapes and bytes of {name: array}, in hexadecimal."""
     digest = hashlib.sha256()
@@ -98,16 +140,25 @@ def checksum(arrays):
     return digest.hexdigest()
 
 
-def least_weights(config):
-    """How many numbers any of our networks with these options has at least: known before a file's options could ask for terabytes."""
-    pixels, below = config.patch ** 2, (config.channels * config.patch ** 2, *config.hidden)
-    kernels = config.kernel ** 2 * sum(x * k + k * k for x, k in zip(below, config.hidden))
-    peepholes = 0 if config.model == "predrnn" else config.size[0] * config.size[1] // pixels * sum(config.hidden)
-    return kernels + peepholes
+def fingerprint(parts):
+    """Checksums that tell the data of a run from others: {part: {name: array}} -> {part: SHA-256 as 32 uint8}.
+
+    Over names, dtypes and shapes, and over all bytes if a part has at most READ of them. Of a larger part each array (T,...)
+    is sampled: by as many of its T pieces, evenly spaced and the ends among them, as come to about READ together.
+    """
+    def sampled(arrays):
+        share = READ / max(1, sum(a.nbytes for a in arrays.values()))
+        for name, a in arrays.items():
+            count = len(a) if share >= 1 else min(len(a), max(2, int(share * len(a))))
+            yield f"{name} {a.shape}", a if count == len(a) else a[np.linspace(0, len(a) - 1, count).astype(int)]
+
+    digests = {part: checksum(dict(sampled(arrays))) for part, arrays in parts.items()}
+    return {part: np.frombuffer(bytes.fromhex(digest), np.uint8) for part, digest in digests.items()}
 
 
 def trained_model(config, parts, device="cpu"):
-    """The model of what read_checkpoint returns."""
+    """The model of what read_checkpoint returns. CheckpointError, before it takes memory, if the weights are another model's."""
+    lay_out(math.inf, **config.model_options()).check_state_dict(parts["model"])
     model = build_model(**config.model_options())
     model.load_state_dict(parts["model"])
     return model.to(device)

@@ -9,6 +9,7 @@ from tinypredrnn.models import MODELS
 from tinypredrnn.nn.losses import LOSSES
 
 TEST_SEQUENCES = 5_000  # in each fixed test set
+LARGEST_WHOLE, LARGEST = 10**12, 1e30  # of whole and other numbers, but for the seed: more cannot be meant
 
 
 def option(default, help, choices=None):
@@ -33,7 +34,7 @@ class Config:
     forget gates, no layer normalisation, scheduled sampling over the first 50,000 iterations, the loss over all 19 outputs.
     """
 
-    model: str = option("predrnn", "network: Equation 2, 3 or 4 of the paper", tuple(MODELS))
+    model: str = option("predrnn", "network: Equation 2, 3 or 4 of the paper", MODELS)  # those registered later as well
     size: tuple = option((64, 64), "height and width of the frames in pixels")
     channels: int = option(1, "channels of a frame: 1 gray, 3 colour")
     hidden: tuple = option((128, 128, 128, 128), "width of each layer, from the bottom up")
@@ -69,6 +70,10 @@ class Config:
                 raise ConfigError(f"{field.name} is given like {field.default!r}, got {value!r}")
             if choices and value not in choices:
                 raise ConfigError(f"{field.name} is one of {', '.join(map(str, choices))}, got {value!r}")
+            numbers = value if type(value) is tuple else (value,)
+            limits = {int: LARGEST_WHOLE, float: LARGEST} if field.name != "seed" else {}
+            if any(abs(n) > limits[type(n)] for n in numbers if type(n) in limits):
+                raise ConfigError(f"{field.name} is too large: {value!r:.60}; the limits are {LARGEST_WHOLE:,} and {LARGEST:g}")
         least = dict(given=1, horizon=1, digits=1, batch=1, steps=1, validate_every=1, test_sequences=1, sampling_until=0, seed=0, clip=0)
         for name, least_value in least.items():
             if getattr(self, name) < least_value:

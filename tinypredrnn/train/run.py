@@ -16,7 +16,7 @@ from tinypredrnn.train.schedules import rate_at
 
 LOG = ("iteration", "loss", "rate", "seconds", "validation_mse")
 LOG_ROW = re.compile(r"\d{1,15}(,(-?\d+(\.\d+)?(e[-+]\d+)?|nan|inf)?){4}", re.ASCII)
-MAY_CHANGE = "steps", "validate_every", "test_sequences"  # options of a run that is resumed
+MAY_CHANGE = "steps", "batch", "validate_every", "test_sequences"  # options of a run that is resumed
 SCORED = "prediction{}.png", "prediction{}.gif", "frame_curves{}.png"  # pictures of a test set; in {} which one, if not the run's own
 WRITTEN = (NAME, PREVIOUS, "config.json", "data.json", "log.csv", "metrics.json", "curves.png", *(name.format("") for name in SCORED),
            *(name.format("-[0-9]*") for name in SCORED), "pictures", "pictures/[0-9]*.png", "pictures/[0-9]*.gif")  # as glob patterns
@@ -90,7 +90,8 @@ def written_without_list(out):
 def prepare_run(out, config, resume, overwrite, changes):
     """The Config to run with in the folder `out`: the given one, or on `resume` the one in the checkpoint there.
 
-    changes   the options that the user named; on resuming only `steps` and what looks at the run may differ from the checkpoint's
+    changes   the options that the user named; on resuming only `steps`, `batch` (for a smaller memory, say) and what looks at the run
+              may differ from the checkpoint's
 
     Raises ConfigError if a run would be overwritten without being told, or continued as another one, or if anything that is not ours
     stands in its way; CheckpointError if there is nothing to resume.
@@ -110,6 +111,9 @@ def prepare_run(out, config, resume, overwrite, changes):
                                   "to go on with it, or start another run with another --out")
         if iteration > config.steps:
             raise ConfigError(f"the run in {out} has done {iteration} steps already: ask for at least as many with --steps")
+        if saved.batch != config.batch:
+            print(f"batches now have {config.batch} sequences, no longer {saved.batch}: from step {iteration + 1:,} on "
+                  "they are others, and so are the numbers that come of them")
         if saved.rate_schedule == "cosine" and saved.steps != config.steps:
             print(f"the cosine of the learning rate now ends at step {config.steps:,}, no longer at {saved.steps:,}: "
                   f"training goes on at {rate_at(config, iteration):.2g} where it would have been {rate_at(saved, iteration):.2g}")

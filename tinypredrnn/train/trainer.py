@@ -22,6 +22,7 @@ from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import Adam, clip_gradients
 from tinypredrnn.train.captured import CapturedStep
 from tinypredrnn.train.checkpoint import NAME, PREVIOUS, newest, write_checkpoint
+from tinypredrnn.train.limits import check_memory, saying_what_a_step_takes
 from tinypredrnn.train.run import Log, RunFolder, catch_signals, read_log
 from tinypredrnn.train.schedules import rate_at, truth_mask
 from tinypredrnn.train.scoring import predict, to_unit
@@ -39,12 +40,17 @@ class Trainer:
     out          folder for config.json, checkpoint.npz, log.csv, curves.png and pictures/ (run.py)
     device       "cpu", "gpu", "gpu:N" or "auto"
     graph        on a GPU, replay each step as a CUDA graph (captured.py); False: launch its kernels one by one
+    data         the data's `fingerprint` (checkpoint.py), which tells them from others when the run is resumed; None: only
+                 batch 0 does
+
+    TooLargeError where a step cannot fit into the memory of the device.
     """
 
-    def __init__(self, config, batch, validation, out, device="cpu", graph=True):
+    def __init__(self, config, batch, validation, out, device="cpu", graph=True, data=None):
         self.config, self.batch, self.validation, self.out = config, batch, validation, Path(out)
         self.files = RunFolder(out)
         self.device = find_device(device)
+        check_memory(config, self.device)
         self.precision = check_precision(config.precision, self.device)
         self.model = build_model(**config.model_options()).to(self.device)
         self.optimiser = Adam(self.model.parameters(), config.rate)
@@ -52,7 +58,7 @@ class Trainer:
         self.clip = config.clip or math.inf
         self.captured = (CapturedStep(self.differentiate, self.optimiser, self.clip, self.device)
                          if graph and has_tensor_cores(self.device) else None)  # other GPUs need cuBLAS, which cannot be captured
-        self.first_batch = zlib.crc32(batch(0).tobytes())  # tells the data from others when the run is resumed
+        self.data, self.first_batch = data or {}, zlib.crc32(batch(0).tobytes())
         self.iteration = 0
 
     @contextlib.contextmanager
@@ -79,19 +85,30 @@ class Trainer:
 
         CheckpointError where that was trained on other data, or belongs to another model.
         """
-        name, (_, iteration, parts) = newest(self.out)
-        if not np.array_equal(parts["data"].get("first_batch"), self.first_batch):
-            raise CheckpointError(f"the run in {self.out} was trained on other data than these: name its own, "
-                                  "or start another run with another --out")
+        name, (config, iteration, parts) = newest(self.out)
+        self.check_data(config, parts["data"])
         self.model.load_state_dict(parts["model"])
         self.optimiser.load_state_dict(parts["optimiser"])
         self.iteration = iteration
         if name == PREVIOUS:
             self.files.promote_previous()
 
+    def check_data(self, config, saved):
+        """CheckpointError if a run with `config` was trained on other data than these, by what its checkpoint says."""
+        ours = self.data if self.data.keys() <= saved.keys() else {}  # older checkpoints have no fingerprint
+        if not ours and config.batch != self.config.batch:
+            raise CheckpointError(f"the checkpoint in {self.out} knows its data by its first batch of {config.batch} alone: "
+                                  "resume it without --batch first; the next checkpoint can then go on with another")
+        ours = ours or {"first_batch": self.first_batch}
+        other = [part for part in ours if not np.array_equal(ours[part], saved.get(part))]
+        if other:
+            raise CheckpointError(f"the run in {self.out} was trained on other data than these (what differs: "
+                                  f"{', '.join(other)}): name its own, or start another run with another --out")
+
     def save(self, previous=PREVIOUS):
         """Write the checkpoint; the one before it is kept as `previous`."""
-        parts = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "data": {"first_batch": self.first_batch}}
+        data = self.data | {"first_batch": self.first_batch}
+        parts = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "data": data}
         with self.files.writing(NAME, previous) as temporary:
             write_checkpoint(temporary, self.config, self.iteration, parts)
 
@@ -164,6 +181,7 @@ class Trainer:
         upload = uploader(self.device)
         patience = 0.1 if sys.stderr.isatty() else 10  # seconds: a bar that moves on a screen would flood a file
         with (
+            saying_what_a_step_takes(config),
             catch_signals() as caught,
             precision(self.precision),
             Prefetch(lambda k: upload(to_unit(self.batch(k))), start=self.iteration) as batches,

@@ -1,0 +1,103 @@
+"""What a training step is said to take, against what it takes; and that too little memory is one sentence."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import tinypredrnn as tp
+from tinypredrnn.errors import TooLargeError
+from tinypredrnn.nn import find_loss
+from tinypredrnn.optim import Adam
+from tinypredrnn.train import Config, check_memory, truth_mask
+from tinypredrnn.train.limits import saying_what_a_step_takes, step_memory
+
+BASE = Config(hidden=(16, 16), kernel=3, patch=4, size=(32, 32), batch=4, given=5, horizon=5)
+
+
+def measured(config):
+    """The most bytes in arrays at once in the course of two steps, the model's own included."""
+    rng = np.random.default_rng(0)
+    frames = rng.random((config.batch, config.given + config.horizon, *config.size, config.channels), dtype=np.float32)
+    tracemalloc.start()
+    try:
+        model = tp.build_model(**config.model_options())
+        optimiser = Adam(model.parameters())
+        for _ in range(2):
+            model.zero_grad()
+            outputs = model.unroll(frames, truth_mask(config, 0))
+            loss = find_loss(config.loss)(outputs, frames[:, 1:])
+            loss.backward()
+            optimiser.step(1e-3)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("changes", [{}, dict(batch=8), dict(hidden=(32,) * 3), dict(kernel=5), dict(size=(64, 64), patch=8),
+                                     dict(patch=2), dict(model="convlstm"), dict(model="predrnn_m"), dict(layer_norm=True),
+                                     dict(channels=3), dict(given=10, horizon=10)], ids=str)
+def test_the_estimate_is_right_to_a_factor_of_two_and_the_least_is_less(changes):
+    config = BASE.replace(**changes)
+    measured(config)  # the first step compiles
+    (least, about), taken = step_memory(config), measured(config)
+    assert least < taken and 0.5 < about / taken < 2
+
+
+HUGE = [dict(hidden=(10**6,)), dict(size=(10**6, 10**6)), dict(given=10**9), dict(horizon=10**10),
+        dict(kernel=10**6 + 1), dict(batch=10**9)]
+
+
+@pytest.mark.parametrize("changes", HUGE, ids=str)
+@pytest.mark.parametrize("model", tp.models.MODELS)
+def test_what_cannot_fit_is_refused_at_once(changes, model):
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLargeError, match="a training step would take at least .*--batch.*--hidden.*--patch"):
+            check_memory(Config(hidden=(8,)).replace(model=model, **changes))
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_may_just_not_fit_is_said_and_tried(monkeypatch, capsys):
+    least, about = step_memory(BASE.replace(batch=64))
+    monkeypatch.setattr("tinypredrnn.train.limits.memory_limit", lambda device: (least + about) // 2)
+    check_memory(BASE.replace(batch=64))
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "a training step takes about" in said and "--batch" in said
+
+
+def test_a_memory_error_says_what_a_step_takes_and_what_to_change():
+    with pytest.raises(TooLargeError, match=r"not enough memory \(Unable to allocate .*about .*iB: take a smaller --batch"):
+        with saying_what_a_step_takes(BASE):
+            np.empty(1 << 60, np.uint8)
+    with pytest.raises(TooLargeError, match="cudaErrorMemoryAllocation"), saying_what_a_step_takes(BASE):
+        raise RuntimeError("cudaErrorMemoryAllocation: out of memory")
+    with pytest.raises(ZeroDivisionError), saying_what_a_step_takes(BASE):
+        _ = 1 / 0
+    with pytest.raises(TooLargeError, match="^mine$"), saying_what_a_step_takes(BASE):
+        raise TooLargeError("mine")
+
+
+def test_where_memory_ends_in_a_run_the_last_checkpoint_is_kept_and_a_smaller_batch_goes_on(small_trainer, tmp_path, capsys):
+    data = {"training": np.arange(32, dtype=np.uint8)}
+    trainer = small_trainer(tmp_path, batch=8, data=data)
+    step = trainer.step
+
+    def full(frames):
+        if trainer.iteration == 4:
+            np.empty(1 << 60, np.uint8)
+        return step(frames)
+
+    trainer.step = full
+    with pytest.raises(TooLargeError, match="not enough memory .*about .*--batch"):
+        trainer.run()
+    assert tp.train.read_checkpoint(tmp_path)[1] == 3
+    config = tp.train.prepare_run(tmp_path, Config(), True, False, dict(batch=2))
+    assert "batches now have 2 sequences, no longer 8" in capsys.readouterr().out
+    smaller = small_trainer(tmp_path, data=data, batch=config.batch)
+    smaller.restore()
+    assert smaller.run() is None
+    saved, iteration, _ = tp.train.read_checkpoint(tmp_path)
+    assert saved.batch == 2 and iteration == 6

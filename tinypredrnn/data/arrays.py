@@ -1,0 +1,46 @@
+"""NumPy's files, .npy and .npz: how large what is in them is, said by their headers, before any of it is read."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from tinypredrnn.errors import DataError
+
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+class Header(NamedTuple):
+    """What a .npy says of its array before the numbers come."""
+
+    shape: tuple
+    dtype: np.dtype
+    bytes = property(lambda self: math.prod(self.shape) * self.dtype.itemsize)
+
+
+def headers(archive):
+    """{name: Header} of an open .npz (what np.load gives), none of whose arrays is read.
+
+    DataError if one is no array of plain numbers or text, or is longer or shorter than its header says.
+    """
+    found = {}
+    for member in archive.zip.infolist():
+        name = member.filename.removesuffix(".npy")
+        if name == member.filename:
+            raise DataError(f"expected arrays, got {name}, which is none")
+        with archive.zip.open(member) as file:
+            found[name] = header = read_header(file, name)
+            if member.file_size - file.tell() != header.bytes:
+                raise DataError(f"expected {header.bytes:,} bytes of numbers in {name}, got {member.file_size - file.tell():,}")
+    return found
+
+
+def read_header(file, name):
+    """The Header at the beginning of a .npy that is open for reading in binary."""
+    read = HEADERS.get(np.lib.format.read_magic(file))
+    if read is None:
+        raise DataError(f"expected an array of plain numbers, got {name} in a format that only other things need")
+    shape, _, dtype = read(file)
+    if dtype.kind not in "biufcSU":
+        raise DataError(f"expected an array of plain numbers, got {name} of dtype {dtype}")
+    return Header(shape, dtype)

@@ -1,0 +1,62 @@
+"""What a training step takes, from shapes alone: refused before it starts if it cannot fit, and said if it did not."""
+
+import contextlib
+import math
+
+import numpy as np
+
+from tinypredrnn.autograd import Tensor
+from tinypredrnn.errors import TooLargeError, say_once
+from tinypredrnn.memory import SMALL, in_words, memory_limit, require_memory
+from tinypredrnn.models import lay_out
+from tinypredrnn.nn.layout import layout_only
+
+KEPT = 8  # arrays of a state's size that backward keeps of each step, as tests/train/test_limits.py measures
+REMEDY = ("take a smaller --batch or --hidden, a larger --patch, fewer frames (--given, --horizon) or smaller ones "
+          "(--size)")
+
+
+def step_memory(config):
+    """(least, about): the bytes that a training step takes for certain, and in our networks, right to a factor of two.
+
+    For certain: weights, their gradients and Adam's two moments; the batch and the predictions; and the states of all
+    steps, which backward goes through once more.
+    """
+    model = lay_out(math.inf, **config.model_options())
+    with layout_only():
+        state = model.start(config.batch, *(n // model.patch for n in config.size))
+    weights = sum(t.data.nbytes for t in model.parameters())
+    steps = config.given + config.horizon - 1
+    frames = config.batch * math.prod(config.size) * config.channels * np.dtype(np.float32).itemsize
+    least = 4 * weights + (2 * steps + 1) * frames
+    return least + steps * state_bytes(state), least + KEPT * steps * state_bytes(state)
+
+
+def state_bytes(state):
+    """The bytes of all tensors in nested lists and tuples."""
+    if isinstance(state, Tensor):
+        return state.data.nbytes
+    return sum(map(state_bytes, state)) if isinstance(state, (list, tuple)) else 0
+
+
+def check_memory(config, device="cpu"):
+    """TooLargeError if a training step with these options can never fit on `device`; a line on stderr if it hardly will."""
+    least, about = step_memory(config)
+    require_memory(least, "a training step", REMEDY, device)
+    if about > SMALL and about > (most := memory_limit(device)):
+        say_once(f"a training step takes about {in_words(about)} of memory, and {device} has {in_words(most)}: if that "
+                 f"fails, {REMEDY}")
+
+
+@contextlib.contextmanager
+def saying_what_a_step_takes(config):
+    """Turns a MemoryError, NumPy's or CuPy's, into a TooLargeError that says what a step takes, and what to change."""
+    try:
+        yield
+    except Exception as error:
+        lacking = isinstance(error, MemoryError) or "cudaErrorMemoryAllocation" in str(error)  # CUDA's own, below CuPy's pool
+        if not lacking or isinstance(error, TooLargeError):
+            raise
+        about = in_words(step_memory(config)[1])
+        raise TooLargeError(f"there is not enough memory ({str(error) or 'none is left'}), and a training step takes about "
+                            f"{about}: {REMEDY}") from error
