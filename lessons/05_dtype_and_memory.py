@@ -501,8 +501,8 @@ def fit(gradient, node, i):
         gradient = gradient.sum(axis=(*range(extra), *stretched), keepdims=True)
         gradient = gradient.reshape(gradient.shape[extra:])
     if gradient.shape != shape or gradient.dtype != node.dtype:
-        raise GraphError(f"{node.op.name}: its rule gave input {i} a gradient of {gradient.dtype} {gradient.shape} "
-                         f"where {node.dtype} {shape} is needed: correct the rule")
+        raise GraphError(f"{node.op.name}: its rule gave input {i} a gradient of {gradient.dtype} {gradient.shape}, but that input needs "
+                         f"{node.dtype} {shape}: correct the rule")
     return gradient
 
 
@@ -557,12 +557,17 @@ print({str(array.dtype) for w in weights for array in (w.data, w.grad)})
 # The engine of the package. It also knows options of ops, ops with several outputs, switching the recording off (`no_grad`), GPUs, and
 # messages with more to say; `tests/lessons/test_against_package.py` compares the two on random graphs.
 #
+# One thing it does not do: guess whether an array is ours. `is_ours` can be fooled by a rule that returns an array which it keeps for
+# itself somewhere else. So in the package an op **promises** that its rules return new arrays (`NEW`), and without that promise the engine
+# adds into an array of its own. The total of a cotangent and the word whether it is ours are one object there, `Arriving`.
+#
 # | here | in the package |
 # |---|---|
 # | `Op`, what rules ask for | `tinypredrnn/autograd/op.py`, `Op` |
 # | `plain` | `tinypredrnn/autograd/op.py`, `plain` |
-# | `visit`, `owned` | `tinypredrnn/autograd/engine.py`, `visit` |
-# | `add_up` | `tinypredrnn/autograd/engine.py`, `add_up` |
+# | `visit` | `tinypredrnn/autograd/engine.py`, `visit` |
+# | `owned` | `tinypredrnn/autograd/op.py`, `NEW` |
+# | `add_up` | `tinypredrnn/autograd/engine.py`, `Arriving` |
 # | `fit` | `tinypredrnn/autograd/engine.py`, `fit` |
 # | `live` as a test | `tests/autograd/test_engine.py` |
 #

@@ -419,7 +419,7 @@ check("10.3", lambda: [teaching_outputs(*case) for case in ((12, 3, 5), (12, 6, 
 #
 # - The unrolled loop over time is `tinypredrnn/models/predictor.py`, `unroll`. It never cuts: Section 4.1 uses 20 frames, which fit.
 # - Cutting is `tinypredrnn/autograd/tensor.py`, `detach`. Cells are functions of their state, so there is nothing else to cut.
-# - Shares of one weight are summed in `tinypredrnn/autograd/engine.py`, `accumulate`; the nodes that wait for each other are counted in
+# - Shares of one weight are summed in `tinypredrnn/autograd/engine.py`, `Arriving`; the nodes that wait for each other are counted in
 #   `tinypredrnn/autograd/engine.py`, `count_consumers`.
 #
 # Real systems do the same. PyTorch's `detach()` and JAX's `stop_gradient` cut; `lax.scan` in JAX compiles the step once instead of

@@ -798,22 +798,23 @@ print("both faster:", both["op by op"] > max(both["our compiler"], both["tp.fuse
 # for each number that it reads: there, memory is not what costs. Lesson 19 sees to the products.
 #
 # ## Reading what the package wrote
-# `tp.fuse` keeps the source of its kernels. Here is the loop of `remember`, forward (for float32), as it lies on your disk:
+# `tp.fuse` shows the source of its kernels. Here is the loop of `remember`, forward (for float32). Parameters get the prefix `in_`, so that
+# none of them can be taken for a name of the kernel's own:
 
 # %%
 forward, backward = tp.cells.remember.kernels
 print(textwrap.dedent(forward.cpu_source("float32").partition("for column in range(width):")[2].partition("serial =")[0]).strip())
-#> i = i_row[column]
-#> f = f_row[column]
-#> g = g_row[column]
-#> memory = memory_row[column]
-#> v0 = sigmoid(f)
-#> v1 = v0 * memory
-#> v2 = sigmoid(i)
-#> v3 = tanh(g)
+#> in_i = row_in_i[column]
+#> in_f = row_in_f[column]
+#> in_g = row_in_g[column]
+#> in_memory = row_in_memory[column]
+#> v0 = sigmoid(in_f)
+#> v1 = v0 * in_memory
+#> v2 = sigmoid(in_i)
+#> v3 = tanh(in_g)
 #> v4 = v2 * v3
 #> v5 = v1 + v4
-#> y0_row[column] = v5
+#> row_y0[column] = v5
 
 # %% [markdown]
 # And backward. Lines v0 to v5 are the cotangent of `i`: the rule of `*`, then of `sigmoid`, which has a rule of its own, $y(1 - y)$:
@@ -821,14 +822,14 @@ print(textwrap.dedent(forward.cpu_source("float32").partition("for column in ran
 # %%
 print("\n".join(f"{name} = {text}" for text, name in backward.lines.items()))
 print(dict(zip(backward.inputs, backward.outputs)))
-#> v0 = tanh(g)
+#> v0 = tanh(in_g)
 #> v1 = dy0 * v0
-#> v2 = sigmoid(i)
+#> v2 = sigmoid(in_i)
 #> v3 = v1 * v2
 #> v4 = T(1.0) - v2
 #> v5 = v3 * v4
-#> v6 = dy0 * memory
-#> v7 = sigmoid(f)
+#> v6 = dy0 * in_memory
+#> v7 = sigmoid(in_f)
 #> v8 = v6 * v7
 #> v9 = T(1.0) - v7
 #> v10 = v8 * v9
@@ -837,13 +838,13 @@ print(dict(zip(backward.inputs, backward.outputs)))
 #> v13 = T(1.0) - v12
 #> v14 = v11 * v13
 #> v15 = dy0 * v7
-#> {'i': 'v5', 'f': 'v10', 'g': 'v14', 'memory': 'v15'}
+#> {'in_i': 'v5', 'in_f': 'v10', 'in_g': 'v14', 'in_memory': 'v15'}
 
 # %% [markdown]
-# You can read all of it, because you wrote its compiler: where no `sigmoid` is in the game, both write the same, word for word.
+# You can read all of it, because you wrote its compiler: without a `sigmoid`, both write the same, word for word but for that prefix.
 
 # %%
-theirs = [list(kernel.lines) for kernel in tp.fuse(stranger_of_the_package).kernels]
+theirs = [[line.replace("in_", "") for line in kernel.lines] for kernel in tp.fuse(stranger_of_the_package).kernels]
 ours = [list(lines_of(outputs, "T({!r})")[0]) for _, outputs in (trace(stranger), backward_of(stranger))]
 print(f"the same lines: {ours == theirs}, {len(ours[0])} forward and {len(ours[1])} backward")
 #> the same lines: True, 11 forward and 32 backward
@@ -907,7 +908,7 @@ check("18.4", judge, [[], 24])
 # | `lines_of` | `tinypredrnn/autograd/fuse.py`, `lines_of` |
 # | `Loop`, `source_of` | `tinypredrnn/autograd/fuse.py`, `Loop` |
 # | `Fused` | `tinypredrnn/autograd/fuse.py`, `Fused`: an op, so that the engine's `backward` finds it |
-# | `executed` | `tinypredrnn/autograd/emit.py`, `compile_source`: into a file, so that numba compiles once and not at every start |
+# | `executed` | `tinypredrnn/compiled.py`, `compile_source`: what numba made is kept, so that it compiles once and not at every start |
 # | `remember` | `tinypredrnn/cells.py`, `remember` |
 #
 # The package's loops also read and write pieces of a larger array where they lie, such as one gate of four (hence rows, and columns in

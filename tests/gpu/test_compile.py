@@ -9,7 +9,6 @@ from test_fuse import as_cuda_file
 
 from tinypredrnn.gpu import convolution
 from tinypredrnn.optim import Adam
-from tinypredrnn.train.captured import adam_of
 
 NVCC = shutil.which("nvcc")
 
@@ -28,7 +27,7 @@ def test_it_compiles_without_spilling(macros, architecture, tmp_path):
 
 @pytest.mark.skipif(not NVCC, reason="no nvcc to compile CUDA with")
 def test_adams_kernel_compiles(tmp_path):
-    (tmp_path / "adam.cu").write_text(as_cuda_file(adam_of(Adam([])).kernels[0]), encoding="utf-8")
+    (tmp_path / "adam.cu").write_text(as_cuda_file(Adam([]).rule.kernels[0]), encoding="utf-8")
     subprocess.run([NVCC, "-std=c++17", "-arch=sm_80", "-cubin", "adam.cu"], cwd=tmp_path, check=True)
 
 

@@ -318,8 +318,13 @@ def test_a_graph_is_used_up(fifth):
 @pytest.mark.parametrize("pair", [(None, False), (np.ones(2), False), (np.ones(2), True)], ids=["nothing", "theirs", "ours"])
 @pytest.mark.parametrize("owned", [False, True])
 def test_add_up_owns_the_same(fifth, pair, owned):
+    def of_the_package(total, total_owned, gradient, owned):
+        arriving = engine.Arriving(total, total_owned)
+        arriving.add(gradient, owned)
+        return arriving.total, arriving.ours
+
     results = []
-    for add_up in (fifth.add_up, engine.add_up):
+    for add_up in (fifth.add_up, of_the_package):
         total, gradient = pair[0] if pair[0] is None else pair[0].copy(), np.full(2, 3.0)
         result, result_owned = add_up(total, pair[1], gradient, owned)
         results.append((result.tolist(), result_owned, result is total, result is gradient))

@@ -45,9 +45,12 @@ def unfused():
 # from a function to expressions
 
 def trace(function):
-    """(input symbols in0, in1, ..., output expressions) of a function of elementwise maths."""
+    """(input symbols, output expressions) of a function of elementwise maths.
+
+    A parameter x is called in_x in kernels, whatever else they have is not: nobody's name can be one of their own.
+    """
     name = function.__name__
-    inputs = [Symbol(None, f"in{k}") for k in range(len(inspect.signature(function).parameters))]
+    inputs = [Symbol(None, f"in_{x}" if x.isascii() else f"in_{k}") for k, x in enumerate(inspect.signature(function).parameters)]
     try:
         result = function(*inputs)
     except (AttributeError, TypeError) as error:  # of what symbols cannot do, such as x.sum() or np.exp(x)
@@ -128,12 +131,11 @@ COST = 16  # of a line of the kernel, in multiplications of a matrix product: wh
 
 
 class Loop:
-    """A kernel: the inputs in0, in1, ..., element by element, through `lines` to out0, out1, ..., one for each expression in `outputs`."""
+    """A kernel: inputs of these names, element by element, through `lines` to y0, y1, ..., one for each expression in `outputs`."""
 
     def __init__(self, title, inputs, outputs):
-        self.title, self.inputs = title, [f"in{k}" for k in range(inputs)]
-        self.lines, self.values = lines_of(outputs)
-        self.outputs = [f"out{k}" for k in range(len(outputs))]
+        self.title, self.inputs, self.made = title, inputs, [f"y{k}" for k in range(len(outputs))]
+        self.lines, self.outputs = lines_of(outputs)
         self.compiled = {}
 
     def __call__(self, *arrays, into=()):
@@ -145,7 +147,7 @@ class Loop:
             raise DTypeError(f"{self.title}: fused kernels exist for float32 and float64, got {dtype}: convert with .astype")
         arrays = [a.astype(dtype, copy=False) if hasattr(a, "dtype") else xp.asarray(float(a), dtype) for a in arrays]  # masks, numbers
         shape = arrays[0].shape if all(a.shape == arrays[0].shape for a in arrays) else np.broadcast_shapes(*(a.shape for a in arrays))
-        made = [xp.empty(shape, dtype) if y is None else y for y in into or [None] * len(self.outputs)]
+        made = [xp.empty(shape, dtype) if y is None else y for y in into or [None] * len(self.made)]
         if xp is not np:
             self.gpu_kernel(xp)(*arrays, *made)
         elif made[0].size:
@@ -178,20 +180,20 @@ class Loop:
     def cpu_source(self, dtype, numbers=()):
         """The loop as numba source, for inputs of which some are `numbers`; print it to see what runs."""
         number = dict(zip(self.inputs, numbers))
-        arrays = [x for x in (*self.inputs, *self.outputs) if not number.get(x)]
-        arguments = [f"{x}_number" if number.get(x) else f"{x}_array, {x}_start, {x}_stride" for x in (*self.inputs, *self.outputs)]
-        slices = [f"{x}_row = {x}_array[{x}_start + row * {x}_stride:][:width]" for x in arrays]
-        body = [f"{x} = T({x}_number)" if number.get(x) else f"{x} = {x}_row[column]" for x in self.inputs]
+        arrays = [x for x in (*self.inputs, *self.made) if not number.get(x)]
+        arguments = [f"number_{x}" if number.get(x) else f"array_{x}, start_{x}, stride_{x}" for x in (*self.inputs, *self.made)]
+        slices = [f"row_{x} = array_{x}[start_{x} + row * stride_{x}:][:width]" for x in arrays]
+        body = [f"{x} = T(number_{x})" if number.get(x) else f"{x} = row_{x}[column]" for x in self.inputs]
         body += [f"{name} = {text}" for text, name in self.lines.items()]
-        body += [f"{y}_row[column] = {value}" for y, value in zip(self.outputs, self.values)]
+        body += [f"row_{y}[column] = {value}" for y, value in zip(self.made, self.outputs)]
         return CPU.substitute(
             title=self.title, dtype=dtype, functions=TANH[dtype].strip() + "\n\n\n" + CPU_HELPERS, arguments=", ".join(arguments),
             slices="\n".join(" " * 8 + line for line in slices), body="\n".join(" " * 12 + line for line in body))
 
     def gpu_parts(self):
         """(inputs, outputs, body) of the loop as CuPy's ElementwiseKernel takes them; T stands for the dtype."""
-        body = [*(f"T {name} = {text};" for text, name in self.lines.items()), *(f"{y} = {v};" for y, v in zip(self.outputs, self.values))]
-        return ", ".join(f"T {x}" for x in self.inputs), ", ".join(f"T {y}" for y in self.outputs), "\n".join(body)
+        body = [*(f"T {name} = {text};" for text, name in self.lines.items()), *(f"{y} = {v};" for y, v in zip(self.made, self.outputs))]
+        return ", ".join(f"T {x}" for x in self.inputs), ", ".join(f"T {y}" for y in self.made), "\n".join(body)
 
     def cpu_kernel(self, dtype, numbers):
         """The numba function, compiled when it is needed for the first time."""
@@ -243,16 +245,16 @@ class Fused(Op):
 
     @functools.cached_property
     def kernels(self):
-        """The forward Loop and the backward one, which takes the inputs and then the outputs' cotangents."""
+        """The forward Loop and the backward one, which takes the inputs and then the outputs' cotangents dy0, dy1, ..."""
         inputs, outputs = trace(self.function)
-        return Loop(self.name, len(inputs), outputs), self.loop_back(*range(len(outputs)))
+        return Loop(self.name, [x.args[0] for x in inputs], outputs), self.loop_back(*range(len(outputs)))
 
     def loop_back(self, *arrived):
         """The backward Loop if cotangents `arrived` for these outputs only: nobody needs zeros for the others."""
         inputs, outputs = trace(self.function)
-        cotangents = [Symbol(None, f"in{len(inputs) + k}") for k in range(len(arrived))]
+        cotangents = [Symbol(None, f"dy{i}") for i in arrived]
         title = " ".join([self.name, "backward", *(map(str, arrived) if len(arrived) < len(outputs) else ())])
-        return Loop(title, len(inputs) + len(arrived), gradients(inputs, [outputs[i] for i in arrived], cotangents))
+        return Loop(title, [x.args[0] for x in (*inputs, *cotangents)], gradients(inputs, [outputs[i] for i in arrived], cotangents))
 
     def launch(self, *arrays):
         made = self.kernels[0](*arrays)
