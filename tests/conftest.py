@@ -7,6 +7,7 @@ GPU tests are the same tests on another device, never copies: a test asks for th
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from tinypredrnn.backend import find_device
 from tinypredrnn.errors import DeviceError
 
 sys.path.insert(0, str(Path(__file__).parent / "autograd"))  # op_cases.py serves tests of several folders
+
+
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda number, frame: None)  # under nohup it is ignored, and would be in all programs that tests start
 
 
 def pytest_addoption(parser):
