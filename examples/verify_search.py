@@ -48,7 +48,7 @@ NEAR = 1e-6  # a kink so near may lie on the other side for PyTorch, which round
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=10_000, help="how many in all (default: %(default)s)")
     parser.add_argument("--only", choices=KINDS, help="this kind alone")
     parser.add_argument("--number", type=int, help="the case of this number alone")

@@ -19,8 +19,11 @@ from tinypredrnn.errors import DeviceError
 sys.path.insert(0, str(Path(__file__).parent / "autograd"))  # op_cases.py serves tests of several folders
 
 
+# A shell has Ctrl-C ignored in what it runs in the background, nohup the hang-up; and then so would all programs that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, lambda number, frame: None)  # under nohup it is ignored, and would be in all programs that tests start
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 def pytest_addoption(parser):

@@ -1,4 +1,4 @@
-"""What a script ends in, whatever its environment is: `command`, closed streams, terminals, signals, and an import that is refused."""
+"""What a script ends in, whatever its environment is: `command`, closed streams, terminals, and signals."""
 
 import ast
 import os
@@ -78,46 +78,19 @@ def test_a_terminal_of_ascii():
     assert run(body, PYTHONIOENCODING="ascii") == (2, "--out \\xe9\n", "-c: no folder \\xe9\n")
 
 
-@pytest.mark.parametrize("body", ["print('1\\\\n' * 10**6)", "[print(n) for n in range(10**6)]", "print('short')"])
+@pytest.mark.parametrize("body", ["print('1\\n' * 10**6)", "[print(n) for n in range(10**6)]", "print('short')"])
 def test_a_reader_that_leaves_early_is_no_error(body):
-    status, out, err = run(body, words="| sleep 0.3; exit ${PIPESTATUS[0]}")
-    assert (status, err) == (141, "") and out == ""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-c", SCRIPT.format(body=body)], stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 def test_a_full_disk_behind_stdout_is_said():
     status, _, err = run("print('results')", words="> /dev/full")
     assert status == 2 and err.count("\n") == 1 and "No space left on device" in err
-
-
-# the import
-
-@pytest.mark.parametrize("words", [["-c", "import tinypredrnn"], ["-m", "tinypredrnn"], [str(ROOT / "examples" / "predict.py"), "--help"]])
-def test_an_environment_that_the_import_refuses_is_one_sentence(words):
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=ROOT,
-                          env=os.environ | {"TINYPREDRNN_DEBUG": "abc", "PYTHONPATH": str(ROOT)})
-    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1 and "'abc'" in done.stderr
-
-
-def test_who_imports_with_care_can_catch_it():
-    code = "try:\n    import tinypredrnn\nexcept ValueError as error:\n    print(type(error).__name__)\n1 / 0"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
-                          env=os.environ | {"TINYPREDRNN_DEBUG": "abc"})
-    assert done.stdout == "ConfigError\n" and done.returncode == 1 and "ZeroDivisionError" in done.stderr
-
-
-def test_ctrl_c_in_the_import_ends_without_a_traceback():
-    code = """
-import builtins, os, signal
-real = builtins.__import__
-def interrupted(name, *rest):
-    if name == "tinypredrnn.gpu":
-        os.kill(os.getpid(), signal.SIGINT)
-    return real(name, *rest)
-builtins.__import__ = interrupted
-import tinypredrnn"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 130 and done.stderr == "-c: stopped\n"
 
 
 # flags

@@ -191,12 +191,6 @@ def test_a_disk_that_fills_while_it_is_written(cache, answer, monkeypatch):
     assert answer() == (8, 0) and list(cache.iterdir()) == []
 
 
-def test_no_home(answer, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(compiled, "user_cache", lambda: Path("~/.cache/tinypredrnn"))  # as where the user has no entry
-    assert answer() == (8, 0) and list(tmp_path.iterdir()) == []
-
-
 def test_kernels_of_the_package_are_kept_too(cache, monkeypatch):
     for hits in (0, 1):
         thrice = kernel(nogil=True)(three_times)

@@ -53,8 +53,8 @@ def run(*command, cwd=None, **environment):
     return done.stdout
 
 
-def pip(*arguments, **options):
-    return run(sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments, **options)
+def pip(*arguments):
+    return run(sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments, PYTHONPATH=None)  # a checkout there is none of ours
 
 
 def build(source, into):

@@ -121,8 +121,9 @@ def test_only_the_backend_and_the_gpus_room_import_cupy(file):
 
 @each_file
 def test_no_random_numbers_but_from_a_generator(file):
-    """numpy.random is used to make a Generator from a seed that was passed in, and for nothing else."""
-    assert random_uses(file.read_text(encoding="utf-8")) == []
+    """numpy.random is used to make a Generator from a seed that was passed in, and for nothing else; `secrets` for names of files."""
+    allowed = {"secrets"} if file.name in ("files.py", "folder.py") else set()
+    assert set(random_uses(file.read_text(encoding="utf-8"))) <= allowed
 
 
 def random_uses(source):
@@ -145,8 +146,8 @@ def test_the_scan_for_random_numbers_sees_them():
 @each_file
 def test_arrows_run_one_way(file):
     """threads; backend <- gpu <- autograd <- nn <- cells <- models <- train; data, metrics and viz stand beside and know no model."""
-    rooms = ["malloc", "errors", "files", "compiled", "threads", "backend", "memory", "gpu", "autograd", "nn", "cells", "models", "optim",
-             "train"]
+    rooms = ["malloc", "errors", "files", "folder", "compiled", "threads", "backend", "memory", "gpu", "autograd", "nn", "cells", "models",
+             "optim", "train"]
     here = file.relative_to(PACKAGE).with_suffix("").parts[0]
     known = {name.split(".")[1] for name in imports_of(ast.parse(file.read_text(encoding="utf-8")))
              if name.startswith("tinypredrnn.")} - {here}

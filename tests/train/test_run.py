@@ -48,12 +48,12 @@ def test_resuming_takes_the_options_of_the_run(small_trainer, tmp_path):
     assert prepare_run(tmp_path, asked, True, False, {}) == trainer.config
     same = dict(hidden=(4,), rate=0.01, seed=0)
     assert prepare_run(tmp_path, asked, True, False, same) == trainer.config
-    more = dict(steps=9, validate_every=2, test_sequences=1)
+    more = dict(steps=9, validate_every=2, test_sequences=1, batch=1)
     assert prepare_run(tmp_path, asked, True, False, more) == trainer.config.replace(**more)
     assert prepare_run(tmp_path, asked, True, False, dict(steps=4)).steps == 4
     with pytest.raises(ConfigError, match="has done 4 steps already"):
         prepare_run(tmp_path, asked, True, False, dict(steps=3))
-    for name, value in dict(hidden=(5,), rate=0.02, seed=1, model="convlstm", sampling="off", digits=3, batch=4).items():
+    for name, value in dict(hidden=(5,), rate=0.02, seed=1, model="convlstm", sampling="off", digits=3).items():
         with pytest.raises(ConfigError, match=f"has {name} .*leave the option out"):
             prepare_run(tmp_path, asked, True, False, {"steps": 9, name: value})
 
