@@ -53,7 +53,7 @@ def softmax(x, *, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`."""
     xp = array_module(x)
     if x.size == 0:
-        return x.copy()  # nothing is the largest of nothing
+        return x.copy()  # an empty array has no largest element
     e = xp.exp(x - x.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
 
@@ -92,7 +92,7 @@ def normalise(x, *, axis, eps=1e-5):
 
 def flat(x):
     """(..., C) -> (N, C)"""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # not -1, which cannot be found if there are no elements
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # without elements, NumPy cannot work out a -1
 
 
 def swap(x):
@@ -101,7 +101,7 @@ def swap(x):
 
 
 def stacked_product(a, b):
-    """a @ b; a shared (2-D) b is one large product, not a small one for each leading index."""
+    """a @ b; with a shared (2-D) b it is one large product, not a small one for each leading index."""
     return (flat(a) @ b).reshape(*a.shape[:-1], b.shape[-1]) if b.ndim == 2 else a @ b
 
 
