@@ -29,7 +29,7 @@ def main():
     parser.add_argument("--data-dir", help="folder with MNIST's idx files; else $TINYPREDRNN_DATA, the cache, a download, drawn digits")
     arguments = parser.parse_args()
     if not arguments.run.is_dir():
-        raise ConfigError(f"{arguments.run} is no folder: name one that train_mnist.py wrote")
+        raise ConfigError(f"{arguments.run} is not a folder: name one that train_mnist.py wrote")
     saved, iteration, parts = read_checkpoint(arguments.run)
     config = saved
     if arguments.sequences is not None:

@@ -226,7 +226,7 @@ REFUSED = {
     "masked, in a list": (lambda: [np.ma.array([1.0, 2.0], mask=[0, 1])], DTypeError, "1 of 2 values are masked"),
     "the masked value": (lambda: np.ma.masked, DTypeError, "1 of 1 values are masked"),
     "other bytes": (lambda: np.ones(3, np.dtype("f4").newbyteorder()), DTypeError,
-                    r"in this machine's order, got [<>]f4:.*\.astype\('float32'\)"),
+                    r"in this machine's byte order, got [<>]f4:.*\.astype\('float32'\)"),
     "other integers": (lambda: np.ones(3, np.dtype("i2").newbyteorder()), DTypeError, r"astype\('int16'\)"),
     "complex": (lambda: np.ones(2, complex), DTypeError, "expected numbers, got an array of dtype complex128"),
     "objects": (lambda: np.array([1.0, None]), DTypeError, "dtype object"),

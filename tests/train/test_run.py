@@ -79,7 +79,7 @@ def test_what_has_the_name_of_a_runs_file_and_is_not_ours_is_never_overwritten(s
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(ConfigError, match=f"not known as written by this program.*{name}.*name another --out, or move") as caught:
+        with pytest.raises(ConfigError, match=f"not known to be written by this program.*{name}.*name another --out, or move") as caught:
             prepare_run(tmp_path, Config(), False, overwrite, {})
         assert "overwrite" not in str(caught.value) and "delete" not in str(caught.value)
         with pytest.raises(ConfigError), small_trainer(tmp_path).folder(overwrite=overwrite):
@@ -220,7 +220,7 @@ def test_without_a_sound_checkpoint_nothing_is_known(old_run):
     for name in ("checkpoint.npz", "checkpoint-previous.npz"):
         os.truncate(old_run / name, 1000)
     assert RunFolder(old_run).holds() == []
-    with pytest.raises(ConfigError, match="not known as written by this program"):
+    with pytest.raises(ConfigError, match="not known to be written by this program"):
         prepare_run(old_run, Config(), False, True, {})
 
 

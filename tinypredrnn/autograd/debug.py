@@ -151,7 +151,7 @@ def watch_from_start(value):
 
 
 def wait_for(arrays):
-    """A GPU works behind the program's back: wait, so that the clock is right."""
+    """A GPU works asynchronously: wait, so that the clock is right."""
     for device in {device_of(a) for a in arrays if hasattr(a, "dtype")}:
         synchronise(device)
 

@@ -75,8 +75,8 @@ class Tensor:
     def __array__(self, dtype=None, copy=None):
         """np.asarray(tensor): the values, also of a tensor that requires a gradient; on the CPU without a copy."""
         if copy is False and self.device != "cpu":
-            raise DeviceError(f"numpy: this tensor is on {self.device}, from where NumPy can only get a copy: leave out "
-                              "copy=False")
+            raise DeviceError(f"numpy: this tensor is on {self.device}, from where NumPy can only get a copy: leave "
+                              "out copy=False")
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __array_function__(self, function, types, args, kwargs):
