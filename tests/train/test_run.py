@@ -405,7 +405,7 @@ def test_more_steps_stretch_a_cosine_and_say_so(small_trainer, tmp_path, capsys)
     capsys.readouterr()
     config = prepare_run(tmp_path / "cosine", Config(), True, False, {"steps": 12})
     assert capsys.readouterr().out == ("the cosine of the learning rate now ends at step 12, no longer at 6: training goes on at 0.005 "
-                                       "where it would have been 0\n")
+                                       "instead of 0\n")
     assert rate_at(config, 6) == pytest.approx(0.005)
     for name, changes in (("cosine", {}), ("cosine", {"steps": 6}), ("constant", {"steps": 12})):
         prepare_run(tmp_path / name, Config(), True, False, changes)

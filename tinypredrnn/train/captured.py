@@ -43,7 +43,8 @@ class CapturedStep:
         return loss, length
 
     def fill(self, name, values):
-        """Put values, NumPy's or the GPU's, into the array that the graph reads; a new one where the shape is new."""
+        """Put values, NumPy's or the GPU's, into the array that the graph reads, or into a new one if the shape is
+        new."""
         buffer = self.buffers.get(name)
         if buffer is None or buffer.shape != values.shape:
             self.buffers[name] = to_device(values, self.device).copy()
