@@ -2,9 +2,9 @@
 
     python examples/evaluate.py runs/mnist --digits 3
 
-The scores join RUN/metrics.json as "mnist-3"; RUN/prediction-3.png and .gif show the first sequences, RUN/frame_curves-3.png the
-scores frame by frame (the paper's Figure 3). A run that is being trained is its training's alone: wait, or score a copy of its folder.
-Several evaluations of one run wait for each other.
+The scores join RUN/metrics.json as "mnist-3"; RUN/prediction-3.png and .gif show the first sequences,
+RUN/frame_curves-3.png the scores frame by frame (the paper's Figure 3). While a run is being trained, its folder is not
+free: wait, or score a copy of it. Several evaluations of one run wait for each other.
 """
 
 import argparse

@@ -803,7 +803,7 @@ print("both faster:", both["op by op"] > max(both["our compiler"], both["tp.fuse
 
 # %%
 forward, backward = tp.cells.remember.kernels
-print(textwrap.dedent(forward.cpu_source("float32").partition("for column in range(width):")[2].partition("serial =")[0]).strip())
+print(textwrap.dedent(forward.cpu_source("float32").partition("for column in range(width):")[2]).strip())
 #> in_i = row_in_i[column]
 #> in_f = row_in_f[column]
 #> in_g = row_in_g[column]

@@ -216,7 +216,8 @@ def execute(cell, lesson, namespace):
 
 
 def run(lesson):
-    """Run all cells; returns (namespace, complaints): where a cell printed what it does not say, with both lines."""
+    """Run all cells; returns (namespace, complaints): the places where a cell printed what it does not say, with both
+    lines."""
     namespace = {"__name__": "__main__", "__file__": str(lesson.path)}
     complaints = []
     for cell in lesson.cells:

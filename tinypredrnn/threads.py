@@ -55,7 +55,7 @@ def quotas(root):
 
 
 def read_words(path, separator=None):
-    """The words of a small file, or its lines; none where it cannot be read."""
+    """The words of a small file, or its lines; none if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8").strip().split(separator)
     except (OSError, ValueError):

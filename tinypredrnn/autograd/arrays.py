@@ -37,7 +37,7 @@ def mean(x, *, axis=None, keepdims=False):
 
 
 def share_among_largest(dy, x, y, axis):
-    """The cotangent goes to the largest element, in equal shares where several are largest."""
+    """The cotangent goes to the largest element, in equal shares if several are largest."""
     largest = x == y.reshape(kept_axes(x.shape, axis))
     return spread(dy, x.shape, axis) * largest / largest.sum(axis=axis, keepdims=True).astype(dy.dtype)
 
@@ -60,7 +60,7 @@ def softmax(x, *, axis=-1):
 
 @op(x=lambda dy, y, axis: dy - array_module(y).exp(y) * dy.sum(axis=axis, keepdims=True))
 def log_softmax(x, *, axis=-1):
-    """log(softmax(x)), finite where softmax underflows."""
+    """log(softmax(x)), finite even if softmax underflows."""
     xp = array_module(x)
     if x.size == 0:
         return x.copy()

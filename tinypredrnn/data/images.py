@@ -37,7 +37,8 @@ def reading(path):
 
 
 def decode(path):
-    """Each frame at `path` in turn, as (name of its clip, its file, pixels (H,W,C) uint8), C = 1 where it is gray, else 3."""
+    """Each frame at `path` in turn, as (name of its clip, its file, pixels (H,W,C) uint8), C = 1 if it is gray, else
+    3."""
     if not path.is_dir():
         yield from decode_clip(path)
         return

@@ -94,7 +94,7 @@ class Predictor(Module):
 
 
 def in_patches(size, patch):
-    """A frame size (H, W) in patches; ConfigError where they do not tile it."""
+    """A frame size (H, W) in patches; ConfigError if they do not tile it."""
     if patch < 1 or any(n < patch or n % patch for n in size):
         raise ConfigError(f"model: patches of {patch}x{patch} do not tile frames of {size[0]}x{size[1]}: choose a patch that divides both")
     return size[0] // patch, size[1] // patch

@@ -52,7 +52,8 @@ class Module:
         return next((name for name, module in self.named_modules() if module is part), None)
 
     def __repr__(self):
-        """The tree of parts: name, kind, number of parameters, and the shapes of its own tensors, "fixed" where they are not trained."""
+        """The tree of parts: name, kind, number of parameters, and the shapes of its own tensors, "fixed" if they are
+        not trained."""
         def rows(module, name, indent):
             own = [f"{name} {t.shape}{'' if t.requires_grad else ' fixed'}" for name, t in module.entries() if isinstance(t, Tensor)]
             yield indent + name, type(module).__name__, f"{module.count_parameters():,}", ", ".join(own)

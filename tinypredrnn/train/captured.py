@@ -14,7 +14,7 @@ class CapturedStep:
     """step(frames, truth, rate) -> (loss, length of the gradient before clipping), computed by replays of a graph.
 
     differentiate   (frames Tensor, truth array) -> the loss Tensor; leaves gradients in the optimiser's parameters
-    optimiser       Adam; its parameters and moments change, unless loss or length is no finite number
+    optimiser       Adam; its parameters and moments change, unless loss or length is not a finite number
     clip            the largest length of the gradient
     """
 
