@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 from tinypredrnn.backend import gpu_memory
+from tinypredrnn.cgroups import limits
 from tinypredrnn.errors import TooLargeError
 
 ASSUMED = 1 << 40  # bytes, if nothing says how much there is (Windows): no array of ours is meant to be larger
 SMALL = 1 << 24  # bytes: any computer has this much, so smaller requests are not checked
-CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def memory_limit(device="cpu"):
@@ -37,26 +37,10 @@ def machine_memory():
 
 
 def cgroup_limits():
-    """The limits of the Linux control groups (version 2 and 1) of the process and of those around them, in bytes."""
-    try:
-        groups = [line.split(":", 2)[1:] for line in OWN_CGROUPS.read_text().splitlines()]
-    except OSError:
-        return
-    for controllers, path in groups:
-        if controllers == "":
-            top, name = CGROUPS, "memory.max"
-        elif "memory" in controllers.split(","):
-            top, name = CGROUPS / "memory", "memory.limit_in_bytes"
-        else:
-            continue
-        own = top / path.lstrip("/")
-        for group in (own, *own.parents):
-            try:
-                yield int((group / name).read_text())
-            except (OSError, ValueError):  # not visible from inside the container; "max"
-                pass
-            if group == top:
-                break
+    """The memory limits, in bytes, of the process's control groups and those around them."""
+    for words in limits("memory", ["memory.max"], ["memory.limit_in_bytes"]):
+        if len(words) == 1 and words[0].isdecimal():  # not "max"
+            yield int(words[0])
 
 
 def process_limits():

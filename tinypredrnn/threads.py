@@ -15,51 +15,33 @@ import threading
 import warnings
 from _thread import start_new_thread
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
+
+from tinypredrnn.cgroups import limits
 
 # how many threads
 
 WORTH_A_THREAD = 0.25  # of a core, left by a quota: with less, its pauses would cost more than one more thread gains
 
 
-def usable_cores(root=Path("/")):
+def usable_cores():
     """How many threads this process can keep busy: as many as the cores that it is bound to, or fewer if a container's
-    quota allows less processor time than that. Linux says so in files below `root`."""
+    quota allows less processor time than that."""
     if hasattr(os, "sched_getaffinity"):
         bound = len(os.sched_getaffinity(0))
     else:
         bound = getattr(os, "process_cpu_count", os.cpu_count)() or 1  # the former from Python 3.13 on
-    return max(1, min([bound, *(math.ceil(quota - WORTH_A_THREAD + 1e-9) for quota in quotas(root))]))
+    return max(1, min([bound, *(math.ceil(quota - WORTH_A_THREAD + 1e-9) for quota in quotas())]))
 
 
-def quotas(root):
-    """The limits of processor time, in cores, of the control groups that this process is in: its own and those around it."""
-    lines = [line.split(":", 2) for line in read_words(root / "proc/self/cgroup", "\n")]
-    for _, controllers, group in [line for line in lines if len(line) == 3]:
-        if controllers == "":  # version 2, alone or beside version 1
-            mounts, files = ("", "unified"), ("cpu.max",)
-        elif "cpu" in controllers.split(","):
-            mounts, files = (controllers, "cpu"), ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-        else:
-            continue
-        for mount in [root / "sys/fs/cgroup" / name for name in mounts]:
-            parts = Path(group.lstrip("/")).parts  # as seen from outside of a container: then only the mount itself is there
-            for folder in [mount.joinpath(*parts[:count]) for count in range(len(parts) + 1)]:
-                numbers = [word for file in files for word in read_words(folder / file)]
-                if len(numbers) == 2 and all(number.isdecimal() for number in numbers) and int(numbers[1]) > 0:  # not "max" or -1
-                    yield int(numbers[0]) / int(numbers[1])
-
-
-def read_words(path, separator=None):
-    """The words of a small file, or its lines; none if it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8").strip().split(separator)
-    except (OSError, ValueError):
-        return []
+def quotas():
+    """The limits of processor time, in cores, of the process's control groups and those around them."""
+    for numbers in limits("cpu", ["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+        if len(numbers) == 2 and all(number.isdecimal() for number in numbers) and int(numbers[1]) > 0:  # not "max" or -1
+            yield int(numbers[0]) / int(numbers[1])
 
 
 def count_threads(cores, asked):

@@ -1,0 +1,40 @@
+"""The control groups of Linux, which keep a container's limits of memory and processor time."""
+
+from pathlib import Path
+
+ROOT = Path("/")  # below it are the files in which Linux says what the groups are
+
+
+def limits(controller, second, first):
+    """The limits of the groups that this process is in and of those around them: for each group, the words of its files.
+
+    controller   "memory" or "cpu"
+    second       the names of the files in version 2 of control groups
+    first        the same in version 1
+
+    A group is left out if one of the files cannot be read: from inside a container, for example, not all are visible.
+    """
+    for line in read(ROOT / "proc/self/cgroup").splitlines():
+        _, controllers, group = [*line.split(":", 2), None, None][:3]
+        if group is None:  # not a line of this file's format
+            continue
+        if controllers == "":  # version 2, alone or beside version 1
+            mounts, files = ("", "unified"), second
+        elif controller in controllers.split(","):
+            mounts, files = (controllers, controller), first
+        else:
+            continue
+        parts = Path(group.lstrip("/")).parts  # as seen from outside a container: inside, there is only the mount itself
+        for mount in [ROOT / "sys/fs/cgroup" / name for name in dict.fromkeys(mounts)]:
+            for folder in [mount.joinpath(*parts[:count]) for count in range(len(parts) + 1)]:
+                texts = [read(folder / name) for name in files]
+                if all(texts):
+                    yield " ".join(texts).split()
+
+
+def read(path):
+    """The text of a small file; empty if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
