@@ -373,7 +373,7 @@ def rounded(ulps, repeats):
 def convolution():
     """The transformed 5x5 convolution, whose own rounding is some 30 ulps: its function and its inputs."""
     def function(x, w):
-        with tp.convolution_by(4):
+        with tp.convolution_by("winograd", tile=4):
             return tp.conv2d(x, w)
     return function, normal(1, 6, 5, 2), normal(5, 5, 2, 2)
 
