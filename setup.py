@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 from setuptools import find_packages, setup
 
-room = TemporaryDirectory()  # a build folder that stays would bring removed modules back
+build_folder = TemporaryDirectory()  # one that stays would bring removed modules back
 
 setup(
     name="tinypredrnn",
@@ -25,7 +25,7 @@ setup(
     packages=[*find_packages(include=["tinypredrnn", "tinypredrnn.*"]), "tinypredrnn.lessons"],
     package_dir={"tinypredrnn.lessons": "lessons"},
     package_data={"tinypredrnn": ["pretrained/*", "gpu/*.cu", "gpu/*.cuh"], "tinypredrnn.lessons": ["pictures/*.png"]},
-    options={"build": {"build_base": room.name}},
+    options={"build": {"build_base": build_folder.name}},
     install_requires=["numpy>=2", "numba>=0.60", "scikit-image>=0.24", "matplotlib>=3.8", "tqdm>=4.60", "pooch>=1.8",
                       "threadpoolctl>=3"],
     extras_require={

@@ -2,9 +2,9 @@
 
     python examples/evaluate.py runs/mnist --digits 3
 
-The scores join RUN/metrics.json as "mnist-3"; RUN/prediction-3.png and .gif show the first sequences, RUN/frame_curves-3.png the
-scores frame by frame (the paper's Figure 3). A run that is being trained is its training's alone: wait, or score a copy of its folder.
-Several evaluations of one run wait for each other.
+The scores join RUN/metrics.json as "mnist-3"; RUN/prediction-3.png and .gif show the first sequences,
+RUN/frame_curves-3.png the scores frame by frame (the paper's Figure 3). While a run is being trained, its folder is not
+free: wait, or score a copy of it. Several evaluations of one run wait for each other.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main():
     parser.add_argument("--data-dir", help="folder with MNIST's idx files; else $TINYPREDRNN_DATA, the cache, a download, drawn digits")
     arguments = parser.parse_args()
     if not arguments.run.is_dir():
-        raise ConfigError(f"{arguments.run} is no folder: name one that train_mnist.py wrote")
+        raise ConfigError(f"{arguments.run} is not a folder: name one that train_mnist.py wrote")
     saved, iteration, parts = read_checkpoint(arguments.run)
     config = saved
     if arguments.sequences is not None:

@@ -3,7 +3,7 @@
     python examples/gpu_checks.py kernels           values and gradients of convolutions against float64 on the CPU, their time and rate
     python examples/gpu_checks.py steps             a training step as a CUDA graph against the same step launched op by op
 
-Ends with status 1 where something is wrong.
+Ends with status 1 if something is wrong.
 """
 
 import argparse

@@ -33,7 +33,8 @@ def main():
     parser.add_argument("run", type=path_argument, nargs="?", default=PRETRAINED,
                         help="folder of a run, or a checkpoint file (default: the model that comes with the package)")
     parser.add_argument("--input", type=path_argument, help="the clip to continue (default: digits are drawn)")
-    parser.add_argument("--clip", type=int, default=1, metavar="N", help="which one, where the input has several (default: %(default)s)")
+    parser.add_argument("--clip", type=int, default=1, metavar="N",
+                        help="which one, if the input has several (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=10, metavar="K", help="how many frames to predict (default: %(default)s)")
     parser.add_argument("--all", action="store_true", help="watch the whole clip, not only as many of its last frames as in training")
     parser.add_argument("--fit", action="store_true", help="resize the clip, and make it gray or colour, as the run was trained")
@@ -73,7 +74,8 @@ def main():
 
 
 def refuse(out, arguments):
-    """ConfigError if the Folder `out` is no place for the prediction: it is the input's, or holds what may not be replaced."""
+    """ConfigError if the prediction must not go into the Folder `out`: it is the input's, or holds what may not be
+    replaced."""
     if arguments.input:
         refuse_overlap(out.path, arguments.input, "--input")
         if lies_within(out.path, arguments.input):
@@ -96,7 +98,7 @@ def clips_and_truth(arguments, config):
 
 
 def continued(model, inputs, frames, config):
-    """The next frames after `inputs` (1,J,H,W,C); one sentence where the model cannot take such frames."""
+    """The next frames after `inputs` (1,J,H,W,C); an error in one sentence if the model cannot take such frames."""
     def kind(height, width, channels):
         return f"{'gray' if channels == 1 else 'colour'} frames of {height}x{width}"
 

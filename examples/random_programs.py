@@ -1,5 +1,4 @@
-"""What verify_search.py draws programs from: ops in one language for both sides, by our names, and what PyTorch calls
-them.
+"""What verify_search.py draws programs from: functions that run on our tensors and on PyTorch's, both under our names.
 
 A program is a list of steps (name, places, options): the function of that name, applied to the values at those places.
 First come the inputs, then the values of the steps. Masks are NumPy arrays, all other values tensors.
@@ -44,7 +43,7 @@ def theirs():
         return x.reshape(-1)[torch.as_tensor(np.asarray(places))]
 
     def concat(*parts, axis):
-        if len({part.ndim for part in parts}) > 1:  # PyTorch passes over an empty part of one axis
+        if len({part.ndim for part in parts}) > 1:  # PyTorch ignores an empty part with one axis
             raise ValueError("parts of different numbers of axes")
         return torch.cat(parts, axis)
 
@@ -82,13 +81,13 @@ SMOOTH = {
     "softplus": lambda m, a: m.softplus(a), "bce_with_logits": lambda m, a, b: m.bce_with_logits(a, b),
     "logsigmoid": lambda m, a: m.logsigmoid(a),
 }
-OF_EXACT = {  # a rounding error before one of these may be a large one, or not a number, behind it
+OF_EXACT = {  # for exact inputs only: they may turn a rounding error into a large one, or into NaN
     "a / b": lambda m, a, b: a / b, "1 / a": lambda m, a: 1 / a, "|a| ** b": lambda m, a, b: abs(a) ** b,
     "2 ** a": lambda m, a: 2**a, "a ** 3": lambda m, a: a**3, "a ** -1": lambda m, a: a**-1,
     "a ** 0.5": lambda m, a: a**0.5, "exp": lambda m, a: m.exp(a), "log": lambda m, a: m.log(a),
     "log1p": lambda m, a: m.log1p(a), "sqrt": lambda m, a: m.sqrt(a),
 }
-CHOOSING = {  # with what is zero at their kinks
+CHOOSING = {  # each with a function that is zero at its kinks
     "abs": (lambda m, a: abs(a), lambda a: a),
     "sign": (lambda m, a: m.sign(a), lambda a: a),
     "relu": (lambda m, a: m.relu(a), lambda a: a),
@@ -112,7 +111,7 @@ JOINED = {"concat": lambda m, *parts, axis: m.concat(*parts, axis=axis), "matmul
 
 
 def draw_mask(rng, shape, dtype):
-    """Truth, as people write it."""
+    """A mask, in one of the dtypes that people use for one."""
     kind = ["bool", "uint8", "int64", dtype][rng.integers(4)]
     return (rng.choice([0, 0, 1, 255, 2], shape) if kind != "bool" else rng.random(shape) < 0.5).astype(kind)
 
@@ -130,7 +129,7 @@ def draw_reduction(rng, shape):
 
 
 def draw_shape(rng, shape):
-    """Another one of the same size."""
+    """Another shape of the same size."""
     lengths = [int(n) for n in rng.permutation([*shape, 1])]
     if len(lengths) > 1 and rng.random() < 0.5:
         lengths = [lengths[0] * lengths[1], *lengths[2:]]
@@ -216,15 +215,15 @@ def describe(inputs, steps):
 # the same numbers in other places of memory
 
 def spread_out(x):
-    """As every second one of a larger array."""
-    room = np.full([2 * n for n in x.shape], 7, x.dtype)
-    view = room[(..., *[slice(None, None, 2)] * x.ndim)]
+    """x as every second element of a larger array."""
+    larger = np.full([2 * n for n in x.shape], 7, x.dtype)
+    view = larger[(..., *[slice(None, None, 2)] * x.ndim)]
     view[...] = x
     return view
 
 
 def as_piece(x):
-    """As the second of three pieces along the last axis."""
+    """x as the second of three pieces along the last axis."""
     return np.concatenate([x, x, x], -1)[..., x.shape[-1]:2 * x.shape[-1]] if x.ndim else x
 
 

@@ -164,7 +164,8 @@ VALUES = 0, -1, 1, 4, 0.5, float("nan"), None, True, "", "convlstm", [], [0], [5
 
 
 def claim(rng, content, marker):
-    """The header of a .npy that claims more than any computer here has, which `read_spoilt` makes true by a hole in the file."""
+    """The header of a .npy that claims more memory than any computer here has; `read_spoilt` makes the file as long as
+    that."""
     shape = int(10 ** rng.uniform(3, 6)), 20, *[int(10 ** rng.uniform(3, 5))] * 2
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": str(rng.choice(["|u1", "<f2", "<f4", "<f8"])), "shape": shape,
@@ -199,7 +200,7 @@ SPOILERS = {"forged.npz": forge, "sparse.npy": claim}
 def read_spoilt(name, read, original, folder, files, seed, answer):
     """Read `files` spoilt copies of the file `original`; the Counter of what became of them goes through the pipe `answer`.
 
-    For a process of its own: it dies with the interpreter, and by SIGALRM where a file takes too long.
+    For a process of its own: it dies with the interpreter, and by SIGALRM if a file takes too long.
     """
     warnings.simplefilter("ignore")  # PIL warns of damage that it can live with
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -210,7 +211,7 @@ def read_spoilt(name, read, original, folder, files, seed, answer):
     for _ in range(files):
         path.write_bytes(SPOILERS.get(name, spoil)(rng, content, marker))
         if name == "sparse.npy":
-            os.truncate(path, path.stat().st_size + (1 << 40))  # a disk keeps nothing of what was never written
+            os.truncate(path, path.stat().st_size + (1 << 40))  # what was never written takes no space on the disk
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
         started = time.process_time()
         try:

@@ -92,7 +92,8 @@ def remembered_data(out, resume):
 
 
 def check_size(config):
-    """ConfigError where SSIM's window does not fit, or patches do not tile the frames: before the training, not at its end."""
+    """ConfigError if SSIM's window does not fit, or patches do not tile the frames: before the training, not at its
+    end."""
     (height, width), patch, least = config.size, config.patch, metrics.SSIM_WINDOW
     if min(height, width) < least:
         raise ConfigError(f"frames of {height}x{width} are too small to score, {least}x{least} is the least: resize them with --size 64 64")

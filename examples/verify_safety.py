@@ -1,14 +1,14 @@
-"""Is what a run learns safe, may a file come from anywhere, and a signal at any time? Four commands that try hard to show the opposite, on
-Linux or macOS.
+"""Is what a run learns safe? May a file come from anywhere, and a signal at any time? Four commands that try hard to
+show the opposite, on Linux or macOS.
 
     python examples/verify_safety.py kills --times 300     runs killed by kill -9, mostly in the midst of writing, then resumed
     python examples/verify_safety.py together --times 70   programs that are started on one run at once, in every combination
     python examples/verify_safety.py fuzz --files 20000    spoilt and malicious files through every reader
     python examples/verify_safety.py signals --times 100000     signals whose handler raises, as Ctrl-C's does, while threads work
 
-Each prints a table. Exit status 0 if nothing was lost (no run, nor a bit of its final weights, nor a score), no folder holds files of two
-programs, and nothing went wrong (each file was read, or refused in one sentence, in time, within bounds of memory, and ran no code; each
-signal found and left the threads in order), else 1.
+Each prints a table. Exit status 0 if nothing went wrong, else 1. That is to say: no run, no bit of its final weights
+and no score was lost; no folder holds files of two programs; each file was read, or refused in one sentence, in time,
+within bounds of memory and without running code; each signal left the threads in order.
 """
 
 import argparse
@@ -142,7 +142,8 @@ def write_digits(folder):
 
 
 def read_kept(out):
-    """What a run's folder keeps, read without the help of what is tested; None where nothing can be read."""
+    """What a run's folder keeps, read without the code under test that chooses a checkpoint; None if nothing can be
+    read."""
     for name in "checkpoint.npz", "checkpoint-previous.npz":
         with contextlib.suppress(CheckpointError):
             return read_checkpoint(out / name)
@@ -246,7 +247,7 @@ def together(folder, times, jobs=1, seed=0, groups=GROUPS, python=(sys.executabl
 
 
 def lost(group, done, place):
-    """How much of what the programs with these numbers have done is not there."""
+    """How many of the programs with these numbers have done something of which nothing is there."""
     entries, (_, steps, _) = read_scores(place / "run" / "metrics.json"), read_kept(place / "run")
     kept = "overwrite" not in group  # else what was scored before may have been replaced, as was asked for
     return sum({"resume": steps != LATER or entries["mnist-2"]["iteration"] != LATER,
@@ -256,7 +257,7 @@ def lost(group, done, place):
 
 
 def mixed_run(out):
-    """Whether a run's folder holds what is not of one run, or not as it was written."""
+    """Whether a run's folder holds files of several runs, or files that are not as they were written."""
     folder, (config, steps, parts) = RunFolder(out), read_kept(out)
     files = {path.relative_to(out).as_posix() for path in out.rglob("[!.]*") if path.is_file()}
     scores = read_scores(out / "metrics.json")
@@ -272,7 +273,7 @@ def mixed_prediction(out):
     files = {path.name for path in out.glob("[!.]*")}
     frames = sum(name.startswith("frame_") for name in files)
     with Image.open(out / "prediction.gif") as animation:
-        return set(Folder(out, "prediction").holds()) != files or animation.n_frames != 3 + frames  # SMALL is given 3
+        return set(Folder(out, "prediction").holds()) != files or animation.n_frames != 3 + frames  # SMALL watches 3
 
 
 # spoilt files
@@ -303,7 +304,7 @@ def fuzz(folder, files, jobs=1, seed=0, readers=READERS):
 
 # signals
 
-PATIENCE = 300  # seconds for one piece of work that takes less than a millisecond: then it hangs
+PATIENCE = 300  # seconds after which a piece of work hangs, which otherwise takes less than a millisecond
 
 
 def print_signals(times, seed):
@@ -316,12 +317,12 @@ SIGNALS = "signals", "raised", "calls", "still at work", "pool locked", "BLAS at
 
 
 class Interrupt(Exception):
-    """What the handler raises. It may be anything: KeyboardInterrupt is what Ctrl-C's does."""
+    """What the handler raises. Any exception will do; that of Ctrl-C raises KeyboardInterrupt."""
 
 
 def signals(times, seed=0):
     """Share work among three threads while signals come every 20 to 300 microseconds, whose handler raises wherever it finds the work;
-    a Counter of what was wrong after each call. One that hangs ends the program, with a traceback of each thread."""
+    a Counter of what was wrong after each call. A call that hangs ends the program, with a traceback of each thread."""
     figures, rng, codes = Counter(), random.Random(seed), {threads.share.__code__, threads.shared_matmul.__code__}
     threads.THREADS, threads.WORTH_SHARING = max(3, threads.THREADS), 0
     a, b = np.random.default_rng(seed).random((300, 200)), np.random.default_rng(seed).random((200, 100))

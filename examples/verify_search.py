@@ -1,4 +1,4 @@
-"""Is the engine right where nobody looked? A random search against PyTorch, and of fused functions against themselves.
+"""Is the engine right where nobody looked? A random search: ops against PyTorch, fused functions against unfused ones.
 
     python examples/verify_search.py --cases 10000 --jobs 2
     python examples/verify_search.py --only fused --number 4711       one case again
@@ -44,7 +44,7 @@ import tinypredrnn as tp
 from tinypredrnn.errors import ConfigError, command
 
 DTYPES = [np.float64, np.float32]
-NEAR = 1e-6  # a kink so near may lie on the other side for PyTorch, which rounds in another way
+NEAR = 1e-6  # a kink closer than this may lie on the other side for PyTorch, which rounds differently
 
 
 def main():
@@ -220,7 +220,7 @@ SPECIAL = [0.0, -0.0, 1, -1, 0.5, -0.5, 2.5, np.inf, -np.inf, np.nan]
 def draw_fused(seed, number):
     """(a fused function, its parameters, how many of them are tensors, its steps, the places of its outputs).
 
-    The last parameter may be a mask. What chooses takes exact values only, for kernels round in another way.
+    The last parameter may be a mask. Functions of CHOOSING take exact values only, since kernels round differently.
     """
     rng = np.random.default_rng([seed, 1, number])
     floats, masks = int(rng.integers(1, 4)), int(rng.random() < 0.3)
@@ -248,7 +248,7 @@ def check_fused(seed, number):
     function, names, floats, steps, outputs = draw_fused(seed, number // TOGETHER)
     dtype, special = DTYPES[number // TOGETHER % 2], rng.random() < 0.6
     shape = rng.choice([0, 1, 2, 3, 7], rng.integers(4), p=[0.04, 0.16, 0.3, 0.3, 0.2]).tolist()
-    parts = [shape if special else draw_part(rng, shape) for _ in names]  # infinities are summed in another order
+    parts = [shape if special else draw_part(rng, shape) for _ in names]  # no sums: in them order would count
     inputs = [(rng.standard_normal(part) * 2).astype(dtype) for part in parts[:floats]]
     if special:
         inputs = [np.where(rng.random(shape) < 0.5, rng.choice(SPECIAL, shape), x).astype(dtype) for x in inputs]
@@ -305,12 +305,12 @@ def their_conv2d(x, w, b=0.0, **options):
 
 
 def their_transposed(y, w, b, size, **options):
-    """The gradient of conv2d, which is what it is."""
+    """conv2d_transpose, computed as the gradient of conv2d."""
     x = torch.zeros(len(y), *size, w.shape[2], dtype=y.dtype, requires_grad=True)
     return torch.autograd.grad(their_conv2d(x, w, **options), x, y, create_graph=True)[0] + b
 
 
-# (what convolution_by takes, the kernels to try it with, or None for any: to compile the loops of one takes seconds)
+# (arguments of convolution_by, the kernels to try it with, or None for any: compiling the loops of one takes seconds)
 ALGORITHMS = [((), None), (("direct",), None), (("winograd", 4), [(3, 3), (5, 5)]), (("winograd", 3), [(2, 4)])]
 
 

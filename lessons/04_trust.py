@@ -498,7 +498,7 @@ check("4.3", places_of_mistakes, [(1, 0), (0, 2), (1, 2)])
 # |---|---|
 # | `gradcheck` | `tinypredrnn/autograd/gradcheck.py`, `gradcheck` |
 # | `two_numbers`, `random_directions` | `tinypredrnn/autograd/gradcheck.py`, `Check` |
-# | `agree` | `tinypredrnn/autograd/gradcheck.py`, `Check.verdict`, which also knows how exact its own number is |
+# | `agree` | `tinypredrnn/autograd/gradcheck.py`, `Check.verdict`, which also knows how accurate its own number is |
 # | `first_wrong_index` | `tinypredrnn/autograd/gradcheck.py`, `first_wrong_index` |
 # | the broken rules | `tests/autograd/test_gradcheck.py` |
 # | `remember` | `tinypredrnn/cells.py`, `remember` (with the activations of its gates) |

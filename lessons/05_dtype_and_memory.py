@@ -557,9 +557,10 @@ print({str(array.dtype) for w in weights for array in (w.data, w.grad)})
 # The engine of the package. It also knows options of ops, ops with several outputs, switching the recording off (`no_grad`), GPUs, and
 # messages with more to say; `tests/lessons/test_against_package.py` compares the two on random graphs.
 #
-# One thing it does not do: guess whether an array is ours. `is_ours` can be fooled by a rule that returns an array which it keeps for
-# itself somewhere else. So in the package an op **promises** that its rules return new arrays (`NEW`), and without that promise the engine
-# adds into an array of its own. The total of a cotangent and the word whether it is ours are one object there, `Arriving`.
+# One thing it does not do: guess whether an array is ours. `is_ours` can be fooled by a rule that returns an array
+# which it keeps for itself somewhere else. So in the package an op **promises** that its rules return new arrays
+# (`NEW`), and without that promise the engine adds into an array of its own. There, the total of a cotangent and the
+# flag that says whether it is ours are one object, `Arriving`.
 #
 # | here | in the package |
 # |---|---|

@@ -803,7 +803,7 @@ print("both faster:", both["op by op"] > max(both["our compiler"], both["tp.fuse
 
 # %%
 forward, backward = tp.cells.remember.kernels
-print(textwrap.dedent(forward.cpu_source("float32").partition("for column in range(width):")[2].partition("serial =")[0]).strip())
+print(textwrap.dedent(forward.cpu_source("float32").partition("for column in range(width):")[2]).strip())
 #> in_i = row_in_i[column]
 #> in_f = row_in_f[column]
 #> in_g = row_in_g[column]
@@ -841,7 +841,8 @@ print(dict(zip(backward.inputs, backward.outputs)))
 #> {'in_i': 'v5', 'in_f': 'v10', 'in_g': 'v14', 'in_memory': 'v15'}
 
 # %% [markdown]
-# You can read all of it, because you wrote its compiler: without a `sigmoid`, both write the same, word for word but for that prefix.
+# You can read all of it, because you wrote its compiler: without a `sigmoid`, both write the same, word for word except
+# for the prefix.
 
 # %%
 theirs = [[line.replace("in_", "") for line in kernel.lines] for kernel in tp.fuse(stranger_of_the_package).kernels]

@@ -837,10 +837,10 @@ ax.grid(alpha=0.3)
 show(figure, "clock")
 
 # %% [markdown]
-# So the package chooses. On the CPU, it estimates for every shape what both forms cost, and takes the cheaper one: a multiplication of a
-# product counts 1, a number that is transformed 20, a number that is copied into a window 15 (measured, not derived). Tiles whose growth
-# would make the error of so many maps exceed 1e-5 are left out. In float64 it stays direct, because that is what one computes references
-# with.
+# So the package chooses. On the CPU, it estimates for every shape what both forms cost, and takes the cheaper one: a
+# multiplication of a product counts 1, a number that is transformed 20, a number that is copied into a window 15
+# (measured, not derived). Tiles whose error would exceed 1e-5 with so many maps are left out. In float64 it stays
+# direct, because float64 is what one computes references with.
 
 # %%
 for channels in (1, 2, 32, 128):

@@ -93,7 +93,7 @@ def test_a_damaged_list_is_refused(folder, content):
 
 def test_a_run_and_a_prediction_do_not_share_a_folder(folder):
     write(folder, "a", "one")
-    with pytest.raises(ConfigError, match="holds a run, no prediction: name another"):
+    with pytest.raises(ConfigError, match="holds a run, not a prediction: name another"):
         Folder(folder.path, "prediction")
 
 

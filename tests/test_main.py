@@ -128,7 +128,7 @@ def test_data(said, monkeypatch, tmp_path):
     assert said()["data"] == {"TINYPREDRNN_DATA": "not set: export TINYPREDRNN_DATA=FOLDER, if you have the MNIST files",
                               "MNIST": "not here: downloaded when it is first needed, or else digits are drawn"}
     monkeypatch.setenv("TINYPREDRNN_DATA", str(tmp_path / "nowhere"))
-    assert said()["data"]["TINYPREDRNN_DATA"] == f"{tmp_path / 'nowhere'}, which is no folder"
+    assert said()["data"]["TINYPREDRNN_DATA"] == f"{tmp_path / 'nowhere'}, which is not a folder"
     for folder in (tmp_path / "cache" / "mnist", tmp_path / "data" / "mnist", tmp_path / "data" / "kth"):
         folder.mkdir(parents=True)
     (tmp_path / "cache" / "mnist" / "train-images-idx3-ubyte.gz").touch()

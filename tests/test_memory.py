@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tinypredrnn import memory
+from tinypredrnn import cgroups, memory
 from tinypredrnn.errors import TooLargeError
 from tinypredrnn.memory import ASSUMED, in_words, memory_limit, require_memory
 
@@ -14,12 +14,11 @@ from tinypredrnn.memory import ASSUMED, in_words, memory_limit, require_memory
 def groups(tmp_path, monkeypatch):
     """A function that puts the process into control groups: lines of /proc/self/cgroup, and {file: text} below /sys/fs/cgroup."""
     def place(lines, files):
-        monkeypatch.setattr(memory, "OWN_CGROUPS", tmp_path / "own")
-        monkeypatch.setattr(memory, "CGROUPS", tmp_path / "groups")
-        (tmp_path / "own").write_text(lines)
+        monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+        files = {"proc/self/cgroup": lines, **{f"sys/fs/cgroup/{name}": text for name, text in files.items()}}
         for name, text in files.items():
-            (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "groups" / name).write_text(text)
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
         return sorted(memory.cgroup_limits())
 
     return place
@@ -41,7 +40,7 @@ def test_a_container_that_sees_the_groups_of_the_machine_from_inside(groups):
 
 
 def test_where_nothing_is_known_a_bound_is_assumed(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "OWN_CGROUPS", tmp_path / "nothing")
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path / "nothing")
     monkeypatch.setattr(memory, "machine_memory", lambda: [])
     monkeypatch.setattr(memory, "process_limits", lambda: [])
     assert memory_limit() == ASSUMED

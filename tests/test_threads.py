@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinypredrnn import threads
+from tinypredrnn import cgroups, threads
 from tinypredrnn.threads import POOL, WORTH_SHARING, count_threads, scratch, share, shared_matmul, usable_cores
 
 ROOT = Path(__file__).parents[1]
@@ -247,17 +247,19 @@ def test_a_quota_lowers_the_number_of_threads(tmp_path, monkeypatch, case):
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
-    assert usable_cores(tmp_path) == expected
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+    assert usable_cores() == expected
 
 
 @pytest.mark.parametrize("asks", ["process_cpu_count", "cpu_count"])
 def test_where_a_process_is_not_bound_to_cores(tmp_path, monkeypatch, asks):
     for name in ("sched_getaffinity", "process_cpu_count"):
         monkeypatch.delattr(os, name, raising=False)
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
     monkeypatch.setattr(os, asks, lambda: 6, raising=False)
-    assert usable_cores(tmp_path) == 6
+    assert usable_cores() == 6
     monkeypatch.setattr(os, asks, lambda: None, raising=False)
-    assert usable_cores(tmp_path) == 1
+    assert usable_cores() == 1
 
 
 @pytest.mark.parametrize(("asked", "expected"), [(None, 4), ("", 4), (" ", 4), ("3", 3), ("9", 4), ("2,4", 2), (" 2 , 4", 2), ("1", 1)])

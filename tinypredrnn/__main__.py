@@ -16,14 +16,14 @@ from tinypredrnn.files import user_cache
 
 PACKAGE = Path(tinypredrnn.__file__).parent
 NEEDED = "numpy", "numba", "scikit-image", "matplotlib", "tqdm", "pooch", "threadpoolctl"
-PACKAGES = {  # name -> what brings it, also for those who have no checkout whose extras they could name
+PACKAGES = {  # name -> how to install it, even without a checkout whose extras could be named
     **{name: f"pip install {name}" for name in NEEDED},
     "cupy": 'for a GPU: pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]" (CUDA 12)',
     "mpi4py": "for several processes: pip install mpi4py mpich",
     "imageio-ffmpeg": "to read videos: pip install imageio-ffmpeg",
     "pytest": "to run the tests: pip install pytest ruff setuptools",
 }
-ALSO = {"cupy": ("cupy-cuda13x", "cupy-cuda12x")}  # other names of the same
+ALSO = {"cupy": ("cupy-cuda13x", "cupy-cuda12x")}  # other names of the same package
 COUNTS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -44,7 +44,7 @@ def blas():
     from threadpoolctl import threadpool_info
 
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    if not pools:  # Apple's, whose threads cannot be counted
+    if not pools:  # Apple's, whose number of threads is unknown
         return np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
     return "; ".join(f"{pool['num_threads']}, {pool['internal_api']} {pool['version']}" for pool in pools)
 
@@ -73,7 +73,7 @@ def data_folder():
     if not name:
         return "not set: export TINYPREDRNN_DATA=FOLDER, if you have the MNIST files"
     if not Path(name).is_dir():
-        return f"{name}, which is no folder"
+        return f"{name}, which is not a folder"
     return f"{name}: {', '.join(sorted(file.name for file in Path(name).iterdir())) or 'empty'}"
 
 
@@ -86,7 +86,7 @@ def mnist():
     return "not here: downloaded when it is first needed, or else digits are drawn"
 
 
-REPORT = {  # what is asked -> a function that finds out
+REPORT = {  # what is reported -> a function that finds it out
     "packages": {name: partial(package, name) for name in PACKAGES},
     "devices": {"cpu": cores, "gpu": lambda: "; ".join(backend.gpu_names())},
     "threads": {"tinypredrnn": lambda: tinypredrnn.threads.THREADS, "BLAS": blas, "numba": numba_threads, "environment": environment},
@@ -99,7 +99,7 @@ REPORT = {  # what is asked -> a function that finds out
 
 
 def main():
-    """Print the report; what cannot be found out is said, and nothing that is missing stops it."""
+    """Print the report. If something is missing or cannot be found out, its line says so, and the report goes on."""
     print(f"tinypredrnn {tinypredrnn.__version__} in {PACKAGE}")
     print(f"Python {platform.python_version()} in {sys.executable}, {platform.platform()}")
     for title, facts in REPORT.items():

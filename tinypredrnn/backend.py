@@ -17,7 +17,7 @@ GPU_HELP = ('install it with `pip install "cupy-cuda13x[ctk]"` (CUDA 13) or `"cu
 
 def array_module(*arrays):
     """The module that the arrays belong to: `cupy` if any of them lies on a GPU, else `numpy`."""
-    cupy = sys.modules.get("cupy")  # where CuPy was never imported, no array can be CuPy's
+    cupy = sys.modules.get("cupy")  # if CuPy was never imported, no array can be CuPy's
     if cupy is not None and any(isinstance(a, cupy.ndarray) for a in arrays):
         return cupy
     return np
@@ -29,7 +29,8 @@ def device_of(array):
 
 
 def find_device(name):
-    """Turn what a user may say ("cpu", "gpu", "gpu:N", "auto") into "cpu" or "gpu:N"; DeviceError where it cannot be had."""
+    """Turn what a user may say ("cpu", "gpu", "gpu:N", "auto") into "cpu" or "gpu:N"; DeviceError if there is no such
+    device."""
     kind, _, number = str(name).partition(":")
     if kind not in ("cpu", "gpu", "auto") or (number and (kind != "gpu" or not (number.isascii() and number.isdigit()))):
         raise DeviceError(f"device {name!r} is unknown: expected cpu, gpu, gpu:N or auto")
@@ -40,7 +41,7 @@ def find_device(name):
     except DeviceError as error:
         if kind != "auto":
             raise
-        if "not installed" not in str(error):  # a CuPy that is there and of no use is worth a line
+        if "not installed" not in str(error):  # a CuPy that is installed but unusable is worth a line
             say_once(f"device auto is the CPU here: {error}")
         return "cpu"
     if int(number or 0) >= count:
@@ -57,7 +58,7 @@ def gpu_count():
     except Exception as error:  # an installation can be broken in as many ways as there are libraries below it
         if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
             raise DeviceError(f"the GPU needs CuPy, which is not installed: {GPU_HELP}") from error
-        sys.modules.pop("cupy", None)  # nobody shall take what is left of it for CuPy
+        sys.modules.pop("cupy", None)  # what is left of it must not be taken for CuPy
         raise DeviceError(f"CuPy is installed but cannot be imported ({first_line(error)}): {GPU_HELP}") from error
     try:
         count = cupy.cuda.runtime.getDeviceCount()
@@ -70,12 +71,12 @@ def gpu_count():
 
 
 def first_line(error):
-    """What an error says, as far as it fits into a sentence."""
+    """The first line of what an error says, to be put into a sentence."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def gpu_names():
-    """What the GPUs are and how much memory each has, as text; DeviceError as gpu_count."""
+    """What the GPUs are and how much memory each has, as text; DeviceError as in gpu_count."""
     count = gpu_count()
     import cupy
 
@@ -100,23 +101,23 @@ def to_numpy(array):
 
 
 def numeric(array):
-    """`array` (NumPy's or CuPy's) as a plain array of numbers, not copied: np.matrix, whose `*` is another one, becomes
-    an ndarray.
+    """`array` (NumPy's or CuPy's) as a plain array of numbers, not copied: np.matrix, whose `*` means something else,
+    becomes an ndarray.
 
-    Raises DTypeError for what the ops would compute wrongly: values that are masked, another machine's order of bytes,
-    and whatever is no number.
+    Raises DTypeError for what the ops would compute wrongly: masked values, another machine's byte order, and anything
+    but numbers of at most 8 bytes.
     """
-    masked = sys.modules.get("numpy.ma")  # where it was never imported, no array is masked
+    masked = sys.modules.get("numpy.ma")  # if it was never imported, no array is masked
     if masked is not None and isinstance(array, masked.MaskedArray):
         if missing := np.ma.count_masked(array):
-            raise DTypeError(f"tensor: {missing} of {array.size} values are masked, and a tensor has no mask: say what "
-                             "they are with array.filled(value)")
+            raise DTypeError(f"tensor: {missing} of {array.size} values are masked, and a tensor has no mask: replace "
+                             "them with array.filled(value)")
         array = array.data
     array = array_module(array).asarray(array)
     if array.dtype.kind not in "fiub":
         raise DTypeError(f"tensor: expected numbers, got an array of dtype {array.dtype}")
     if array.dtype.itemsize > 8 or not array.dtype.isnative:
-        raise DTypeError("tensor: expected numbers of at most 8 bytes, in this machine's order, got "
+        raise DTypeError("tensor: expected numbers of at most 8 bytes, in this machine's byte order, got "
                          f"{array.dtype.str}: convert the array with "
                          f".astype('{array.dtype.name if array.dtype.itemsize <= 8 else 'float64'}')")
     return array
@@ -125,21 +126,22 @@ def numeric(array):
 def adopt(array):
     """The memory of another library's array (PyTorch, JAX, ...) as a NumPy or CuPy array, not copied: writing to one changes the other.
 
-    Raises DeviceError where it lies on something else than the CPU or a CUDA GPU that CuPy can use, GraphError where the other library
-    tracks its gradient, DTypeError where it cannot be shared for another reason, such as a dtype that only that library has.
+    Raises DeviceError if it lies on anything but the CPU or a CUDA GPU that CuPy can use, GraphError if the other
+    library tracks its gradient, DTypeError if it cannot be shared for another reason, such as a dtype that only that
+    library has.
     """
     what = f"{type(array).__module__.partition('.')[0]} {type(array).__name__}"
     if getattr(array, "requires_grad", False):
         raise GraphError(f"dlpack: this {what} requires a gradient there, and its library would not see what is done here: "
                          "pass x.detach()")
-    if hasattr(array, "is_neg") and array.is_neg():  # PyTorch hands out memory in which the sign is still to be turned
+    if hasattr(array, "is_neg") and array.is_neg():  # PyTorch exports it with the signs not yet turned
         raise DTypeError(f"dlpack: the memory of this {what} holds its values with the opposite sign: pass "
                          "x.resolve_neg()")
     try:
         kind, number = array.__dlpack_device__()
         if kind in DLPACK_CPU:
             shared = np.from_dlpack(array)
-            if shared.flags.owndata and shared.size:  # given no memory, NumPy takes some of its own, whatever it holds
+            if shared.flags.owndata and shared.size:  # given no memory, NumPy takes its own, uninitialised
                 raise BufferError("it has no memory")
             return shared
         if kind == DLPACK_CUDA:
@@ -157,16 +159,16 @@ def adopt(array):
 
 
 def export(array, **options):
-    """array.__dlpack__(**options), the other way. With copy=True nothing is shared.
+    """array.__dlpack__(**options), the reverse of `adopt`. With copy=True nothing is shared.
 
-    Raises DTypeError for memory that other libraries are known to take wrongly: PyTorch ends the program if an array
+    Raises DTypeError for memory that other libraries are known to handle wrongly: PyTorch ends the program if an array
     runs backwards, and writes to one that is read-only.
     """
     if options.get("copy") is not True:
         wrong = "runs backwards" if any(step < 0 for step, n in zip(array.strides, array.shape) if n > 1) else \
             "is read-only" if array_module(array) is np and not array.flags.writeable else None
         if wrong:
-            raise DTypeError(f"dlpack: the memory of this tensor {wrong}, which not every library knows: export a "
+            raise DTypeError(f"dlpack: the memory of this tensor {wrong}, which not every library can handle: export a "
                              "copy, tensor(x.data.copy())")
     try:
         return array.__dlpack__(**options)
@@ -176,9 +178,11 @@ def export(array, **options):
 
 
 def uploader(device):
-    """A function that copies NumPy arrays to `device`, beside whatever it computes: for the thread that prepares the data.
+    """A function that copies NumPy arrays to `device`, which goes on computing meanwhile: for the thread that prepares
+    the data.
 
-    On a GPU it returns when the copy is complete, made by a stream of its own: whoever gets the array need not wait for it.
+    On a GPU it copies in a stream of its own and returns when the copy is complete: whoever gets the array need not
+    wait for it.
     """
     if device == "cpu":
         return lambda array: array
@@ -198,7 +202,7 @@ def uploader(device):
 
 
 def synchronise(device):
-    """Wait until `device` has done all work given to it: a GPU works behind the program's back, so clocks must wait for it."""
+    """Wait until `device` has done all work given to it: a GPU works asynchronously, so clocks must wait for it."""
     if device != "cpu":
         import cupy
 
@@ -219,7 +223,8 @@ def memory_in_use(device):
 
 
 def memory_held(device):
-    """Bytes that CuPy's pool has taken from the GPU: what was ever needed at once, as it gives nothing back by itself."""
+    """Bytes that CuPy's pool has taken from the GPU: the most that was ever needed at once, since it gives nothing
+    back."""
     import cupy
 
     with cupy.cuda.Device(int(device[4:])):

@@ -1,8 +1,10 @@
-"""numba's compiler, waited for once and not at every start: what it made is kept in the user's cache, where that can be done.
+"""What numba has compiled is kept in the user's cache, if possible, so that nobody waits for the compiler at every
+start.
 
-numba has a cache of its own, but what it finds there it trusts, and where it cannot write it fails. Kept is the same for our needs: a file
-for each function and signature, a checksum first. It is code that will run, so the folder has to belong to the user and to nobody else;
-and nothing there is needed: whatever is missing, damaged, forbidden or full, the compiler is asked again.
+numba has a cache of its own, but it trusts whatever it finds there, and fails if it cannot write. `Kept` is a cache for
+our needs, with one file for each function and signature, which begins with a checksum. The files hold code that will
+run, so their folder must belong to the user and to nobody else. None of them is required: if a file is missing or
+damaged, or if the disk is full or cannot be written to, numba compiles again.
 """
 
 import contextlib
@@ -21,12 +23,13 @@ from tinypredrnn.files import user_cache
 
 
 def kernel(**options):
-    """numba.njit with these options, the result kept: `@kernel(nogil=True)` above a function of a file of the package."""
+    """numba.njit with these options, whose results are kept: `@kernel(nogil=True)` above a function in a file of the
+    package."""
     def decorate(function):
         from numba import njit
 
         dispatcher = njit(**options)(function)
-        with contextlib.suppress(OSError):  # a package without its sources
+        with contextlib.suppress(OSError):  # if the package has no source files
             keep(dispatcher, Path(function.__code__.co_filename).read_bytes())
         return dispatcher
 
@@ -37,9 +40,10 @@ LOCK, MODULES = threading.Lock(), {}  # one thread at a time makes a module; (na
 
 
 def compile_source(name, source):
-    """The module that `source` is, which imports njit itself: numba compiles its functions when they are called, and they are kept.
+    """The module made from `source`, which imports njit itself. numba compiles its functions when they are called, and
+    the results are kept.
 
-    `name` becomes a part of the module's name. The same source is the same module, whichever thread asks.
+    `name` becomes part of the module's name. The same name and source give the same module in all threads.
     """
     digest = hashlib.sha256(source.encode()).hexdigest()
     with LOCK:
@@ -49,7 +53,7 @@ def compile_source(name, source):
 
 
 def make_module(name, source):
-    """A module in memory. Tracebacks, numba's messages and inspect.getsource find its lines."""
+    """A module in memory. Tracebacks, numba's messages and inspect.getsource can show its lines."""
     from numba.core.dispatcher import Dispatcher
 
     module = types.ModuleType(name, "Emitted by tinypredrnn.")
@@ -66,12 +70,12 @@ def make_module(name, source):
 # what is kept
 
 def keep(dispatcher, source):
-    """Let numba find what it compiles from now on for a function of this source."""
+    """Keep what numba compiles for this function from now on, and find it again as long as `source` is the same."""
     dispatcher._cache = Kept(dispatcher.py_func, source)  # as numba's own enable_caching does
 
 
 class Kept:
-    """A cache as numba asks for it: load_overload before it compiles a signature, save_overload after."""
+    """A cache with the methods that numba calls: load_overload before it compiles a signature, save_overload after."""
 
     def __init__(self, function, source):
         self.function, self.source = function, source
@@ -85,12 +89,12 @@ class Kept:
             checksum, data = self.path(signature, target.codegen()).read_bytes().split(b"\n", 1)
             if checksum == hashlib.sha256(data).hexdigest().encode():
                 return CompileResult._rebuild(target, *pickle.loads(data))
-        except Exception:  # of the file system, or of another version of a library
+        except Exception:  # from the file system, or from another version of a library
             pass
         return None
 
     def save_overload(self, signature, result):
-        """Keep what was compiled for this signature, if that can be done."""
+        """Keep what was compiled for this signature, if possible."""
         from numba.core.serialize import dumps
 
         try:
@@ -101,7 +105,8 @@ class Kept:
             pass
 
     def path(self, signature, codegen):
-        """Where it is kept: a name for each source, function, signature, processor, and version of what makes it."""
+        """The file for a signature: its name depends on the source, function, signature, processor, and versions
+        involved."""
         import llvmlite
         import numba
         import numpy
@@ -111,12 +116,13 @@ class Kept:
         digest = hashlib.sha256(repr(key).encode()).hexdigest()[:32]
         return trusted_folder() / f"{self.function.__module__.rpartition('.')[2]}.{self.function.__name__}_{digest}"
 
-    cache_path = None  # numba reports it: there is no one place
-    enable = disable = flush = lambda self: None  # and may ask for these
+    cache_path = None  # numba reports it, but there is no single place
+    enable = disable = flush = lambda self: None  # numba may call these
 
 
 def write(path, content):
-    """Write a file that appears at once and whole. The name until then is like no other's, of another thread, process or container."""
+    """Write a file that appears all at once. Until then it has a name that no other thread, process or container
+    uses."""
     file, temporary = tempfile.mkstemp(prefix=".unfinished-", dir=path.parent)
     try:
         with open(file, "wb") as file:
@@ -128,11 +134,12 @@ def write(path, content):
 
 
 def trusted_folder():
-    """The folder for compiled code, made if it is missing; OSError where it cannot be, or another user may write to it."""
+    """The folder for compiled code, made if it is missing; OSError if it cannot be made, or if other users have access
+    to it."""
     folder = user_cache() / "compiled"
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()  # of a link, if it is one: that is none of ours
+    found = folder.lstat()  # not stat: a link is not trusted
     if os.name != "nt" and (not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077):
-        raise PermissionError(f"{folder} is not the user's alone: remove it, and it is made anew")
+        raise PermissionError(f"{folder} is not the user's alone: remove it, and it will be made again")
     return folder

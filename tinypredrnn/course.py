@@ -40,14 +40,16 @@ NUMBER = re.compile(r"[-+]?(?:\d+(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-+]?\d+)?", re.I
 # What a lesson uses
 
 def size(full, small):
-    """A number of steps, samples or seconds: `small` where TINYPREDRNN_LESSONS=small asks for a quick run, otherwise `full`."""
+    """A number of steps, samples or seconds: `small` if TINYPREDRNN_LESSONS=small asks for a quick run, otherwise
+    `full`."""
     return small if os.environ.get("TINYPREDRNN_LESSONS") == "small" else full
 
 
 def show(figure, name):
     """Save a matplotlib figure as figures/LESSON/name.png beside the lesson; a notebook or an editor's cells show it, too.
 
-    If that folder cannot be written to, one line on stderr says so; beside the lessons of an installation nothing is saved.
+    If that folder cannot be written to, a line on stderr says so; beside the lessons of an installation nothing is
+    saved.
     """
     import matplotlib.pyplot as plt
 
@@ -68,7 +70,7 @@ def show(figure, name):
 def check(exercise, answer, expected, rtol=1e-6, atol=1e-9):
     """Print one line: whether `answer()` is `expected` (a number, an array, or a list or dict of them), or the first place where it is not.
 
-    answer   a function without arguments, so that what it raises can be told as well
+    answer   a function without arguments, so that what it raises can be reported as well
     """
     try:
         complaint = compare(answer(), expected, rtol, atol)
@@ -79,7 +81,7 @@ def check(exercise, answer, expected, rtol=1e-6, atol=1e-9):
 
 
 def compare(answer, expected, rtol, atol, where=""):
-    """None where `answer` is `expected`, otherwise what is wrong, in words."""
+    """None if `answer` is `expected`, otherwise what is wrong, in words."""
     place = where and f"at {where}: "
     if expected is not None and (answer is None or answer is ...):
         return place + "nothing came back yet"
@@ -100,7 +102,7 @@ def compare(answer, expected, rtol, atol, where=""):
     if not wrong.any():
         return None
     first = tuple(int(i) for i in np.argwhere(wrong)[0])
-    with np.errstate(invalid="ignore"):  # infinity less infinity
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
         largest = np.max(np.abs(answer.astype(float) - expected)[wrong])
     index = f", first at index {first if len(first) > 1 else first[0]}" if first else ""
     return f"{place}largest difference {largest:.3g}{index}: {answer[first]:.6g} instead of {expected[first]:.6g}"
@@ -124,7 +126,8 @@ def caller():
 # The progress of a reader, kept beside the lessons
 
 def progress(folder):
-    """{lesson: {exercise: whether it is solved}}; what is spoilt counts as not done, running the lessons mends it."""
+    """{lesson: {exercise: whether it is solved}}; what is damaged counts as not done, until the lessons are run
+    again."""
     try:
         done = read_json(Path(folder) / ".progress.json") or {}
     except OSError:
@@ -166,7 +169,7 @@ class Lesson:
         try:
             self.text = self.path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise ConfigError(f"{self.path} is no lesson: it should be text in UTF-8, but {error}") from error
+            raise ConfigError(f"{self.path} is not a lesson: it should be text in UTF-8, but {error}") from error
         starts = [match.start() for match in re.finditer(r"^# %%", self.text, re.MULTILINE)] + [len(self.text)]
         self.cells = [Cell(self.text[a:b], self.text.count("\n", 0, a)) for a, b in zip(starts, starts[1:])]
         self.number, self.title = self.find(r"^# # (\d+)\. (.+)$")
@@ -176,7 +179,7 @@ class Lesson:
     def find(self, pattern):
         found = re.search(pattern, self.text, re.MULTILINE)
         if not found:
-            raise ConfigError(f"{self.path} is no lesson: its header lacks a line like {pattern!r}")
+            raise ConfigError(f"{self.path} is not a lesson: its header lacks a line like {pattern!r}")
         return found.groups()
 
     @property
@@ -185,7 +188,7 @@ class Lesson:
 
 
 def lessons(folder=LESSONS, numbers=()):
-    """The lessons of a folder in their order, or those with these numbers; ConfigError where there is none."""
+    """The lessons of a folder in their order, or those with these numbers; ConfigError if there is none."""
     found = [Lesson(path) for path in sorted(Path(folder).glob("[0-9][0-9]_*.py"))]
     missing = {str(int(number)) for number in numbers} - {lesson.number for lesson in found}
     if missing or not found:
@@ -213,7 +216,8 @@ def execute(cell, lesson, namespace):
 
 
 def run(lesson):
-    """Run all cells; returns (namespace, complaints): where a cell printed what it does not say, with both lines."""
+    """Run all cells; returns (namespace, complaints): the places where a cell printed what it does not say, with both
+    lines."""
     namespace = {"__name__": "__main__", "__file__": str(lesson.path)}
     complaints = []
     for cell in lesson.cells:
@@ -244,7 +248,7 @@ def differences(expected, printed):
 # The command
 
 def quoted(path):
-    """A path as it can be pasted into a shell; on Windows in double quotes, which both of its shells take."""
+    """A path that can be pasted into a shell; on Windows in double quotes, which both of its shells understand."""
     if os.name != "nt":
         return shlex.quote(str(path))
     return f'"{path}"' if re.search(r"[^\w\\/:.~-]", str(path)) else str(path)
@@ -263,15 +267,16 @@ def show_progress(folder):
 
 
 def write(source, target):
-    """Copies of all lessons with holes; what is already there stays, so that nobody's work is lost.
+    """Write copies of all lessons with holes into the folder `target`; what is already there stays, so that no work is
+    lost.
 
-    ConfigError if `target` is no folder, or that of the lessons themselves.
+    ConfigError if `target` is not a folder, or if it is that of the lessons themselves.
     """
     if not str(target) or os.path.lexists(target) and not Path(target).is_dir():
-        raise ConfigError(f"{str(target)!r} is no folder: name a new or an empty one, such as my_course")
+        raise ConfigError(f"{str(target)!r} is not a folder: name a new or an empty one, such as my_course")
     target = Path(target)
     if target.resolve() == Path(source).resolve():
-        raise ConfigError(f"{target} holds the lessons that are to be copied: name another folder, such as my_course")
+        raise ConfigError(f"{target} holds the lessons that would be copied: name another folder, such as my_course")
     for lesson in lessons(source):
         path = target / lesson.path.name
         if os.path.lexists(path):

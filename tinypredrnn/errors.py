@@ -11,7 +11,7 @@ import sys
 
 from tinypredrnn.malloc import keep_freed_memory
 
-MOST = 10**9  # of what a script is told to count
+MOST = 10**9  # the largest number of anything that a script may be asked for
 
 
 class Error(Exception):
@@ -27,7 +27,7 @@ class DTypeError(Error, TypeError):
 
 
 class RangeError(Error, ValueError):
-    """Values on another scale than they should be, or that are no numbers."""
+    """Values that are on the wrong scale, or are not numbers."""
 
 
 class DeviceError(Error, RuntimeError):
@@ -35,7 +35,8 @@ class DeviceError(Error, RuntimeError):
 
 
 class GraphError(Error, RuntimeError):
-    """Backward where it cannot run: a second time, or from something without a graph."""
+    """A graph that cannot be used in this way: backward a second time or from nothing, a gradient that would be lost,
+    NaN found by `debug`."""
 
 
 class GradientError(Error, AssertionError):
@@ -47,7 +48,7 @@ class ConfigError(Error, ValueError):
 
 
 class DataError(Error, ValueError):
-    """A data file or folder that is missing, damaged, or something else than it should be."""
+    """A data file or folder that is missing, damaged, or not what it should be."""
 
 
 class CheckpointError(Error, ValueError):
@@ -55,7 +56,7 @@ class CheckpointError(Error, ValueError):
 
 
 class TooLargeError(Error, MemoryError):
-    """What would take more memory than there is."""
+    """Something that would take more memory than there is."""
 
 
 class BusyError(Error, RuntimeError):
@@ -63,7 +64,7 @@ class BusyError(Error, RuntimeError):
 
 
 class TrainingError(Error, ArithmeticError):
-    """Training that cannot go on, such as a loss that is no number any more."""
+    """Training that cannot go on, for example because the loss is not a finite number."""
 
 
 @functools.cache
@@ -75,21 +76,22 @@ def say_once(sentence):
 def command(main):
     """Run a script's `main` and return its exit status: what main returns, or one of
 
-        2     an error of the user's, in one sentence; also an OSError (no space, not permitted, no such folder) and a
-              lack of memory
-        130   Ctrl-C (SIGINT)
-        141   whoever read stdout has closed it, as `head` does (SIGPIPE)
-        143   SIGTERM, as `kill` and batch systems send it; 129: SIGHUP, of a terminal that is closed
+        2     an error that the user can mend, in one sentence; also an OSError (no space, not permitted, no such
+              folder) and a lack of memory
+        129   SIGHUP: the terminal was closed
+        130   SIGINT: Ctrl-C
+        141   SIGPIPE: whoever read stdout has closed it, as `head` does
+        143   SIGTERM, as `kill` and batch systems send it
 
-    Everything else is ours and keeps its traceback (status 1). Files are whole in all cases.
+    Anything else is a bug of ours and keeps its traceback (status 1). Files are whole in all cases.
     """
     keep_freed_memory()
     prepare_streams()
-    os.environ.pop("MPLBACKEND", None)  # scripts draw into files; a name that Matplotlib does not know ends its import
+    os.environ.pop("MPLBACKEND", None)  # scripts draw into files; an unknown name here would end Matplotlib's import
     for name in "SIGTERM", "SIGHUP":
         number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number and signal.getsignal(number) is not signal.SIG_IGN:  # nohup has it ignored
-            signal.signal(number, lambda number, frame: sys.exit(128 + number))  # leave in good order
+        if number and signal.getsignal(number) is not signal.SIG_IGN:  # as SIGHUP is under nohup
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))  # leave in an orderly way
     sentence = ""
     try:
         status = main()
@@ -106,7 +108,7 @@ def command(main):
         sentence = (f"there is not enough memory ({str(error) or 'none is left'}): ask for less at a time, such "
                     "as a smaller --batch")
     try:
-        sys.stdout.flush()  # what cannot be written any more is noticed here, not when Python has ended
+        sys.stdout.flush()  # so that what cannot be written is noticed now, not when Python has ended
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
@@ -119,7 +121,7 @@ def command(main):
 
 
 def whole_number_from(least):
-    """A type for argparse: whole numbers from `least` up, and up to what can be counted."""
+    """A type for argparse: whole numbers from `least` to MOST."""
     def whole_number(text):
         if not least <= int(text) <= MOST:
             raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {MOST:,}, got {text[:40]}")
@@ -129,9 +131,10 @@ def whole_number_from(least):
 
 
 def prepare_streams():
-    """Give the program the streams that it was started without (`2>&-`); what a terminal cannot show becomes \\xe9."""
+    """Open the streams that the program was started without (`2>&-`); characters that a terminal cannot show become
+    \\xe9."""
     for name, mode in ("stdin", "r"), ("stdout", "w"), ("stderr", "w"):
-        if getattr(sys, name) is None:  # what is opened takes the stream's number, which no file of data may get
+        if getattr(sys, name) is None:  # the new file takes the stream's number, so no data file can get it
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
     for file in sys.stdout, sys.stderr:
         if hasattr(file, "reconfigure"):

@@ -17,17 +17,19 @@ PAUSES = 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0  # seconds between attempts at what 
 
 @contextlib.contextmanager
 def replacing(path, previous=None, within=None, before=lambda temporary: None):
-    """Yield a temporary name to write to, with the ending of `path`; then flush it to the disk and rename it to `path`.
+    """Yield a temporary path to write to, with the ending of `path`; then flush it to the disk and rename it to `path`.
 
     path       a rename is atomic: whatever happens in between, `path` holds all of the old file or all of the new one
-    previous   what the old file becomes, if that is named: there is then a moment without `path`, but never one without both
+    previous   where the old file is kept, if this is given: there is then a moment without `path`, but never one
+               without both
     within     the folder of the temporary file, on the same disk as `path`; None: beside it
-    before     called with the temporary file when it is whole, just before the first rename; what it raises leaves all as it was
+    before     called with the temporary file when it is whole, just before the first rename; if it raises, all stays as
+               it was
 
     Folders are made as needed.
     """
     path = Path(path)
-    temporary = (within or path.parent) / f".unfinished-{secrets.token_hex(4)}-{path.name}"  # no two containers have the same
+    temporary = (within or path.parent) / f".unfinished-{secrets.token_hex(4)}-{path.name}"  # no name comes twice
     for folder in (path.parent, temporary.parent):
         folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -52,9 +54,10 @@ def flush(path):
 
 
 def persist(act, *inputs):
-    """act(*inputs), again and again for about five seconds while it is not permitted.
+    """act(*inputs), tried again for about five seconds while it is not permitted.
 
-    On Windows a file cannot be replaced or deleted while a viewer or a virus scanner has it open, which is mostly for a moment.
+    On Windows a file cannot be replaced or deleted while a viewer or a virus scanner has it open, usually only for a
+    moment.
     """
     for pause in PAUSES:
         try:
@@ -65,15 +68,15 @@ def persist(act, *inputs):
 
 
 def user_cache():
-    """The folder for what can be had again, compiled kernels and downloads: $TINYPREDRNN_CACHE, or the user's cache.
+    """The folder for compiled kernels and downloads, which can be made again: $TINYPREDRNN_CACHE, or the user's cache.
 
-    For a user without a home it is a temporary folder of this process.
+    If the user has no home, it is a temporary folder for this process.
     """
     import pooch
 
     try:
         return Path(os.environ.get("TINYPREDRNN_CACHE") or pooch.os_cache("tinypredrnn")).expanduser()
-    except RuntimeError:  # of pooch, or of expanduser for an older pooch, which leaves the "~" as it is
+    except RuntimeError:  # from pooch; or from expanduser, if an older pooch leaves the "~" as it is
         return Path(temporary_cache().name)
 
 
@@ -86,14 +89,14 @@ def temporary_cache():
 
 @contextlib.contextmanager
 def alone(folder, name=".lock", wait=False):
-    """Within `with alone(folder) as check:` no other program is within it too. The folder is made as needed.
+    """Within `with alone(folder) as check:` this program is alone in the folder, which is made as needed.
 
-    name   of the file that is locked; those who lock another one are not kept out
-    wait   until the other program has left, with a line on stderr; else BusyError at once if there is one
+    name   the file that is locked; programs that lock another one are not kept out
+    wait   if there is another program, wait until it has left, with a line on stderr; otherwise raise BusyError at once
 
-    `check()` raises BusyError if the folder has been deleted since, or another one is in its place: another program may be alone in that.
-    The operating system holds the lock as long as the process lives: a crash, kill -9 or a power failure leaves none behind. The file
-    .lock stays, and says nothing.
+    `check()` raises BusyError if the folder has been deleted or replaced since: another program may be alone in the new
+    one. The operating system holds the lock as long as the process lives, so a crash, kill -9 or a power failure leaves
+    no lock behind. The file itself stays, which means nothing.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,8 +115,8 @@ def alone(folder, name=".lock", wait=False):
 
             def check():
                 if not is_at(file, folder / name):
-                    raise BusyError(f"{folder} is not the folder any more that was written into (deleted, or replaced by another): nothing "
-                                    "more is written there; start again, or with another folder")
+                    raise BusyError(f"{folder} is not the folder any more that was written into (it was deleted or "
+                                    "replaced): nothing more is written there; start again, or use another folder")
 
             yield check
             return
@@ -145,7 +148,8 @@ def lies_within(path, folder):
 
 
 def path_argument(text):
-    """A Path, as argparse's type: an empty text, as of a shell's variable that is not set, would be the current folder, and is refused."""
+    """A type for argparse: a Path. An empty text, as from a shell variable that is not set, would mean the current
+    folder: it is refused."""
     if not text:
         raise argparse.ArgumentTypeError("expected a path, got an empty text: is a variable not set?")
     return Path(text)

@@ -1,11 +1,13 @@
-"""A folder that we write into: by one program at a time, and without harm to what is not ours.
+"""A folder that we write into: one program at a time, and without harm to what is not ours.
 
-What is ours is known from a list in the folder, .tinypredrnn.json, that names each file which was written there with the SHA-256 of its
-content. A file is ours if it has a name of the list and that very content, and lies in the folder itself, not behind a link. A name alone
-would prove nothing (others call their frames frame_001.png as well), nor would a date or a size, which a copied folder has not kept or
-an edited file may still have. Only what is ours is ever replaced or deleted.
+A list in the folder, .tinypredrnn.json, says what is ours: it names each file that was written there, with the SHA-256
+of its content. A file is ours if the list has its name and that very content, and if it lies in the folder itself, not
+behind a link. A name alone would prove nothing, since others call their frames frame_001.png as well. Nor would a date,
+which a copied folder may not have kept, or a size, which an edited file may still have. Only what is ours is ever
+replaced or deleted.
 
-The list is written before the file, and keeps the content before as well: whenever the program dies, what it wrote is known as its own.
+The list is written before the file, and keeps the file's earlier content as well: whenever the program dies, what it
+wrote is known to be ours.
 """
 
 import contextlib
@@ -27,10 +29,11 @@ NAME = re.compile(r"[^./\\:][^/\\:]*(/[^./\\:][^/\\:]*)?")  # a file in the fold
 
 
 class Folder:
-    """The folder `path`, to hold a "run" or a "prediction" (`kind`).
+    """The folder `path`, which holds a "run" or a "prediction" (`kind`).
 
-    Within `with folder:` it is this program's alone, and once it is, `with folder:` may be said again within; BusyError if another program
-    is within it. Everything that writes does so within. ConfigError if the folder holds something of the other kind, or a damaged list.
+    Within `with folder:` it is this program's alone; everything that writes does so there. Such blocks may be nested.
+    Raises BusyError if another program is using the folder, ConfigError if it holds something of the other kind or has
+    a damaged list.
     """
 
     def __init__(self, path, kind):
@@ -42,7 +45,7 @@ class Folder:
         if not self.depth:
             self.held = contextlib.ExitStack()
             self.check = self.held.enter_context(alone(self.path))
-            with self.held:  # given up again if the following fails
+            with self.held:  # released again if one of the next lines fails
                 self.read_list()
                 self.clear_staging()
                 self.held = self.held.pop_all()
@@ -59,14 +62,15 @@ class Folder:
     # the list
 
     def read_list(self):
-        """Read which files are ours: `files` {name: [SHA-256, ...]}, `growing` {name: [bytes, SHA-256 of the first so many]}."""
+        """Read which files are ours: `files` {name: [SHA-256, ...]}, `growing` {name: [n, SHA-256 of the first n
+        bytes]}."""
         path = self.path / LIST
         self.listed = path.is_file()
         found = read_json(path) if self.listed else {"kind": self.kind, "unfinished": secrets.token_hex(8), "files": {}, "growing": {}}
         if not sound(found):
             raise ConfigError(f"{path} is damaged, so nobody knows what in {self.path} is ours: move it elsewhere, or name another folder")
         if found["kind"] != self.kind:
-            raise ConfigError(f"{self.path} holds a {found['kind']}, no {self.kind}: name another folder")
+            raise ConfigError(f"{self.path} holds a {found['kind']}, not a {self.kind}: name another folder")
         self.files, self.growing, self.token = found["files"], found["growing"], found["unfinished"]
         self.staging = self.path / f".unfinished-{self.token}"
 
@@ -77,7 +81,8 @@ class Folder:
         self.listed = True
 
     def clear_staging(self):
-        """Delete what a killed program left unfinished: in a folder with a name that was drawn for this list, and is nobody else's."""
+        """Delete what a killed program left unfinished. Its folder has a name that was drawn for this list, so it is
+        nobody else's."""
         if self.listed and self.staging.is_dir() and not self.staging.is_symlink():
             shutil.rmtree(self.staging, ignore_errors=True)
 
@@ -95,16 +100,18 @@ class Folder:
         return [name for name in self.files if self.ours(name)]
 
     def refuse_strangers(self, patterns):
-        """ConfigError if anything matches one of the glob patterns, our files' names, that is not ours; folders may."""
+        """ConfigError if anything that is not ours matches one of the glob patterns, the names of our files; folders
+        may match."""
         found = {path.relative_to(self.path).as_posix() for pattern in patterns for path in self.path.glob(pattern)}
         strangers = sorted(name for name in found if not (self.ours(name) or (self.path / name).is_dir() and not self.leads_outside(name)))
         if strangers:
             more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
-            raise ConfigError(f"{self.path} holds files that are not known as written by this program, or were changed since "
-                              f"({', '.join(strangers[:3])}{more}): name another --out, or move them elsewhere")
+            raise ConfigError(f"{self.path} holds files that are not known to be written by this program, or were "
+                              f"changed since ({', '.join(strangers[:3])}{more}): name another --out, or move them "
+                              "elsewhere")
 
     def adopt(self, names):
-        """Take files as ours that are known to be from something else than the list."""
+        """Take as ours the files that are known to be ours from something other than the list."""
         for name in names:
             if (self.path / name).is_file() and not self.leads_outside(name):
                 self.files[name] = [self.digest(self.path / name)]
@@ -115,7 +122,7 @@ class Folder:
         return path.is_symlink() or os.path.realpath(path) != os.path.join(os.path.realpath(self.path), *name.split("/"))
 
     def digest(self, path):
-        """SHA-256 of a file; computed once, for a checkpoint may be large."""
+        """SHA-256 of a file; computed only once, since a checkpoint may be large."""
         status = path.stat()
         signature = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
         if signature not in self.digests:
@@ -126,20 +133,22 @@ class Folder:
 
     @contextlib.contextmanager
     def writing(self, name, previous=None, amends=False, grows=False):
-        """Yield a temporary file to write to, which becomes `name` whole or not at all, as `replacing` does it.
+        """Yield a temporary file to write to, which then becomes `name`, whole or not at all, as in `replacing`.
 
-        previous   what the old file becomes
-        amends     the old file has been read, and what it says is in the new one: it may be anybody's
-        grows      more is appended later, in place; `finish(name)` when that has ended
+        previous   the name that the old file gets
+        amends     the new file contains what the old one said, so the old one may be replaced even if it is not ours
+        grows      more is appended later, in place; call `finish(name)` after that
 
-        A file of that name that is not ours is kept under another one. BusyError if the folder was deleted or replaced in the meantime.
+        If there is a file of that name that is not ours, it is kept under another name. BusyError if the folder was
+        deleted or replaced in the meantime.
         """
         with self:
             self.check()
             if self.leads_outside(name) and (self.path / name).parent != self.path:
-                raise ConfigError(f"{(self.path / name).parent} is a link: nothing is written behind it")
+                raise ConfigError(f"{(self.path / name).parent} is a link: nothing is written behind it; replace it by "
+                                  "a folder, or name another --out")
             if not self.listed:
-                self.write_list()  # the name of `staging` is known before anything is in it
+                self.write_list()  # it has the name of `staging`, which must be known before anything is in there
 
             def before(temporary):
                 content = self.digest(temporary)
@@ -158,13 +167,14 @@ class Folder:
                 yield temporary
 
     def finish(self, name):
-        """A file that grew does not any more: its whole content is noted."""
+        """Note the whole content of a file that was growing and does not grow any more."""
         self.note(name)
         del self.growing[name]
         self.write_list()
 
     def note(self, name, *contents):
-        """Note that `name` is ours with its present content, if it is ours now, and with `contents`, which it is about to have."""
+        """Note that `name` is ours with its present content, if it is ours now, and with the `contents` that it is
+        about to have."""
         present = [self.digest(self.path / name)] if self.ours(name) else []
         self.files[name] = list(dict.fromkeys([*present, *contents]))
 
@@ -173,7 +183,8 @@ class Folder:
             temporary.write_text(as_json(value), encoding="utf-8")
 
     def draw(self, name, draw, *inputs):
-        """Write a picture by draw(file, *inputs). One that cannot be written is a line on stderr and no more: we can do without."""
+        """Write a picture by draw(file, *inputs). If it cannot be written, a line on stderr says so, and the work goes
+        on."""
         try:
             with self.writing(name) as temporary:
                 draw(temporary, *inputs)
@@ -185,7 +196,8 @@ class Folder:
             self.set_aside(name, "kept")
 
     def set_aside(self, name, word):
-        """Rename the file `name`, which is not ours or not sound, to the first free one of NAME-word, NAME-word-2, ..., and say so."""
+        """Rename the file `name`, which is not ours or is damaged, to the first free one of NAME-word, NAME-word-2,
+        ..., and say so."""
         path, number = self.path / name, 1
         while os.path.lexists(target := path.with_name(f"{path.stem}-{word}{f'-{number}' if number > 1 else ''}{path.suffix}")):
             number += 1
@@ -194,7 +206,8 @@ class Folder:
         print(f"{path} is not as this program wrote it: kept as {target.name}", file=sys.stderr)
 
     def remove(self, names):
-        """Delete those of the files that are ours, and forget the others. What cannot be deleted now is said, and stays ours."""
+        """Delete those of the files that are ours, and forget the others. If one cannot be deleted now, a line on
+        stderr says so, and it stays ours."""
         with self:
             for name in names:
                 self.check()
@@ -210,7 +223,8 @@ class Folder:
 
     @contextlib.contextmanager
     def renewing(self):
-        """Yield an empty folder. What is written there then takes the place of all that is ours; after an error all is as it was."""
+        """Yield an empty folder. What is written there then replaces everything that is ours; after an error, all is as
+        it was."""
         with self:
             if not self.listed:
                 self.write_list()
@@ -229,7 +243,7 @@ class Folder:
 
 
 def sound(found):
-    """Whether what was read has the form of a list, and names nothing outside of its folder."""
+    """Whether what was read has the form of such a list, and names nothing outside its folder."""
     def of(value, *kinds):
         return type(value) is list and len(value) == len(kinds) and all(type(v) is kind for v, kind in zip(value, kinds))
 
@@ -252,7 +266,8 @@ def digest(path, count=None):
 
 
 def is_output(path):
-    """Whether `path` is a folder that we write into, or one that holds only such: what lies in it is no data of the user's."""
+    """Whether `path` is a folder that we write into, or one that holds only such folders: what lies in it is not the
+    user's data."""
     if (path / LIST).is_file():
         return True
     entries = [] if path.is_symlink() or not path.is_dir() else [entry for entry in path.iterdir() if not entry.name.startswith(".")]
@@ -260,7 +275,8 @@ def is_output(path):
 
 
 def refuse_overlap(out, data, flag):
-    """ConfigError if the folder `out` is the data of a flag, holds them, or lies among them without being a folder of ours or a new one."""
+    """ConfigError if the folder `out` is the `data` that a flag names, holds them, or lies among them and is neither
+    new nor ours."""
     if lies_within(data, out):
         raise ConfigError(f"--out {out} is what {flag} names, or holds it: name another --out")
     if lies_within(out, data) and out.exists() and not is_output(out) and any(not p.name.startswith(".") for p in out.iterdir()):

@@ -5,18 +5,18 @@ import re
 from pathlib import Path
 
 from tinypredrnn.backend import gpu_memory
+from tinypredrnn.cgroups import limits
 from tinypredrnn.errors import TooLargeError
 
-ASSUMED = 1 << 40  # bytes, where nothing says how much there is (Windows): no array of ours is meant to be larger
-SMALL = 1 << 24  # bytes that any computer has: not worth a question
-CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+ASSUMED = 1 << 40  # bytes, if nothing says how much there is (Windows): no array of ours is meant to be larger
+SMALL = 1 << 24  # bytes: any computer has this much, so smaller requests are not checked
 
 
 def memory_limit(device="cpu"):
     """The most bytes that this process can ever have on `device`, whatever else runs there.
 
-    A GPU's whole memory; on the CPU the least of what the machine has (memory and swap), what the process's cgroups
-    allow (a container's limit) and RLIMIT_AS (`ulimit -v`), or ASSUMED if none of them is known.
+    On a GPU its whole memory. On the CPU the least of what the machine has (memory and swap), what the process's
+    control groups allow (a container's limit) and RLIMIT_AS (`ulimit -v`), or ASSUMED if none of them is known.
     """
     if device != "cpu":
         return gpu_memory(device)
@@ -24,7 +24,7 @@ def memory_limit(device="cpu"):
 
 
 def machine_memory():
-    """The machine's memory with its swap, in bytes, where the system tells."""
+    """The machine's memory and swap together, in bytes, if the system says."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
@@ -37,30 +37,14 @@ def machine_memory():
 
 
 def cgroup_limits():
-    """The limits of the Linux control groups (version 2 and 1) of the process and of those around them, in bytes."""
-    try:
-        groups = [line.split(":", 2)[1:] for line in OWN_CGROUPS.read_text().splitlines()]
-    except OSError:
-        return
-    for controllers, path in groups:
-        if controllers == "":
-            top, name = CGROUPS, "memory.max"
-        elif "memory" in controllers.split(","):
-            top, name = CGROUPS / "memory", "memory.limit_in_bytes"
-        else:
-            continue
-        own = top / path.lstrip("/")
-        for group in (own, *own.parents):
-            try:
-                yield int((group / name).read_text())
-            except (OSError, ValueError):  # not visible from inside the container; "max"
-                pass
-            if group == top:
-                break
+    """The memory limits, in bytes, of the process's control groups and those around them."""
+    for words in limits("memory", ["memory.max"], ["memory.limit_in_bytes"]):
+        if len(words) == 1 and words[0].isdecimal():  # not "max"
+            yield int(words[0])
 
 
 def process_limits():
-    """RLIMIT_AS, in bytes, where there is one."""
+    """RLIMIT_AS, in bytes, if there is one."""
     try:
         import resource
     except ImportError:  # Windows

@@ -8,7 +8,7 @@ from tinypredrnn.errors import CheckpointError, ConfigError
 
 
 def adam_rule(beta1, beta2, eps):
-    """One step of Adam for one parameter, as one kernel on every device: (p, m, v) of the next step."""
+    """A step of Adam for one parameter, as one kernel on every device: it returns (p, m, v) of the next step."""
     @fuse
     def adam(p, m, v, g, step, unbias, scale, fine):
         g = g * scale
@@ -26,7 +26,7 @@ class Adam:
         m <- beta1 m + (1 - beta1) g           v <- beta2 v + (1 - beta2) g^2
         p <- p - rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
 
-    parameters   leaf Tensors; one without a gradient is passed over
+    parameters   leaf Tensors; one without a gradient is skipped
     m, v, t      the moments, an array for each parameter, and the number of steps so far
     """
 
@@ -45,9 +45,11 @@ class Adam:
     def update(self, step, unbias, scale=1.0, fine=1.0):
         """Change parameters and moments in place, by one kernel for each parameter.
 
-        step, unbias   as `factors` has them
-        scale          what the gradients are multiplied by first: to clip them
-        fine           0: nothing changes. This and the others may be numbers, or arrays without axes on a GPU that nobody has to wait for
+        step, unbias   as `factors` returns them
+        scale          what the gradients are multiplied by first, in order to clip them
+        fine           0: nothing changes
+
+        Each may be a number, or an array without axes on a GPU, whose value nobody has to wait for.
         """
         for p, m, v in zip(self.parameters, self.m, self.v):
             if p.grad is not None:
@@ -64,7 +66,7 @@ class Adam:
         return {"t": np.array(self.t), **moments}
 
     def load_state_dict(self, arrays):
-        """Take over what state_dict gave; CheckpointError where it belongs to other parameters, and nothing has changed then."""
+        """Take over what state_dict gave; CheckpointError, with nothing changed, if it belongs to other parameters."""
         shapes = {f"{name}.{i}": p.shape for name in "mv" for i, p in enumerate(self.parameters)} | {"t": ()}
         if {name: a.shape for name, a in arrays.items()} != shapes or arrays["t"].dtype.kind not in "iu" or arrays["t"] < 0:
             raise CheckpointError("Adam: these moments belong to other parameters: use a checkpoint of this very model")
@@ -73,7 +75,10 @@ class Adam:
 
 
 def clip_gradients(parameters, norm):
-    """Scale all gradients so that together they have at most Euclidean length `norm`, above 0; returns the length that they had."""
+    """Scale all gradients so that together they have at most Euclidean length `norm`; returns the length that they had.
+
+    ConfigError if `norm` is not above 0.
+    """
     if not norm > 0:
         raise ConfigError(f"clip_gradients: a gradient of length {norm} would change nothing: give a length above 0, or do not clip")
     gradients = [p.grad for p in parameters if p.grad is not None]

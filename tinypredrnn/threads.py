@@ -1,7 +1,8 @@
 """One pool of threads for all that the CPU computes: matrix products, tile transforms, fused gates.
 
-Two pools would fight: the threads of BLAS and of OpenMP wait awake for one another and take the cores from whoever comes next. So the
-work is divided here, each of our threads computes its part, and BLAS uses a single thread for it while they do.
+Two pools would fight: the threads of BLAS and of OpenMP spin while they wait for each other, and so take the cores from
+whoever comes next. So the work is divided here, each of our threads computes its part, and BLAS uses a single thread
+for each part.
 """
 
 import collections
@@ -14,62 +15,45 @@ import threading
 import warnings
 from _thread import start_new_thread
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from tinypredrnn.cgroups import limits
+
 # how many threads
 
-WORTH_A_THREAD = 0.25  # of a core: what a quota must leave for one more thread, or the pauses that it enforces cost more than it brings
+WORTH_A_THREAD = 0.25  # of a core, left by a quota: with less, its pauses would cost more than one more thread gains
 
 
-def usable_cores(root=Path("/")):
-    """How many threads this process can keep busy: the cores that it is bound to, or fewer where the quota of a container allows less
-    time than those have. Below `root` are the files in which Linux says so."""
+def usable_cores():
+    """How many threads this process can keep busy: as many as the cores that it is bound to, or fewer if a container's
+    quota allows less processor time than that."""
     if hasattr(os, "sched_getaffinity"):
         bound = len(os.sched_getaffinity(0))
     else:
         bound = getattr(os, "process_cpu_count", os.cpu_count)() or 1  # the former from Python 3.13 on
-    return max(1, min([bound, *(math.ceil(quota - WORTH_A_THREAD + 1e-9) for quota in quotas(root))]))
+    return max(1, min([bound, *(math.ceil(quota - WORTH_A_THREAD + 1e-9) for quota in quotas())]))
 
 
-def quotas(root):
-    """The limits of processor time, in cores, of the control groups that this process is in: its own and those around it."""
-    lines = [line.split(":", 2) for line in read_words(root / "proc/self/cgroup", "\n")]
-    for _, controllers, group in [line for line in lines if len(line) == 3]:
-        if controllers == "":  # version 2, alone or beside version 1
-            mounts, files = ("", "unified"), ("cpu.max",)
-        elif "cpu" in controllers.split(","):
-            mounts, files = (controllers, "cpu"), ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-        else:
-            continue
-        for mount in [root / "sys/fs/cgroup" / name for name in mounts]:
-            parts = Path(group.lstrip("/")).parts  # as seen from outside of a container: then only the mount itself is there
-            for folder in [mount.joinpath(*parts[:count]) for count in range(len(parts) + 1)]:
-                numbers = [word for file in files for word in read_words(folder / file)]
-                if len(numbers) == 2 and all(number.isdecimal() for number in numbers) and int(numbers[1]) > 0:  # not "max" or -1
-                    yield int(numbers[0]) / int(numbers[1])
-
-
-def read_words(path, separator=None):
-    """The words of a small file, or its lines; none where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8").strip().split(separator)
-    except (OSError, ValueError):
-        return []
+def quotas():
+    """The limits of processor time, in cores, of the process's control groups and those around them."""
+    for numbers in limits("cpu", ["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+        if len(numbers) == 2 and all(number.isdecimal() for number in numbers) and int(numbers[1]) > 0:  # not "max" or -1
+            yield int(numbers[0]) / int(numbers[1])
 
 
 def count_threads(cores, asked):
-    """How many threads to use on so many `cores`: `asked` is OMP_NUM_THREADS, or None, and can only lower it. Of a list "4,2", one number
-    for each level of nesting, the first is ours. What is no number above 0 is said in a warning, and is as if it were not set."""
+    """How many threads to use on so many `cores`. `asked`, the value of OMP_NUM_THREADS or None, can only lower the
+    number. In a list such as "4,2", which has one number for each level of nesting, the first one counts. A value that
+    is not a number above 0 counts as unset, and a warning says so."""
     if not (asked or "").strip():
         return cores
     first = asked.split(",")[0].strip()
     if not (first.isascii() and first.isdecimal() and int(first) > 0):
-        warnings.warn(f"OMP_NUM_THREADS is {asked!r}, expected a whole number above 0: it counts as unset, so that {cores} are used",
-                      RuntimeWarning, stacklevel=2)
+        warnings.warn(f"OMP_NUM_THREADS is {asked!r}, expected a whole number above 0: it counts as unset, so {cores} "
+                      "threads are used", RuntimeWarning, stacklevel=2)
         return cores
     return min(cores, int(first))
 
@@ -79,15 +63,16 @@ THREADS = count_threads(CORES, os.environ.get("OMP_NUM_THREADS"))
 
 # the pool
 #
-# Python runs the handlers of signals in the main thread, between any two steps of it, and a handler may raise: Ctrl-C does. Whatever must
-# not be torn apart by that is therefore a single call of something that is written in C, between whose parts no handler comes. What such
-# calls are made of is prepared before; `run` makes one of several. And where a thread waits for another in one of them, it waits by
-# PyThread_acquire_lock, for Python's own locks let handlers in as they wait.
+# Python runs signal handlers in the main thread, between any two of its steps, and a handler may raise an exception, as
+# that of Ctrl-C does. So whatever must not be interrupted halfway is a single call of something written in C, during
+# which no handler runs. Its parts are prepared beforehand, and `run` makes one call out of several. If such a call has
+# to wait for another thread, it waits with PyThread_acquire_lock, because Python's own locks let handlers run while
+# they wait.
 
 python = ctypes.pythonapi._handle
 new_lock = ctypes.PyDLL(None, handle=python).PyThread_allocate_lock
 release_lock = ctypes.PyDLL(None, handle=python).PyThread_release_lock
-acquire_lock = ctypes.CDLL(None, handle=python).PyThread_acquire_lock  # as a CDLL's, it lets go of Python's lock while it waits
+acquire_lock = ctypes.CDLL(None, handle=python).PyThread_acquire_lock  # a CDLL releases the GIL meanwhile
 new_lock.argtypes, new_lock.restype = (), ctypes.c_void_p
 release_lock.argtypes, release_lock.restype = (ctypes.c_void_p,), None
 acquire_lock.argtypes, acquire_lock.restype = (ctypes.c_void_p, ctypes.c_int), None
@@ -99,10 +84,11 @@ WORTH_SHARING = 1 << 24  # multiplications; fewer are done before a second threa
 
 
 class Worker:
-    """What a thread does: whatever it finds in its queue. An executor's queue and futures would cost as much as a small kernel."""
+    """A thread that does whatever it finds in its queue. An executor's queue and futures would cost as much as a small
+    kernel."""
 
     def __init__(self):
-        self.queue, busy = SimpleQueue(), new_lock()  # the lock is held while there is work; never freed, for the thread never ends
+        self.queue, busy = SimpleQueue(), new_lock()  # `busy` is held while there is work, and never freed
         self.become_busy, self.become_idle = partial(acquire_lock, busy, 1), partial(release_lock, busy)
 
     def work_on(self):
@@ -116,16 +102,16 @@ class Worker:
             self.become_idle()
 
     def beginning(self, work, errors):
-        """The calls after which it does work(), or adds what that raises to the list of errors."""
+        """The calls that make it do work(), and append whatever that raises to the list `errors`."""
         return self.become_busy, partial(self.queue.put, (work, errors))
 
     def ending(self):
-        """The calls that wait until it is idle; none of them waits where it is."""
+        """The calls that wait until it is idle; they do not wait if it already is."""
         return self.become_busy, self.become_idle
 
 
 class Pool:
-    """The workers, as many as were needed at once so far, and the lock of whoever uses them."""
+    """The workers, as many as have been needed at once so far, and a lock that is held by whoever is using them."""
 
     def __init__(self):
         self.workers, self.lock = [], threading.Lock()
@@ -134,21 +120,24 @@ class Pool:
         while len(self.workers) < count:
             worker = Worker()
             start, keep = partial(start_new_thread, worker.work_on, ()), partial(self.workers.append, worker)
-            run(map(call, (start, keep)))  # threading.Thread.start can be torn apart
+            run(map(call, (start, keep)))  # threading.Thread.start could be interrupted halfway
         return self.workers[:count]
 
 
 POOL = Pool()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=POOL.__init__)  # a child has none of its parent's threads, and would wait for them forever
+    os.register_at_fork(after_in_child=POOL.__init__)  # a child lacks its parent's threads: it would wait forever
 
 
 def share(work, count, multiplications=WORTH_SHARING, with_blas=False):
-    """Run work(first, last) on ranges that together are 0 ... count, one for each thread. `work` must let go of Python's lock.
+    """Run work(first, last) on ranges that together are 0 ... count, one for each thread. `work` must release the GIL.
 
-    with_blas: `work` is matrix products, for which BLAS uses one thread meanwhile, and then as many as before. Who comes while another
-    thread uses the pool does all of its work itself. An error of any part is raised here, as is what a signal's handler raises, Ctrl-C's
-    KeyboardInterrupt for one; but only when no other thread works, so that nobody writes to what the caller goes on with.
+    with_blas   `work` consists of matrix products: BLAS uses one thread for each of them, and afterwards as many as
+                before
+
+    If another thread is using the pool, the caller does all of its work itself. An error in any part is raised here,
+    and so is what a signal handler raises, such as Ctrl-C's KeyboardInterrupt; but only once no other thread is working
+    any more, so that nobody still writes to the arrays that the caller goes on to use.
     """
     parts = max(1, min(THREADS, count)) if multiplications >= WORTH_SHARING else 1
     before, after = one_thread_of_blas() if with_blas else ((), ())
@@ -166,7 +155,8 @@ def share(work, count, multiplications=WORTH_SHARING, with_blas=False):
 
 
 def between(before, work, after):
-    """work() between calls in C, each list of which is one call: neither is done in part, and `after` is done whatever happens."""
+    """work() between two lists of calls in C. Each list runs as one call, so never in part; `after` runs whatever
+    happens."""
     before, after = map(call, before), map(call, after)
     try:
         run(before)
@@ -178,7 +168,7 @@ def between(before, work, after):
 # matrix products
 
 def shared_matmul(a, b):
-    """The matrix product of a (n, k) and b (k, m), NumPy's, its rows shared among the threads."""
+    """NumPy's matrix product of a (n, k) and b (k, m), with the rows shared among the threads."""
     if not blas():
         return a @ b
     out = np.empty((len(a), b.shape[1]), np.result_type(a, b))
@@ -188,15 +178,16 @@ def shared_matmul(a, b):
 
 @functools.cache
 def blas():
-    """The libraries behind NumPy's products whose threads can be counted: mostly one OpenBLAS; none for Apple's."""
+    """The libraries behind NumPy's products whose number of threads can be set: usually one OpenBLAS; none for
+    Apple's."""
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 def one_thread_of_blas():
-    """The calls after which BLAS uses one thread for each product, and those after which it uses as many as now.
+    """The calls that make BLAS use one thread for each product, and those that make it use as many as now.
 
-    None where it uses one already, and none in other threads than the main one: OpenBLAS 0.3.31 takes its number of threads from that one
-    only.
+    There are none if it already uses one, and none in any thread but the main one: OpenBLAS 0.3.31 takes its number of
+    threads only from there.
     """
     if threading.get_ident() != threading.main_thread().ident:
         return (), ()
@@ -211,7 +202,7 @@ SETTERS += ["MKL_Set_Num_Threads_Local", "bli_thread_set_num_threads"]
 
 @functools.cache
 def setter(library):
-    """library.set_num_threads as the function in C that is behind it."""
+    """The C function behind library.set_num_threads."""
     names = ["omp_set_num_threads"] if getattr(library, "threading_layer", None) == "openmp" else SETTERS
     return next((getattr(library.dynlib, name) for name in names if hasattr(library.dynlib, name)), library.set_num_threads)
 
@@ -219,7 +210,8 @@ def setter(library):
 # memory for intermediate results
 
 class Scratch(threading.local):
-    """Memory that each thread keeps for intermediate results, for the same reason."""
+    """Memory that each thread keeps for intermediate results: fresh memory would cost as much as computing (see
+    malloc.py)."""
 
     def __init__(self):
         self.buffers = {}

@@ -154,7 +154,7 @@ def test_level_2_catches_nan_and_infinity_of_every_kind(make, op):
 @pytest.mark.parametrize("make", [lambda: leaf(1.0, np.nan) * 2, lambda: leaf(1.0) * np.inf, lambda: leaf(1.0) * np.array([np.nan]),
                                   lambda: tp.concat(leaf(1.0), leaf(np.inf))])
 def test_level_2_tells_what_came_from_what_was_made(make):
-    assert "from inputs that had it already" in caught(2, make)
+    assert "from inputs that already had it" in caught(2, make)
 
 
 def test_level_2_in_backward_names_the_line_of_the_forward():
@@ -176,7 +176,7 @@ def test_level_2_in_backward_of_a_fused_op():
 
 
 def test_level_2_tells_a_cotangent_that_was_bad_before():
-    assert "from a cotangent that had it already" in caught(2, lambda: (leaf(1.0, 2.0) * 3).backward(np.array([1.0, np.nan])))
+    assert "from a cotangent that already had it" in caught(2, lambda: (leaf(1.0, 2.0) * 3).backward(np.array([1.0, np.nan])))
 
 
 def test_level_2_names_the_module():

@@ -87,7 +87,7 @@ def test_numpys_functions_lose_no_gradient_without_a_word(name):
     for x in (tp.tensor(values, requires_grad=True), tp.tensor(values, requires_grad=True) * 1.0):
         with pytest.raises(GraphError, match=rf"^np\.{name}: NumPy would lose the gradient that a tensor of") as caught:
             call(x)
-        assert f"use {INSTEAD.get(name, 'ops of tinypredrnn')}, or pass x.detach() for its values" in str(caught.value)
+        assert f"use {INSTEAD.get(name, 'ops of tinypredrnn')}, or pass x.detach() to use its values" in str(caught.value)
     np.testing.assert_array_equal(np.asarray(call(x.detach()), object), np.asarray(call(values), object))
     assert not isinstance(call(x.detach()), tp.Tensor)
 
@@ -226,7 +226,7 @@ REFUSED = {
     "masked, in a list": (lambda: [np.ma.array([1.0, 2.0], mask=[0, 1])], DTypeError, "1 of 2 values are masked"),
     "the masked value": (lambda: np.ma.masked, DTypeError, "1 of 1 values are masked"),
     "other bytes": (lambda: np.ones(3, np.dtype("f4").newbyteorder()), DTypeError,
-                    r"in this machine's order, got [<>]f4:.*\.astype\('float32'\)"),
+                    r"in this machine's byte order, got [<>]f4:.*\.astype\('float32'\)"),
     "other integers": (lambda: np.ones(3, np.dtype("i2").newbyteorder()), DTypeError, r"astype\('int16'\)"),
     "complex": (lambda: np.ones(2, complex), DTypeError, "expected numbers, got an array of dtype complex128"),
     "objects": (lambda: np.array([1.0, None]), DTypeError, "dtype object"),

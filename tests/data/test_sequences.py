@@ -219,7 +219,7 @@ def test_split(lengths, how, frames):
     assert all(len(part.windows(3)) for part in parts) and all(len(clip) for part in parts for clip in part)
     frames = [{frame.tobytes() for clip in part for frame in clip} for part in parts]
     assert all(frames) and len(frames[0] | frames[1] | frames[2]) == sum(map(len, frames))  # none is in two of them
-    assert f"{sum(length < 3 for length in lengths)} clip(s) have less than 3" in words
+    assert f"{sum(length < 3 for length in lengths)} clip(s) have fewer than 3" in words
 
 
 def test_split_by_clip_is_drawn_by_the_seed():

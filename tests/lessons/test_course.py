@@ -237,13 +237,13 @@ def test_announced_lines():
 @pytest.mark.parametrize("lost", ["# # 1. A lesson\n", "#   an idea.\n# - **Minutes:** 15\n"])
 def test_a_file_without_a_header_is_no_lesson(tmp_path, lost):
     (tmp_path / "01_x.py").write_text(LESSON.replace(lost, ""))
-    with pytest.raises(ConfigError, match="01_x.py is no lesson: its header lacks"):
+    with pytest.raises(ConfigError, match="01_x.py is not a lesson: its header lacks"):
         course.Lesson(tmp_path / "01_x.py")
 
 
 def test_bytes_that_are_no_text_are_no_lesson(tmp_path):
     (tmp_path / "01_x.py").write_bytes(LESSON.encode() + b"\xff\xfe")
-    with pytest.raises(ConfigError, match="01_x.py is no lesson: it should be text in UTF-8"):
+    with pytest.raises(ConfigError, match="01_x.py is not a lesson: it should be text in UTF-8"):
         course.Lesson(tmp_path / "01_x.py")
 
 
@@ -444,8 +444,8 @@ def test_a_run_that_finds_a_lie_fails(folder):
 @pytest.mark.parametrize("arguments, message", [
     (["run", "7"], "no lesson 7 in "), (["run", "1", "8", "9"], "no lesson 8, 9 in "),
     (["--folder", "nowhere"], "no lessons in nowhere: name"),
-    (["write", ""], "'' is no folder: name a new"), (["write", "FILE"], "is no folder: name a new"),
-    (["write", "FOLDER"], "holds the lessons that are to be copied: name another"),
+    (["write", ""], "'' is not a folder: name a new"), (["write", "FILE"], "is not a folder: name a new"),
+    (["write", "FOLDER"], "holds the lessons that would be copied: name another"),
     (["--folder", "FILE"], "no lessons in "),
     (["--folder", "nowhere", "table"], "no lessons in nowhere"), (["--folder", "nowhere", "write", "there"], "no lessons in nowhere"),
 ], ids=str)

@@ -79,7 +79,7 @@ def test_what_has_the_name_of_a_runs_file_and_is_not_ours_is_never_overwritten(s
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(ConfigError, match=f"not known as written by this program.*{name}.*name another --out, or move") as caught:
+        with pytest.raises(ConfigError, match=f"not known to be written by this program.*{name}.*name another --out, or move") as caught:
             prepare_run(tmp_path, Config(), False, overwrite, {})
         assert "overwrite" not in str(caught.value) and "delete" not in str(caught.value)
         with pytest.raises(ConfigError), small_trainer(tmp_path).folder(overwrite=overwrite):
@@ -220,7 +220,7 @@ def test_without_a_sound_checkpoint_nothing_is_known(old_run):
     for name in ("checkpoint.npz", "checkpoint-previous.npz"):
         os.truncate(old_run / name, 1000)
     assert RunFolder(old_run).holds() == []
-    with pytest.raises(ConfigError, match="not known as written by this program"):
+    with pytest.raises(ConfigError, match="not known to be written by this program"):
         prepare_run(old_run, Config(), False, True, {})
 
 
@@ -405,7 +405,7 @@ def test_more_steps_stretch_a_cosine_and_say_so(small_trainer, tmp_path, capsys)
     capsys.readouterr()
     config = prepare_run(tmp_path / "cosine", Config(), True, False, {"steps": 12})
     assert capsys.readouterr().out == ("the cosine of the learning rate now ends at step 12, no longer at 6: training goes on at 0.005 "
-                                       "where it would have been 0\n")
+                                       "instead of 0\n")
     assert rate_at(config, 6) == pytest.approx(0.005)
     for name, changes in (("cosine", {}), ("cosine", {"steps": 6}), ("constant", {"steps": 12})):
         prepare_run(tmp_path / name, Config(), True, False, changes)

@@ -280,7 +280,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(small_trai
 
 def test_a_gradient_that_is_no_number_stops_before_it_reaches_the_weights(small_trainer, tmp_path):
     trainer = small_trainer(tmp_path)
-    trainer.loss = lambda prediction, truth: tp.sqrt((prediction * 0).sum())  # 0, with slope infinity times 0
+    trainer.loss = lambda prediction, truth: tp.sqrt((prediction * 0).sum())  # 0, with gradient infinity times 0
     before = bits(trainer)
     with pytest.raises(TrainingError, match="its gradient has length nan .backward of sqrt"), np.errstate(all="ignore"):
         trainer.step(to_unit(trainer.batch(0)))

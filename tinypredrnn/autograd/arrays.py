@@ -37,7 +37,7 @@ def mean(x, *, axis=None, keepdims=False):
 
 
 def share_among_largest(dy, x, y, axis):
-    """The cotangent goes to the largest element, in equal shares where several are largest."""
+    """The cotangent goes to the largest element, in equal shares if several are largest."""
     largest = x == y.reshape(kept_axes(x.shape, axis))
     return spread(dy, x.shape, axis) * largest / largest.sum(axis=axis, keepdims=True).astype(dy.dtype)
 
@@ -53,14 +53,14 @@ def softmax(x, *, axis=-1):
     """exp(x) / sum(exp(x)) along `axis`."""
     xp = array_module(x)
     if x.size == 0:
-        return x.copy()  # nothing is the largest of nothing
+        return x.copy()  # an empty array has no largest element
     e = xp.exp(x - x.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
 
 
 @op(x=lambda dy, y, axis: dy - array_module(y).exp(y) * dy.sum(axis=axis, keepdims=True))
 def log_softmax(x, *, axis=-1):
-    """log(softmax(x)), finite where softmax underflows."""
+    """log(softmax(x)), finite even if softmax underflows."""
     xp = array_module(x)
     if x.size == 0:
         return x.copy()
@@ -92,7 +92,7 @@ def normalise(x, *, axis, eps=1e-5):
 
 def flat(x):
     """(..., C) -> (N, C)"""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # not -1, which cannot be found if there are no elements
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # without elements, NumPy cannot work out a -1
 
 
 def swap(x):
@@ -101,7 +101,7 @@ def swap(x):
 
 
 def stacked_product(a, b):
-    """a @ b; a shared (2-D) b is one large product, not a small one for each leading index."""
+    """a @ b; with a shared (2-D) b it is one large product, not a small one for each leading index."""
     return (flat(a) @ b).reshape(*a.shape[:-1], b.shape[-1]) if b.ndim == 2 else a @ b
 
 

@@ -4,7 +4,7 @@ For one kernel, three maps are one bilinear form read three ways:
 
     correlate     (x, w)  -> y        the convolution
     transposed    (y, w)  -> x        its transpose in x: where y came from
-    pair          (x, y)  -> w        its transpose in w: which weights would have made y of x
+    pair          (x, y)  -> w        its transpose in w: which weights would have made y from x
 
 so the rules of conv2d are `transposed` and `pair`, and those of conv2d_transpose are `correlate` and `pair`.
 Frames are (B,H,W,C), weights (kh,kw,C,K). The matrix of windows is kh * kw times as large as x: it is never kept for backward.
@@ -82,10 +82,10 @@ def direct_conv(x, w, b=None, *, stride=1, padding="same", dilation=1):
 def conv2d(x, w, b=None, *, stride=1, padding="same", dilation=1):
     """Slide a kernel over frames: y[n,p,q,k] = sum over i,j,c of w[i,j,c,k] x[n, p stride + i dilation, q stride + j dilation, c] + b[k].
 
-    x (B,H,W,C), or several in a tuple whose channels lie side by side; w (kh,kw,C,K), b (K,) or None -> (B,H',W',K). padding "same"
-    keeps H' = ceil(H / stride), "valid" adds no zeros, a number adds that many on each side. Which algorithm computes it is chosen by
-    what it is measured to cost, see `convolution_by`; in float32 the result is exact to 1e-5, as norms. Raises ShapeError if the shapes
-    do not fit, ConfigError for an impossible option.
+    x (B,H,W,C), or several in a tuple whose channels lie side by side; w (kh,kw,C,K), b (K,) or None -> (B,H',W',K).
+    padding "same" keeps H' = ceil(H / stride), "valid" adds no zeros, a number adds that many on each side. The
+    algorithm is chosen by its estimated cost, see `convolution_by`; in float32 the norm of the error stays below 1e-5
+    of that of the result. Raises ShapeError if the shapes do not fit, ConfigError for an impossible option.
     """
     parts = x if isinstance(x, tuple) else (x,)
     shapes, w_shape, b_shape = [getattr(part, "shape", ()) for part in parts], getattr(w, "shape", ()), getattr(b, "shape", b)
@@ -125,20 +125,20 @@ class Implicit:
         return implicit_conv(w, b, *(parts if len(parts) <= 2 else [concat(*parts)]), padding=padding)
 
 
-SIDE_BY_SIDE = Winograd(1)  # of a 1x1 kernel: a plain product, whose several parts lie side by side only while it is computed
+SIDE_BY_SIDE = Winograd(1)  # for a 1x1 kernel: a plain product, which puts parts side by side only while it is computed
 asked_for = ContextVar("asked_for", default=None)  # an algorithm, or None for the one that costs least
 
 
 @contextlib.contextmanager
 def convolution_by(algorithm="cheapest", tile=None):
-    """Within `with convolution_by("direct"):` convolutions are computed so, if they can be.
+    """Within `with convolution_by("direct"):` convolutions are computed in that way, if they can be.
 
-    cheapest   what is measured to cost least; float64 takes the direct form, so that references are exact. The default
+    cheapest   what is estimated to cost least; float64 takes the direct form, so that references are exact. The default
     direct     windows and one matrix product
     winograd   Winograd's transforms with output tiles of `tile` x `tile` pixels, if the stride is 1
     implicit   our own kernel on a GPU with tensor cores, if the stride is 1
 
-    Raises ConfigError for another name, and for a tile that is missing or that this algorithm does not have.
+    Raises ConfigError for any other name, and for a tile that is missing or that the algorithm does not have.
     """
     if algorithm not in ("cheapest", "direct", "winograd", "implicit"):
         raise ConfigError(f"convolution_by: expected cheapest, direct, winograd or implicit, got {algorithm!r}")
@@ -153,9 +153,9 @@ def convolution_by(algorithm="cheapest", tile=None):
 
 
 def choose(g, parts, features):
-    """The algorithm for a convolution of frames side by side on the grid `g`."""
+    """The algorithm for a convolution on the grid `g` of the frames `parts`, which lie side by side."""
     first = parts[0].data if isinstance(parts[0], Tensor) else parts[0]
-    if g.stride > 1 or g.dilation > 1 or first.dtype.char not in "fd":  # the transforms have fractions, and kernels for these two dtypes
+    if g.stride > 1 or g.dilation > 1 or first.dtype.char not in "fd":  # the others exist for no other dtype
         return Direct()
     if asked := asked_for.get():
         return asked
@@ -168,7 +168,7 @@ def choose(g, parts, features):
 
 @functools.lru_cache(1000)
 def cheapest(g, batch, channels, features):
-    """What costs least of the direct form and of the tiles whose error in float32 stays within its bound."""
+    """The cheapest of the direct form and the tiles whose error in float32 stays within its bound."""
     tiles = [m for m in range(2, 10 - max(g.kernel)) if max(channels, features) <= longest_sum(g.kernel, m)]
     costs = {m: cost(g, m, batch, channels, features) for m in (None, *tiles)}
     m = min(costs, key=costs.get)
@@ -180,7 +180,8 @@ sharing = ContextVar("sharing", default=None)
 
 @contextlib.contextmanager
 def shared_weights():
-    """Within `with shared_weights():` the same weights are transformed once: for the steps of a sequence, while nothing changes them."""
+    """Within `with shared_weights():` the same weights are transformed only once. For the steps of a sequence: nothing
+    may change the weights meanwhile."""
     token = sharing.set({})
     try:
         yield
@@ -189,7 +190,7 @@ def shared_weights():
 
 
 def frequencies_of(w, tile):
-    """winograd_weights(w), or what it was the last time within shared_weights."""
+    """winograd_weights(w), or within shared_weights its result from the last time."""
     known, key = sharing.get(), (id(w), tile, recording.get())
     if known is None:
         return winograd_weights(w, tile=tile)
@@ -199,7 +200,7 @@ def frequencies_of(w, tile):
 
 
 def image_grid(y_shape, w_shape, stride, padding, dilation, size):
-    """The grid of the convolution that a transposed one turns round."""
+    """The grid of the convolution whose transpose this is."""
     check_padding(padding)
     if size is None and padding == "same":
         size = [n * stride for n in y_shape[1:3]]
@@ -220,8 +221,9 @@ def image_grid(y_shape, w_shape, stride, padding, dilation, size):
 def conv2d_transpose(y, w, b=None, *, stride=1, padding="same", dilation=1, size=None):
     """The transpose of conv2d in x: every pixel of y paints its kernel into the frame. (B,H',W',K), (kh,kw,C,K) -> (B,H,W,C)
 
-    Same weights and options as the conv2d that it transposes; b is (C,). `size` (H, W) chooses among the frame sizes that a stride
-    maps to the same (H', W'); left out it is stride times (H', W') for "same", else the smallest.
+    Same weights and options as the conv2d that it transposes; b is (C,). `size` (H, W) chooses among the frame sizes
+    that a stride maps to the same (H', W'); if it is left out, it is stride times (H', W') for "same", else the
+    smallest of them.
     """
     y_shape, w_shape, b_shape = getattr(y, "shape", ()), getattr(w, "shape", ()), getattr(b, "shape", b)
     if len(y_shape) != 4 or len(w_shape) != 4 or y_shape[3] != w_shape[3] or b_shape not in (None, w_shape[2:3]):

@@ -1,16 +1,17 @@
-"""The debug ladder: see what an autograd does, one level more with each step.
+"""The debug ladder: see what the autograd does, more with each level.
 
     1   time and memory of each op, forward and backward, as a table at the end; the first call of a fused op includes compiling it
     2   NaN or infinity: GraphError that names the op that made it, the module it is part of, and the line of your code that called it
-    3   an array that backward needs and that was changed in place meanwhile: GraphError that names op, argument and line
+    3   an array that backward needs and that has been changed in place: GraphError that names the op, the argument and
+        the line
     4   every op as it runs
 
     with tp.debug(2):
         loss = ...                              TINYPREDRNN_DEBUG=2 python your_script.py     (the same for a whole program)
 
-Each level includes those below. All threads are watched, those that were there before as well, and of several `with`
-the one entered last counts. Debugging costs time: leave it at 0 otherwise. If TINYPREDRNN_DEBUG is no level, one line
-on stderr says so, and nothing is watched.
+Each level includes those below. All threads are watched, even those started earlier; of several `with` blocks, the one
+entered last counts. Debugging costs time: leave it at 0 otherwise. If TINYPREDRNN_DEBUG is not a level, a line on
+stderr says so, and nothing is watched.
 """
 
 import atexit
@@ -35,7 +36,8 @@ PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 class Watch:
-    """What a debug level watches. The engine calls `forward` and `backward` in place of the op's own; `recorded` after a new node."""
+    """What a debug level watches. The engine calls `forward` and `backward` in place of the op's own, and `recorded`
+    for a new node."""
 
     def __init__(self, level, file=None):
         if level not in range(5):
@@ -58,7 +60,7 @@ class Watch:
             shapes = ", ".join(str(y.shape) for y in outputs)
             self.say(f"{op.describe(arrays, options)} -> {shapes}  {1e3 * seconds:.3f} ms")
         if self.level >= 2 and not all(map(is_finite, outputs)):
-            where = "from inputs that had it already" if not all(map(is_finite, arrays)) else "from finite inputs"
+            where = "from inputs that already had it" if not all(map(is_finite, arrays)) else "from finite inputs"
             raise GraphError(f"{op.describe(arrays, options)} made NaN or infinity {where}, {place()}")
         return result
 
@@ -86,7 +88,8 @@ class Watch:
             self.say(f"backward of {node.op.name}  {1e3 * seconds:.3f} ms")
         if self.level >= 2 and not all(map(is_finite, gradients)):
             given = dy if isinstance(dy, (list, tuple)) else [dy]
-            cause = "from a cotangent that had it already" if not all(map(is_finite, given)) else "from a finite cotangent"
+            had_it = not all(map(is_finite, given))
+            cause = "from a cotangent that already had it" if had_it else "from a finite cotangent"
             raise GraphError(f"backward of {node.op.name} made NaN or infinity {cause}, {where}")
         return gradients
 
@@ -97,7 +100,7 @@ class Watch:
                 row[key] += value
 
     def say(self, text):
-        """Write a line to the file, else to stderr, which is None where a program was started without one."""
+        """Write a line to the file, else to stderr, which is None if the program was started without one."""
         if out := self.file or sys.stderr:
             with self.lock:
                 print(text, file=out)
@@ -108,8 +111,8 @@ class Watch:
             self.say(self.table())
 
     def table(self):
-        """The figures as text, the op that takes longest first. Memory made is that of results that are no views; memory saved is what
-        backward needs, an array that two ops save counting twice."""
+        """The figures as text, the op that takes longest first. Memory made is that of results that are not views;
+        memory saved is what backward needs, in which an array saved by two ops counts twice."""
         with self.lock:  # another thread may still add an op
             rows = sorted(self.figures.items(), key=lambda item: -item[1]["forward"] - item[1]["backward"])
         rows.append(("all", {key: sum(f[key] for _, f in rows) for key in ("calls", "forward", "backward", "made", "saved")}))
@@ -130,13 +133,14 @@ def debug(level, file=None):
     watching.append(entered)
     try:
         yield watch
-    finally:  # another thread may have entered one since, which goes on
+    finally:  # another thread may have entered one since, which must stay
         del watching[max(i for i, other in enumerate(watching) if other is entered)]
         watch.report()
 
 
 def watch_from_start(value):
-    """TINYPREDRNN_DEBUG for the whole program. It is read during the import, which must not fail because of it."""
+    """Watch the whole program, as TINYPREDRNN_DEBUG says. It is read during the import, which must not fail because of
+    it."""
     if value.strip() not in tuple("01234"):
         if sys.stderr:
             print(f"tinypredrnn: TINYPREDRNN_DEBUG is a level from 0 to 4, got {value!r}: nothing is watched",
@@ -147,7 +151,7 @@ def watch_from_start(value):
 
 
 def wait_for(arrays):
-    """A GPU works behind the program's back: wait, so that the clock is right."""
+    """A GPU works asynchronously: wait, so that the clock is right."""
     for device in {device_of(a) for a in arrays if hasattr(a, "dtype")}:
         synchronise(device)
 
@@ -164,13 +168,13 @@ def is_view(y, a):
 
 
 def saved_values(node):
-    """What a node keeps for backward and what can be changed in place, by name: arrays, wherever they are ("parts[0]",
-    "index[1]"), and what is in lists."""
+    """What a node keeps for backward and can be changed in place, by name: arrays, however deep ("parts[0]",
+    "index[1]"), and the contents of lists."""
     return {inner: part for name, value in node.saved.items() for inner, part in changeable(name, value)}
 
 
 def changeable(name, value, inside=False):
-    """(name, part) for each array in `value`, and for its lists: `inside` of them length and numbers count too."""
+    """(name, part) for each array in `value`; `inside` a list or dict, also for its length and its numbers."""
     value = value.data if isinstance(value, Tensor) else value
     if isinstance(value, (list, tuple)):
         inside = inside or isinstance(value, list)
@@ -196,7 +200,7 @@ def fingerprint(value):
 
 
 def place():
-    """Where the program is: the innermost line that is not of this package, and the module of the model, as
+    """Where the program is: the innermost line outside this package, and the module of the model, as
     `called at train.py:12: loss = model(x) (in cells.0 of PredRNN)`."""
     frame = sys._getframe()
     while frame and frame.f_code.co_filename.startswith(PACKAGE):

@@ -6,7 +6,7 @@ just as well. A rule works at the broadcast shape; the engine sums its result ba
 
 import numpy as np
 
-from tinypredrnn.autograd.op import Op
+from tinypredrnn.autograd.op import NEW, Op
 from tinypredrnn.autograd.symbol import Symbol
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module
@@ -16,42 +16,42 @@ TABLE = {}
 
 
 class Entry(Op):
-    """An op of the table: of arrays it makes an array, of symbols an expression.
+    """An op of the table: applied to arrays it makes an array, applied to symbols an expression.
 
-    kernel   the text that computes it from its inputs in a fused kernel, such as "{a} + {b}", in words that Python and C share (fuse.py,
+    kernel   the text that computes it in a fused kernel, such as "{a} + {b}", valid in Python and in C alike (fuse.py,
              emit.py); None if its function is made of other entries
     """
 
-    def __init__(self, forward, rules, kernel):
-        super().__init__(forward, rules)
+    def __init__(self, forward, rules, promises, kernel):
+        super().__init__(forward, rules, promises)
         self.kernel = kernel
 
     def apply(self, *inputs, **options):
         if not any(isinstance(x, Symbol) for x in inputs):
             return self.forward(*inputs, **options)
         if outside := [type(x).__name__ for x in inputs if not isinstance(x, (Symbol, bool, int, float, np.number, np.bool_))]:
-            raise ConfigError(f"fuse: {self.name} got a value from outside of the fused function ({', '.join(outside)}), which would be "
-                              "frozen: pass it to the function as an input")
+            raise ConfigError(f"fuse: {self.name} got a value from outside the fused function ({', '.join(outside)}), "
+                              "which would be frozen: pass it to the function as an input")
         return self.forward(*inputs, **options) if self.options else Symbol(self.name, *inputs)
 
 
-def elementwise(kernel=None, **rules):
-    """Enter the decorated function into the table with its text in kernels and these rules."""
+def elementwise(kernel=None, promises=(NEW,), **rules):
+    """Enter the decorated function into the table, with these rules and the text of its kernel."""
     def enter(forward):
-        TABLE[forward.__name__] = Entry(forward, rules, kernel)
+        TABLE[forward.__name__] = Entry(forward, rules, promises, kernel)
         return TABLE[forward.__name__]
     return enter
 
 
 # arithmetic
 
-@elementwise("{a} + {b}", a=lambda dy: dy, b=lambda dy: dy)
+@elementwise("{a} + {b}", promises=(), a=lambda dy: dy, b=lambda dy: dy)  # dy itself is not new
 def add(a, b):
     """a + b"""
     return a + b
 
 
-@elementwise("{a} - {b}", a=lambda dy: dy, b=lambda dy: -dy)
+@elementwise("{a} - {b}", promises=(), a=lambda dy: dy, b=lambda dy: -dy)
 def sub(a, b):
     """a - b"""
     return a - b
@@ -83,7 +83,7 @@ def power(a, b):
     return a ** b
 
 
-# comparisons: they have no derivative, but rules are made of them
+# comparisons: they have no derivative, but the rules of other entries use them
 
 @elementwise("T({a} < {b})")
 def less(a, b):
@@ -127,7 +127,8 @@ def sign(x):
     return array_module(x).sign(x)
 
 
-# choices: the cotangent goes where the value came from, and 0 elsewhere, whatever it is (0 * infinity would be NaN)
+# choices: the cotangent goes to the input that the value came from, and the other gets 0, even if the cotangent is
+# infinite (0 * infinity would be NaN)
 
 @elementwise("where({condition}, {a}, {b})",
              a=lambda dy, condition: where(condition, dy, 0), b=lambda dy, condition: where(condition, 0, dy))
@@ -170,7 +171,7 @@ def log(x):
 
 @elementwise("log1p({x})", x=lambda dy, x: dy / (1 + x))
 def log1p(x):
-    """log(1 + x), exact also where x is tiny"""
+    """log(1 + x), accurate even if x is tiny"""
     return array_module(x).log1p(x)
 
 
@@ -200,8 +201,8 @@ def tanh(x):
 
 @elementwise("sigmoid({x})", x=lambda dy, y: dy * y * (1 - y))
 def sigmoid(x):
-    """1 / (1 + exp(-x)), written with tanh because that overflows nowhere. Its error is one of rounding beside 1, not beside values
-    near 0: instead of log(sigmoid(x)) use logsigmoid(x)."""
+    """1 / (1 + exp(-x)), written with tanh because that never overflows. Its rounding error is small relative to 1, not
+    relative to values near 0: use logsigmoid(x) instead of log(sigmoid(x))."""
     return 0.5 * tanh(0.5 * x) + 0.5
 
 
@@ -231,7 +232,7 @@ def softplus(x):
 
 @elementwise(x=lambda dy, x: dy * sigmoid(-x))
 def logsigmoid(x):
-    """log(sigmoid(x)), exact also where sigmoid(x) is tiny"""
+    """log(sigmoid(x)), accurate even if sigmoid(x) is tiny"""
     return -softplus(-x)
 
 
@@ -255,7 +256,7 @@ OPERATORS = {
     "add": add, "sub": sub, "mul": mul, "truediv": div, "neg": neg, "abs": absolute,
     "pow": lambda a, b: sqrt(a) if isinstance(b, float) and b == 0.5 else power(a, b),  # as NumPy's operator
     "lt": less, "gt": greater, "le": less_equal, "ge": greater_equal,
-    "eq": lambda a, b: NotImplemented if b is None or isinstance(b, str) else equal(a, b),  # of those Python compares the identity
+    "eq": lambda a, b: NotImplemented if b is None or isinstance(b, str) else equal(a, b),  # then identities count
     "ne": lambda a, b: NotImplemented if b is None or isinstance(b, str) else not_equal(a, b),
 }
 for kind in (Tensor, Symbol):

@@ -1,8 +1,8 @@
-"""From lines of source to a compiled kernel: the text around the fuser's lines. tinypredrnn/compiled.py makes functions of it."""
+"""The text around the fuser's lines, in Python and in CUDA. tinypredrnn/compiled.py turns the Python into functions."""
 
 from string import Template
 
-# what is around the lines of a fused kernel
+# a fused kernel, without its lines
 
 CPU = Template("""# Emitted by tinypredrnn: $title. Row n of an array begins n strides after its start.
 import math
@@ -24,8 +24,8 @@ $slices
 $body
 """)
 
-# The functions that kernels call beside those of the maths library, each the same as its entry in the elementwise table: (name,
-# parameters, value in Python, value in C)
+# The functions that kernels call besides those of the maths library, each the same as its entry in the elementwise
+# table: (name, parameters, value in Python, value in C)
 HELPERS = (
     ("where", "condition, a, b", "a if condition != T(0) else b", "condition != T(0) ? a : b"),
     ("maximum", "a, b", "a if a >= b or a != a else b", "a >= b || a != a ? a : b"),  # NaN is the only number that is not itself
@@ -40,7 +40,8 @@ CUDA = "#define infinity INFINITY\n#define not_a_number T(NAN)\n" + "".join(
     f"template <typename T> __device__ T {name}({', '.join(f'T {p}' for p in parameters.split(', '))}) {{ return {c}; }}\n"
     for name, parameters, _, c in HELPERS)
 
-# tanh as a ratio of polynomials (the coefficients are Eigen's, 3e-7 off at most): unlike a call into the maths library it vectorises.
+# tanh as a ratio of polynomials (the coefficients are Eigen's, the error at most 3e-7): unlike a call into the maths
+# library, it can be vectorised.
 TANH = {"float64": "tanh = math.tanh", "float32": """
 @njit(inline="always", **FAST)
 def tanh(x):

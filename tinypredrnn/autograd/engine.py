@@ -1,20 +1,21 @@
-"""The engine: how a computation is remembered, and how backward walks that memory.
+"""The engine: how a computation is recorded, and how backward walks through that record.
 
-Every op that is applied to a tensor leaves a Node. A tensor points to the node that made it, a node to the nodes and leaves that its
-inputs came from: that is the whole graph, and it points only into the past, so nothing in it forms a reference cycle. Drop the
-result, and the graph is gone.
+Every op that is applied to a tensor leaves a Node. A tensor points to the node that made it, and a node points to the
+nodes and leaves that its inputs came from. That is the whole graph. It points only into the past, so nothing in it
+forms a reference cycle: once the result is dropped, the graph is gone.
 
 One backward pass, of loss = (tanh(x) * x).sum():
 
 1. `count_consumers` goes down from the node of sum and finds what each node waits for: mul waits for sum, tanh waits for mul.
-2. Each output gets an `Arriving`, the place where its cotangent accumulates. Into that of sum goes 1, and sum is ready.
-3. `visit` takes what arrived at a node, runs its rules on it and adds the results to the Arriving of each input. Sum sends an array of
-   ones to mul; mul sends x to tanh and tanh(x) to the leaf x; tanh, of which nobody else is a consumer, is ready and sends its part
-   to x as well, where the two are added up.
+2. Each output gets an `Arriving`, the place where its cotangent accumulates. The one of sum starts with 1, and sum is
+   ready.
+3. `visit` takes what arrived at a node, runs the node's rules on it and adds the results to the Arriving of each input.
+   Sum sends an array of ones to mul; mul sends x to tanh, and tanh(x) to the leaf x; tanh, which has no other consumer,
+   is now ready and sends its part to x as well, where the two are added.
 4. When no node is left, what has arrived at the leaves becomes their `grad`.
 
-So order (steps 1 and 3: a node is visited once, after all of its consumers) and accumulation (steps 2 and 4) have nothing to do with
-each other.
+So order (steps 1 and 3: a node is visited once, after all of its consumers) and accumulation (steps 2 and 4) are
+independent of each other.
 """
 
 import contextlib
@@ -25,8 +26,8 @@ from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 
 recording = ContextVar("recording", default=True)
-watching = [None]  # the Watch of debug.py that counts now is the last one, for all threads; None if debugging is off
-calling = ContextVar("calling", default=None)  # the Call that runs now, within modules
+watching = [None]  # Watches of debug.py: the last one watches all threads; None if debugging is off
+calling = ContextVar("calling", default=None)  # the Call that is running, if a module is being called
 
 
 @contextlib.contextmanager
@@ -48,7 +49,7 @@ class Node:
     dtype     the float dtype of the inputs, which their cotangents must have
     saved     the values that the rules asked for, by name; None once backward has used them
     outputs   how many arrays the op returned
-    call      the Call of a module during which this happened, None outside of any: for pictures and messages, not for backward
+    call      the Call of a module during which this happened, or None: for pictures and messages, not for backward
     """
 
     __slots__ = ("op", "parents", "shapes", "dtype", "saved", "outputs", "call", "__weakref__")
@@ -59,7 +60,7 @@ class Node:
 
 
 class Call:
-    """One call of a Module: `module`, and the Call `around` it or None."""
+    """One call of a `module`; `around` is the Call that it is part of, or None."""
 
     __slots__ = ("module", "around")
 
@@ -78,7 +79,7 @@ class Call:
 # where a cotangent accumulates
 
 class Arriving:
-    """The cotangent of one output, or of one leaf, while it arrives from whoever used it.
+    """The cotangent of one output, or of one leaf, while it arrives from the nodes that used it.
 
     total   the sum of what has arrived, or None
     ours    whether nobody else reads `total`, so that it may be added to in place
@@ -90,7 +91,7 @@ class Arriving:
         self.total, self.ours, self.place, self.uses = total, ours, place, None
 
     def add(self, gradient, ours):
-        """Add an array; `ours`: its op promises that nobody else has it."""
+        """Add an array. `ours` says that its op promises that nobody else has it."""
         if self.total is None:
             self.total, self.ours = gradient, ours
         elif self.ours:
@@ -103,14 +104,15 @@ class Arriving:
             self.total, self.ours = self.total + gradient, True
 
     def destination(self, xp):
-        """Where a rule should write its gradient, which then need not be copied there: an uninitialised array for the first who asks,
-        if this output is one of the PIECES of an array (see op.py); otherwise None."""
+        """The array into which a rule should write its gradient, so that it need not be copied there. If this output is
+        one of the PIECES of an array (see op.py), the first rule that asks gets an uninitialised array; otherwise
+        None."""
         place, self.place = self.place, None
         return place(xp) if place else None
 
     def defer(self, compute, use):
-        """Let compute(uses) make the array when every use has arrived: one large sum is faster than many arrays added up. `compute`
-        promises an array of its own."""
+        """Have compute(uses) make the array once every use has arrived: one large sum is faster than adding many
+        arrays. `compute` promises a new array."""
         if self.uses is None:
             self.uses = {}
         self.uses.setdefault(compute, []).append(use)
@@ -139,8 +141,8 @@ class Outputs(list):
 
 
 class Pieces(Outputs):
-    """The same for an op that cuts its input into PIECES. Their cotangents are pieces of one array, the input's cotangent, so whoever
-    makes one may write it to its place there."""
+    """The same for an op that cuts its input into PIECES. Their cotangents are pieces of one array, the input's
+    cotangent, so a rule that makes one may write it directly into its place there."""
 
     def __init__(self, node):
         list.__init__(self, (Arriving(place=functools.partial(self.place, k)) for k in range(node.outputs)))
@@ -149,11 +151,11 @@ class Pieces(Outputs):
     def place(self, k, xp):
         if self.whole is None:
             self.whole = xp.empty(self.node.shapes[0], self.node.dtype)
-            self.pieces = self.node.op.forward(self.whole, **self.node.saved)  # of such an op, `saved` are the options
+            self.pieces = self.node.op.forward(self.whole, **self.node.saved)  # which for such an op are its options
         return self.pieces[k]
 
     def collect(self):
-        """The whole array, with zeros for the pieces that nobody used; None for nothing."""
+        """The whole array, with zeros for the pieces that nobody used; None if nobody used any."""
         dy = [output.result() for output in self]
         if all(d is None for d in dy):
             return None
@@ -196,7 +198,8 @@ def backward(root, cotangent=None, retain_graph=False):
 
 
 def count_consumers(root):
-    """How many nodes are going to send something to each node below `root`; GraphError if one of them was used up before."""
+    """How many nodes are going to send something to each node below `root`; GraphError if an earlier backward has used
+    one of them up."""
     waiting, stack = {root: 0}, [root]
     while stack:
         node = stack.pop()
@@ -213,7 +216,8 @@ def count_consumers(root):
 
 
 def send_to(parent, arriving):
-    """The Arriving of a parent, as in Node.parents; None for a constant. That of a leaf begins with the gradient that it has already."""
+    """The Arriving of a parent (as in Node.parents), None for a constant. A leaf's Arriving starts with the gradient
+    that it already has."""
     if parent is None:
         return None
     target, index = parent

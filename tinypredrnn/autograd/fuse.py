@@ -4,10 +4,11 @@
     def remember(i, f, g, memory):
         return sigmoid(f) * memory + sigmoid(i) * tanh(g)
 
-Op by op, this moves 27 arrays through memory where 5 would do, and more backward (lesson 18 counts them): memory traffic is most of what
-it costs. So the function is called once with symbols, which writes it down as an expression; reverse mode over that expression, with the
-very rules of the elementwise table, writes down its gradient; equal subexpressions become one line; and the lines become a loop: numba
-on the CPU, a CUDA kernel through CuPy on the GPU. Only the inputs are saved. Nobody derives a gate by hand.
+Op by op, this moves 27 arrays through memory although 5 would do, and more backward (lesson 18 counts them): memory
+traffic is most of the cost. So the function is called once with symbols, which write it down as an expression. Reverse
+mode over that expression, with the same rules of the elementwise table, writes down its gradient. Equal subexpressions
+become one line, and the lines become a loop: numba on the CPU, a CUDA kernel through CuPy on the GPU. Only the inputs
+are saved. Nobody derives a gate by hand.
 """
 
 import contextlib
@@ -47,13 +48,14 @@ def unfused():
 def trace(function):
     """(input symbols, output expressions) of a function of elementwise maths.
 
-    A parameter x is called in_x in kernels, whatever else they have is not: nobody's name can be one of their own.
+    Kernels call a parameter x in_x, and no name of their own starts with in_: so no parameter can clash with one of
+    those.
     """
     name = function.__name__
     inputs = [Symbol(None, f"in_{x}" if x.isascii() else f"in_{k}") for k, x in enumerate(inspect.signature(function).parameters)]
     try:
         result = function(*inputs)
-    except (AttributeError, TypeError) as error:  # of what symbols cannot do, such as x.sum() or np.exp(x)
+    except (AttributeError, TypeError) as error:  # symbols do not support x.sum() or np.exp(x), for example
         raise ConfigError(f"fuse: {name} cannot be traced ({error}): use only arithmetic, comparisons and the functions of the "
                           "elementwise table") from error
     outputs = list(result) if isinstance(result, tuple) else [result]
@@ -99,8 +101,10 @@ def gradients(inputs, outputs, cotangents):
 # from expressions to lines of source
 
 def lines_of(outputs):
-    """The outputs computed line by line: ({text: name}, the outputs' names). Equal text is computed once; it is Python and C alike."""
-    names, lines, expansions = {}, {}, {}  # of symbols by id; of texts; of entries that are made of others
+    """The outputs computed line by line: ({text: name}, the outputs' names). Equal texts become one line; each is
+    Python and C alike."""
+    names, lines = {}, {}  # id of a symbol -> name; text -> name
+    expansions = {}  # id of a symbol whose entry is made of other entries -> the expression that it stands for
 
     def parts(symbol):
         if symbol.op is None or TABLE[symbol.op].kernel:
@@ -127,11 +131,12 @@ def lines_of(outputs):
 
 # from lines to kernels
 
-COST = 16  # of a line of the kernel, in multiplications of a matrix product: where a second thread is worth waking
+COST = 16  # of one line for one element, in multiplications of a matrix product: is a second thread worth waking?
 
 
 class Loop:
-    """A kernel: inputs of these names, element by element, through `lines` to y0, y1, ..., one for each expression in `outputs`."""
+    """A kernel: computes y0, y1, ..., one for each expression in `outputs`, element by element from inputs of these
+    names."""
 
     def __init__(self, title, inputs, outputs):
         self.title, self.inputs, self.made = title, inputs, [f"y{k}" for k in range(len(outputs))]
@@ -139,7 +144,8 @@ class Loop:
         self.compiled = {}
 
     def __call__(self, *arrays, into=()):
-        """One array for each output, of the inputs' broadcast shape: those in `into`, which may be inputs as well, or new ones."""
+        """One array for each output, of the inputs' broadcast shape: those given in `into`, which may be inputs as
+        well, or new ones."""
         xp = array_module(*arrays)
         dtype = next((a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind == "f"), np.dtype(float))
         dtype = dtype if dtype.isnative else dtype.newbyteorder("=")
@@ -155,7 +161,8 @@ class Loop:
         return made
 
     def run(self, arrays, made, shape):
-        """The numba kernel on arrays in memory; its rows are shared among the threads. Numbers are handed over as they are."""
+        """Run the numba kernel on arrays in memory, with the rows shared among the threads. Numbers are passed as they
+        are."""
         numbers = tuple(a.ndim == 0 for a in arrays) if shape else (False,) * len(arrays)
         loop, width = self.cpu_kernel(made[0].dtype, numbers), shape[-1] if shape else 1
         given = [(a[()],) if number else as_rows(a, shape) for a, number in zip(arrays, numbers)] + [as_rows(y, shape) for y in made]
@@ -170,15 +177,16 @@ class Loop:
         size = made[0].size
         share(work, size if whole else size // width, COST * len(self.lines) * size)
         for y, (flat, _, _) in zip(made, given[len(arrays):]):
-            if not np.may_share_memory(flat, y):  # it lies so that as_rows had to copy it
+            if not np.may_share_memory(flat, y):  # as_rows had to copy it
                 y[...] = flat.reshape(shape)
 
     def name(self):
-        """A name for files and kernels, of a length that all of them take."""
+        """A name for files and kernels, short enough for every system."""
         return re.sub(r"\W", "_", self.title)[:60]
 
     def cpu_source(self, dtype, numbers=()):
-        """The loop as numba source, for inputs of which some are `numbers`; print it to see what runs."""
+        """The loop as numba source; `numbers` says for each input whether it is a plain number. Print it to see what
+        runs."""
         number = dict(zip(self.inputs, numbers))
         arrays = [x for x in (*self.inputs, *self.made) if not number.get(x)]
         arguments = [f"number_{x}" if number.get(x) else f"array_{x}, start_{x}, stride_{x}" for x in (*self.inputs, *self.made)]
@@ -196,21 +204,22 @@ class Loop:
         return ", ".join(f"T {x}" for x in self.inputs), ", ".join(f"T {y}" for y in self.made), "\n".join(body)
 
     def cpu_kernel(self, dtype, numbers):
-        """The numba function, compiled when it is needed for the first time."""
+        """The numba function, compiled when it is first needed."""
         key = dtype.char, numbers
         if key not in self.compiled:
             self.compiled[key] = compile_source(self.name(), self.cpu_source(dtype.name, numbers)).loop
         return self.compiled[key]
 
     def gpu_kernel(self, xp):
-        """CuPy's kernel, which compiles for each dtype by itself."""
+        """CuPy's kernel, which CuPy compiles for each dtype."""
         if "gpu" not in self.compiled:
             self.compiled["gpu"] = xp.ElementwiseKernel(*self.gpu_parts(), self.name(), preamble=CUDA)
         return self.compiled["gpu"]
 
 
 def as_rows(a, shape):
-    """An array as (flat array, start, stride): its row n, along the last axis, begins at start + n * stride. Copies only if it must."""
+    """An array as (flat array, start, stride): row n, along the last axis, begins at start + n * stride. Copied only if
+    there is no other way."""
     width = shape[-1] if shape else 1
     if a.shape == shape and a.flags.c_contiguous:
         return a.reshape(-1), 0, width
@@ -250,7 +259,8 @@ class Fused(Op):
         return Loop(self.name, [x.args[0] for x in inputs], outputs), self.loop_back(*range(len(outputs)))
 
     def loop_back(self, *arrived):
-        """The backward Loop if cotangents `arrived` for these outputs only: nobody needs zeros for the others."""
+        """The backward Loop if cotangents `arrived` for these outputs only, so that no zeros need be made for the
+        others."""
         inputs, outputs = trace(self.function)
         cotangents = [Symbol(None, f"dy{i}") for i in arrived]
         title = " ".join([self.name, "backward", *(map(str, arrived) if len(arrived) < len(outputs) else ())])
@@ -271,12 +281,13 @@ class Fused(Op):
 def fuse(function):
     """Make one kernel forward and one backward of a function of elementwise maths: `@fuse` above its definition.
 
-    The arguments are tensors of shapes that broadcast, all of one float dtype, masks and plain numbers; arithmetic, comparisons and the
-    entries of the elementwise table may be used, and several outputs may be returned as a tuple, each of the broadcast shape of all
-    inputs. The function is called once, with symbols: Python's `if` on values cannot be traced, use `where`; a plain number from outside
-    is taken as it is at that moment, and an array or tensor from outside is refused, as it would be frozen: make it an input.
+    The arguments are tensors of shapes that broadcast, all of one float dtype, masks and plain numbers; arithmetic,
+    comparisons and the entries of the elementwise table may be used, and several outputs may be returned as a tuple,
+    each of the broadcast shape of all inputs. The function is called once, with symbols. So Python's `if` on values
+    cannot be traced: use `where`. A plain number from outside keeps the value that it has at that moment. An array or
+    tensor from outside is refused, since it would be frozen: make it an input.
 
-    Raises ConfigError for all that cannot be traced, and for parameters that are not plain positions.
+    Raises ConfigError for anything that cannot be traced, and for parameters that are not plain positional ones.
     """
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or parameter.default is not parameter.empty:

@@ -7,14 +7,14 @@ With a random cotangent u and a random unit direction v over all inputs together
 must equal the sum over inputs of gradient . v. One such number sees every element of every rule. u must be random: a
 sum (u = 1) is blind to softmax and to normalisation, whose outputs always sum to the same.
 
-One number for all inputs would not see a small gradient beside a large one. So v is scaled until every input
-contributes about as much as any other, and the elements whose gradient backward finds to be zero, which no scale can
+One number for all inputs would not show a small gradient beside a large one. So v is scaled until every input
+contributes about as much as any other. Elements whose gradient is zero according to backward, which no scale can
 help, get a direction of their own.
 
 The numeric derivative has an error, too: rounding moves f by some ulps, more in some algorithms and on some
-processors than in others, and the difference divides that by eps. If the two numbers disagree, a derivative that
-knows its own error decides: the slope of a polynomial through 16 values, on a range that grows until the scatter
-around it no longer matters. If it always does, the check says that it cannot tell.
+processors than in others, and the difference divides that by eps. If the two numbers disagree, a derivative with a
+known error decides: the slope of a polynomial fitted to 16 values, on a range that grows until their scatter around it
+no longer matters. If it always matters, the check says that it cannot tell.
 """
 
 import numpy as np
@@ -23,20 +23,20 @@ from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.errors import Error, GradientError
 
 EPS, RTOL, ATOL = 1e-5, 1e-6, 1e-9
-FLAT = 10 * ATOL  # a derivative about zero
+FLAT = 10 * ATOL  # a derivative up to this counts as zero
 
 
 def gradcheck(function, *arrays, parameters=(), seeds=(0, 1, 2)):
     """Check the gradients of `function(*tensors)` by central differences in float64; returns True.
 
-    arrays      the inputs; they are used in the memory layout in which they come, and are never changed
+    arrays      the inputs; they are used in the memory layout that they have, and are never changed
     parameters  further leaf Tensors (float64) that the function uses, such as `model.parameters()`
     function    returns a Tensor, or a tuple of them
 
-    Each input and each parameter is judged by itself. If the function does not depend on one, its gradient is zero or
-    None.
+    Each input and each parameter is judged by itself. If the function does not depend on one of them, the gradient of
+    that one is zero or None.
 
-    Raises GradientError that names the first wrong index; also for a check that could not fail because the derivative
+    Raises GradientError, which names the first wrong index; also for a check that could not fail because the derivative
     with respect to all inputs is about zero, for one that cannot tell because the function's rounding errors are too
     large, for a gradient of the wrong shape or dtype, and for a function that changes its inputs.
     """
@@ -44,7 +44,7 @@ def gradcheck(function, *arrays, parameters=(), seeds=(0, 1, 2)):
     before = [leaf.data.copy() for leaf in leaves]
     parameters = list(parameters)
     for seed in seeds:
-        rng = np.random.default_rng([seed, 2017])  # not default_rng(seed): a caller may have drawn the inputs from that
+        rng = np.random.default_rng([seed, 2017])  # not default_rng(seed), which may have drawn the inputs
         Check(function, leaves, parameters, rng).run()
         for i, (leaf, old) in enumerate(zip(leaves, before)):
             if not np.array_equal(leaf.data, old, equal_nan=True):
@@ -116,7 +116,8 @@ class Check:
     def verdict(self, directions, inputs=1):
         """("right", "wrong" or "cannot tell"; the derivative by backward; the numeric one; how far off that may be).
 
-        Of several inputs together the whole disagreement may be that of one: it must be small beside that one's share.
+        If several inputs are checked together, a single one of them may cause the whole disagreement: it must be small
+        compared with that input's share.
         """
         found, expected, error = self.found(directions), self.difference(directions), 0.0
         if not abs(found - expected) <= tolerance(expected / inputs):
@@ -128,7 +129,7 @@ class Check:
 
     def found(self, directions):
         """The derivative of u . f along the directions, by backward."""
-        with np.errstate(invalid="ignore"):  # of infinite gradients
+        with np.errstate(invalid="ignore"):  # from infinite gradients
             return sum((g * v)[v != 0].sum() for g, v in zip(self.gradients, directions))
 
     # numeric derivatives
@@ -150,18 +151,18 @@ class Check:
     def numeric(self, directions):
         """The derivative of u . f along the directions, and how far off it may be.
 
-        The slope at 0 of a polynomial through the values at STEPS has a standard error, which the scatter of the
-        values around the polynomial tells. It falls as the range grows, until the polynomial no longer describes the
-        function: the best range is taken. Twenty standard errors also cover a kink within the range, which moves the
-        slope by up to 17 of them.
+        The slope at 0 of a polynomial fitted to the values at STEPS has a standard error, which follows from the
+        scatter of the values around the polynomial. It falls as the range grows, until the polynomial no longer
+        describes the function: the best range is taken. Twenty standard errors also cover a kink within the range,
+        which moves the slope by up to 17 of them.
         """
-        # that of the values themselves at least: those on one stair of a staircase do not scatter
+        # at least the rounding of the values themselves: values on one step of a staircase do not scatter
         rounding = 2.0**-53 * norm_of([u * y for u, y in zip(self.cotangents, self.values)])
         best = self.difference(directions), np.inf
         for reach in RANGES:
             slope, error = self.slope(reach, directions, rounding)
             if not np.isfinite(slope) or abs(slope - best[0]) > error + best[1]:
-                break  # at the border of where it is defined, or behind kinks, the function is another one
+                break  # beyond a kink, or where it is not defined, the function is another one
             best = min(best, (slope, error), key=lambda found: found[1])
             if best[1] <= tolerance(best[0]):
                 break
@@ -174,7 +175,7 @@ class Check:
                 rises = np.array([self.rise(reach * step, directions) for step in STEPS])
                 coefficients = POLYNOMIAL @ rises
                 scatter = np.linalg.norm(rises - POWERS @ coefficients) / np.sqrt(len(STEPS) - len(coefficients))
-        except (Error, ValueError, ArithmeticError):  # so far from the inputs the function need not be defined
+        except (Error, ValueError, ArithmeticError):  # the function may be undefined so far from the inputs
             return np.nan, np.inf
         return coefficients[1] / reach, 20 * max(scatter, rounding) * np.linalg.norm(POLYNOMIAL[1]) / reach
 
@@ -182,7 +183,7 @@ class Check:
         return f"input {i}" if i < len(self.inputs) else f"parameter {i - len(self.inputs)}"
 
 
-# the polynomial of degree 5 through the values at 16 steps from -1 to 1
+# the polynomial of degree 5 that fits the values at 16 steps from -1 to 1
 
 STEPS = np.array([*range(-8, 0), *range(1, 9)]) / 8
 POWERS = np.vander(STEPS, 6, increasing=True)
@@ -191,14 +192,14 @@ RANGES = EPS * 8.0 ** np.arange(1, 6)  # up to .33
 
 
 def random_weights(shape, rng):
-    """Of either sign, and none of them about zero: a wrong element cannot hide behind a weight that happens to be
-    small."""
+    """Random numbers of either sign, none of them close to zero: a wrong element cannot hide behind a weight that
+    happens to be small."""
     return rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
 
 
 def balanced(v, gradient):
     """The direction v of one input, turned and scaled to contribute at least 1 to the derivative and seldom more than
-    4: so that no input outweighs the others, nor do two of them cancel each other."""
+    4, so that no input outweighs the others and no two of them cancel."""
     size = norm_of([gradient])
     if not np.isfinite(size) or not size:
         return v

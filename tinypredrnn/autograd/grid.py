@@ -28,8 +28,8 @@ class Grid(NamedTuple):
 def grid(size, kernel, stride=1, dilation=1, padding="same"):
     """The Grid of a kernel on frames of `size`. padding: "valid" (none), "same" (out = ceil(size / stride)), or pixels on each side."""
     if not all(isinstance(n, (int, np.integer)) for n in (stride, dilation, *kernel)):
-        raise ConfigError(f"convolution: stride, dilation and the sides of the kernel are whole numbers, got stride {stride}, "
-                          f"dilation {dilation} and kernel {kernel}")
+        raise ConfigError("convolution: stride, dilation and the sides of the kernel must be whole numbers, got stride "
+                          f"{stride}, dilation {dilation} and kernel {kernel}")
     if min(stride, dilation, *kernel) < 1:
         raise ConfigError(f"convolution: stride, dilation and kernel start at 1, got {stride}, {dilation}, {tuple(kernel)}")
     reach = [(k - 1) * dilation + 1 for k in kernel]

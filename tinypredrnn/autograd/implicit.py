@@ -11,7 +11,8 @@ from tinypredrnn.gpu import has_tensor_cores
 
 
 def through_implicit_conv(dy, inputs, inputs_into, padding):
-    """The gradients of w, of b and of each frame; those of w and b are added to what earlier steps of a sequence sent, in place."""
+    """The gradients of w, of b and of each frame; those of w and b are added in place to what other steps of a sequence
+    have sent."""
     w, b, *parts = inputs
     g = grid(parts[0].shape[1:3], w.shape[:2], padding=padding)
     so_far = [arriving.total if arriving and arriving.ours else None for arriving in inputs_into[:2]]

@@ -5,22 +5,23 @@
     def matmul(a, b):
         return a @ b
 
-A rule turns `dy`, the cotangent of the output, into the cotangent of its input. By the names of its parameters it asks for whatever
-else it needs, and nothing but that is kept for it:
+A rule turns `dy`, the cotangent of the output, into the cotangent of its input. The names of its other parameters say
+what else it needs, and only that is kept for it:
 
     a, b ...   an input's values            y             the output's values
     a_shape    only an input's shape        axis ...      an option
 
-Positional parameters of the function are its inputs: arrays, tensors, plain numbers, or None for one that may be left out; `*parts`
-takes any number of them, and its rule returns one cotangent for each. Keyword-only parameters are options and are passed as they are.
-The rule of `*parts` may also ask for `parts_into`: the engine.Arriving of each input, or None for a constant. It can have a gradient
-computed later, or add to the sum that is there; for such an input it returns None, or that sum.
+Positional parameters of the function are its inputs: arrays, tensors, plain numbers, or None for one that may be left
+out; `*parts` takes any number of them, and its rule returns one cotangent for each. Keyword-only parameters are options
+and are passed as they are. The rule of `*parts` may also ask for `parts_into`: the engine.Arriving of each input, or
+None for a constant. Through it, the rule can have a gradient computed later (it then returns None for that input), or
+add to the sum that is already there (it then returns that sum).
 
 An op may make promises, which cost nothing to keep and save the engine copies: op(NEW, a=..., b=...).
 
     NEW      every array that its rules return is new: nobody else holds it or a part of it, so it may be added to in place
-    PIECES   its outputs are pieces of its one input x, views that together cover it. `dy` is then one array as well, the cotangent of x,
-             in which the cotangents of the outputs have their places: the rule of x returns it
+    PIECES   its outputs are views that together cover its one input x. `dy` is then a single array, the cotangent of x,
+             which the cotangents of the outputs are parts of: the rule of x returns it
 """
 
 import inspect
@@ -38,7 +39,7 @@ NEW, PIECES = "new", "pieces"
 
 
 def op(*promises, **rules):
-    """Make an Op of the decorated function and these rules, named like the inputs; promises: NEW, PIECES."""
+    """Make an Op of the decorated function and these rules, which are named after the inputs; promises: NEW, PIECES."""
     return lambda forward: Op(forward, rules, promises)
 
 
@@ -54,7 +55,7 @@ class Op:
         self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.required = {name for name, default in self.options.items() if default is inspect.Parameter.empty}
-        self.least = sum(p.default is p.empty for p in parameters if p.kind is not p.KEYWORD_ONLY)  # inputs; others may be left out
+        self.least = sum(p.default is p.empty for p in parameters if p.kind is not p.KEYWORD_ONLY)  # inputs needed
         self.asks = {name: tuple(inspect.signature(rule).parameters)[1:] for name, rule in rules.items()}
 
     def __repr__(self):
@@ -92,7 +93,8 @@ class Op:
     def apply(self, *inputs, **options):
         """The value for plain arrays."""
         if any(isinstance(x, Symbol) for x in inputs):
-            raise ConfigError(f"fuse: {self.name} cannot be fused, as it is no elementwise maths: call it outside of the fused function")
+            raise ConfigError(f"fuse: {self.name} cannot be fused, since it is not elementwise maths: call it outside "
+                              "the fused function")
         return self.forward(*inputs, **options)
 
     def record(self, inputs, arrays, options, outputs, dtype):
@@ -115,7 +117,8 @@ class Op:
         return Node(self, parents, shapes, dtype, saved, len(outputs))
 
     def pull_back(self, dy, node, into):
-        """The cotangents of the inputs (None if nobody waits for one) from the cotangent of the output; `into`: their Arrivings."""
+        """The cotangents of the inputs (None if nobody waits for one) from the cotangent of the output; `into` has each
+        input's Arriving."""
         if self.variadic:
             name = self.inputs[0]
             return self.rules[name](dy, *(into if need == name + "_into" else node.saved[need] for need in self.asks[name]))
@@ -127,8 +130,8 @@ class Op:
     def check(self, arrays, options):
         """The one float dtype of the inputs, before anything is computed.
 
-        Raises ConfigError for unknown or missing options and a wrong number of inputs, DTypeError for what is no array of numbers and for
-        two float dtypes, DeviceError for two devices.
+        Raises ConfigError for unknown or missing options and a wrong number of inputs, DTypeError for anything but
+        arrays of numbers and plain numbers, and for two float dtypes, DeviceError for two devices.
         """
         if options.keys() - self.options.keys() or self.required - options.keys():
             raise ConfigError(f"{self.describe(arrays, options)}: its options are {', '.join(self.options) or 'none'}, of which it needs "
@@ -151,7 +154,7 @@ class Op:
         return dtypes.pop() if dtypes else None
 
     def describe(self, arrays, options=()):
-        """The call as an error message names it: `matmul(a: float32 (2, 3), b: float32 (4, 5))`."""
+        """The call as error messages show it: `matmul(a: float32 (2, 3), b: float32 (4, 5))`."""
         names = [f"{self.inputs[0]}[{i}]" for i in range(len(arrays))] if self.variadic else self.inputs
         parts = [f"{name}: {a.dtype} {a.shape}" + (f" on {device_of(a)}" if device_of(a) != "cpu" else "")
                  if hasattr(a, "dtype") else f"{name}={a!r}" for name, a in zip(names, arrays)]
@@ -159,9 +162,9 @@ class Op:
 
 
 def plain(value):
-    """An input that is not a tensor. NumPy's numbers become Python's, which leave the other array's dtype alone; arrays of the other byte
-    order are converted, as no kernel reads them; what is neither a number nor a plain array (a masked one, PyTorch's, ...) comes in by the
-    door of `tensor`."""
+    """Prepare an input that is not a tensor. NumPy's numbers become Python's, which leave the other array's dtype
+    alone. Arrays in the other byte order are converted, since no kernel reads them. Anything that is neither a number
+    nor a plain array (a masked array, one of PyTorch's, ...) goes through `tensor`."""
     if type(value) is np.ndarray:
         return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
     if isinstance(value, np.generic):

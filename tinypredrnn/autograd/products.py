@@ -8,6 +8,6 @@ from tinypredrnn.threads import shared_matmul
 
 
 def product(a, b):
-    """The product of a (n, k) and b (k, m): on the CPU its rows are shared among the threads, on a GPU it is rounded as
-    tinypredrnn.gpu.precision says."""
+    """The matrix product of a (n, k) and b (k, m): on the CPU its rows are shared among the threads, on a GPU
+    tinypredrnn.gpu.precision decides how it is rounded."""
     return shared_matmul(a, b) if array_module(a, b) is np else gpu.product(a, b)

@@ -7,23 +7,24 @@ from tinypredrnn.autograd.numpy_functions import call_numpy, parts_of
 from tinypredrnn.backend import adopt, array_module, device_of, export, numeric, to_device, to_numpy
 from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 
-MANY = 100  # values: a tensor of more shows their range instead
+MANY = 100  # values: a larger tensor is shown by its range
 
 
 class Tensor:
     """An array that can be differentiated through. Made by `tensor(...)`, or by an op.
 
     data           the values, a NumPy or CuPy array
-    grad           d(what backward was called on) / d(this tensor): an array like `data`, or None before the first backward.
-                   Only leaves, that is tensors not made by an op, keep one; it adds up until it is set to None.
+    grad           d(what backward was called on) / d(this tensor): an array like `data`, or None before the first
+                   backward. Only leaves, that is tensors not made by an op, keep one; every backward adds to it until
+                   it is set to None.
     requires_grad  whether ops that use this tensor are recorded
     node, index    the Node that made this tensor and which of its outputs it is; node is None for a leaf
 
     Operators and methods (x + y, x[2:], x.sum(axis=-1), ...) are ops: tinypredrnn/autograd/__init__.py attaches them.
 
     To ask for values is to leave the graph: x.numpy(), x.item(), float(x) and np.asarray(x) give them, whether x
-    requires a gradient or not. NumPy's functions, such as np.mean(x), refuse a tensor that requires one: it would be
-    lost there.
+    requires a gradient or not. NumPy's functions, such as np.mean(x), refuse a tensor that requires a gradient, since
+    it would be lost.
     """
 
     __slots__ = ("data", "grad", "requires_grad", "node", "index", "__weakref__")
@@ -45,7 +46,8 @@ class Tensor:
     device = property(lambda self: device_of(self.data))
 
     def detach(self):
-        """The same values without a past: backward stops here. Truncating backpropagation through time is detaching the state."""
+        """The same values without a past: backward stops here. To truncate backpropagation through time, detach the
+        state."""
         return Tensor(self.data)
 
     def numpy(self):
@@ -53,7 +55,7 @@ class Tensor:
         return to_numpy(self.data)
 
     def item(self):
-        """The value of a tensor of one element, as a Python number; ShapeError where there are more, or none."""
+        """The value of a tensor of one element, as a Python number; ShapeError if there are more elements, or none."""
         if self.size != 1:
             raise ShapeError(f"item: expected a tensor of one element, got one of shape {self.shape}: reduce it first, "
                              "for example with .sum()")
@@ -62,29 +64,31 @@ class Tensor:
     def backward(self, cotangent=None, retain_graph=False):
         """Add d(self)/d(leaf), weighted by `cotangent`, to the grad of every leaf that self was computed from.
 
-        cotangent     an array of self's shape; it may be left out where self holds one element (then 1)
+        cotangent     an array of self's shape; it may be left out if self has one element (it is then 1)
         retain_graph  keep what the graph saved, so that backward can run through it once more
 
-        Raises GraphError where there is no graph, where it was used up or where the cotangent is missing; ShapeError and DTypeError
-        for a cotangent that does not fit. Nothing has changed then.
+        Raises GraphError if there is no graph, if it has been used up or if the cotangent is missing; ShapeError,
+        DTypeError and DeviceError for a cotangent that does not fit. In all these cases nothing has changed.
         """
         backward(self, cotangent, retain_graph)
 
     def __array__(self, dtype=None, copy=None):
         """np.asarray(tensor): the values, also of a tensor that requires a gradient; on the CPU without a copy."""
         if copy is False and self.device != "cpu":
-            raise DeviceError(f"numpy: this tensor is on {self.device}, from where NumPy can only have a copy: leave out copy=False")
+            raise DeviceError(f"numpy: this tensor is on {self.device}, from where NumPy can only get a copy: leave "
+                              "out copy=False")
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __array_function__(self, function, types, args, kwargs):
-        """np.concatenate([x, y]), np.allclose(x, y), ...: what NumPy makes of the values; GraphError if that would lose a gradient."""
+        """np.concatenate([x, y]), np.allclose(x, y), ...: NumPy's result for the values; GraphError if a gradient would
+        be lost."""
         return call_numpy(function, args, kwargs)
 
     def __dlpack__(self, **options):
         """np.from_dlpack(tensor), torch.from_dlpack(tensor), ...: the same memory in another library.
 
-        Raises GraphError where a gradient is required, for backward would not notice a change; DTypeError for memory
-        that other libraries take wrongly, see backend.export.
+        Raises GraphError if this tensor requires a gradient, since backward would not notice a change; DTypeError for
+        memory that other libraries misread, see backend.export.
         """
         if self.requires_grad:
             raise GraphError("dlpack: this tensor requires a gradient, and backward would not notice a change of its memory elsewhere: "
@@ -95,11 +99,12 @@ class Tensor:
         return self.data.__dlpack_device__()
 
     def __copy__(self):
-        """copy.copy(tensor): another tensor on the same memory and with the same past, without a gradient so far."""
+        """copy.copy(tensor): another tensor with the same memory and the same past, and no gradient yet."""
         return Tensor(self.data, self.requires_grad, self.node, self.index)
 
     def __reduce__(self):
-        """copy.deepcopy(tensor), pickle: a leaf with memory and grad of its own; GraphError for what an op made."""
+        """copy.deepcopy(tensor), pickle: a leaf with its own memory and grad; GraphError for a tensor that an op
+        made."""
         if self.node:
             raise GraphError(f"copy: this tensor was made by {self.node.op.name}, and only leaves can be copied or "
                              "pickled, not a graph: copy tensor.detach()")
@@ -116,8 +121,8 @@ class Tensor:
 
     def __bool__(self):
         if self.size != 1:
-            raise ShapeError(f"bool: a tensor of shape {self.shape} is neither true nor false: ask for one element, or "
-                             "for x.numpy().all() or .any()")
+            raise ShapeError(f"bool: a tensor of shape {self.shape} is neither true nor false: test one element, or "
+                             "x.numpy().all() or .any()")
         return bool(self.data)
 
     def __float__(self):
@@ -144,9 +149,9 @@ def tensor(values, requires_grad=False, device=None):
     to one changes the other. Whatever else NumPy can make an array of (a table of pandas, an image of Pillow) keeps its
     dtype. `device` ("cpu", "gpu", "gpu:N", "auto") moves it; None leaves it.
 
-    Raises DTypeError for what is no number or longer than 8 bytes, for masked values, for another machine's order of
-    bytes, and where the gradient of integers is asked for; GraphError for a list of tensors of which one requires a
-    gradient.
+    Raises DTypeError for anything but numbers of at most 8 bytes in this machine's byte order, for masked values, and
+    if integers are to require a gradient; GraphError for a list of tensors of which one requires a gradient;
+    DeviceError for a device that is missing.
     """
     data = values.data if isinstance(values, Tensor) else values
     if array_module(data) is np and not isinstance(data, (np.ndarray, np.generic)):
@@ -158,13 +163,13 @@ def tensor(values, requires_grad=False, device=None):
 
 
 def listed(values):
-    """An array of numbers in nested lists, or of an object that NumPy knows to read."""
+    """An array made from numbers in nested lists, or from an object that NumPy can read."""
     for part in parts_of(values):
         if isinstance(part, Tensor) and part.requires_grad:
             raise GraphError("tensor: a list of tensors loses the gradient that one of them requires: use "
-                             "tp.stack(*tensors), or x.detach() for its values only")
+                             "tp.stack(*tensors), or x.detach() to use its values only")
         if isinstance(part, np.ndarray):
-            numeric(part)  # NumPy drops masks
+            numeric(part)  # refuses masked values, whose mask NumPy would drop
     kind = type(values).__name__
     try:
         data = np.asarray(values)
@@ -178,10 +183,11 @@ def listed(values):
 
 
 def from_dlpack(array):
-    """A leaf Tensor on the memory of another library's array, not copied: what `tensor(array)` makes of whatever speaks DLPack.
+    """A leaf Tensor that shares the memory of another library's array: `tensor(array)`, for arrays that speak DLPack
+    only.
 
     Raises DTypeError for anything else and for a dtype that cannot be shared, DeviceError for a device that cannot be reached here,
-    GraphError where the other library tracks a gradient.
+    GraphError if the other library tracks a gradient.
     """
     if not hasattr(array, "__dlpack__"):
         raise DTypeError(f"from_dlpack: expected an array that speaks DLPack, such as PyTorch's, got {type(array).__name__}")

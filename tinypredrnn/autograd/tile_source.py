@@ -103,7 +103,8 @@ def tile_source(down, across, step, dtype):
 
         gather    rows first ... last of tiles (row b * rows + p is row p of sample b), from x (B,H,W,C) to the channels from `channel` on
                   of v (n0 n1, B rows columns, D)
-        scatter   its transpose; where tiles overlap, x must be zero before; where they do not, `begin` (C,) is added to every pixel
+        scatter   its transpose; if tiles overlap, x must be zero before; if they do not, `begin` (C,) is added to every
+                  pixel
 
     top, left: how far the first tile reaches over the frame.
     """

@@ -7,21 +7,24 @@ from m numbers h to n; the transposed map takes n numbers d to m, and is the con
     product of g and h           B [(G g) . (A h)]            G and A evaluate, B interpolates
     convolution of d with g      A^T [(G g) . (B^T d)]        the same, transposed and so from the last step to the first
 
-In two dimensions both axes are treated so. A tile of n x n pixels then gives m x m pixels of output by n^2 multiplications, for m = 4 and
-a 5x5 kernel 64 instead of 400. Over channels they are sums of products: one matrix product over all tiles for each of n^2 "frequencies".
+In two dimensions this is done along both axes. A tile of n x n pixels then gives m x m pixels of output by n^2
+multiplications: for m = 4 and a 5x5 kernel, 64 instead of 400. With channels, each multiplication becomes a sum of
+products over them: one matrix product over all tiles for each of n^2 "frequencies".
 
     V = B^T x B       (F,tiles,C)       gathered from tiles that overlap
     U = G w G^T       (F,C,K)           once for all steps of a sequence, see shared_weights
     M = V U           (F,tiles,K)
     y = A^T M A                         scattered to tiles side by side
 
-All of it is linear in x and in w. So the gradients are these steps transposed: dM = A dy A^T, dV = dM U^T, dU = V^T dM, dx = B dV B^T
-and dw = G^T dU G. The dU of all steps of a sequence are one sum of products, made as such once all are known: see weight_gradient.
+All of it is linear in x and in w. So the gradients are these steps transposed: dM = A dy A^T, dV = dM U^T, dU = V^T dM,
+dx = B dV B^T and dw = G^T dU G. The dU of all steps of a sequence are one sum of products, computed once all of them
+are known: see weight_gradient.
 
-The price is accuracy: sums cancel that a direct convolution never makes, so rounding errors are amplified, by a factor that the
-matrices tell. In float32 the error of values and gradients, as norms, stays below 1e-5 of the result: no tile is chosen that would exceed
-that for so many channels (`longest_sum`), and gradients of weights are summed in pieces. It is spread evenly over a tile: beside a pixel
-of 1e6, an output that the kernel does not connect with it is off by a millionth of that; and infinity and NaN spread over a tile.
+The price is accuracy. Terms cancel that a direct convolution never adds, so rounding errors are amplified, by a factor
+that follows from the matrices. In float32 the norm of the error of values and gradients stays below 1e-5 of that of the
+result: tiles that would exceed this for the given number of channels are not chosen (`longest_sum`), and gradients of
+weights are summed in pieces. The error is spread evenly over a tile: next to a pixel of 1e6, even an output that the
+kernel does not connect with that pixel is off by a millionth of it. Infinity and NaN spread over the tile, too.
 
 S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks (2016).
 """
@@ -48,8 +51,9 @@ from tinypredrnn.threads import scratch, share
 
 
 def points(count):
-    """`count` small fractions to evaluate polynomials at. Up to seven are those of a search, among pairs a, -a, for small rounding errors,
-    which grow like the sum of |A_i|^2 |G_i|^2 |B_i|^2 over rows i. By the usual five, 0, 1, -1, 2, -2, they are twice as large."""
+    """`count` small fractions to evaluate polynomials at. Those for 4, 5 and 6 were found by a search among pairs a, -a
+    for small rounding errors, which grow like the sum of |A_i|^2 |G_i|^2 |B_i|^2 over rows i. With the usual five, 0,
+    1, -1, 2, -2, they are twice as large."""
     best = {4: "0 2/3 -2/3 2", 5: "0 2/3 -2/3 3/2 -3/2", 6: "0 1/2 -1/2 1 -1 3"}
     found = [Fraction(a) for a in best.get(count, "0 1 -1 2 -2 1/2 -1/2 4 -4 1/4 -1/4 8 -8 1/8 -1/8").split()]
     if count > len(found):
@@ -63,8 +67,9 @@ def toom_cook(m, r):
 
         sum_j g[j] d[k+j] = sum_i A[i][k] (G g)[i] (B^T d)[i]
 
-    A row of A or G evaluates a polynomial at a point; the last one, "at infinity", is its highest coefficient. A row of B^T is the
-    polynomial that is zero at all other points, which interpolates once divided by its value at its own; G does that division.
+    A row of A or G evaluates a polynomial at a point; the last row, "at infinity", picks its highest coefficient. A row
+    of B^T is the polynomial that is zero at all other points. It interpolates once it is divided by its value at its
+    own point; G does that division.
     """
     if min(m, r) < 1:
         raise ConfigError(f"winograd: tiles and kernels start at 1, got {m} and {r}")
@@ -88,19 +93,20 @@ def from_roots(roots, size):
     return tuple(polynomial)
 
 
-# how exact
+# accuracy
 
-ERROR = 1e-5  # relative, as norms: what a convolution in float32 may be off if its tiles are chosen here
-SUMMED, TRANSFORMED_TO = 2.2e-8, 1.5e-7  # what rounding does to a float32 sum of n products, over sqrt(n), if they are added one by one;
-# and to what is transformed
+ERROR = 1e-5  # the relative error, as norms, that a convolution in float32 may have if its tiles are chosen here
+SUMMED = 2.2e-8  # rounding error of a float32 sum of n products that are added one by one, divided by sqrt(n)
+TRANSFORMED_TO = 1.5e-7  # rounding error of what is transformed
 
 
 @functools.cache
 def longest_sum(kernel, m):
-    """Over how many channels, features or tiles a convolution with a kernel (kh, kw) and tiles of m x m may sum and keep to ERROR.
+    """Over how many channels, features or tiles a convolution with a kernel (kh, kw) and tiles of m x m may sum without
+    exceeding ERROR.
 
-    Errors of rounding are independent of each other, so their squares add up: that of a frequency arrives in an output times the squared
-    norms of its rows of A, G and B.
+    Rounding errors are independent of each other, so their squares add up. The squared error of a frequency arrives in
+    an output multiplied by the squared norms of that frequency's rows of A, G and B.
     """
     def square(row):
         return float(sum(c * c for c in row))
@@ -114,7 +120,8 @@ def longest_sum(kernel, m):
 class Transform:
     """Tiles of frames, one every `step` pixels, to frequencies: down the columns by one matrix, along the rows by another.
 
-    Two generated loops on the CPU. Elsewhere windows and one product with the Kronecker product of the matrices, which is the same.
+    On the CPU by two generated loops; elsewhere by windows and one product with the Kronecker product of the matrices,
+    which is the same.
     """
 
     def __init__(self, down, along, step):
@@ -137,8 +144,8 @@ class Transform:
         return v
 
     def scatter(self, v, parts, g, begin=None):
-        """The transpose of gather: from v to frames, which must be zero before where tiles overlap. Where they do not, `begin` (C,) is
-        added to every pixel."""
+        """The transpose of gather: from v to the frames in `parts`, which must be zero before if tiles overlap. If they
+        do not, `begin` (C,) is added to every pixel."""
         channels = first_channels(parts)[:-1]
         if array_module(v) is np:
             kernel = self.kernels(v.dtype.name).scatter  # rows of tiles overlap, so each thread takes whole samples
@@ -165,7 +172,8 @@ def transforms(kernel, m):
 
 
 def tile_grids(g, m):
-    """Where the input tiles and the output tiles of the stride-1 convolution on `g` lie; those at the edge reach over it."""
+    """Where the input tiles and the output tiles of the stride-1 convolution on `g` lie; those at the edge reach beyond
+    it."""
     count = tuple(-(-n // m) for n in g.out)
     after = tuple(c * m + k - 1 - b - n for c, k, b, n in zip(count, g.kernel, g.before, g.size))
     return (Grid(g.size, tuple(m + k - 1 for k in g.kernel), m, 1, g.before, after, count),
@@ -173,7 +181,8 @@ def tile_grids(g, m):
 
 
 def kronecker(down, along, like):
-    """(n0 n1, p0 p1): both matrices in one, for pixels in one row, with the dtype and on the device of the array `like`."""
+    """(n0 n1, p0 p1): both matrices in one, for the pixels of a tile in one row; of the dtype and on the device of the
+    array `like`."""
     return constant(down, along, like.dtype, device_of(like), array_module(like))
 
 
@@ -192,7 +201,8 @@ def convolve(frames, u, b, g, m):
     def steps(some):
         v = of_x.gather([x[some] for x in frames], "v", x_grid)  # (F,tiles,C)
         products = buffer(xp, "m", (*v.shape[:2], u.shape[2]), u.dtype)  # (F,tiles,K)
-        each_frequency(lambda v, u, out: xp.matmul(v, u, out=out), v.size * u.shape[2], v, u, products)  # CuPy's takes it by name only
+        # a lambda, since CuPy takes `out` by name only
+        each_frequency(lambda v, u, out: xp.matmul(v, u, out=out), v.size * u.shape[2], v, u, products)
         of_y.scatter(products, [y[some]], y_grid, b)
 
     by_samples(steps, len(y), x_grid, u)
@@ -215,7 +225,8 @@ def frame_gradients(dy, frames, u, g, m):
 
 
 def weight_gradient(uses):
-    """du (F,C,K): the sum over all `uses` (dy, frames, grid, m) of these weights. V costs little to make again."""
+    """du (F,C,K): the sum over all `uses` (dy, frames, grid, m) of these weights. V is computed again, which costs
+    little."""
     dy, frames, g, m = uses[0]
     shape = transforms(g.kernel, m)[0].frequencies, sum(x.shape[3] for x in frames), dy.shape[3]
     du = array_module(dy).zeros(shape, dy.dtype)
@@ -230,10 +241,12 @@ def weight_gradient(uses):
 
 
 def together(uses, shape):
-    """The uses, small ones of the same grid joined along the batch: one product of many tiles is faster than many of a few."""
+    """The uses, with small ones of the same grid joined along the batch: one product of many tiles is faster than many
+    of a few."""
     for (g, m), same in itertools.groupby(uses, key=lambda use: use[2:]):
         same = list(same)
-        count = max(1, samples_in_a_sum(tile_grids(g, m)[0], shape, g, m) // max(1, 4 * len(same[0][0])))  # fewer than fit: joining copies
+        # a quarter of what fits into one sum, since joining copies
+        count = max(1, samples_in_a_sum(tile_grids(g, m)[0], shape, g, m) // max(1, 4 * len(same[0][0])))
         for i in range(0, len(same), count):
             dys, frames, _, _ = zip(*same[i:i + count])
             yield join(dys), [join(x) for x in zip(*frames)], g, m
@@ -245,7 +258,7 @@ def join(arrays):
 
 
 def add_product(v, dm, du):
-    """du += V^T dM, one frequency after the other, so that each product is added while it is in the cache."""
+    """du += V^T dM, one frequency after the other, so that each product is added while it is still in the cache."""
     xp = array_module(v)
     one = buffer(xp, "du", du.shape[1:], du.dtype)
     for f in range(len(v)):
@@ -255,8 +268,8 @@ def add_product(v, dm, du):
 def by_samples(steps, batch, g, u):
     """steps(slice) on slices of the batch that together are all of it.
 
-    Each thread takes samples of its own through all steps: it is woken once, and what one step leaves in its cache the next one reads.
-    Where the samples do not divide by the threads, all threads share each step.
+    Each thread takes its own samples through all steps: it is woken only once, and each step reads what the step before
+    left in the cache. If the samples cannot be divided evenly among the threads, all threads share each step.
     """
     def some(first, last, step):
         for begin in range(first, last, step):
@@ -271,14 +284,15 @@ def by_samples(steps, batch, g, u):
 
 
 def each_frequency(work, multiplications, *arrays):
-    """work(...) on the arrays, their frequencies shared among the CPU's threads: so each of them reads its part of the weights only."""
+    """work(...) on the arrays, with their frequencies shared among the CPU's threads: each of them reads only its part
+    of the weights."""
     if array_module(*arrays) is np:
         share(lambda first, last: work(*(a[first:last] for a in arrays)), len(arrays[0]), multiplications, with_blas=True)
     else:
         work(*arrays)
 
 
-AT_ONCE = 8 << 20  # numbers in V and M: as many tiles as make products of full speed, few enough to stay in the cache meanwhile
+AT_ONCE = 8 << 20  # numbers in V and M: enough tiles for products at full speed, few enough to stay in the cache
 
 
 def at_once(g, shape):
@@ -287,7 +301,8 @@ def at_once(g, shape):
 
 
 def samples_in_a_sum(x_grid, shape, g, m):
-    """How many samples' tiles are summed in one product for a gradient of weights: as many as are fast, and exact enough."""
+    """How many samples' tiles are summed in one product for a gradient of weights: as many as are fast and accurate
+    enough."""
     return max(1, min(at_once(x_grid, shape), longest_sum(g.kernel, m) // (x_grid.out[0] * x_grid.out[1])))
 
 
@@ -297,20 +312,21 @@ def buffer(xp, name, shape, dtype):
 
 
 def first_channels(parts):
-    """Where the channels of each part begin when the parts lie side by side, and how many there are together."""
+    """Where the channels of each part begin if the parts lie side by side, and how many channels there are in all."""
     return [sum(part.shape[3] for part in parts[:i]) for i in range(len(parts) + 1)]
 
 
-# What the rest of a convolution costs, in multiplications of a matrix product that take as long: measured once on two cores, where only the
-# choice between algorithms depends on them
-TRANSFORMED = 20  # a number that is transformed to frequencies or back
-TILE = 30  # a tile that is transformed, in channels that take as long
-COPIED = 15  # a number that is copied to the matrix of windows
-CALLED = 8e6  # the calls
+# What the rest of a convolution costs, in the multiplications of a matrix product that take as long: measured once, on
+# two cores. Only the choice between algorithms depends on these numbers.
+TRANSFORMED = 20  # for each number that is transformed to frequencies or back
+TILE = 30  # for each tile that is transformed, as if it had so many channels more
+COPIED = 15  # for each number that is copied to the matrix of windows
+CALLED = 8e6  # for the calls
 
 
 def cost(g, m, batch, channels, features):
-    """Of a convolution on the grid `g` with tiles of m x m, or direct for None, in multiplications of the matrix product."""
+    """The cost of a convolution on the grid `g` with tiles of m x m (None: direct), in multiplications of a matrix
+    product."""
     if m is None:
         return batch * math.prod(g.out + g.kernel) * channels * (features + COPIED)
     of_x, count = transforms(g.kernel, m)[0], batch * math.prod(tile_grids(g, m)[0].out)
@@ -326,8 +342,9 @@ def weight_matrix(kernel, tile, like):
 
 @op(NEW, w=lambda du, w_shape, tile: product(weight_matrix(w_shape[:2], tile, du).T, du.reshape(len(du), -1)).reshape(w_shape))
 def winograd_weights(w, *, tile):
-    """Weights (kh,kw,C,K) as the frequencies (F,C,K) that winograd_conv takes. An op of its own: where many convolutions share
-    weights, their gradients are summed as frequencies and transformed back once. tile: m, the same as there."""
+    """Weights (kh,kw,C,K) as the frequencies (F,C,K) that winograd_conv takes. It is an op of its own so that, if many
+    convolutions share weights, their gradients are summed as frequencies and transformed back once. tile: m, the same
+    as there."""
     return product(weight_matrix(w.shape[:2], tile, w), w.reshape(w.shape[0] * w.shape[1], -1)).reshape(-1, *w.shape[2:])
 
 
@@ -344,7 +361,7 @@ def winograd_conv(*inputs, kernel, tile, padding="same"):
     """winograd_conv(u, b, x, h, ...): conv2d with stride 1 of the frames x, h, ... side by side, which are never copied together.
 
     u (F,C,K) from winograd_weights with the same `tile`, kernel (kh,kw), b (K,) or None; the channels of x, h, ... add up to C.
-    -> (B,H',W',K). Raises ShapeError where the shapes do not fit.
+    -> (B,H',W',K). Raises ShapeError if the shapes do not fit.
     """
     u, b, *frames = inputs
     if (u.ndim != 3 or not frames or any(x.ndim != 4 or x.shape[:3] != frames[0].shape[:3] for x in frames)

@@ -1,1 +1,1 @@
-"""What networks learn from: Moving MNIST with its digits, and frames of one's own, as sequences (N,T,H,W,C) uint8."""
+"""What networks learn from: Moving MNIST with its digits, and your own frames, as sequences (N,T,H,W,C) uint8."""

@@ -1,4 +1,4 @@
-"""NumPy's files, .npy and .npz: how large what is in them is, said by their headers, before any of it is read."""
+"""NumPy's files, .npy and .npz: their headers say how large the arrays in them are before any of these is read."""
 
 import math
 from typing import NamedTuple
@@ -11,7 +11,7 @@ HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.re
 
 
 class Header(NamedTuple):
-    """What a .npy says of its array before the numbers come."""
+    """What a .npy says about its array before the numbers."""
 
     shape: tuple
     dtype: np.dtype
@@ -21,13 +21,13 @@ class Header(NamedTuple):
 def headers(archive):
     """{name: Header} of an open .npz (what np.load gives), none of whose arrays is read.
 
-    DataError if one is no array of plain numbers or text, or is longer or shorter than its header says.
+    DataError if one is not an array of plain numbers or text, or is longer or shorter than its header says.
     """
     found = {}
     for member in archive.zip.infolist():
         name = member.filename.removesuffix(".npy")
         if name == member.filename:
-            raise DataError(f"expected arrays, got {name}, which is none")
+            raise DataError(f"expected arrays, got {name}, which is not one")
         with archive.zip.open(member) as file:
             found[name] = header = read_header(file, name)
             if member.file_size - file.tell() != header.bytes:
@@ -39,7 +39,7 @@ def read_header(file, name):
     """The Header at the beginning of a .npy that is open for reading in binary."""
     read = HEADERS.get(np.lib.format.read_magic(file))
     if read is None:
-        raise DataError(f"expected an array of plain numbers, got {name} in a format that only other things need")
+        raise DataError(f"expected an array of plain numbers, got {name} in a format version that these never need")
     shape, _, dtype = read(file)
     if dtype.kind not in "biufcSU":
         raise DataError(f"expected an array of plain numbers, got {name} of dtype {dtype}")

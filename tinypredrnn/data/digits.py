@@ -66,7 +66,7 @@ def load_digits(split, data_dir=None):
     cache = user_cache() / "mnist"
     named = os.environ.get("TINYPREDRNN_DATA")
     if named and not os.path.isdir(os.path.expanduser(named)):
-        say_once(f"TINYPREDRNN_DATA names {named}, which is no folder: digits are looked for elsewhere")
+        say_once(f"TINYPREDRNN_DATA names {named}, which is not a folder: digits are looked for elsewhere")
     for folder in (named, cache):
         if folder and _find(folder, "train") and _find(folder, "test"):
             return _read_split(_find(folder, split), split)

@@ -23,7 +23,7 @@ EXPECTED = "a folder of images, a folder with a folder of images, a GIF or a vid
 
 @contextlib.contextmanager
 def reading(path):
-    """Whatever is raised in here becomes a DataError that names `path`."""
+    """Within it, whatever is raised becomes a DataError that names `path`."""
     try:
         yield
     except (DataError, TooLargeError) as error:
@@ -37,7 +37,8 @@ def reading(path):
 
 
 def decode(path):
-    """Each frame at `path` in turn, as (name of its clip, its file, pixels (H,W,C) uint8), C = 1 where it is gray, else 3."""
+    """Each frame at `path` in turn, as (name of its clip, its file, pixels (H,W,C) uint8), C = 1 if it is gray, else
+    3."""
     if not path.is_dir():
         yield from decode_clip(path)
         return
@@ -76,8 +77,8 @@ def decode_video(path):
     try:
         import imageio_ffmpeg  # noqa: F401 (what imageio decodes videos with)
     except ImportError as error:
-        raise DataError(f"{path} is a video, and what decodes videos is not installed: `pip install imageio-ffmpeg` does "
-                        "that, or make the video a folder of images") from error
+        raise DataError(f"{path} is a video, and what decodes videos is not installed: `pip install imageio-ffmpeg`, "
+                        "or turn the video into a folder of images") from error
     from imageio import v3 as imageio
 
     with reading(path):
@@ -89,7 +90,7 @@ def decode_video(path):
 def listing(folder):
     """What a folder holds for us: subfolders, images, GIFs and videos, not hidden, in the natural order of their names.
 
-    Folders that hold what we wrote, runs and predictions, are passed over, and a line on stderr says so.
+    Folders that hold what we wrote, runs and predictions, are skipped, and a line on stderr says so.
     """
     def natural(path):
         return [int(part) if k % 2 else part.lower() for k, part in enumerate(re.split("([0-9]+)", path.name))], path.name
@@ -123,13 +124,13 @@ def pixels(image):
 
 
 def check_frame(height, width):
-    """DataError where a frame would have more than MAX_PIXELS."""
+    """DataError if a frame would have more than MAX_PIXELS."""
     if height * width > MAX_PIXELS:
         raise DataError(f"expected at most {MAX_PIXELS:,} pixels in a frame, got {height}x{width}: make it smaller")
 
 
 def gray_or_colour(frame):
-    """(H,W,3) -> (H,W,1) where red, green and blue are equal everywhere, else itself"""
+    """(H,W,3) -> (H,W,1) if red, green and blue are equal everywhere, else itself"""
     return frame[..., :1].copy() if np.array_equal(frame[..., :2], frame[..., 1:]) else frame
 
 

@@ -63,7 +63,8 @@ class MovingMNIST:
         self.room = np.subtract(size, (h, w))  # how far a digit's top left corner can go, down and to the right
 
     def draw(self, rng, count):
-        """`count` fresh sequences, uint8 (count,frames,height,width,1). TooLargeError where they do not fit into memory."""
+        """`count` fresh sequences, uint8 (count,frames,height,width,1). TooLargeError if they do not fit into
+        memory."""
         self.check_memory(count)
         positions = self.trajectories(rng, count)
         chosen = rng.integers(len(self.images), size=(count, self.digits))
@@ -90,7 +91,7 @@ class MovingMNIST:
     def fixed_set(self, name, count, start=0, seed=0):
         """Sequences `start` to `start + count - 1` of the "validation" or "test" set, each a function of its number alone.
 
-        TooLargeError where they do not fit into memory.
+        TooLargeError if they do not fit into memory.
         """
         self.check_memory(count)
         sequences = np.empty((count, self.frames, *self.size, 1), np.uint8)
@@ -98,9 +99,9 @@ class MovingMNIST:
             sequences[i] = self.draw(stream(name, seed, start + i), 1)[0]
         return sequences
 
-
     def check_memory(self, count):
-        """TooLargeError if `count` sequences, their frames and the positions of the digits, do not fit into memory."""
+        """TooLargeError if `count` sequences, with their frames and the positions of the digits, do not fit into
+        memory."""
         frame, position = math.prod(self.size), 2 * np.dtype(float).itemsize
         require_memory(count * self.frames * frame + self.digits * (self.frames * position + self.size[1]),
                        f"{count:,} sequences of {self.frames:,} frames of {self.size[0]}x{self.size[1]} with {self.digits:,} "

@@ -1,15 +1,16 @@
-"""Sequences of one's own: arrays, folders of images, GIFs and videos, all read as clips of bytes.
+"""Your own sequences: arrays, folders of images, GIFs and videos, all read as clips of bytes.
 
     x.npy, x.npz            clips (N,T,H,W) or (N,T,H,W,C), or one clip (T,H,W) or (T,H,W,C); uint8, or floats in [0, 1]; of a .npz
-                            the array `frames` or, where it has none, every array of such a shape
+                            the array `frames` or, if there is none, every array of such a shape
     mnist_test_seq.npy      Srivastava's Moving MNIST test set, which has time first: (20,10000,64,64), or under this name (20,N,H,W)
     moving-mnist-test.npz   as PredRNN's authors keep theirs: arrays `clips`, `dims` and `input_raw_data`
     a folder of images      one clip, in the natural order of the names: frame2 comes before frame10
     a folder of folders     of images, or of GIFs or videos: one clip each
     x.gif, x.avi, x.mp4     one clip; videos need the extra `video`
 
-Images are gray where red, green and blue are equal in all of them, else colour. A .npy of bytes may be larger than the memory: its frames
-stay on the disk until they are used. Everything else is kept in memory, and is refused where it would take more than MAX_BYTES.
+Images are gray if red, green and blue are equal in all of them, else colour. A .npy of bytes may be larger than the
+memory: its frames stay on the disk until they are used. Everything else is kept in memory, and is refused if it would
+take more than MAX_BYTES.
 """
 
 import math
@@ -65,11 +66,11 @@ class Clips:
 def read_sequences(path, size=None, channels=None):
     """The Clips at `path`, a file or folder of one of the kinds above.
 
-    size       (height, width) in pixels to resize all frames to; None: they have to be of one size, and keep it
-    channels   1: colours become gray; 3: gray becomes colour; None: as they are, and all colour where some are
+    size       (height, width) in pixels to resize all frames to; None: they must all have the same size, and keep it
+    channels   1: colours become gray; 3: gray becomes colour; None: as they are, but all colour if some are
 
-    Raises DataError, which names the file, where there is nothing of these kinds or where a file is damaged, too large, or of another
-    size than the others; ConfigError for an impossible size or number of channels.
+    Raises DataError, which names the file, if there is nothing of these kinds or if a file is damaged, too large, or of
+    another size than the others; ConfigError for an impossible size or number of channels.
     """
     path, size = Path(os.path.expanduser(path)), None if size is None else tuple(size)
     if size is not None and (len(size) != 2 or min(size) < 1 or math.prod(size) > MAX_PIXELS):
@@ -93,13 +94,14 @@ def collect(frames, size, channels):
             first = first or (file, frame.shape[:2])
             check_size(frame.shape[:2], *first)
             pixels, colour = pixels + frame.shape[0] * frame.shape[1], max(colour, frame.shape[2])
-            check_bytes(pixels * colour)  # one frame of colour makes all of them so
+            check_bytes(pixels * colour)  # one colour frame makes all frames colour
         clips.setdefault(name, []).append(frame)
     return {name: stack(clip, colour) for name, clip in clips.items()}
 
 
 def stack(frames, channels):
-    """A list of frames as one clip (T,H,W,C); the list is emptied meanwhile, for there may be no room for both."""
+    """A list of frames as one clip (T,H,W,C); the list is emptied meanwhile, since there may not be enough memory for
+    both."""
     clip = np.empty((len(frames), *frames[0].shape[:2], channels), np.uint8)
     for t in reversed(range(len(clip))):
         clip[t] = fit(frames.pop(), None, channels)
@@ -130,7 +132,7 @@ def check_size(size, first, expected):
 
 
 def check_bytes(count):
-    """DataError where frames of so many bytes are too much to be kept in memory."""
+    """DataError if frames of so many bytes are too much to be kept in memory."""
     if count > MAX_BYTES:
         raise DataError(f"its frames take more than {MAX_BYTES >> 30} GiB of memory: give fewer or smaller ones, or a .npy of uint8, which "
                         "is read as needed")
@@ -213,11 +215,12 @@ def authors_clips(clips, dims, raw):
 def split(clips, length, seed=0):
     """Three Clips, for training, validation and test, and how they were set apart, in words.
 
-    By clip where at least ten have `length` frames: a tenth of them each for validation and test, drawn by `seed`. By time where they are
-    fewer: the last tenth of each clip, but at least `length` frames, is for the test, as much before that for validation, and what comes
-    before both for training, as are clips too short for all three. By clip again, down to three of them, where all are too short.
+    By clip if at least ten have `length` frames: a tenth of those is drawn by `seed` for validation, and a tenth for
+    the test. By time if there are fewer: the last tenth of each clip, but at least `length` frames, is for the test, as
+    much before that for validation, and the rest for training; clips that are too short for all three go to training.
+    By clip again, with at least three of them, if all clips are too short for that.
 
-    Raises DataError where that leaves one of the three without `length` frames in a row.
+    Raises DataError if one of the three would be left without `length` frames in a row.
     """
     long = [n for n in range(len(clips)) if len(clips[n]) >= length]
     longest = max(len(clips[n]) for n in range(len(clips)))
@@ -239,4 +242,5 @@ def split(clips, length, seed=0):
     parts = [Clips({clips.names[n]: clips[n][frames] for n, frames in part}, clips.mapping) for part in parts]
     counts = [f"{sum(len(clip) for clip in part.clips):,} frames of {len(part)} clip(s) for {name}"
               for part, name in zip(parts, ("training", "validation", "test"))]
-    return *parts, f"set apart {how}: {', '.join(counts)}; {len(clips) - len(long)} clip(s) have less than {length} frames"
+    short = len(clips) - len(long)
+    return *parts, f"set apart {how}: {', '.join(counts)}; {short} clip(s) have fewer than {length} frames"

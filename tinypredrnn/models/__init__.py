@@ -24,7 +24,7 @@ def build_model(name, size=(64, 64), channels=1, hidden=(128,) * 4, kernel=5, pa
     seed       of the weights: the same seed gives the same network
     options    forget_bias=1.0 and layer_norm=False
 
-    Raises ConfigError for an unknown name, an unknown option or an impossible size, TooLargeError for weights that do not
+    Raises ConfigError for an unknown name, an unknown option or an impossible size, TooLargeError if the weights do not
     fit into the memory that there is.
     """
     options |= dict(name=name, size=size, channels=channels, hidden=hidden, kernel=kernel, patch=patch, seed=seed)
@@ -32,21 +32,21 @@ def build_model(name, size=(64, 64), channels=1, hidden=(128,) * 4, kernel=5, pa
         lay_out(**options, most=memory_limit())
     except TooLargeError as error:
         raise TooLargeError(f"build_model: the weights of this network do not fit into the {in_words(memory_limit())} of memory "
-                            "that there are: take a smaller hidden, kernel or size") from error
+                            "that there is: take a smaller hidden, kernel or size") from error
     return construct(**options)
 
 
 def lay_out(most, **options):
     """The network that `build_model(**options)` would give, without memory: its parameters have shapes, but no numbers.
 
-    TooLargeError where they would take more than `most` bytes.
+    TooLargeError if they would take more than `most` bytes.
     """
     with layout_only(most):
         return construct(**options)
 
 
 def construct(name, size, channels, hidden, kernel, patch, seed, **options):
-    """The network, by options that build_model describes and that are checked here."""
+    """The network. Its options are those of build_model, and are checked here."""
     if name not in MODELS:
         raise ConfigError(f"model {name!r} is unknown: expected one of {', '.join(MODELS)}")
     unknown = options.keys() - {"forget_bias", "layer_norm"}
@@ -63,7 +63,7 @@ def construct(name, size, channels, hidden, kernel, patch, seed, **options):
 
 
 def whole_numbers(option, values):
-    """`values` as a tuple of ints; ConfigError where they are not whole numbers from 1 up."""
+    """`values` as a tuple of ints; ConfigError if they are not whole numbers from 1 up."""
     try:
         numbers = tuple(operator.index(v) for v in values)
     except TypeError:

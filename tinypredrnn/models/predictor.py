@@ -30,9 +30,9 @@ class Predictor(Module):
     def forward(self, sequence, horizon=10):
         """The next `horizon` frames after `sequence`, without ground truth: (B,J,H,W,C) -> (B,horizon,H,W,C), not clipped.
 
-        Frames lie in [0, 1], or a little beside it, as predictions do (scale.py). Raises ShapeError, DTypeError and RangeError
-        (NaN included) for what cannot be its frames, ConfigError for a horizon of less than 1, TooLargeError for one whose
-        frames do not fit into memory.
+        Frames lie in [0, 1], or a little outside, as predictions may (scale.py). Raises ShapeError, DTypeError and
+        RangeError (also for NaN) if these cannot be the model's frames, ConfigError for a horizon below 1,
+        TooLargeError for one whose frames do not fit into memory.
         """
         if horizon < 1:
             raise ConfigError(f"predict: horizon is the number of frames to predict, at least 1, got {horizon}")
@@ -80,7 +80,7 @@ class Predictor(Module):
         return Tensor(hollow(shape) if current_layout.get() is not None else array_module(like).zeros(shape, like.dtype))
 
     def check(self, frames):
-        """`frames` as a Tensor where the model is; a clear error where they cannot be its input."""
+        """`frames` as a Tensor where the model is; a clear error if they cannot be its input."""
         frames = frames if isinstance(frames, Tensor) else tensor(frames, device=self.device)
         if frames.ndim != 5 or frames.shape[-1] != self.channels or 0 in frames.shape:
             raise ShapeError(f"model: expected frames (B,T,H,W,{self.channels}), got {frames.shape}")
@@ -94,7 +94,7 @@ class Predictor(Module):
 
 
 def in_patches(size, patch):
-    """A frame size (H, W) in patches; ConfigError where they do not tile it."""
+    """A frame size (H, W) in patches; ConfigError if they do not tile it."""
     if patch < 1 or any(n < patch or n % patch for n in size):
         raise ConfigError(f"model: patches of {patch}x{patch} do not tile frames of {size[0]}x{size[1]}: choose a patch that divides both")
     return size[0] // patch, size[1] // patch

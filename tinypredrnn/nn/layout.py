@@ -1,4 +1,4 @@
-"""A model's shapes before it takes any memory: what is asked for can be refused, or compared with a file, at no cost."""
+"""A model's shapes before it takes any memory: a model can be refused, or compared with a file, at no cost."""
 
 import contextlib
 import math
@@ -8,16 +8,16 @@ import numpy as np
 
 from tinypredrnn.errors import TooLargeError
 
-LARGEST = np.iinfo(np.intp).max // 8  # numbers of an array
+LARGEST = np.iinfo(np.intp).max // 8  # the most numbers that an array can have
 current_layout = ContextVar("layout", default=None)
 
 
 @contextlib.contextmanager
 def layout_only(most=math.inf):
-    """Within it, modules that are made have all their parts and shapes but next to no memory: each parameter is one number.
+    """Within it, new modules have all their parts and shapes but take next to no memory: each parameter is one number.
 
-    So it can be known what a model would take before anything is taken. Its Generator comes from `generator`. Yields the
-    Layout, whose `bytes` are those of the parameters so far; TooLargeError as soon as these are more than `most`.
+    So it is known how much memory a model would take before it takes any. Its Generator must come from `generator`.
+    Yields the Layout, whose `bytes` count the parameters so far; TooLargeError as soon as there are more than `most`.
     """
     token = current_layout.set(layout := Layout(most))
     try:
@@ -40,14 +40,16 @@ class Layout:
 
 
 def hollow(shape):
-    """A float32 array of one number repeated (strides 0): it takes no memory, and one may write to it, to no avail."""
+    """A float32 array of one number repeated (strides 0): it takes no memory, and writing to it is allowed but
+    useless."""
     if math.prod(shape) > LARGEST:
         raise TooLargeError(f"layout: no array can have the shape {shape}: make the model smaller")
     return np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), shape, (0,) * len(shape))
 
 
 def generator(seed):
-    """The Generator of a model's first weights. Within `layout_only` its floats take no memory; all else it draws."""
+    """The Generator of a model's first weights. Within `layout_only` its floats take no memory; all else is drawn as
+    usual."""
     rng = np.random.default_rng(seed)
     return rng if current_layout.get() is None else HollowGenerator(rng.bit_generator)
 

@@ -52,7 +52,8 @@ class Module:
         return next((name for name, module in self.named_modules() if module is part), None)
 
     def __repr__(self):
-        """The tree of parts: name, kind, number of parameters, and the shapes of its own tensors, "fixed" where they are not trained."""
+        """The tree of parts: name, kind, number of parameters, and the shapes of its own tensors, "fixed" if they are
+        not trained."""
         def rows(module, name, indent):
             own = [f"{name} {t.shape}{'' if t.requires_grad else ' fixed'}" for name, t in module.entries() if isinstance(t, Tensor)]
             yield indent + name, type(module).__name__, f"{module.count_parameters():,}", ", ".join(own)
@@ -101,7 +102,8 @@ class Module:
     def load_state_dict(self, arrays):
         """Take over the values of {name: array}, converted to the module's dtype and device.
 
-        Raises CheckpointError, and changes nothing, where a name is missing or unknown or a shape differs.
+        Raises CheckpointError, and changes nothing, if a name is missing or unknown, a shape differs or an array has no
+        numbers.
         """
         self.check_state_dict(arrays)
         tensors = dict(self.named_tensors())
@@ -114,7 +116,8 @@ class Module:
             t.data = to_device(values[name], t.device)
 
     def check_state_dict(self, arrays):
-        """CheckpointError where {name: array} are not exactly this module's tensors by name and shape: only `.shape` is looked at."""
+        """CheckpointError if {name: array} are not exactly this module's tensors by name and shape. Of each array only
+        `.shape` is read."""
         tensors = dict(self.named_tensors())
         missing, unknown = sorted(tensors.keys() - arrays.keys()), sorted(arrays.keys() - tensors.keys())
         if missing or unknown:
@@ -122,8 +125,8 @@ class Module:
                                   f"unknown {unknown or 'none'}")
         for name, t in tensors.items():
             if arrays[name].shape != t.shape:
-                raise CheckpointError(f"load_state_dict: {name} has shape {arrays[name].shape} where this model has {t.shape}: "
-                                      "build the model with the options that the weights were trained with")
+                raise CheckpointError(f"load_state_dict: {name} has shape {arrays[name].shape}, but {t.shape} in this "
+                                      "model: build the model with the options that the weights were trained with")
 
 
 def parameter(array):

@@ -14,7 +14,7 @@ class CapturedStep:
     """step(frames, truth, rate) -> (loss, length of the gradient before clipping), computed by replays of a graph.
 
     differentiate   (frames Tensor, truth array) -> the loss Tensor; leaves gradients in the optimiser's parameters
-    optimiser       Adam; its parameters and moments change, unless loss or length is no finite number
+    optimiser       Adam; its parameters and moments change, unless loss or length is not a finite number
     clip            the largest length of the gradient
     """
 
@@ -43,7 +43,8 @@ class CapturedStep:
         return loss, length
 
     def fill(self, name, values):
-        """Put values, NumPy's or the GPU's, into the array that the graph reads; a new one where the shape is new."""
+        """Put values, NumPy's or the GPU's, into the array that the graph reads, or into a new one if the shape is
+        new."""
         buffer = self.buffers.get(name)
         if buffer is None or buffer.shape != values.shape:
             self.buffers[name] = to_device(values, self.device).copy()

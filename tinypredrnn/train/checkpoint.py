@@ -4,9 +4,9 @@
     iteration         how many training steps have been done; with the seed, it is the state of all random streams and schedules
     model.NAME        the weights
     optimiser.NAME    Adam's moments and step count
-    data.PART         the data's `fingerprint` by part (training, validation, test), so that a run does not go on with others
-                      unnoticed; data.first_batch is all that older checkpoints say of them
-    checksum          SHA-256 of all of the above; a file without it is refused like one with a wrong one
+    data.PART         the data's `fingerprint` by part (training, validation, test), so that a run cannot go on with
+                      other data unnoticed; older checkpoints have only data.first_batch
+    checksum          SHA-256 of all of the above; a file without one is refused, like a file with a wrong one
 
 A run's folder keeps two: checkpoint.npz and, for when that is damaged, the one before it, checkpoint-previous.npz.
 """
@@ -27,21 +27,22 @@ from tinypredrnn.train.config import Config
 
 NAME, PREVIOUS = "checkpoint.npz", "checkpoint-previous.npz"
 PARTS = ("model", "optimiser", "data")
-FAR = 16  # times as many numbers as expected are no mistake but a claim
-MAX_CONFIG = 1 << 22  # bytes of its text: some thousand times what it has
-READ = 256 << 20  # bytes of a part of the data that are read to know it again
+FAR = 16  # if a file's options ask for so many times more or fewer numbers than it holds, it is damaged
+MAX_CONFIG = 1 << 22  # bytes of the text of a configuration: some thousand times as many as it needs
+READ = 256 << 20  # bytes of each part of the data that are read for its fingerprint
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "mnist.npz"
 
 
 def save_checkpoint(path, config, iteration, parts):
-    """Write a checkpoint of what read_checkpoint will return. A checkpoint.npz that was there is kept as checkpoint-previous.npz."""
+    """Write a checkpoint, of what read_checkpoint returns. A checkpoint.npz that was there is kept as
+    checkpoint-previous.npz."""
     path = Path(path)
     with replacing(path, previous=path.with_name(PREVIOUS) if path.name == NAME else None) as temporary:
         write_checkpoint(temporary, config, iteration, parts)
 
 
 def write_checkpoint(file, config, iteration, parts):
-    """Write it to `file` as it stands, with its checksum."""
+    """Write a checkpoint, with its checksum, directly to `file`."""
     arrays = {"config": json.dumps(config.as_dict()), "iteration": iteration}
     arrays |= {f"{part}.{name}": parts[part][name] for part in PARTS for name in parts[part]}
     np.savez(file, **arrays, checksum=checksum(arrays))
@@ -50,8 +51,9 @@ def write_checkpoint(file, config, iteration, parts):
 def read_checkpoint(path):
     """(Config, iteration, {"model": {name: array}, "optimiser": ..., "data": ...}) of a checkpoint file or of a run's folder.
 
-    Of a folder whose newest checkpoint is damaged or missing, the one before it is read, and a line on stderr says so. Raises
-    CheckpointError where there is none, or where it is damaged or something else.
+    If the newest checkpoint of a folder is damaged or missing, the one before it is read, and a line on stderr says so.
+    Raises CheckpointError if there is none, or if it is damaged or not a checkpoint; TooLargeError if it does not fit
+    into memory.
     """
     path = Path(path)
     return newest(path)[1] if path.is_dir() else read_file(path)
@@ -70,10 +72,10 @@ def newest(folder):
 
 
 def read_file(path):
-    """What read_checkpoint returns, of a file.
+    """What read_checkpoint returns, for a file.
 
-    What the file claims is compared with what it holds before it costs memory: the headers of its arrays with its size, the
-    numbers that its options ask for with those that it has. Shapes are compared when a model takes its weights over.
+    What the file claims is compared with what it holds before it costs memory: the headers of its arrays with its size,
+    and how many numbers its options ask for with how many it has. Shapes are compared when a model loads its weights.
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}: name a run's folder or a .npz file that training wrote")
@@ -89,7 +91,7 @@ def read_file(path):
             require_memory(path.stat().st_size, f"the arrays of {path}", "use a machine that has more")
             arrays = {name: file[name] for name in shapes}
         if arrays.pop("checksum") != checksum(arrays):
-            raise ValueError("its content is not what its checksum was made of")
+            raise ValueError("its content does not match its checksum")
         del arrays["config"]
         iteration = int(arrays.pop("iteration"))
         if iteration < 0:
@@ -98,7 +100,8 @@ def read_file(path):
         raise
     except Exception as error:  # a damaged file makes zipfile, NumPy and json raise whatever they can
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise CheckpointError(f"{path} is damaged or is no checkpoint of tinypredrnn ({reason}): use another one") from error
+        raise CheckpointError(f"{path} is damaged or is not a checkpoint of tinypredrnn ({reason}): use another "
+                              "one") from error
     parts = {part: {} for part in PARTS}
     for name, array in arrays.items():
         part, _, rest = name.partition(".")
@@ -109,7 +112,7 @@ def read_file(path):
 
 
 def config_of(path, options):
-    """The Config of a checkpoint's options; CheckpointError where its model has to be registered first."""
+    """The Config of a checkpoint's options; CheckpointError if its model has to be registered first."""
     model = options.get("model", Config.model)
     if isinstance(model, str) and model.isidentifier() and model not in MODELS:
         raise CheckpointError(f"{path} holds a model {model[:50]!r}, which is none of {', '.join(MODELS)}: import what registers "
@@ -118,9 +121,9 @@ def config_of(path, options):
 
 
 def check_weights(config, headers):
-    """ValueError where the model of these options has far more or fewer numbers than arrays with these headers.
+    """ValueError if the model of these options has far more or far fewer numbers than the arrays with these headers.
 
-    What differs by less cannot do harm, and a model's own complaint about its names and shapes says more.
+    A smaller difference does no harm here, and the model's own complaint about names and shapes then says more.
     """
     held = sum(math.prod(header.shape) for header in headers)
     try:
@@ -141,10 +144,11 @@ def checksum(arrays):
 
 
 def fingerprint(parts):
-    """Checksums that tell the data of a run from others: {part: {name: array}} -> {part: SHA-256 as 32 uint8}.
+    """Checksums by which the data of a run are recognised: {part: {name: array}} -> {part: SHA-256 as 32 uint8}.
 
-    Over names, dtypes and shapes, and over all bytes if a part has at most READ of them. Of a larger part each array (T,...)
-    is sampled: by as many of its T pieces, evenly spaced and the ends among them, as come to about READ together.
+    They cover names, dtypes and shapes, and all bytes of a part that has at most READ of them. From a larger part, they
+    cover evenly spaced entries of each array (T,...), always with the first and the last, that come to about READ bytes
+    in all.
     """
     def sampled(arrays):
         share = READ / max(1, sum(a.nbytes for a in arrays.values()))
@@ -157,7 +161,8 @@ def fingerprint(parts):
 
 
 def trained_model(config, parts, device="cpu"):
-    """The model of what read_checkpoint returns. CheckpointError, before it takes memory, if the weights are another model's."""
+    """The model that read_checkpoint read. CheckpointError, before it takes memory, if the weights belong to another
+    model."""
     lay_out(math.inf, **config.model_options()).check_state_dict(parts["model"])
     model = build_model(**config.model_options())
     model.load_state_dict(parts["model"])
@@ -167,8 +172,9 @@ def trained_model(config, parts, device="cpu"):
 def load(path=PRETRAINED, device="cpu"):
     """The trained model of a run's folder or checkpoint file, ready to predict: `tp.load("runs/mnist")(frames, horizon=10)`.
 
-    Without a path it is the one that comes with the package: two digits in 64x64 pixels, see tinypredrnn/pretrained/README.md.
-    Raises CheckpointError for a file that is missing, damaged or something else.
+    Without a path it is the one that comes with the package: two digits in 64x64 pixels, see
+    tinypredrnn/pretrained/README.md. Raises CheckpointError for a file that is missing, damaged or not a checkpoint,
+    TooLargeError for one that does not fit into memory.
     """
     config, _, parts = read_checkpoint(path)
     return trained_model(config, parts, device)

@@ -9,7 +9,7 @@ from tinypredrnn.models import MODELS
 from tinypredrnn.nn.losses import LOSSES
 
 TEST_SEQUENCES = 5_000  # in each fixed test set
-LARGEST_WHOLE, LARGEST = 10**12, 1e30  # of whole and other numbers, but for the seed: more cannot be meant
+LARGEST_WHOLE, LARGEST = 10**12, 1e30  # limits for whole and for other numbers, except the seed: more cannot be meant
 
 
 def option(default, help, choices=None):

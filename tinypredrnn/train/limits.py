@@ -1,4 +1,5 @@
-"""What a training step takes, from shapes alone: refused before it starts if it cannot fit, and said if it did not."""
+"""How much memory a training step takes, from shapes alone: to refuse one that cannot fit, and to explain one that did
+not."""
 
 import contextlib
 import math
@@ -11,16 +12,17 @@ from tinypredrnn.memory import SMALL, in_words, memory_limit, require_memory
 from tinypredrnn.models import lay_out
 from tinypredrnn.nn.layout import layout_only
 
-KEPT = 8  # arrays of a state's size that backward keeps of each step, as tests/train/test_limits.py measures
+KEPT = 8  # arrays of a state's size that are kept of each step for backward, as tests/train/test_limits.py measures
 REMEDY = ("take a smaller --batch or --hidden, a larger --patch, fewer frames (--given, --horizon) or smaller ones "
           "(--size)")
 
 
 def step_memory(config):
-    """(least, about): the bytes that a training step takes for certain, and in our networks, right to a factor of two.
+    """(least, about): the bytes that a training step takes for certain, and an estimate for our networks, right to a
+    factor of two.
 
-    For certain: weights, their gradients and Adam's two moments; the batch and the predictions; and the states of all
-    steps, which backward goes through once more.
+    For certain: the weights, their gradients and Adam's two moments; the batch and the predictions; and the states of
+    all steps, which backward needs again.
     """
     model = lay_out(math.inf, **config.model_options())
     with layout_only():
@@ -40,7 +42,8 @@ def state_bytes(state):
 
 
 def check_memory(config, device="cpu"):
-    """TooLargeError if a training step with these options can never fit on `device`; a line on stderr if it hardly will."""
+    """TooLargeError if a training step with these options can never fit on `device`; a line on stderr if it may not
+    fit."""
     least, about = step_memory(config)
     require_memory(least, "a training step", REMEDY, device)
     if about > SMALL and about > (most := memory_limit(device)):
@@ -50,7 +53,7 @@ def check_memory(config, device="cpu"):
 
 @contextlib.contextmanager
 def saying_what_a_step_takes(config):
-    """Turns a MemoryError, NumPy's or CuPy's, into a TooLargeError that says what a step takes, and what to change."""
+    """Turn a MemoryError, NumPy's or CuPy's, into a TooLargeError that says what a step takes, and what to change."""
     try:
         yield
     except Exception as error:

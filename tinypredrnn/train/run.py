@@ -1,4 +1,5 @@
-"""A run's folder: which files it has, whether it may be written into, its log, and the signals that end a run in good order."""
+"""A run's folder: which files it has, whether it may be written into, its log, and the signals that end a run in an
+orderly way."""
 
 import contextlib
 import os
@@ -16,14 +17,15 @@ from tinypredrnn.train.schedules import rate_at
 
 LOG = ("iteration", "loss", "rate", "seconds", "validation_mse")
 LOG_ROW = re.compile(r"\d{1,15}(,(-?\d+(\.\d+)?(e[-+]\d+)?|nan|inf)?){4}", re.ASCII)
-MAY_CHANGE = "steps", "batch", "validate_every", "test_sequences"  # options of a run that is resumed
-SCORED = "prediction{}.png", "prediction{}.gif", "frame_curves{}.png"  # pictures of a test set; in {} which one, if not the run's own
+MAY_CHANGE = "steps", "batch", "validate_every", "test_sequences"  # options that may differ when a run is resumed
+SCORED = "prediction{}.png", "prediction{}.gif", "frame_curves{}.png"  # {} names the test set, if not the run's own
 WRITTEN = (NAME, PREVIOUS, "config.json", "data.json", "log.csv", "metrics.json", "curves.png", *(name.format("") for name in SCORED),
            *(name.format("-[0-9]*") for name in SCORED), "pictures", "pictures/[0-9]*.png", "pictures/[0-9]*.gif")  # as glob patterns
 
 
 class RunFolder(Folder):
-    """The folder of a run. What a run wrote before runs kept lists is known as ours by its checkpoint and what agrees with that."""
+    """The folder of a run. If it is older than the lists, what is ours is known by its checkpoint, and by agreeing with
+    that."""
 
     def __init__(self, path):
         super().__init__(path, "run")
@@ -41,13 +43,15 @@ class RunFolder(Folder):
                     path.unlink()
 
     def refuse(self, overwrite):
-        """ConfigError if a new run may not begin here: there is one already, or something that is not ours under the names of its files."""
+        """ConfigError if a new run may not begin here: there is one already, or a file that is not ours has the name of
+        one of its files."""
         if self.holds() and not overwrite:
             raise ConfigError(f"{self.path} holds a run: go on with it with --resume, replace it with --overwrite, or name another --out")
         self.refuse_strangers(WRITTEN)
 
     def promote_previous(self):
-        """Put the previous checkpoint in the place of the newest, which is damaged: else saving would put the damaged one in its place."""
+        """Put the previous checkpoint in the place of the newest, which is damaged: otherwise the next save would
+        replace the previous one by the damaged one."""
         with self:
             if os.path.lexists(self.path / NAME):
                 self.set_aside(NAME, "damaged")
@@ -59,10 +63,12 @@ class RunFolder(Folder):
 
 
 def written_without_list(out):
-    """The names of what a run wrote into the folder `out` by a version that kept no list; none if there is no sound checkpoint.
+    """The names of the files that a run of a version without lists wrote into the folder `out`; none without a sound
+    checkpoint.
 
-    Its checksum proves that one, and what agrees with it is the run's: its options, the log and the scores by their form, and the
-    pictures of the iterations and test sets that these name.
+    The checkpoint is proved by its checksum. The other files are taken for the run's if they agree with it: the options
+    by their values, the log and the scores by their form, and the pictures by the iterations and test sets that those
+    name.
     """
     try:
         _, (config, iteration, _) = newest(out)
@@ -88,13 +94,14 @@ def written_without_list(out):
 
 
 def prepare_run(out, config, resume, overwrite, changes):
-    """The Config to run with in the folder `out`: the given one, or on `resume` the one in the checkpoint there.
+    """The Config to run with in the folder `out`: the given one, or to `resume`, the one in the checkpoint there.
 
-    changes   the options that the user named; on resuming only `steps`, `batch` (for a smaller memory, say) and what looks at the run
-              may differ from the checkpoint's
+    changes   the options that the user named; in order to resume, only those in MAY_CHANGE may differ from the
+              checkpoint's: `steps`, `batch` (if there is less memory, say) and options that only say how the run is
+              watched
 
-    Raises ConfigError if a run would be overwritten without being told, or continued as another one, or if anything that is not ours
-    stands in its way; CheckpointError if there is nothing to resume.
+    Raises ConfigError if a run would be overwritten although nobody asked for it, or continued as another one, or if
+    files that are not ours are in the way; CheckpointError if there is nothing to resume.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
@@ -113,17 +120,17 @@ def prepare_run(out, config, resume, overwrite, changes):
             raise ConfigError(f"the run in {out} has done {iteration} steps already: ask for at least as many with --steps")
         if saved.batch != config.batch:
             print(f"batches now have {config.batch} sequences, no longer {saved.batch}: from step {iteration + 1:,} on "
-                  "they are others, and so are the numbers that come of them")
+                  "they differ from those of the run without this change, and so do its results")
         if saved.rate_schedule == "cosine" and saved.steps != config.steps:
             print(f"the cosine of the learning rate now ends at step {config.steps:,}, no longer at {saved.steps:,}: "
-                  f"training goes on at {rate_at(config, iteration):.2g} where it would have been {rate_at(saved, iteration):.2g}")
+                  f"training goes on at {rate_at(config, iteration):.2g} instead of {rate_at(saved, iteration):.2g}")
         return config
     folder.refuse(overwrite)
     return config
 
 
 class Log:
-    """log.csv, a row for each iteration. Going on at `iteration` drops the rows of steps that were not saved."""
+    """log.csv, a row for each iteration. Rows after `iteration` are dropped: they are of steps that were not saved."""
 
     def __init__(self, folder, iteration):
         self.folder, path = folder, folder.path / "log.csv"
@@ -147,7 +154,7 @@ class Log:
 
 
 def read_log(path):
-    """The columns of log.csv as {name: list of strings}; rows that a crash damaged are passed over."""
+    """The columns of log.csv as {name: list of strings}; rows that a crash damaged are skipped."""
     with open(path, encoding="utf-8", errors="replace") as file:
         rows = [line.strip().split(",") for line in file if LOG_ROW.fullmatch(line.strip())]
     return {name: [row[i] for row in rows] for i, name in enumerate(LOG)}
@@ -155,10 +162,10 @@ def read_log(path):
 
 @contextlib.contextmanager
 def catch_signals():
-    """Yield a list that Ctrl-C, SIGTERM and SIGHUP are entered into, so that a step is never cut in two.
+    """Yield a list to which Ctrl-C, SIGTERM and SIGHUP are appended, so that no step is interrupted halfway.
 
     SIGTERM comes from `kill` and batch systems, often more than once; SIGHUP when a terminal or a connection is closed, unless it is
-    ignored, as under nohup. Ctrl-C, if it is not the first of them, stops at once.
+    ignored, as under nohup. A Ctrl-C that is not the first of the signals stops the program at once.
     """
     caught = []
     if threading.current_thread() is not threading.main_thread():

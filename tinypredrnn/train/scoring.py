@@ -39,7 +39,8 @@ def report(model, config, iteration, sequences, out, name, heading, suffix="", d
     """Score sequences (N,T,H,W,C) uint8, print the table under a heading, and leave the scores and the pictures in the folder `out`.
 
     out       the run's folder, as a path or as the RunFolder that the caller is in; BusyError if another program writes into it
-    name      of the entry of metrics.json that the scores become, with the notes, and with the iteration and checksum of the weights
+    name      the entry of metrics.json that the scores become, with the notes and with the iteration and checksum of
+              the weights
     drawn     selects the sequences that are drawn in prediction{suffix}.png and .gif; frame_curves{suffix}.png has the scores by frame
 
     DataError if metrics.json is damaged.
@@ -66,5 +67,5 @@ def read_scores(path):
     """The entries of metrics.json so far; DataError if it is damaged."""
     entries = read_json(path) if path.is_file() else {}
     if entries is None:
-        raise DataError(f"{path} is damaged: move it elsewhere, its scores can be computed again")
+        raise DataError(f"{path} is damaged: move it elsewhere; its scores can be computed again")
     return entries

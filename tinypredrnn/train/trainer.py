@@ -1,4 +1,4 @@
-"""Trainer: steps, and everything around them that a person wants to see or to find again."""
+"""Trainer: training steps, and everything around them that people want to watch, or to find afterwards."""
 
 import contextlib
 import io
@@ -36,14 +36,14 @@ class Trainer:
 
     config       a Config
     batch        the training data as a function: batch(k) gives batch k, (B,T,H,W,C) uint8, the same whenever it is asked for
-    validation   sequences (N,T,H,W,C) uint8 to look at in between; the first three are drawn
+    validation   sequences (N,T,H,W,C) uint8 to predict now and then; the first three are drawn
     out          folder for config.json, checkpoint.npz, log.csv, curves.png and pictures/ (run.py)
     device       "cpu", "gpu", "gpu:N" or "auto"
     graph        on a GPU, replay each step as a CUDA graph (captured.py); False: launch its kernels one by one
-    data         the data's `fingerprint` (checkpoint.py), which tells them from others when the run is resumed; None: only
-                 batch 0 does
+    data         the data's `fingerprint` (checkpoint.py), so that other data are refused when the run is resumed; None:
+                 only batch 0 is compared
 
-    TooLargeError where a step cannot fit into the memory of the device.
+    TooLargeError if a step cannot fit into the memory of the device.
     """
 
     def __init__(self, config, batch, validation, out, device="cpu", graph=True, data=None):
@@ -63,11 +63,12 @@ class Trainer:
 
     @contextlib.contextmanager
     def folder(self, resume=False, overwrite=False):
-        """Within it the folder `out` is this program's alone, and ready for `run`: with the run to resume restored, or free of it.
+        """Within it, the folder `out` is this program's alone and ready for `run`: the run to resume is restored, one
+        to overwrite is gone.
 
-        A run to overwrite stays whole until the new one has computed its first step, so that data or memory cannot fail it any more, and
-        has written its first checkpoint. Yields the RunFolder. BusyError if another program writes into it; otherwise what prepare_run,
-        restore and step raise.
+        A run to overwrite stays whole until the new one has computed its first gradient, so that it can hardly fail
+        because of data or memory, and has written its first checkpoint. Yields the RunFolder. Raises BusyError if
+        another program is writing into it, and what prepare_run, restore and step raise.
         """
         with self.files as files:
             if resume:
@@ -81,9 +82,10 @@ class Trainer:
             yield files
 
     def restore(self):
-        """Go on where the checkpoint in `out` stopped: the same numbers from there on as if it never had (on the CPU, bit for bit).
+        """Go on from the checkpoint in `out`: what follows is the same as if the run had never stopped (on the CPU, bit
+        for bit).
 
-        CheckpointError where that was trained on other data, or belongs to another model.
+        CheckpointError if it was trained on other data, or belongs to another model.
         """
         name, (config, iteration, parts) = newest(self.out)
         self.check_data(config, parts["data"])
@@ -94,7 +96,8 @@ class Trainer:
             self.files.promote_previous()
 
     def check_data(self, config, saved):
-        """CheckpointError if a run with `config` was trained on other data than these, by what its checkpoint says."""
+        """CheckpointError if the checkpoint of a run with `config` says that it was trained on other data than
+        these."""
         ours = self.data if self.data.keys() <= saved.keys() else {}  # older checkpoints have no fingerprint
         if not ours and config.batch != self.config.batch:
             raise CheckpointError(f"the checkpoint in {self.out} knows its data by its first batch of {config.batch} alone: "
@@ -115,37 +118,38 @@ class Trainer:
     def step(self, frames):
         """One training iteration on frames (B,T,H,W,C) in [0, 1]; returns the loss.
 
-        TrainingError where the loss or its gradient is no finite number; the weights have not changed then.
+        TrainingError, with the weights unchanged, if the loss or its gradient is not a finite number.
         """
         truth, rate = truth_mask(self.config, self.iteration), rate_at(self.config, self.iteration)
-        loss, slope = (self.captured or self.launched)(frames, truth, rate)
-        self.refuse_nonfinite(loss, slope, frames)
+        loss, gradient_norm = (self.captured or self.launched)(frames, truth, rate)
+        self.refuse_nonfinite(loss, gradient_norm, frames)
         self.iteration += 1
         return loss
 
     def rehearse(self):
-        """Compute the gradient of the first step, and leave it at that: what cannot be trained fails here."""
+        """Compute the gradient of the first step and change nothing: a run that cannot be trained fails here."""
         frames = to_unit(self.batch(0))
         loss = self.differentiate(tensor(frames, device=self.device), truth_mask(self.config, 0)).item()
         self.refuse_nonfinite(loss, clip_gradients(self.model.parameters(), math.inf), frames)
         self.model.zero_grad()
 
-    def refuse_nonfinite(self, loss, slope, frames):
-        if not math.isfinite(loss + slope):
-            raise TrainingError(f"the loss of iteration {self.iteration + 1} is {loss:.4g}, its gradient has length {slope:.4g} "
-                                f"({self.culprit(frames)}): the last checkpoint is kept in {self.out}; start again with a smaller --rate "
-                                "or with --clip 1")
+    def refuse_nonfinite(self, loss, gradient_norm, frames):
+        if not math.isfinite(loss + gradient_norm):
+            raise TrainingError(f"the loss of iteration {self.iteration + 1} is {loss:.4g}, its gradient has length "
+                                f"{gradient_norm:.4g} ({self.explain_nonfinite(frames)}): the last checkpoint is kept "
+                                f"in {self.out}; start again with a smaller --rate or with --clip 1")
 
     def launched(self, frames, truth, rate):
-        """(loss, length of its gradient) of a step that is computed op by op; without effect where they are no finite numbers."""
+        """(loss, length of its gradient) of a step that is computed op by op; without effect if one of them is not
+        finite."""
         loss = self.differentiate(tensor(frames, device=self.device), truth).item()
-        slope = clip_gradients(self.model.parameters(), self.clip)
-        if math.isfinite(loss + slope):
+        gradient_norm = clip_gradients(self.model.parameters(), self.clip)
+        if math.isfinite(loss + gradient_norm):
             self.optimiser.step(rate)
-        return loss, slope
+        return loss, gradient_norm
 
     def differentiate(self, frames, truth):
-        """The loss as a Tensor; its gradients are in the parameters then."""
+        """The loss as a Tensor, with its gradients in the parameters."""
         first = self.config.given - 1 if self.config.loss_over == "future" else 0
         self.model.zero_grad()
         with precision(self.precision):
@@ -154,8 +158,8 @@ class Trainer:
             loss.backward()
         return loss
 
-    def culprit(self, frames):
-        """What made the first NaN or infinity, in words: the iteration is computed again, with each op watched."""
+    def explain_nonfinite(self, frames):
+        """What made the first NaN or infinity, in words: the iteration is computed again, and each op is watched."""
         try:
             with debug(2, file=io.StringIO()):
                 self.differentiate(tensor(frames, device=self.device), truth_mask(self.config, self.iteration))
@@ -179,7 +183,7 @@ class Trainer:
         frames_per_step = config.batch * (config.given + config.horizon)
         saved = time.monotonic()
         upload = uploader(self.device)
-        patience = 0.1 if sys.stderr.isatty() else 10  # seconds: a bar that moves on a screen would flood a file
+        patience = 0.1 if sys.stderr.isatty() else 10  # seconds: the bar must not flood a file
         with (
             saying_what_a_step_takes(config),
             catch_signals() as caught,
@@ -194,10 +198,11 @@ class Trainer:
                 loss = self.step(self.next_of(batches))
                 seconds = time.monotonic() - started
                 last, due = self.iteration == config.steps, self.iteration % config.validate_every == 0
-                log.add(self.iteration, f"{loss:.6g}", f"{rate:.4g}", f"{seconds:.4f}", self.look() if last or due else "")
+                validation_mse = self.validate() if last or due else ""
+                log.add(self.iteration, f"{loss:.6g}", f"{rate:.4g}", f"{seconds:.4f}", validation_mse)
                 bar.set_postfix_str(f"loss {loss:.4f}, {frames_per_step / seconds:.0f} frames/s", refresh=False)
                 bar.update()
-                stop = bool(caught)  # asked once for each step, so that no signal can end the loop between two saves
+                stop = bool(caught)  # read only once for each step, so that no signal can end the loop without a save
                 if last or due or stop or time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
                     self.save()
                     self.files.draw("curves.png", save_training_curves, read_log(self.out / "log.csv"))
@@ -208,14 +213,14 @@ class Trainer:
         return caught[0] if caught else None
 
     def next_of(self, batches):
-        """The next batch; where the data cannot be read any more, what was learnt so far is saved first."""
+        """The next batch. If the data cannot be read any more, what has been learnt so far is saved first."""
         try:
             return next(batches)
         except DataError:
             self.save()
             raise
 
-    def look(self):
+    def validate(self):
         """Predict the validation set and draw its first sequences; returns the MSE per frame."""
         given, frames = self.config.given, to_unit(self.validation)
         inputs, truth = frames[:, :given], frames[:, given:]
