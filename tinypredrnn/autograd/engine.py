@@ -140,19 +140,27 @@ class Outputs(list):
         return dy if len(dy) > 1 else dy[0]
 
 
+class Whole:
+    """The cotangent of an array that was cut into PIECES, laid out when the first of its pieces is asked for."""
+
+    def __init__(self, node):
+        self.node, self.array, self.pieces = node, None, None
+
+    def place(self, k, xp):
+        """The piece where the cotangent of output k belongs."""
+        if self.array is None:
+            self.array = xp.empty(self.node.shapes[0], self.node.dtype)
+            self.pieces = self.node.op.forward(self.array, **self.node.saved)  # which for such an op are its options
+        return self.pieces[k]
+
+
 class Pieces(Outputs):
     """The same for an op that cuts its input into PIECES. Their cotangents are pieces of one array, the input's
     cotangent, so a rule that makes one may write it directly into its place there."""
 
     def __init__(self, node):
-        list.__init__(self, (Arriving(place=functools.partial(self.place, k)) for k in range(node.outputs)))
-        self.node, self.whole, self.pieces = node, None, None
-
-    def place(self, k, xp):
-        if self.whole is None:
-            self.whole = xp.empty(self.node.shapes[0], self.node.dtype)
-            self.pieces = self.node.op.forward(self.whole, **self.node.saved)  # which for such an op are its options
-        return self.pieces[k]
+        self.whole = Whole(node)
+        list.__init__(self, (Arriving(place=functools.partial(self.whole.place, k)) for k in range(node.outputs)))
 
     def collect(self):
         """The whole array, with zeros for the pieces that nobody used; None if nobody used any."""
@@ -161,9 +169,10 @@ class Pieces(Outputs):
             return None
         xp = array_module(*(d for d in dy if d is not None))
         for k, d in enumerate(dy):
-            if d is not self.place(k, xp):
-                self.pieces[k][...] = 0 if d is None else d
-        return self.whole
+            place = self.whole.place(k, xp)
+            if d is not place:
+                place[...] = 0 if d is None else d
+        return self.whole.array
 
 
 # backward
