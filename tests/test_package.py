@@ -145,8 +145,8 @@ def test_the_scan_for_random_numbers_sees_them():
 @each_file
 def test_arrows_run_one_way(file):
     """threads; backend <- gpu <- autograd <- nn <- cells <- models <- train; data, metrics and viz stand beside and know no model."""
-    rooms = ["malloc", "errors", "files", "compiled", "cgroups", "threads", "backend", "memory", "gpu", "autograd", "nn", "cells",
-             "models", "optim", "train"]
+    rooms = ["malloc", "errors", "files", "compiled", "cgroups", "threads", "backend", "memory", "gpu", "autograd", "nn",
+             "cells", "models", "optim", "train"]
     here = file.relative_to(PACKAGE).with_suffix("").parts[0]
     known = {name.split(".")[1] for name in imports_of(ast.parse(file.read_text(encoding="utf-8")))
              if name.startswith("tinypredrnn.")} - {here}

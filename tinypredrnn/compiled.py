@@ -4,7 +4,7 @@ start.
 numba has a cache of its own, but it trusts whatever it finds there, and fails if it cannot write. `Kept` is a cache for
 our needs, with one file for each function and signature, which begins with a checksum. The files hold code that will
 run, so their folder must belong to the user and to nobody else. None of them is required: if a file is missing or
-damaged, or the disk forbidden or full, numba compiles again.
+damaged, or if the disk is full or cannot be written to, numba compiles again.
 """
 
 import contextlib

@@ -35,8 +35,8 @@ class DeviceError(Error, RuntimeError):
 
 
 class GraphError(Error, RuntimeError):
-    """A graph that cannot be used so: backward a second time or from nothing, a gradient that would be lost, NaN found
-    by `debug`."""
+    """A graph that cannot be used in this way: backward a second time or from nothing, a gradient that would be lost,
+    NaN found by `debug`."""
 
 
 class GradientError(Error, AssertionError):

@@ -87,7 +87,7 @@ def test_numpys_functions_lose_no_gradient_without_a_word(name):
     for x in (tp.tensor(values, requires_grad=True), tp.tensor(values, requires_grad=True) * 1.0):
         with pytest.raises(GraphError, match=rf"^np\.{name}: NumPy would lose the gradient that a tensor of") as caught:
             call(x)
-        assert f"use {INSTEAD.get(name, 'ops of tinypredrnn')}, or pass x.detach() for its values" in str(caught.value)
+        assert f"use {INSTEAD.get(name, 'ops of tinypredrnn')}, or pass x.detach() to use its values" in str(caught.value)
     np.testing.assert_array_equal(np.asarray(call(x.detach()), object), np.asarray(call(values), object))
     assert not isinstance(call(x.detach()), tp.Tensor)
 

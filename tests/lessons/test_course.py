@@ -444,7 +444,7 @@ def test_a_run_that_finds_a_lie_fails(folder):
 @pytest.mark.parametrize("arguments, message", [
     (["run", "7"], "no lesson 7 in "), (["run", "1", "8", "9"], "no lesson 8, 9 in "),
     (["--folder", "nowhere"], "no lessons in nowhere: name"),
-    (["write", ""], "'' is not a folder: name a new"), (["write", "FILE"], "is no folder: name a new"),
+    (["write", ""], "'' is not a folder: name a new"), (["write", "FILE"], "is not a folder: name a new"),
     (["write", "FOLDER"], "holds the lessons that would be copied: name another"),
     (["--folder", "FILE"], "no lessons in "),
     (["--folder", "nowhere", "table"], "no lessons in nowhere"), (["--folder", "nowhere", "write", "there"], "no lessons in nowhere"),
