@@ -6,7 +6,8 @@ ROOT = Path("/")  # below it are the files in which Linux says what the groups a
 
 
 def limits(controller, version_2, version_1):
-    """The limits of the groups that this process is in and of those around them: for each group, the words of its files.
+    """The limits of the groups that this process is in and of those around them: for each group, the words of its
+    files.
 
     controller   "memory" or "cpu"
     version_2    the names of the files in version 2 of control groups
@@ -22,7 +23,7 @@ def limits(controller, version_2, version_1):
             mounts, files = (controllers, controller), version_1
         else:
             continue
-        parts = Path(group.lstrip("/")).parts  # as seen from outside a container: inside, there is only the mount itself
+        parts = Path(group.lstrip("/")).parts  # as seen from outside a container: inside, only the mount exists
         for mount in [ROOT / "sys/fs/cgroup" / name for name in dict.fromkeys(mounts)]:
             for folder in [mount.joinpath(*parts[:count]) for count in range(len(parts) + 1)]:
                 texts = [read(folder / name) for name in files]

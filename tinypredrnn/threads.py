@@ -40,7 +40,7 @@ def usable_cores():
 def quotas():
     """The limits of processor time, in cores, of the process's control groups and those around them."""
     for numbers in limits("cpu", ["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
-        if len(numbers) == 2 and all(number.isdecimal() for number in numbers) and int(numbers[1]) > 0:  # not "max" or -1
+        if len(numbers) == 2 and all(map(str.isdecimal, numbers)) and int(numbers[1]) > 0:  # not "max" or -1
             yield int(numbers[0]) / int(numbers[1])
 
 
