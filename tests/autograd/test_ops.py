@@ -20,8 +20,8 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def sliced(a):
-    """The same values as every second element of a larger array, backwards along the last axis; beside them lies NaN."""
-    room = np.full([2 * n for n in a.shape], np.nan).astype(a.dtype)
+    """The same values as every second element of a larger array, backwards along the last axis; beside them lies NaN, or 7."""
+    room = np.full([2 * n for n in a.shape], np.nan if is_float(a) else 7, a.dtype)
     view = room[(..., *[slice(None, None, 2)] * (a.ndim - 1), *[slice(None, None, -2)] * (a.ndim > 0))]
     view[...] = a
     return view
