@@ -107,8 +107,8 @@ class Op:
             known |= {self.inputs[0]: arrays, self.inputs[0] + "_shape": shapes, self.inputs[0] + "_into": None}  # see pull_back
             wanted = self.inputs
         else:
-            known |= dict.fromkeys(self.inputs) | dict(zip(self.inputs, arrays))
             known |= {name + "_shape": shape for name, shape in zip(self.inputs, shapes)}
+            known |= dict.fromkeys(self.inputs) | dict(zip(self.inputs, arrays))  # last: an input may be called x_shape
             wanted = [name for name, parent in zip(self.inputs, parents) if parent]
         for name in wanted:
             if name not in self.rules:
