@@ -572,7 +572,7 @@ def test_there_are_such_ops():
 
 
 @pytest.mark.parametrize("kind", [np.asarray, lambda a: a.view(np.recarray), tp.tensor, memoryview])
-def test_an_array_that_a_rule_keeps_is_never_added_to(kind):
+def test_an_array_of_another_class_that_a_rule_keeps_is_never_added_to(kind):
     """Also if it is of another class, of which NumPy makes an array with the same memory."""
     kept = np.ones(3)
     constant = tp.op(x=lambda dy: kind(kept))(lambda x: x.copy())
