@@ -10,7 +10,7 @@ from tinypredrnn.autograd.op import NEW, Op
 from tinypredrnn.autograd.symbol import Symbol
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module
-from tinypredrnn.errors import ConfigError, DTypeError
+from tinypredrnn.errors import ConfigError
 
 TABLE = {}
 
@@ -27,11 +27,8 @@ class Entry(Op):
         self.kernel = kernel
 
     def apply(self, *inputs, **options):
-        if not any(isinstance(x, (Symbol, list, tuple)) for x in inputs):
-            return self.forward(*inputs, **options)
-        if not any(isinstance(x, Symbol) for x in inputs):  # Python would repeat a list * 2, and find a list != 0 true
-            raise DTypeError(f"{self.describe(inputs)}: expected arrays or plain numbers, not a list: convert it with "
-                             "np.asarray")
+        if not any(isinstance(x, Symbol) for x in inputs):
+            return super().apply(*inputs, **options)
         known = Symbol, bool, int, float, np.integer, np.floating, np.bool_
         if outside := [type(x).__name__ for x in inputs if not isinstance(x, known)]:
             raise ConfigError(f"fuse: {self.name} got a value from outside the fused function ({', '.join(outside)}), "

@@ -95,6 +95,9 @@ class Op:
         if any(isinstance(x, Symbol) for x in inputs):
             raise ConfigError(f"fuse: {self.name} cannot be fused, since it is not elementwise maths: call it outside "
                               "the fused function")
+        if any(isinstance(x, (list, tuple)) for x in inputs):  # whose tensors would lose their gradients
+            raise DTypeError(f"{self.describe(inputs)}: expected tensors, arrays or plain numbers, got a list: "
+                             + ("pass its parts, *list" if self.variadic else "convert it with np.asarray"))
         return self.forward(*inputs, **options)
 
     def record(self, inputs, arrays, options, outputs, dtype):
