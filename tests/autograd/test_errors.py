@@ -232,7 +232,7 @@ def test_pad_takes_a_pair_for_each_axis(widths):
     (tp.where, ([True, False], np.ones(2), np.zeros(2))), (tp.mul, ([1.0, 2.0], 2)), (tp.add, ([1.0], [2.0])), (tp.equal, ((1, 2), 1)),
     (tp.concat, ([X, X],)), (tp.stack, ((X, X),)), (tp.stack, ([X], X))])
 def test_lists_are_no_arrays(entry, inputs):
-    """Of which Python would make something else: [1.0, 2.0] * 2 is longer, [True, False] != 0 is true, and NumPy would lose the gradients of
-    tensors in a list."""
+    """Of which Python would make something else: [1.0, 2.0] * 2 is longer, and [True, False] != 0 is true. NumPy would
+    lose the gradients of tensors in a list."""
     with pytest.raises(DTypeError, match="list"):
         entry(*inputs)
