@@ -422,3 +422,12 @@ def test_a_checkpoint_from_before_an_option_existed_takes_its_default(checkpoint
     arrays["config"] = json.dumps(options)
     save_sealed(checkpoint, arrays)
     assert read_checkpoint(checkpoint)[0] == CONFIG
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(checkpoint, value):
+    """Their predictions would be NaN as well, and as pictures black."""
+    parts = parts_of(build())
+    parts["model"]["to_frame.bias"][3] = value
+    save_checkpoint(checkpoint, CONFIG, 12, parts)
+    assert "to_frame.bias" in refused(checkpoint)

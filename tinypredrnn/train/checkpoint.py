@@ -107,6 +107,9 @@ def read_file(path):
         part, _, rest = name.partition(".")
         if part not in parts or array.dtype.kind not in "fiu":
             raise CheckpointError(f"{path} holds {name!r} of dtype {array.dtype}, which no checkpoint of tinypredrnn has: use another one")
+        if part == "model" and not np.isfinite(array).all():
+            raise CheckpointError(f"{path} holds weights that are NaN or infinite, in {rest!r}, and would predict nothing else: "
+                                  "use another one")
         parts[part][rest] = array
     return config, iteration, parts
 
