@@ -88,6 +88,12 @@ def test_a_reader_that_leaves_early_is_no_error(body):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_stderr_that_is_full_does_not_change_the_status():
+    status, _, _ = run("raise OSError('no such folder')", words="2> /dev/full")
+    assert status == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 def test_a_full_disk_behind_stdout_is_said():
     status, _, err = run("print('results')", words="> /dev/full")
     assert status == 2 and err.count("\n") == 1 and "No space left on device" in err

@@ -289,3 +289,12 @@ def test_threads_that_fuse_the_same_at_once():
     assert len(answers) == 8
     for found in answers:
         np.testing.assert_allclose(found, 1 / (1 + np.exp(-a)), rtol=1e-5)
+
+
+def test_with_numba_turned_off():
+    """As NUMBA_DISABLE_JIT=1 does, for those who look for an error in a kernel: nothing is compiled, so nothing is kept."""
+    program = ("import tinypredrnn.data.moving_mnist, tinypredrnn as tp\n"
+               "print(tp.fuse(lambda x: tp.tanh(2 * x) + 1)(tp.tensor([0.0])).item())")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          env=os.environ | {"NUMBA_DISABLE_JIT": "1"})
+    assert (done.stdout, done.returncode) == ("1.0\n", 0), done.stderr

@@ -283,3 +283,16 @@ def test_an_output_among_the_data(folder, tmp_path, monkeypatch):
     shutil.copytree(folder.path, "data/ours")
     for out in ("out", "data/new", "data/clip/new/new", "data/ours", "data2"):
         refuse_overlap(tmp_path / out, tmp_path / "data", "--data")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", [".lock", LIST])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("nowhere", path)], ids=["pipe", "folder", "link to nothing"])
+def test_what_is_no_file_has_the_name_of_one_of_ours(folder, make, name):
+    """To open a pipe would wait for whoever writes to it, and to rename a list onto it would delete it."""
+    folder.path.mkdir()
+    make(folder.path / name)
+    before = os.lstat(folder.path / name)
+    with pytest.raises(ConfigError, match=f"{name}.*another folder"), Folder(folder.path, "run"):
+        pass
+    assert os.listdir(folder.path) == [name] and os.path.samestat(before, os.lstat(folder.path / name))

@@ -212,3 +212,20 @@ def test_a_length_that_would_stop_all_learning_is_refused(norm):
     with pytest.raises(ConfigError, match="clip_gradients"):
         clip_gradients([a], norm)
     assert a.grad == 1
+
+
+READ_ONLY = np.broadcast_to(np.float32(1), (3,))
+
+
+@pytest.mark.parametrize("parameter, match", [
+    (2 * tensor(np.ones(3), requires_grad=True), "leaf.*mul"), (np.ones(3), "leaf.*ndarray"), ("weight", "leaf.*str"),
+    (tensor(READ_ONLY, requires_grad=True), "read-only")], ids=["made by an op", "an array", "a name", "read-only"])
+def test_parameters_that_a_step_could_not_change_are_refused(parameter, match):
+    with pytest.raises(ConfigError, match=match):
+        Adam([tensor(np.ones(3), requires_grad=True), parameter])
+
+
+@pytest.mark.parametrize("betas", [(1.0, 0.9), (0.9, 1.0), (-0.1, 0.9), (float("nan"), 0.9)])
+def test_betas_from_0_up_to_1(betas):
+    with pytest.raises(ConfigError, match="betas"):
+        Adam([tensor(np.ones(3), requires_grad=True)], betas=betas)

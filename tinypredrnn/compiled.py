@@ -71,6 +71,10 @@ def make_module(name, source):
 
 def keep(dispatcher, source):
     """Keep what numba compiles for this function from now on, and find it again as long as `source` is the same."""
+    from numba.core.dispatcher import Dispatcher
+
+    if not isinstance(dispatcher, Dispatcher):  # NUMBA_DISABLE_JIT=1 leaves functions as they are
+        return
     dispatcher._cache = Kept(dispatcher.py_func, source)  # as numba's own enable_caching does
 
 

@@ -4,6 +4,7 @@ The example scripts turn each of them into that sentence and exit status 2; anyt
 """
 
 import argparse
+import contextlib
 import functools
 import os
 import signal
@@ -116,7 +117,8 @@ def command(main):
         else:
             status, sentence = status or 2, sentence or f"stdout: {error}"
     if sentence:
-        print(f"{sys.argv[0]}: {sentence}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # stderr may be what cannot be written
+            print(f"{sys.argv[0]}: {sentence}", file=sys.stderr)
     return status
 
 

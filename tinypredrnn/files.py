@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tinypredrnn.errors import BusyError, say_once
+from tinypredrnn.errors import BusyError, ConfigError, say_once
 
 PAUSES = 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0  # seconds between attempts at what is not permitted for the moment
 
@@ -101,6 +101,8 @@ def alone(folder, name=".lock", wait=False):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     while True:
+        if os.path.lexists(folder / name) and not (folder / name).is_file():  # to open a pipe would wait forever
+            raise ConfigError(f"{folder / name} is no file that could be locked: move it elsewhere, or name another folder")
         with open(folder / name, "a") as file:
             try:
                 lock(file)

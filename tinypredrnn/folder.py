@@ -65,8 +65,11 @@ class Folder:
         """Read which files are ours: `files` {name: [SHA-256, ...]}, `growing` {name: [n, SHA-256 of the first n
         bytes]}."""
         path = self.path / LIST
-        self.listed = path.is_file()
-        found = read_json(path) if self.listed else {"kind": self.kind, "unfinished": secrets.token_hex(8), "files": {}, "growing": {}}
+        self.listed = os.path.lexists(path)
+        if not self.listed:
+            found = {"kind": self.kind, "unfinished": secrets.token_hex(8), "files": {}, "growing": {}}
+        else:  # a list is a file: a folder, a pipe or a link to nothing of that name is somebody else's
+            found = read_json(path) if path.is_file() else None
         if not sound(found):
             raise ConfigError(f"{path} is damaged, so nobody knows what in {self.path} is ours: move it elsewhere, or name another folder")
         if found["kind"] != self.kind:

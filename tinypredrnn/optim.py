@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinypredrnn.autograd import fuse, sqrt, where
+from tinypredrnn.autograd import Tensor, fuse, sqrt, where
 from tinypredrnn.backend import array_module, to_device, to_numpy
 from tinypredrnn.errors import CheckpointError, ConfigError
 
@@ -28,10 +28,23 @@ class Adam:
 
     parameters   leaf Tensors; one without a gradient is skipped
     m, v, t      the moments, an array for each parameter, and the number of steps so far
+
+    Raises ConfigError for parameters that cannot be changed or can never have a gradient of their own, and for betas
+    outside of [0, 1).
     """
 
     def __init__(self, parameters, rate=1e-3, betas=(0.9, 0.999), eps=1e-8):
         self.parameters, self.rate, self.betas, self.eps = list(parameters), rate, betas, eps
+        for i, p in enumerate(self.parameters):
+            if not isinstance(p, Tensor) or p.node:
+                made = f", made by {p.node.op.name}" if isinstance(p, Tensor) else ""
+                raise ConfigError(f"Adam: expected leaf tensors, got {type(p).__name__}{made} as parameter {i}: give those "
+                                  "made with tensor(..., requires_grad=True)")
+            if isinstance(p.data, np.ndarray) and not p.data.flags.writeable:
+                raise ConfigError(f"Adam: the memory of parameter {i}, of shape {p.shape}, is read-only: make the tensor of "
+                                  "a copy of its array")
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ConfigError(f"Adam: betas are from 0 up to, not including, 1, got {betas}")
         self.m = [array_module(p.data).zeros_like(p.data) for p in self.parameters]
         self.v = [array_module(p.data).zeros_like(p.data) for p in self.parameters]
         self.t = 0

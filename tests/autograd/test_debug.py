@@ -527,3 +527,11 @@ def test_by_environment_in_every_thread(tmp_path):
 def test_a_with_wins_over_the_environment(tmp_path):
     status, _, err = program(tmp_path, "2", "with tp.debug(0):\n    tp.log(x - 5)\ntp.log(x)\n")
     assert status == 0 and "log" in err
+
+
+def test_an_op_may_return_a_plain_number():
+    total = tp.op(x=lambda dy, x_shape: np.broadcast_to(dy, x_shape))(lambda x: float(x.sum()))
+    x = tp.tensor(np.ones(2), requires_grad=True)
+    with tp.debug(4, io.StringIO()) as watch:
+        total(x).backward()
+    assert x.grad.tolist() == [1, 1] and "-> ()" in watch.file.getvalue()

@@ -14,6 +14,7 @@ import tinypredrnn as tp
 from tinypredrnn.autograd import Node, Tensor, arrays, engine, maths
 from tinypredrnn.errors import DTypeError, GraphError, ShapeError
 from tinypredrnn.nn.losses import l1_l2
+from tinypredrnn.optim import clip_gradients
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -568,3 +569,26 @@ def test_ops_that_promise_new_arrays_keep_their_promise(case):
 
 def test_there_are_such_ops():
     assert {"matmul", "split", "winograd_conv", "winograd_weights"} <= {c.name for c in CASES if getattr(c.function, "gives_new", False)}
+
+
+@pytest.mark.parametrize("kind", [np.asarray, lambda a: a.view(np.recarray), tp.tensor, memoryview])
+def test_an_array_of_another_class_that_a_rule_keeps_is_never_added_to(kind):
+    """Also if it is of another class, of which NumPy makes an array with the same memory."""
+    kept = np.ones(3)
+    constant = tp.op(x=lambda dy: kind(kept))(lambda x: x.copy())
+    x = leaf([1.0, 2.0, 3.0])
+    (constant(x) + constant(x) + constant(x)).sum().backward()
+    assert x.grad.tolist() == [3, 3, 3] and kept.tolist() == [1, 1, 1]
+
+
+def test_a_gradient_without_axes_is_an_array():
+    """Which can be changed in place, as clip_gradients does."""
+    x = leaf(2.0)
+    (x + x).backward()
+    assert isinstance(x.grad, np.ndarray)
+    assert clip_gradients([x], 0.5) == 2 and x.grad == 0.5
+
+
+def test_an_input_may_have_the_name_of_another_ones_shape():
+    product = tp.op(x=lambda dy, x_shape: dy * x_shape, x_shape=lambda dy, x: dy * x)(lambda x, x_shape: x * x_shape)
+    assert tp.gradcheck(product, np.array([1.0, 2.0]), np.array([3.0, 4.0]))

@@ -219,3 +219,20 @@ def test_a_bug_within_an_op_is_not_blamed_on_the_user(bug):
     with pytest.raises(type(bug), match="a bug") as caught:
         tp.op(x=lambda dy: dy)(forward)(X)
     assert not isinstance(caught.value, Error)
+
+
+@pytest.mark.parametrize("widths", [((1, 1),), 1, (1, 1), ((1, 1), (0,)), {0: (1, 1)}])
+def test_pad_takes_a_pair_for_each_axis(widths):
+    """NumPy pads every axis by a single pair, which the rule does not know: its gradient would be wrong."""
+    with pytest.raises(ShapeError, match=r"pair \(before, after\) for each axis"):
+        tp.pad(tp.tensor(np.ones((3, 1)), requires_grad=True), widths=widths)
+
+
+@pytest.mark.parametrize("entry, inputs", [
+    (tp.where, ([True, False], np.ones(2), np.zeros(2))), (tp.mul, ([1.0, 2.0], 2)), (tp.add, ([1.0], [2.0])), (tp.equal, ((1, 2), 1)),
+    (tp.concat, ([X, X],)), (tp.stack, ((X, X),)), (tp.stack, ([X], X))])
+def test_lists_are_no_arrays(entry, inputs):
+    """Of which Python would make something else: [1.0, 2.0] * 2 is longer, and [True, False] != 0 is true. NumPy would
+    lose the gradients of tensors in a list."""
+    with pytest.raises(DTypeError, match="list"):
+        entry(*inputs)

@@ -1,6 +1,7 @@
 """The fuser: every fused function must agree with itself run op by op, in values and gradients, in both precisions."""
 
 import contextlib
+import functools
 import inspect
 import math
 import re
@@ -499,3 +500,40 @@ def test_an_array_of_any_layout_is_written_in_place():
         expose.kernels[0](a, a, into=[place])
         np.testing.assert_array_equal(place, expose(a, a))
         assert np.count_nonzero(whole) == a.size
+
+
+@pytest.mark.parametrize("names", ["x, x_shape, y_shape", "y, x, dy_shape"])
+def test_an_input_may_have_the_name_of_another_ones_shape(names):
+    function = eval(f"lambda {names}: {' * '.join(names.split(', '))}")
+    assert tp.gradcheck(tp.fuse(function), *(np.random.default_rng(k).standard_normal((2, 3)) for k in range(3)))
+
+
+def test_all_kernels_of_a_function_see_the_same_numbers_from_outside():
+    """The kernel for the cotangent of one output is made later than the others."""
+    factor = [2.0]
+    function = tp.fuse(lambda x: (x * factor[0], x * 1))
+    x = tp.tensor(np.ones(2), requires_grad=True)
+    y, _ = function(x)
+    factor[0] = 3.0
+    y.sum().backward()
+    assert y.data.tolist() == x.grad.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("number", [1 + 2j, np.complex64(1 + 2j), np.complex128(2j)])
+def test_complex_numbers_from_outside_are_refused(number):
+    for function in (lambda x: x * number, lambda x: (x, number)):
+        with pytest.raises(ConfigError, match="complex"):
+            tp.fuse(function)(tp.tensor(np.ones(3)))
+
+
+@pytest.mark.parametrize("function", [functools.partial(lambda a, x: a * x, 2.0), tp.exp, expose, np.exp, 3, lambda: 1.0],
+                         ids=["partial", "entry", "fused", "ufunc", "number", "no inputs"])
+def test_what_is_no_function_of_tensors_is_refused(function):
+    with pytest.raises(ConfigError, match="expected"):
+        tp.fuse(function)
+
+
+def test_a_function_that_calls_itself_is_refused():
+    recursive = tp.fuse(lambda x: recursive(x))
+    with pytest.raises(ConfigError, match="recursion"):
+        recursive(tp.tensor(np.ones(3)))

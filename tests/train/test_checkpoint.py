@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tinypredrnn as tp
+from tinypredrnn import files
 from tinypredrnn.errors import CheckpointError, DeviceError
 from tinypredrnn.train import Config, predict, read_checkpoint, save_checkpoint
 from tinypredrnn.train.checkpoint import checksum, fingerprint
@@ -422,3 +423,30 @@ def test_a_checkpoint_from_before_an_option_existed_takes_its_default(checkpoint
     arrays["config"] = json.dumps(options)
     save_sealed(checkpoint, arrays)
     assert read_checkpoint(checkpoint)[0] == CONFIG
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(checkpoint, value):
+    """Their predictions would be NaN as well, and as pictures black."""
+    parts = parts_of(build())
+    parts["model"]["to_frame.bias"][3] = value
+    save_checkpoint(checkpoint, CONFIG, 12, parts)
+    assert "to_frame.bias" in refused(checkpoint)
+
+
+@pytest.mark.parametrize("error", [PermissionError("used by another program"), MemoryError("none is left")])
+def test_a_checkpoint_that_cannot_be_read_now_is_not_damaged(checkpoint, error, monkeypatch):
+    """Taken for damaged, it would be set aside, and the steps since the one before it would be lost."""
+    save_checkpoint(checkpoint, CONFIG, 20, parts_of(build()))
+
+    def fails(*words, **named):
+        raise error
+
+    monkeypatch.setattr(files, "PAUSES", ())
+    monkeypatch.setattr(np, "load", fails)
+    if isinstance(error, OSError):
+        monkeypatch.setattr("tinypredrnn.train.checkpoint.open", fails, raising=False)
+    with pytest.raises(type(error), match=str(error)):
+        read_checkpoint(checkpoint.parent)
+    monkeypatch.undo()
+    assert read_checkpoint(checkpoint.parent)[1] == 20

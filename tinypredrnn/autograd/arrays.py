@@ -138,7 +138,9 @@ def broadcast_to(x, *, shape):
 
 @op(x=lambda dy, x_shape, widths: dy[tuple(slice(before, before + n) for (before, _), n in zip(widths, x_shape))])
 def pad(x, *, widths):
-    """Zeros around x: `widths` is a pair (before, after) for each axis."""
+    """Zeros around x: `widths` is a pair (before, after) for each axis. Raises ShapeError for anything else."""
+    if not (isinstance(widths, (tuple, list)) and [np.shape(pair) for pair in widths] == [(2,)] * x.ndim):
+        raise ShapeError(f"pad: expected a pair (before, after) for each axis of {x.shape}, got widths={widths!r}")
     return array_module(x).pad(x, widths)
 
 

@@ -57,7 +57,7 @@ class Watch:
         made = sum(getattr(y, "nbytes", 0) for y in outputs if not any(is_view(y, a) for a in arrays))
         self.count(op, calls=1, forward=seconds, made=made)
         if self.level >= 4:
-            shapes = ", ".join(str(y.shape) for y in outputs)
+            shapes = ", ".join(str(getattr(y, "shape", ())) for y in outputs)
             self.say(f"{op.describe(arrays, options)} -> {shapes}  {1e3 * seconds:.3f} ms")
         if self.level >= 2 and not all(map(is_finite, outputs)):
             where = "from inputs that already had it" if not all(map(is_finite, arrays)) else "from finite inputs"

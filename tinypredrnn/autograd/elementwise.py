@@ -28,8 +28,9 @@ class Entry(Op):
 
     def apply(self, *inputs, **options):
         if not any(isinstance(x, Symbol) for x in inputs):
-            return self.forward(*inputs, **options)
-        if outside := [type(x).__name__ for x in inputs if not isinstance(x, (Symbol, bool, int, float, np.number, np.bool_))]:
+            return super().apply(*inputs, **options)
+        known = Symbol, bool, int, float, np.integer, np.floating, np.bool_
+        if outside := [type(x).__name__ for x in inputs if not isinstance(x, known)]:
             raise ConfigError(f"fuse: {self.name} got a value from outside the fused function ({', '.join(outside)}), "
                               "which would be frozen: pass it to the function as an input")
         return self.forward(*inputs, **options) if self.options else Symbol(self.name, *inputs)

@@ -100,8 +100,8 @@ class Arriving:
         elif ours:
             gradient += self.total
             self.total, self.ours = gradient, True
-        else:
-            self.total, self.ours = self.total + gradient, True
+        else:  # as an array, since NumPy turns a sum of arrays without axes into a scalar
+            self.total, self.ours = array_module(gradient).asarray(self.total + gradient), True
 
     def destination(self, xp):
         """The array into which a rule should write its gradient, so that it need not be copied there. If this output is
@@ -243,13 +243,13 @@ def visit(node, dy, into):
     gradients = watch.backward(node, dy, into) if watch else node.op.pull_back(dy, node, into)
     for i, (gradient, arriving) in enumerate(zip(gradients, into)):
         if gradient is not None and arriving is not None:
+            gradient = array_module(gradient).asarray(gradient)  # NumPy turns arrays without axes into scalars
             fitted = fit(gradient, node, i)
             arriving.add(fitted, ours=node.op.gives_new or fitted is not gradient)
 
 
 def fit(gradient, node, i):
     """Un-broadcast a gradient to the shape of input `i`, and check its shape and dtype: the one place for both."""
-    gradient = array_module(gradient).asarray(gradient)  # NumPy turns arrays without axes into scalars
     shape = node.shapes[i]
     if gradient.shape != shape and gradient.ndim >= len(shape):
         extra = gradient.ndim - len(shape)  # axes that broadcasting put in front

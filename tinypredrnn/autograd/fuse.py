@@ -55,11 +55,11 @@ def trace(function):
     inputs = [Symbol(None, f"in_{x}" if x.isascii() else f"in_{k}") for k, x in enumerate(inspect.signature(function).parameters)]
     try:
         result = function(*inputs)
-    except (AttributeError, TypeError) as error:  # symbols do not support x.sum() or np.exp(x), for example
+    except (AttributeError, TypeError, RecursionError) as error:  # symbols do not support x.sum() or np.exp(x), for example
         raise ConfigError(f"fuse: {name} cannot be traced ({error}): use only arithmetic, comparisons and the functions of the "
                           "elementwise table") from error
     outputs = list(result) if isinstance(result, tuple) else [result]
-    if not outputs or not all(isinstance(y, (Symbol, bool, int, float, np.number)) for y in outputs):
+    if not outputs or not all(isinstance(y, (Symbol, bool, int, float, np.integer, np.floating, np.bool_)) for y in outputs):
         raise ConfigError(f"fuse: {name} returns {', '.join(type(y).__name__ for y in outputs) or 'nothing'}: expected a value that is "
                           "computed from its inputs, or a tuple of them")
     return inputs, outputs
@@ -253,15 +253,20 @@ class Fused(Op):
         return self.forward(*arrays)
 
     @functools.cached_property
+    def traced(self):
+        """What `trace` gives; only once, so that all kernels see the same numbers from outside."""
+        return trace(self.function)
+
+    @functools.cached_property
     def kernels(self):
         """The forward Loop and the backward one, which takes the inputs and then the outputs' cotangents dy0, dy1, ..."""
-        inputs, outputs = trace(self.function)
+        inputs, outputs = self.traced
         return Loop(self.name, [x.args[0] for x in inputs], outputs), self.loop_back(*range(len(outputs)))
 
     def loop_back(self, *arrived):
         """The backward Loop if cotangents `arrived` for these outputs only, so that no zeros need be made for the
         others."""
-        inputs, outputs = trace(self.function)
+        inputs, outputs = self.traced
         cotangents = [Symbol(None, f"dy{i}") for i in arrived]
         title = " ".join([self.name, "backward", *(map(str, arrived) if len(arrived) < len(outputs) else ())])
         return Loop(title, [x.args[0] for x in (*inputs, *cotangents)], gradients(inputs, [outputs[i] for i in arrived], cotangents))
@@ -289,7 +294,12 @@ def fuse(function):
 
     Raises ConfigError for anything that cannot be traced, and for parameters that are not plain positional ones.
     """
-    for parameter in inspect.signature(function).parameters.values():
+    if not (inspect.isfunction(function) or inspect.ismethod(function)):
+        raise ConfigError(f"fuse: expected a function, got {function!r}: call it within one that is defined with def or lambda")
+    parameters = inspect.signature(function).parameters.values()
+    if not parameters:
+        raise ConfigError(f"fuse: {function.__name__} has no parameters: expected at least one, a tensor")
+    for parameter in parameters:
         if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD or parameter.default is not parameter.empty:
             raise ConfigError(f"fuse: {function.__name__}({parameter}) must take plain positional parameters only")
     return Fused(function)

@@ -95,6 +95,9 @@ class Op:
         if any(isinstance(x, Symbol) for x in inputs):
             raise ConfigError(f"fuse: {self.name} cannot be fused, since it is not elementwise maths: call it outside "
                               "the fused function")
+        if any(isinstance(x, (list, tuple)) for x in inputs):  # whose tensors would lose their gradients
+            raise DTypeError(f"{self.describe(inputs)}: expected tensors, arrays or plain numbers, got a list: "
+                             + ("pass its parts, *list" if self.variadic else "convert it with np.asarray"))
         return self.forward(*inputs, **options)
 
     def record(self, inputs, arrays, options, outputs, dtype):
@@ -107,8 +110,8 @@ class Op:
             known |= {self.inputs[0]: arrays, self.inputs[0] + "_shape": shapes, self.inputs[0] + "_into": None}  # see pull_back
             wanted = self.inputs
         else:
-            known |= dict.fromkeys(self.inputs) | dict(zip(self.inputs, arrays))
             known |= {name + "_shape": shape for name, shape in zip(self.inputs, shapes)}
+            known |= dict.fromkeys(self.inputs) | dict(zip(self.inputs, arrays))  # last: an input may be called x_shape
             wanted = [name for name, parent in zip(self.inputs, parents) if parent]
         for name in wanted:
             if name not in self.rules:

@@ -20,7 +20,7 @@ import numpy as np
 
 from tinypredrnn.data.arrays import headers
 from tinypredrnn.errors import CheckpointError, TooLargeError, say_once
-from tinypredrnn.files import replacing
+from tinypredrnn.files import persist, replacing
 from tinypredrnn.memory import require_memory
 from tinypredrnn.models import MODELS, build_model, lay_out
 from tinypredrnn.train.config import Config
@@ -53,7 +53,7 @@ def read_checkpoint(path):
 
     If the newest checkpoint of a folder is damaged or missing, the one before it is read, and a line on stderr says so.
     Raises CheckpointError if there is none, or if it is damaged or not a checkpoint; TooLargeError if it does not fit
-    into memory.
+    into memory; OSError if it may not be read.
     """
     path = Path(path)
     return newest(path)[1] if path.is_dir() else read_file(path)
@@ -79,8 +79,9 @@ def read_file(path):
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}: name a run's folder or a .npz file that training wrote")
+    opened = persist(open, path, "rb")  # outside of the try: a file that may not be read is not a damaged one
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with opened, np.load(opened, allow_pickle=False) as file:
             shapes = headers(file)
             if sum(header.bytes for header in shapes.values()) > path.stat().st_size:
                 raise ValueError("its arrays claim to be larger than the file")
@@ -96,7 +97,7 @@ def read_file(path):
         iteration = int(arrays.pop("iteration"))
         if iteration < 0:
             raise ValueError("its iteration is negative")
-    except (CheckpointError, TooLargeError):
+    except (CheckpointError, MemoryError):  # nor is one that does not fit into memory, now or ever
         raise
     except Exception as error:  # a damaged file makes zipfile, NumPy and json raise whatever they can
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
@@ -107,6 +108,9 @@ def read_file(path):
         part, _, rest = name.partition(".")
         if part not in parts or array.dtype.kind not in "fiu":
             raise CheckpointError(f"{path} holds {name!r} of dtype {array.dtype}, which no checkpoint of tinypredrnn has: use another one")
+        if part == "model" and not np.isfinite(array).all():
+            raise CheckpointError(f"{path} holds weights that are NaN or infinite, in {rest!r}, and would predict nothing else: "
+                                  "use another one")
         parts[part][rest] = array
     return config, iteration, parts
 
