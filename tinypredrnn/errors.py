@@ -68,10 +68,16 @@ class TrainingError(Error, ArithmeticError):
     """Training that cannot go on, for example because the loss is not a finite number."""
 
 
+def say(sentence):
+    """Print a line on stderr. If that cannot be written, because the disk that keeps a log is full, say, it is left out."""
+    with contextlib.suppress(OSError):
+        print(sentence, file=sys.stderr, flush=True)
+
+
 @functools.cache
 def say_once(sentence):
-    """Print a line on stderr, but the same one only once."""
-    print(sentence, file=sys.stderr)
+    """`say`, but the same line only once."""
+    say(sentence)
 
 
 def command(main):

@@ -157,6 +157,24 @@ def path_argument(text):
     return Path(text)
 
 
+class Dispensable:
+    """A stream for progress bars: what cannot be written, for example because the disk that keeps a log is full, is left out."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+    def write(self, text):
+        with contextlib.suppress(OSError):
+            self.stream.write(text)
+
+    def flush(self):
+        with contextlib.suppress(OSError):
+            self.stream.flush()
+
+
 # JSON
 
 def write_json(path, value):

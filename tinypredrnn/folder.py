@@ -16,11 +16,10 @@ import os
 import re
 import secrets
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
-from tinypredrnn.errors import ConfigError
+from tinypredrnn.errors import ConfigError, say
 from tinypredrnn.files import alone, as_json, lies_within, persist, read_json, replacing
 
 LIST = ".tinypredrnn.json"
@@ -192,7 +191,7 @@ class Folder:
             with self.writing(name) as temporary:
                 draw(temporary, *inputs)
         except (OSError, ConfigError) as error:
-            print(f"the picture {name} is not written: {error}", file=sys.stderr)
+            say(f"the picture {name} is not written: {error}")
 
     def make_room(self, name):
         if os.path.lexists(self.path / name) and not self.ours(name):
@@ -206,7 +205,7 @@ class Folder:
             number += 1
         self.check()
         persist(path.replace, target)
-        print(f"{path} is not as this program wrote it: kept as {target.name}", file=sys.stderr)
+        say(f"{path} is not as this program wrote it: kept as {target.name}")
 
     def remove(self, names):
         """Delete those of the files that are ours, and forget the others. If one cannot be deleted now, a line on
@@ -218,7 +217,7 @@ class Folder:
                     if self.ours(name):
                         persist((self.path / name).unlink)
                 except OSError as error:
-                    print(f"{self.path / name} is not deleted: {error}", file=sys.stderr)
+                    say(f"{self.path / name} is not deleted: {error}")
                 else:
                     self.files.pop(name, None)
                     self.growing.pop(name, None)

@@ -413,6 +413,29 @@ def test_truth_is_whatever_is_not_zero(mask):
         assert (y.data.tolist(), a.grad.tolist(), b.grad.tolist()) == ([10, 2, 3], [0, 2, 3], [1, 0, 0])
 
 
+@pytest.mark.parametrize("mask", [np.uint8([0, 100, 200]), np.array([False, True, True]), np.int64([0, -3, 2]), np.int8([-128, 127, 1])],
+                         ids=str)
+def test_masks_and_integers_are_numbers_of_the_float_dtype(mask):
+    """Bytes neither wrap around nor are truth values, fused or not; by name too."""
+    x = tp.tensor(np.float32([1, 2, 3]), requires_grad=True)
+    for function in (lambda x, m: x + m * 2, lambda x, m: x * (m - 1), lambda x, m: x * -m, lambda x, m: x * (m + m) - abs(m),
+                     lambda x, m: tp.where(m, x, -m), lambda x, m: x * (m > 0) * (x > 1)):
+        expected = function(x.data, mask.astype(np.float32))
+        for context in (contextlib.nullcontext, tp.unfused):
+            with context():
+                for y in (tp.fuse(function)(x, mask), tp.fuse(function)(x, m=mask), tp.fuse(function)(x, tp.tensor(mask))):
+                    assert y.dtype == np.float32
+                    np.testing.assert_allclose(y.data, expected)
+
+
+@pytest.mark.parametrize("function", [lambda x: x * ((x > 1) + (x > 2)), lambda x: -(x > 1) * x, lambda x: x * (1 - (x > 1)),
+                                      lambda x: x * ((x > 1) * (x > 2) - (x > 3)), lambda x: x * tp.exp(x > 1), lambda x: 2 * (x > 1)])
+def test_arithmetic_of_truth_values_alone_is_refused(function):
+    """NumPy's sum of two masks is a mask, its difference an error: a kernel must not take them for 0 and 1 without a word."""
+    with pytest.raises(ConfigError, match="truth values.*where"):
+        tp.fuse(function)(tp.tensor(np.float32([1, 2, 3])))
+
+
 # what the tracer cannot represent is refused
 
 S, T = tp.tensor(np.float32([2, 3]), requires_grad=True), np.float32([1, 2])

@@ -239,6 +239,15 @@ def test_softmax_of_nothing_is_nothing(op):
         assert y.shape == x.grad.shape == (2, 0, 3)
 
 
+@pytest.mark.parametrize("op, derivative", [
+    (tp.softplus, lambda x: 1 / (1 + np.exp(-x))), (tp.logsigmoid, lambda x: 1 / (1 + np.exp(x))),
+    (lambda x: tp.bce_with_logits(x, 0.0), lambda x: 1 / (1 + np.exp(-x)))], ids=["softplus", "logsigmoid", "bce_with_logits"])
+def test_tiny_gradients_are_exact_in_float32(op, derivative):
+    x = tp.tensor(np.linspace(-60, 60, 241, dtype=np.float32), requires_grad=True)
+    op(x).sum().backward()
+    np.testing.assert_allclose(x.grad, derivative(x.data.astype(float)), rtol=1e-5)
+
+
 def test_log_of_a_tiny_sigmoid():
     x = tp.tensor(np.float32([-20, -50, -200, 0, 20]), requires_grad=True)
     y = tp.logsigmoid(x)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -410,3 +411,16 @@ def test_more_steps_stretch_a_cosine_and_say_so(small_trainer, tmp_path, capsys)
     for name, changes in (("cosine", {}), ("cosine", {"steps": 6}), ("constant", {"steps": 12})):
         prepare_run(tmp_path / name, Config(), True, False, changes)
         assert capsys.readouterr().out == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_behind_stderr_ends_no_training(small_trainer, tmp_path, monkeypatch):
+    """Progress and remarks can be left out."""
+    trainer, full = small_trainer(tmp_path, steps=2), open("/dev/full", "w")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", full)
+        assert trainer.run() is None
+        trainer.files.draw("no.png", lambda path: open(tmp_path / "missing" / "x"))
+    assert read_checkpoint(tmp_path)[1] == 2
+    with pytest.raises(OSError):
+        full.close()  # which shows that it was full

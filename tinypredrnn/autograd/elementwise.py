@@ -13,6 +13,7 @@ from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ConfigError
 
 TABLE = {}
+COMPARISONS = "less", "greater", "less_equal", "greater_equal", "equal", "not_equal"
 
 
 class Entry(Op):
@@ -33,7 +34,14 @@ class Entry(Op):
         if outside := [type(x).__name__ for x in inputs if not isinstance(x, known)]:
             raise ConfigError(f"fuse: {self.name} got a value from outside the fused function ({', '.join(outside)}), "
                               "which would be frozen: pass it to the function as an input")
-        return self.forward(*inputs, **options) if self.options else Symbol(self.name, *inputs)
+        if self.options:
+            return self.forward(*inputs, **options)
+        symbols = [x for x in inputs if isinstance(x, Symbol)]
+        truths, compares = all(x.truth for x in symbols), self.name in COMPARISONS
+        if truths and not (compares or self.name == "where" or self.name == "mul" and len(symbols) == 2):
+            raise ConfigError(f"fuse: {self.name} of nothing but truth values, such as x > 0: NumPy does not compute with them as "
+                              "with 0 and 1; use where(condition, a, b)")
+        return Symbol(self.name, *inputs, truth=compares or truths and self.name == "mul")
 
 
 def elementwise(kernel=None, promises=(NEW,), **rules):
@@ -225,13 +233,15 @@ def leaky_relu(x, *, slope=0.01):
     return where(x > 0, x, x * slope)
 
 
-@elementwise(x=lambda dy, x: dy * sigmoid(x))
+# in their rules sigmoid(x) is exp(-softplus(-x)), which is exact also near 0
+
+@elementwise(x=lambda dy, x: dy * exp(-softplus(-x)))
 def softplus(x):
     """log(1 + exp(x)), without overflow"""
     return maximum(x, 0) + log1p(exp(-abs(x)))
 
 
-@elementwise(x=lambda dy, x: dy * sigmoid(-x))
+@elementwise(x=lambda dy, x: dy * exp(-softplus(x)))
 def logsigmoid(x):
     """log(sigmoid(x)), accurate even if sigmoid(x) is tiny"""
     return -softplus(-x)
@@ -239,7 +249,7 @@ def logsigmoid(x):
 
 # cross-entropy of a target in [0, 1], read as a probability, against a prediction
 
-@elementwise(logit=lambda dy, logit, target: dy * (sigmoid(logit) - target), target=lambda dy, logit: -dy * logit)
+@elementwise(logit=lambda dy, logit, target: dy * (exp(-softplus(-logit)) - target), target=lambda dy, logit: -dy * logit)
 def bce_with_logits(logit, target):
     """-target log(p) - (1 - target) log(1 - p) with p = sigmoid(logit), finite for every logit"""
     return softplus(logit) - logit * target

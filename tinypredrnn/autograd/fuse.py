@@ -25,6 +25,7 @@ from tinypredrnn.autograd.elementwise import TABLE
 from tinypredrnn.autograd.emit import CPU, CPU_HELPERS, CUDA, TANH
 from tinypredrnn.autograd.op import NEW, Op, plain
 from tinypredrnn.autograd.symbol import Symbol
+from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module
 from tinypredrnn.compiled import compile_source
 from tinypredrnn.errors import ConfigError, DTypeError
@@ -232,6 +233,18 @@ def as_rows(a, shape):
     return np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(-1), 0, width
 
 
+def as_floats(values, others=()):
+    """Masks and integers with the float dtype that the others have, as a kernel takes them."""
+    dtype = next((x.dtype for x in (*values, *others) if hasattr(x, "dtype") and x.dtype.kind == "f"), np.dtype(float))
+
+    def cast(x):
+        if getattr(getattr(x, "dtype", dtype), "kind", "f") == "f":
+            return x
+        return Tensor(x.data.astype(dtype)) if isinstance(x, Tensor) else x.astype(dtype)
+
+    return [cast(x) for x in values]
+
+
 class Fused(Op):
     """What @fuse makes of a function: an op whose forward and backward are one kernel each."""
 
@@ -243,7 +256,9 @@ class Fused(Op):
         self.loop_back = functools.cache(self.loop_back)  # one kernel for each set of cotangents that arrive
 
     def __call__(self, *inputs, **named):
-        return super().__call__(*inputs, **named) if fusing.get() else self.function(*inputs, **named)
+        if fusing.get():
+            return super().__call__(*inputs, **named)
+        return self.function(*as_floats(inputs), **dict(zip(named, as_floats(named.values(), inputs))))
 
     def apply(self, *inputs):
         if any(isinstance(x, Symbol) for x in inputs):  # within another fused function

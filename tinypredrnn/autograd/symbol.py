@@ -9,11 +9,11 @@ class Symbol:
     Its operators are those of Tensor: elementwise.py attaches the same table to both.
     """
 
-    __slots__ = ("op", "args")
+    __slots__ = ("op", "args", "truth")
     __array_ufunc__ = None  # so that NumPy leaves `array * symbol` to Symbol.__rmul__, which refuses the array
 
-    def __init__(self, op, *args):
-        self.op, self.args = op, args
+    def __init__(self, op, *args, truth=False):
+        self.op, self.args, self.truth = op, args, truth
 
     def refuse(self, *_):
         raise ConfigError("fuse: a value is not known yet while gate maths is traced: choose with where(condition, a, b) instead of `if`, "

@@ -15,6 +15,7 @@ from tinypredrnn.autograd import debug, tensor
 from tinypredrnn.backend import find_device, memory_held, uploader
 from tinypredrnn.data.batches import Prefetch
 from tinypredrnn.errors import CheckpointError, DataError, GraphError, TrainingError
+from tinypredrnn.files import Dispensable
 from tinypredrnn.gpu import check_precision, has_tensor_cores, precision
 from tinypredrnn.metrics import mse
 from tinypredrnn.models import build_model
@@ -190,7 +191,8 @@ class Trainer:
             precision(self.precision),
             Prefetch(lambda k: upload(to_unit(self.batch(k))), start=self.iteration) as batches,
             Log(self.files, self.iteration) as log,
-            tqdm(total=config.steps, initial=self.iteration, unit="step", dynamic_ncols=True, mininterval=patience) as bar,
+            tqdm(total=config.steps, initial=self.iteration, unit="step", dynamic_ncols=True, mininterval=patience,
+                 file=Dispensable(sys.stderr)) as bar,
         ):
             stop = False
             while self.iteration < config.steps and not stop:
