@@ -172,8 +172,9 @@ def test_what_is_no_error():
 
 
 def test_arrays_made_of_tensors_hold_their_values():
-    assert np.asarray(X).dtype == np.float32 and np.asarray(X).shape == (2, 3)
-    np.testing.assert_array_equal(X, np.ones((2, 3)))
+    for values in np.asarray(X.detach()), X.numpy():
+        assert values.dtype == np.float32 and values.shape == (2, 3) and values is X.data
+    np.testing.assert_array_equal(X.detach(), np.ones((2, 3)))
     first, second = X
     assert first.shape == second.shape == (3,) and len(list(X)) == 2
 

@@ -560,3 +560,11 @@ def test_a_function_that_calls_itself_is_refused():
     recursive = tp.fuse(lambda x: recursive(x))
     with pytest.raises(ConfigError, match="recursion"):
         recursive(tp.tensor(np.ones(3)))
+
+
+def test_float32_tanh_ends_at_exactly_one():
+    """As NumPy's: an infinite input must have the slope 0, not one that is tiny."""
+    x = np.array([[9.1, -9.1, 100, -np.inf, np.inf, np.nan, -0.0]], np.float32)
+    y = tp.fuse(lambda x: tp.tanh(x))(x)
+    np.testing.assert_array_equal(y, [[1, -1, 1, -1, 1, np.nan, 0]])
+    assert np.signbit(y[0, -1])

@@ -107,8 +107,21 @@ def test_numpys_functions_without_a_derivative_take_every_tensor(tmp_path):
     assert np.allclose(x, values) and np.array_equal(x, values) and np.shares_memory(x, x.data)
     np.save(tmp_path / "x.npy", x)
     assert np.load(tmp_path / "x.npy").tolist() == values.tolist()
-    np.testing.assert_allclose(x, values)
-    np.testing.assert_array_equal(x * 2, values * 2)
+    np.testing.assert_allclose(x.numpy(), values)
+    np.testing.assert_array_equal(x.detach() * 2, values * 2)
+
+
+@pytest.mark.parametrize("lose", [
+    lambda x: np.asarray(x), lambda x: np.array([x, x]), lambda x: np.ones(3).dot(x), lambda x: np.r_[x, x], lambda x: np.c_[x, x],
+    lambda x: np.zeros(3).__setitem__(slice(None), x), lambda x: np.random.default_rng(0).permutation(x), lambda x: np.stack([[x, x]]),
+    lambda x: np.mean([x, x]), lambda x: np.vectorize(abs)(x), lambda x: np.testing.assert_allclose(x, 1)])
+def test_no_array_of_numpy_takes_values_and_loses_their_gradient(lose):
+    x = tp.tensor(np.ones(3), requires_grad=True)
+    with pytest.raises(GraphError, match=r"x\.detach\(\)"):
+        lose(x)
+    lose(x.detach())
+    with tp.no_grad():
+        lose(x * 1)  # what nothing was recorded of
 
 
 def test_numpys_ufuncs_are_refused_and_never_write_to_an_array():

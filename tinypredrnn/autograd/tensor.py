@@ -73,10 +73,12 @@ class Tensor:
         backward(self, cotangent, retain_graph)
 
     def __array__(self, dtype=None, copy=None):
-        """np.asarray(tensor): the values, also of a tensor that requires a gradient; on the CPU without a copy."""
+        """np.asarray(tensor): the values, on the CPU without a copy. GraphError if that would lose a gradient."""
+        if self.requires_grad:
+            raise GraphError(f"numpy: an array of NumPy would lose the gradient that a tensor of shape {self.shape} requires: pass "
+                             "x.detach(), or x.numpy(), to use its values only")
         if copy is False and self.device != "cpu":
-            raise DeviceError(f"numpy: this tensor is on {self.device}, from where NumPy can only get a copy: leave "
-                              "out copy=False")
+            raise DeviceError(f"numpy: this tensor is on {self.device}, from where NumPy can only have a copy: leave out copy=False")
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __array_function__(self, function, types, args, kwargs):
