@@ -1,0 +1,64 @@
+"""Scale: between the numbers that are stored, those in [0, 1] that a model sees, and physical units."""
+
+import dataclasses
+
+import numpy as np
+
+from tinypredrnn.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """A straight line each way; what lies beyond its ends is set to the nearer end for the model.
+
+        stored    0 ... 255         the numbers in files and in memory
+        model     0 ... 1           what networks, losses and metrics see
+        units  -32 ... 95.5 dBZ     what people mean
+
+    stored    the stored numbers that become 0 and 1
+    units     the same two in physical units; (0, 1) if there are none
+    unit      the name of these units: "dBZ", "K", "mm/h"; "" if there are none
+    missing   the stored number that says that there are no data in a place; None if there is no such number. NaN says so always
+    """
+
+    stored: tuple = (0.0, 255.0)
+    units: tuple = (0.0, 1.0)
+    unit: str = ""
+    missing: float | None = None
+
+    def __post_init__(self):
+        for name in "stored", "units":
+            ends = getattr(self, name)
+            if len(ends) != 2 or not np.isfinite(ends).all() or not ends[0] < ends[1]:
+                raise ConfigError(f"a scale goes from a smaller to a larger number, got {ends} as {name}")
+
+    def to_model(self, stored, dtype=np.float32):
+        """Stored frames as a model sees them: floats in [0, 1], NaN where there are no data."""
+        first, last = self.stored
+        exact = dtype if stored.dtype.itemsize < 4 else np.float64  # float32 holds every number of 16 bits
+        frames = stored.astype(exact)
+        if self.missing is not None:
+            frames[stored == self.missing] = np.nan
+        if first:
+            frames -= first
+        frames /= last - first
+        if not (stored.dtype == np.uint8 and self.stored == (0, 255)):  # bytes lie within the scale
+            np.clip(frames, 0, 1, out=frames)
+        return frames.astype(dtype, copy=False)
+
+    def to_units(self, frames):
+        """Frames as a model sees them, in physical units."""
+        first, last = self.units
+        return first + frames * (last - first)
+
+    def from_units(self, values):
+        """Physical values as a model sees them."""
+        first, last = self.units
+        return (np.asarray(values) - first) / (last - first)
+
+    def as_dict(self):
+        """Plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+
+BYTES = Scale()

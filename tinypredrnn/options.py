@@ -1,0 +1,112 @@
+"""Options: records of named values that check themselves. A model, a world and a recipe each have one, with defaults and help texts.
+
+    @dataclasses.dataclass(frozen=True)
+    class Options(tp.options.Options):
+        hidden: tuple = option((64, 64), "width of each layer, from the bottom up", least=1)
+        rate: float = option(1e-3, "learning rate", above=0)
+
+Each of them is a flag on the command line (--hidden 64 64) and an entry of a checkpoint.
+"""
+
+import argparse
+import dataclasses
+import math
+
+from tinypredrnn.errors import ConfigError
+
+LARGEST_WHOLE, LARGEST = 10**12, 1e30  # limits for whole and for other numbers, except seeds: more cannot be meant
+
+
+def option(default, help, choices=None, least=None, above=None, count=None, watches=False, flag=None):
+    """A field of such a record.
+
+    default   its type is the option's: bool, int, float, str, or a tuple of ints or of floats; () is a tuple of floats
+    choices   the values that are allowed; a dict that others may add to is asked anew each time
+    least     the smallest number allowed, also inside a tuple; `above`: numbers must be larger than this
+    count     how many numbers a tuple has; () is allowed if it is the default
+    watches   it says where the data lie or how a run is watched, so a run that is resumed may have another value
+    flag      on the command line, if not --name
+    """
+    metadata = dict(help=help, choices=choices, least=least, above=above, count=count, watches=watches, flag=flag)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Options:
+    """The base of these records, whose subclasses are frozen dataclasses. ConfigError for a value that is impossible."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            check_value(field, getattr(self, field.name))
+
+    @classmethod
+    def names(cls):
+        """The options' names, in order."""
+        return [field.name for field in dataclasses.fields(cls)]
+
+    def replace(self, **changes):
+        """The record with some options changed; ConfigError for an unknown name or an impossible value."""
+        unknown = changes.keys() - set(self.names())
+        if unknown:
+            raise ConfigError(f"unknown option {', '.join(sorted(unknown))}: expected some of {', '.join(self.names())}")
+        return dataclasses.replace(self, **{name: tuple(v) if isinstance(v, list) else v for name, v in changes.items()})
+
+    def as_dict(self):
+        """Plain values, for JSON."""
+        return {name: getattr(self, name) for name in self.names()}
+
+
+def check_value(field, value):
+    """ConfigError if an option cannot have this value."""
+    name, asked = field.name, field.metadata
+    if not same_kind(value, field.default):
+        raise ConfigError(f"{name} is given like {field.default!r}, got {value!r:.60}")
+    if asked["choices"] is not None and value not in asked["choices"]:
+        raise ConfigError(f"{name} is one of {', '.join(map(str, asked['choices']))}, got {value!r}")
+    numbers = value if type(value) is tuple else (value,)
+    if asked["count"] is not None and len(numbers) != asked["count"] and value != field.default:
+        raise ConfigError(f"{name} has {asked['count']} numbers, got {value!r:.60}")
+    for number in numbers:
+        if type(number) not in (int, float):
+            continue
+        if name != "seed" and abs(number) > (LARGEST_WHOLE if type(number) is int else LARGEST):
+            raise ConfigError(f"{name} is too large: {value!r:.60}; the limits are {LARGEST_WHOLE:,} and {LARGEST:g}")
+        if asked["least"] is not None and number < asked["least"]:
+            raise ConfigError(f"{name} is at least {asked['least']}, got {value!r:.60}")
+        if asked["above"] is not None and not number > asked["above"]:
+            raise ConfigError(f"{name} is above {asked['above']}, got {value!r:.60}")
+
+
+def same_kind(value, default):
+    """Whether a value can stand where `default` does: a finite number for a float, a tuple of ints for one of ints, else the same type."""
+    if type(default) is tuple:
+        return type(value) is tuple and all(same_kind(n, default[0] if default else 0.0) for n in value)
+    if type(default) is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is type(default)
+
+
+def add_arguments(parser, record, without=()):
+    """A flag for every option of a record, whose values are shown as the defaults; left out, a flag changes nothing."""
+    for field in dataclasses.fields(record):
+        if field.name in without:
+            continue
+        asked, default, kind = field.metadata, getattr(record, field.name), type(field.default)
+        shown = " ".join(map(str, default)) if kind is tuple else default
+        shown = "" if shown in ("", None) else f" (default: {shown})"
+        flag = asked["flag"] or "--" + field.name.replace("_", "-")
+        details = dict(dest=field.name, default=None, help=(asked["help"] + shown).replace("%", "%%"))
+        if kind is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **details)
+        elif kind is tuple:
+            of = type(field.default[0]) if field.default else float
+            parser.add_argument(flag, type=of, nargs="+", metavar={int: "N", float: "X"}[of], **details)
+        elif asked["choices"] is not None:
+            parser.add_argument(flag, type=kind, choices=list(asked["choices"]), **details)
+        else:
+            parser.add_argument(flag, type=kind, metavar={int: "N", float: "X", str: "TEXT"}[kind], **details)
+
+
+def given(arguments, names):
+    """The options out of `names` that were given on the command line, as {name: value}."""
+    return {name: tuple(value) if isinstance(value, list) else value
+            for name in names if (value := getattr(arguments, name, None)) is not None}
