@@ -119,7 +119,7 @@ class STLSTM(Module):
         self.from_xh = Gates(channels + hidden, hidden, kernel, "ifgo", rng, forget_bias, layer_norm)
         self.from_xm = Gates(channels + memory, memory, kernel, "ifg", rng, forget_bias, layer_norm)
         self.from_cm = Gates(hidden + memory, hidden, kernel, "o", rng, forget_bias, layer_norm)
-        self.fuse_cm = fan_in_uniform(rng, (1, 1, hidden + memory, hidden))
+        self.merge_cm = fan_in_uniform(rng, (1, 1, hidden + memory, hidden))
 
     def forward(self, x, state):
         h, c, m = state
@@ -127,5 +127,5 @@ class STLSTM(Module):
         i_, f_, g_ = self.from_xm(x, m)
         c = remember(i, f, g, c)
         m = remember(i_, f_, g_, m)
-        h = expose(o, self.from_cm(c, m), conv2d((c, m), self.fuse_cm))
+        h = expose(o, self.from_cm(c, m), conv2d((c, m), self.merge_cm))
         return h, (h, c, m)

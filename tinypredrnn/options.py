@@ -12,6 +12,8 @@ import argparse
 import dataclasses
 import math
 
+import numpy as np
+
 from tinypredrnn.errors import ConfigError
 
 LARGEST_WHOLE, LARGEST = 10**12, 1e30  # limits for whole and for other numbers, except seeds: more cannot be meant
@@ -48,11 +50,18 @@ class Options:
         unknown = changes.keys() - set(self.names())
         if unknown:
             raise ConfigError(f"unknown option {', '.join(sorted(unknown))}: expected some of {', '.join(self.names())}")
-        return dataclasses.replace(self, **{name: tuple(v) if isinstance(v, list) else v for name, v in changes.items()})
+        return dataclasses.replace(self, **{name: plain(value) for name, value in changes.items()})
 
     def as_dict(self):
         """Plain values, for JSON."""
         return {name: getattr(self, name) for name in self.names()}
+
+
+def plain(value):
+    """A value as an option has it: lists become tuples, and NumPy's numbers Python's."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def check_value(field, value):
@@ -108,5 +117,4 @@ def add_arguments(parser, record, without=()):
 
 def given(arguments, names):
     """The options out of `names` that were given on the command line, as {name: value}."""
-    return {name: tuple(value) if isinstance(value, list) else value
-            for name in names if (value := getattr(arguments, name, None)) is not None}
+    return {name: plain(value) for name in names if (value := getattr(arguments, name, None)) is not None}

@@ -154,7 +154,7 @@ def test_the_run_by_hand_is_the_run_of_the_network(lesson17):
     np.testing.assert_allclose(c.data, seen["f"] * c0.data + seen["i"] * np.tanh(g.data), rtol=1e-4, atol=1e-5)
     _, _, g = cell.from_xm(x, m0)
     np.testing.assert_allclose(m.data, seen["f'"] * m0.data + seen["i'"] * np.tanh(g.data), rtol=1e-4, atol=1e-5)
-    mixed = tp.conv2d(tp.concat(c, m), cell.fuse_cm)
+    mixed = tp.conv2d(tp.concat(c, m), cell.merge_cm)
     np.testing.assert_allclose(h.data, seen["o"] * np.tanh(mixed.data), rtol=1e-4, atol=1e-5)
 
 

@@ -14,7 +14,7 @@ from tinypredrnn.train import Config, predict, report, score_set, scoring, to_un
 
 @pytest.fixture
 def model():
-    return build_model("predrnn", (16, 16), 1, (3,), 3, 4)
+    return build_model("predrnn", (16, 16), 1, hidden=(3,), kernel=3, patch=4)
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_a_cell_shows_parameters_by_name_and_fused_ops_as_one():
     assert described(boxes, "op") == {
         **{("input", name): 1 for name in "xhcm"},
         **{("parameter", f"from_{gate}.{name}"): 1 for gate in ("xh", "xm", "cm") for name in ("weight", "bias")},
-        ("parameter", "fuse_cm"): 1, ("fused op", "remember"): 2, ("fused op", "expose"): 1}
+        ("parameter", "merge_cm"): 1, ("fused op", "remember"): 2, ("fused op", "expose"): 1}
     ops = [box.title[0] for box in boxes if box.kind == "op"]
     assert ops.count("split") == 2 and ops.count("add") == 0
     assert sum(bool(re.search("conv", name)) for name in ops) == 4  # by whichever algorithm
@@ -88,7 +88,7 @@ def test_a_cell_shows_parameters_by_name_and_fused_ops_as_one():
 @pytest.mark.parametrize(("fold", "expected"), [
     (0, {("module", "STLSTM"): 1, **{("input", name): 1 for name in "xhcm"}}),
     (1, {**{("input", name): 1 for name in "xhcm"}, **{("module", f"from_{gate}"): 1 for gate in ("xh", "xm", "cm")},
-         ("parameter", "fuse_cm"): 1, ("fused op", "remember"): 2, ("fused op", "expose"): 1}),
+         ("parameter", "merge_cm"): 1, ("fused op", "remember"): 2, ("fused op", "expose"): 1}),
 ])
 def test_folding_hides_what_is_the_modules_own(fold, expected):
     _, names = st_lstm()

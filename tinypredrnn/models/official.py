@@ -6,7 +6,7 @@ Their cell computes Equation 4 with five convolutions and no biases; +1 inside t
     conv_h        H  -> i, f, g, o
     conv_m        M  -> i', f', g'
     conv_o        [C, M] -> o                              ours: from_cm
-    conv_last     [C, M] -> what tanh is taken of, 1x1     ours: fuse_cm
+    conv_last     [C, M] -> what tanh is taken of, 1x1     ours: merge_cm
 
 Ours makes the gates of C by one convolution over [X, H] and those of M by one over [X, M], so their conv_x is dealt out to both. Their
 weights are (out, in, rows, columns), ours (rows, columns, in, out). Both order a patch's channels by row, column, colour.
@@ -51,7 +51,7 @@ def import_official(weights, size=(64, 64), channels=1, patch=4):
         raise ConfigError(f"import_official: these weights take {inputs} channels for each patch, but patches of {patch}x{patch} pixels of "
                           f"{channels} channel(s) have {patch * patch * channels}: give the patch and channels that they were trained with")
     check(weights, official_shapes(depth, hidden, inputs, kernel))
-    model = build_model("predrnn", size, channels, (hidden,) * depth, kernel, patch).to(dtype=first.dtype)
+    model = build_model("predrnn", size, channels, hidden=(hidden,) * depth, kernel=kernel, patch=patch).to(dtype=first.dtype)
     model.load_state_dict(model.state_dict() | from_official(weights))
     for name, t in model.named_tensors():
         t.requires_grad = not name.endswith(".bias")
@@ -72,7 +72,7 @@ def export_official(model):
     if any(name.endswith(".gain") for name in state):
         raise ConfigError("export_official: this model normalises by layer with one gain for each channel, the official network with one "
                           "for each channel and position: train with layer_norm=False")
-    official = build_model("predrnn", (model.patch,) * 2, model.channels, model.hidden, 1, model.patch).state_dict()
+    official = build_model("predrnn", (model.patch,) * 2, model.frame[2], hidden=model.hidden, kernel=1, patch=model.patch).state_dict()
     moved = [name for name, a in state.items() if name.endswith(".bias") and not np.array_equal(a, official[name])]
     if moved:
         raise ConfigError("export_official: the official network has no biases but the constant 1 of the forget gates, and in this model "
@@ -134,7 +134,7 @@ def from_official(weights):
         ours[f"cells.{n}.from_xh.weight"] = np.hstack([np.concatenate([i, f, g, x_o]), h])  # side by side along the inputs
         ours[f"cells.{n}.from_xm.weight"] = np.hstack([np.concatenate([i_, f_, g_]), m])
         ours[f"cells.{n}.from_cm.weight"] = o
-        ours[f"cells.{n}.fuse_cm"] = last
+        ours[f"cells.{n}.merge_cm"] = last
     return {name: np.ascontiguousarray(a.transpose(2, 3, 1, 0)) for name, a in ours.items()}
 
 
@@ -143,7 +143,7 @@ def to_official(arrays):
     arrays = {name: np.ascontiguousarray(a.transpose(3, 2, 0, 1)) for name, a in arrays.items() if not name.endswith(".bias")}
     weights = {}
     for n in range((len(arrays) - 1) // 4):
-        xh, xm, o, last = (arrays[f"cells.{n}.{name}"] for name in ("from_xh.weight", "from_xm.weight", "from_cm.weight", "fuse_cm"))
+        xh, xm, o, last = (arrays[f"cells.{n}.{name}"] for name in ("from_xh.weight", "from_xm.weight", "from_cm.weight", "merge_cm"))
         hidden = len(o)
         x, h, x_, m = xh[:, :-hidden], xh[:, -hidden:], xm[:, :-hidden], xm[:, -hidden:]
         parts = np.concatenate([x[:-hidden], x_, x[-hidden:]]), h.copy(), m.copy(), o, last
