@@ -87,6 +87,9 @@ class Adam:
         self.m, self.v, self.t = m, v, int(arrays["t"])
 
 
+OPTIMISERS = {"adam": Adam}
+
+
 def clip_gradients(parameters, norm):
     """Scale all gradients so that together they have at most Euclidean length `norm`; returns the length that they had.
 

@@ -19,22 +19,25 @@ from tinypredrnn.errors import ConfigError
 LARGEST_WHOLE, LARGEST = 10**12, 1e30  # limits for whole and for other numbers, except seeds: more cannot be meant
 
 
-def option(default, help, choices=None, least=None, above=None, count=None, watches=False, flag=None):
+def option(default, help, choices=None, least=None, above=None, count=None, of=float, watches=False, flag=None):
     """A field of such a record.
 
-    default   its type is the option's: bool, int, float, str, or a tuple of ints or of floats; () is a tuple of floats
+    default   its type is the option's: bool, int, float, str, or a tuple of ints or of floats; if that is empty, `of` says which
     choices   the values that are allowed; a dict that others may add to is asked anew each time
     least     the smallest number allowed, also inside a tuple; `above`: numbers must be larger than this
     count     how many numbers a tuple has; () is allowed if it is the default
     watches   it says where the data lie or how a run is watched, so a run that is resumed may have another value
     flag      on the command line, if not --name
     """
-    metadata = dict(help=help, choices=choices, least=least, above=above, count=count, watches=watches, flag=flag)
+    if type(default) is tuple:
+        of = type((*default, of())[0])
+    metadata = dict(help=help, choices=choices, least=least, above=above, count=count, of=of, watches=watches, flag=flag)
     return dataclasses.field(default=default, metadata=metadata)
 
 
+@dataclasses.dataclass(frozen=True)
 class Options:
-    """The base of these records, whose subclasses are frozen dataclasses. ConfigError for a value that is impossible."""
+    """The base of these records, themselves frozen dataclasses, and the record without any option. ConfigError for a value that is impossible."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -67,7 +70,7 @@ def plain(value):
 def check_value(field, value):
     """ConfigError if an option cannot have this value."""
     name, asked = field.name, field.metadata
-    if not same_kind(value, field.default):
+    if not same_kind(value, type(field.default), asked["of"]):
         raise ConfigError(f"{name} is given like {field.default!r}, got {value!r:.60}")
     if asked["choices"] is not None and value not in asked["choices"]:
         raise ConfigError(f"{name} is one of {', '.join(map(str, asked['choices']))}, got {value!r}")
@@ -85,13 +88,13 @@ def check_value(field, value):
             raise ConfigError(f"{name} is above {asked['above']}, got {value!r:.60}")
 
 
-def same_kind(value, default):
-    """Whether a value can stand where `default` does: a finite number for a float, a tuple of ints for one of ints, else the same type."""
-    if type(default) is tuple:
-        return type(value) is tuple and all(same_kind(n, default[0] if default else 0.0) for n in value)
-    if type(default) is float:
+def same_kind(value, kind, of):
+    """Whether a value is of a kind: a finite number for float, a tuple of kind `of` for tuple, else of just that type."""
+    if kind is tuple:
+        return type(value) is tuple and all(same_kind(n, of, None) for n in value)
+    if kind is float:
         return type(value) in (int, float) and math.isfinite(value)
-    return type(value) is type(default)
+    return type(value) is kind
 
 
 def add_arguments(parser, record, without=()):
@@ -107,8 +110,7 @@ def add_arguments(parser, record, without=()):
         if kind is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, **details)
         elif kind is tuple:
-            of = type(field.default[0]) if field.default else float
-            parser.add_argument(flag, type=of, nargs="+", metavar={int: "N", float: "X"}[of], **details)
+            parser.add_argument(flag, type=asked["of"], nargs="+", metavar={int: "N", float: "X"}[asked["of"]], **details)
         elif asked["choices"] is not None:
             parser.add_argument(flag, type=kind, choices=list(asked["choices"]), **details)
         else:

@@ -10,24 +10,11 @@ import math
 import numpy as np
 
 from tinypredrnn.compiled import kernel
+from tinypredrnn.data.source import stream
 from tinypredrnn.errors import ConfigError, DTypeError, ShapeError
 from tinypredrnn.memory import require_memory
 
 SPEEDS = {"paper": (3.0, 5.0), "srivastava": (3.6, 3.6)}  # pixels a frame, uniform in [from, to)
-STREAMS = ("training", "validation", "test")
-
-
-def stream(name, seed, k):
-    """The random generator of item `k` of one of the STREAMS: a function of (name, seed, k) alone.
-
-    The name is part of the key, so that training, validation and test never meet, whatever their seeds. ConfigError for an
-    unknown name or a negative seed.
-    """
-    if name not in STREAMS:
-        raise ConfigError(f"expected a stream out of {', '.join(STREAMS)}, got {name!r}; take one of these.")
-    if seed < 0:
-        raise ConfigError(f"expected a seed of 0 or more, got {seed}; take another.")
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS.index(name), k)))
 
 
 class MovingMNIST:
@@ -42,11 +29,13 @@ class MovingMNIST:
                   digit that would leave is put at the wall, and that part of its velocity changes sign; the first frame is
                   one step after the start.
 
+    `source` says in words where the images come from.
+
     A digit is painted at its position rounded down to whole pixels; where two meet, the brighter pixel wins. ShapeError or
     DTypeError for other images; ConfigError for no digit, no frame, a canvas smaller than a digit or an unknown rule.
     """
 
-    def __init__(self, images, digits=2, size=(64, 64), frames=20, rule="paper"):
+    def __init__(self, images, digits=2, size=(64, 64), frames=20, rule="paper", source=""):
         images = np.ascontiguousarray(images)
         if images.ndim != 3 or len(images) == 0:
             raise ShapeError(f"expected at least one digit image in an array (N,h,w), got shape {images.shape}; stack them.")
@@ -59,7 +48,7 @@ class MovingMNIST:
             raise ConfigError(f"expected a canvas (height, width) of at least one digit, ({h}, {w}), got {size}; make it larger.")
         if rule not in SPEEDS:
             raise ConfigError(f"expected a rule out of {', '.join(SPEEDS)}, got {rule!r}; take one of these.")
-        self.images, self.digits, self.size, self.frames, self.rule = images, digits, tuple(size), frames, rule
+        self.images, self.digits, self.size, self.frames, self.rule, self.source = images, digits, tuple(size), frames, rule, source
         self.room = np.subtract(size, (h, w))  # how far a digit's top left corner can go, down and to the right
 
     def draw(self, rng, count):

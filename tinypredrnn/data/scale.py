@@ -19,12 +19,14 @@ class Scale:
     units     the same two in physical units; (0, 1) if there are none
     unit      the name of these units: "dBZ", "K", "mm/h"; "" if there are none
     missing   the stored number that says that there are no data in a place; None if there is no such number. NaN says so always
+    gaps      whether there may be places without data: a model is then trained and scored on the others
     """
 
     stored: tuple = (0.0, 255.0)
     units: tuple = (0.0, 1.0)
     unit: str = ""
     missing: float | None = None
+    gaps: bool = False
 
     def __post_init__(self):
         for name in "stored", "units":
@@ -59,6 +61,11 @@ class Scale:
     def as_dict(self):
         """Plain values, for JSON."""
         return dataclasses.asdict(self)
+
+
+def read_scale(values):
+    """The Scale of what `as_dict` gave."""
+    return Scale(**values | {name: tuple(values[name]) for name in ("stored", "units")})
 
 
 BYTES = Scale()

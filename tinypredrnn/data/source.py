@@ -49,13 +49,15 @@ class Source:
         frame       (height, width, channels) of its frames
         scale       a Scale
         said        sentences to tell the user: what was read, left out, assumed
+        notes       {name: value} that the scores in metrics.json say beside themselves
+        out_of      what follows "steps of 8 sequences" when a training begins, such as " out of 100"
     """
 
     Options = SourceOptions
     metrics = metrics.DEFAULT
     baselines = ("copy_last",)
     presets = {"quick": {}, "paper": {}}
-    frame, scale, said = None, BYTES, ()
+    frame, scale, said, notes, out_of = None, BYTES, (), {}, ""
 
     def __init__(self, options, seed):
         self.options, self.seed = options, seed
@@ -72,6 +74,15 @@ class Source:
     def tests(self):
         """{name of a test set: a function that gives its sequences}. They may be longer than those of training."""
         raise NotImplementedError
+
+    def samples(self, count):
+        """At most `count` sequences to show a model at work: (N,T,H,W,C) as stored."""
+        return next(iter(self.tests().values()))()[:count]
+
+    @classmethod
+    def places(cls, options):
+        """The files and folders that it reads, {flag: path}: a run is not written into these."""
+        return {}
 
     def fingerprint(self):
         """The arrays by which the data are recognised when a run is resumed, {part: {name: array}}."""

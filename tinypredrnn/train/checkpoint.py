@@ -1,6 +1,6 @@
 """Checkpoints: one .npz with everything that a run needs to go on, or a model to be used. Data only, never code.
 
-    config            JSON: the Config of the run; rebuilds the model
+    config            JSON: the Plan of the run; rebuilds the model
     iteration         how many training steps have been done; with the seed, it is the state of all random streams and schedules
     model.NAME        the weights
     optimiser.NAME    Adam's moments and step count
@@ -8,7 +8,8 @@
                       other data unnoticed; older checkpoints have only data.first_batch
     checksum          SHA-256 of all of the above; a file without one is refused, like a file with a wrong one
 
-A run's folder keeps two: checkpoint.npz and, for when that is damaged, the one before it, checkpoint-previous.npz.
+A run's folder keeps checkpoint.npz, for when that is damaged the one before it, checkpoint-previous.npz, and best.npz: the weights, alone,
+that were best on the validation set.
 """
 
 import hashlib
@@ -20,36 +21,37 @@ import numpy as np
 
 from tinypredrnn.data.arrays import headers
 from tinypredrnn.errors import CheckpointError, TooLargeError, say_once
-from tinypredrnn.files import persist, replacing
+from tinypredrnn.files import persist, read_json, replacing
 from tinypredrnn.memory import require_memory
-from tinypredrnn.models import MODELS, build_model, lay_out
-from tinypredrnn.train.config import Config
+from tinypredrnn.models import MODELS, construct, lay_out
+from tinypredrnn.train.plan import read_plan
 
-NAME, PREVIOUS = "checkpoint.npz", "checkpoint-previous.npz"
+NAME, PREVIOUS, BEST = "checkpoint.npz", "checkpoint-previous.npz", "best.npz"
 PARTS = ("model", "optimiser", "data")
 FAR = 16  # if a file's options ask for so many times more or fewer numbers than it holds, it is damaged
 MAX_CONFIG = 1 << 22  # bytes of the text of a configuration: some thousand times as many as it needs
 READ = 256 << 20  # bytes of each part of the data that are read for its fingerprint
+OLD_NAMES = {"fuse_cm": "merge_cm"}
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "mnist.npz"
 
 
-def save_checkpoint(path, config, iteration, parts):
+def save_checkpoint(path, plan, iteration, parts):
     """Write a checkpoint, of what read_checkpoint returns. A checkpoint.npz that was there is kept as
     checkpoint-previous.npz."""
     path = Path(path)
     with replacing(path, previous=path.with_name(PREVIOUS) if path.name == NAME else None) as temporary:
-        write_checkpoint(temporary, config, iteration, parts)
+        write_checkpoint(temporary, plan, iteration, parts)
 
 
-def write_checkpoint(file, config, iteration, parts):
+def write_checkpoint(file, plan, iteration, parts):
     """Write a checkpoint, with its checksum, directly to `file`."""
-    arrays = {"config": json.dumps(config.as_dict()), "iteration": iteration}
+    arrays = {"config": json.dumps(plan.as_dict()), "iteration": iteration}
     arrays |= {f"{part}.{name}": parts[part][name] for part in PARTS for name in parts[part]}
     np.savez(file, **arrays, checksum=checksum(arrays))
 
 
 def read_checkpoint(path):
-    """(Config, iteration, {"model": {name: array}, "optimiser": ..., "data": ...}) of a checkpoint file or of a run's folder.
+    """(Plan, iteration, {"model": {name: array}, "optimiser": ..., "data": ...}) of a checkpoint file or of a run's folder.
 
     If the newest checkpoint of a folder is damaged or missing, the one before it is read, and a line on stderr says so.
     Raises CheckpointError if there is none, or if it is damaged or not a checkpoint; TooLargeError if it does not fit
@@ -87,8 +89,8 @@ def read_file(path):
                 raise ValueError("its arrays claim to be larger than the file")
             if shapes["config"].bytes > MAX_CONFIG:
                 raise ValueError("its configuration is too long")
-            config = config_of(path, json.loads(str(file["config"])))
-            check_weights(config, [header for name, header in shapes.items() if name.startswith("model.")])
+            plan, renamed = plan_of(path, json.loads(str(file["config"])))
+            check_weights(plan, [header for name, header in shapes.items() if name.startswith("model.")])
             require_memory(path.stat().st_size, f"the arrays of {path}", "use a machine that has more")
             arrays = {name: file[name] for name in shapes}
         if arrays.pop("checksum") != checksum(arrays):
@@ -111,27 +113,36 @@ def read_file(path):
         if part == "model" and not np.isfinite(array).all():
             raise CheckpointError(f"{path} holds weights that are NaN or infinite, in {rest!r}, and would predict nothing else: "
                                   "use another one")
+        for old, new in renamed.items():
+            rest = rest.replace(old, new)
         parts[part][rest] = array
-    return config, iteration, parts
+    return plan, iteration, parts
 
 
-def config_of(path, options):
-    """The Config of a checkpoint's options; CheckpointError if its model has to be registered first."""
-    model = options.get("model", Config.model)
+def plan_of(path, values):
+    """(Plan, renamed) of a checkpoint's configuration, `renamed` from what to what in the names of its weights.
+
+    CheckpointError if its model has to be registered first.
+    """
+    old = "recipe" not in values  # flat options, of a version before there were three records
+    model = values.get("model", "predrnn") if old else values["model"]["name"]
     if isinstance(model, str) and model.isidentifier() and model not in MODELS:
         raise CheckpointError(f"{path} holds a model {model[:50]!r}, which is none of {', '.join(MODELS)}: import what registers "
                               "it in tinypredrnn.models.MODELS first")
-    return Config().replace(**options)
+    beside = path.with_name("data.json")
+    if old and beside.is_file() and (data := read_json(beside) or {}).keys() == {"data", "split"}:
+        values = values | {"source": "sequences", "data": str(data["data"])}
+    return read_plan(values), OLD_NAMES if old else {}
 
 
-def check_weights(config, headers):
+def check_weights(plan, headers):
     """ValueError if the model of these options has far more or far fewer numbers than the arrays with these headers.
 
     A smaller difference does no harm here, and the model's own complaint about names and shapes then says more.
     """
     held = sum(math.prod(header.shape) for header in headers)
     try:
-        asked = sum(t.size for _, t in lay_out(4 * FAR * held, **config.model_options()).named_tensors())
+        asked = sum(t.size for _, t in lay_out(4 * FAR * held, *plan.network()).named_tensors())
     except TooLargeError:
         asked = math.inf
     if not asked / FAR <= held <= asked * FAR:
@@ -164,11 +175,28 @@ def fingerprint(parts):
     return {part: np.frombuffer(bytes.fromhex(digest), np.uint8) for part, digest in digests.items()}
 
 
-def trained_model(config, parts, device="cpu"):
+def read_trained(path):
+    """What read_checkpoint returns, of the weights to predict with: of a run's folder the best on the validation set, if they were kept."""
+    path = Path(path)
+    if not path.is_dir():
+        return read_file(path)
+    newest_found = newest(path)[1]
+    if not (path / BEST).is_file():
+        return newest_found
+    try:
+        best = read_file(path / BEST)
+        lay_out(math.inf, *newest_found[0].network()).check_state_dict(best[2]["model"])
+        return best
+    except CheckpointError as error:
+        say_once(f"{error}; the newest checkpoint, of step {newest_found[1]:,}, is read instead")
+        return newest_found
+
+
+def trained_model(plan, parts, device="cpu"):
     """The model that read_checkpoint read. CheckpointError, before it takes memory, if the weights belong to another
     model."""
-    lay_out(math.inf, **config.model_options()).check_state_dict(parts["model"])
-    model = build_model(**config.model_options())
+    lay_out(math.inf, *plan.network()).check_state_dict(parts["model"])
+    model = construct(*plan.network())
     model.load_state_dict(parts["model"])
     return model.to(device)
 
@@ -176,15 +204,15 @@ def trained_model(config, parts, device="cpu"):
 def load(path=PRETRAINED, device="cpu"):
     """The trained model of a run's folder or checkpoint file, ready to predict: `tp.load("runs/mnist")(frames, horizon=10)`.
 
-    Without a path it is the one that comes with the package: two digits in 64x64 pixels, see
-    tinypredrnn/pretrained/README.md. Raises CheckpointError for a file that is missing, damaged or not a checkpoint,
-    TooLargeError for one that does not fit into memory.
+    Of a run's folder these are the weights that were best on the validation set. Without a path it is the model that comes with the
+    package: two digits in 64x64 pixels, see tinypredrnn/pretrained/README.md. Raises CheckpointError for a file that is missing,
+    damaged or not a checkpoint, TooLargeError for one that does not fit into memory.
     """
-    config, _, parts = read_checkpoint(path)
-    return trained_model(config, parts, device)
+    plan, _, parts = read_trained(path)
+    return trained_model(plan, parts, device)
 
 
 def export_weights(run, path):
     """Write a checkpoint of a run's model alone, a third as large: to predict with, not to be resumed."""
-    config, iteration, parts = read_checkpoint(run)
-    save_checkpoint(path, config, iteration, parts | {"optimiser": {}, "data": {}})
+    plan, iteration, parts = read_trained(run)
+    save_checkpoint(path, plan, iteration, parts | {"optimiser": {}, "data": {}})

@@ -1,0 +1,59 @@
+"""Score a trained run on the test set of its own world, or on other data, beside baselines that need no model.
+
+    tinypredrnn evaluate runs/mnist --digits 3                  three digits, never seen in training
+    tinypredrnn evaluate runs/mnist --data mnist_test_seq.npy   a file of sequences, here the official test set
+    tinypredrnn evaluate runs/sequences
+
+The scores join RUN/metrics.json under the test set's name, such as "mnist-3"; RUN/prediction-mnist-3.png and .gif show some sequences,
+RUN/frame_curves-mnist-3.png the scores frame by frame (the paper's Figure 3). While a run is being trained, its folder is not
+free: wait, or score a copy of it. Several evaluations of one run wait for each other.
+"""
+
+import argparse
+
+from tinypredrnn import metrics
+from tinypredrnn.data import find_source
+from tinypredrnn.data.own import OneTest
+from tinypredrnn.errors import BusyError, ConfigError
+from tinypredrnn.files import alone, path_argument
+from tinypredrnn.options import add_arguments, given
+from tinypredrnn.train import RunFolder, read_scores, read_trained, report, trained_model
+
+
+def main(words):
+    if not words or words[0].startswith("-"):
+        choices().parse_args(["--help"] if words[:1] in (["-h"], ["--help"]) else [])
+    run = choices(add_help=False).parse_known_args(words[:1])[0].run
+    if not run.is_dir():
+        raise ConfigError(f"{run} is not a folder: name one that training wrote")
+    plan, iteration, parts = read_trained(run)
+    parser = choices()
+    add_arguments(parser.add_argument_group("the world"), plan.data, without=("given", "data", "test_sequences"))
+    arguments = parser.parse_args(words)
+
+    world, data = find_source(plan.source), plan.data.replace(**given(arguments, plan.data.names()))
+    own = next(iter(world(plan.data, plan.recipe.seed).tests())) if not arguments.data else ""
+    source = OneTest(arguments.data, plan, world) if arguments.data else world(data, plan.recipe.seed)
+    if source.frame[2] != plan.frame[2]:
+        raise ConfigError(f"{run} was trained on frames of {plan.frame[2]} channel(s), these have {source.frame[2]}")
+    model = trained_model(plan, parts, arguments.device)
+    read_scores(run / "metrics.json")
+    with alone(run, ".lock-scoring", wait=True), RunFolder(run) as folder:
+        if read_trained(run)[:2] != (plan, iteration):
+            raise BusyError(f"the run in {run} has changed since it was read: start again")
+        print(*source.said, sep="\n")
+        report(model, plan, source, iteration, folder, own, arguments.protocol)
+    return 0
+
+
+def choices(**options):
+    """A parser for what is no option of the run's world."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+    parser.add_argument("run", type=path_argument, help="folder that training wrote; it comes first")
+    parser.add_argument("--data", type=path_argument, help="a file or folder of sequences, all of which are a test (default: the run's own)")
+    parser.add_argument("--sequences", type=int, dest="test_sequences", metavar="N",
+                        help="how many test sequences to score (default: as many as after training)")
+    parser.add_argument("--protocol", choices=metrics.PROTOCOLS, default="float",
+                        help="official: PSNR and SSIM after rounding down to 8 bits, as in the authors' code (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
+    return parser

@@ -1,0 +1,107 @@
+"""The world of one's own frames: clips from files, parts of which are kept apart for validation and test."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from tinypredrnn import metrics
+from tinypredrnn.data.sequences import read_sequences, split
+from tinypredrnn.data.source import Source, SourceOptions, stream
+from tinypredrnn.errors import ConfigError
+from tinypredrnn.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnOptions(SourceOptions):
+    """What can be said about files. Left out, each is read from the data, and what was taken for it is said."""
+
+    data: str = option("", "the sequences: a folder, or a .npy, .npz, GIF or video file", watches=True)
+    validation: str = option("", "sequences for validation; empty: a part of the data", watches=True)
+    test: str = option("", "sequences for the test; empty: a part of the data", watches=True)
+    size: tuple = option((), "height and width in pixels that all frames are resized to", least=1, count=2, of=int)
+    channels: int = option(0, "1: colours become gray, 3: gray becomes colour (0: as they are)", least=0)
+    range: tuple = option((), "the stored numbers that become 0 and 1", count=2)
+    unit: str = option("", "name of the unit of these numbers, such as dBZ")
+    missing: str = option("", "the stored number that says that there are no data in a place; NaN always does")
+    order: str = option("", "the axes of an array, such as NTHW, TNHW or NTCHW: N clips, T time, H height, W width, C channels")
+    array: str = option("", "the array to read of a .npz that has several")
+    every: int = option(1, "take one frame out of so many", least=1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.size and min(self.size) < metrics.SSIM_WINDOW:
+            raise ConfigError(f"size: frames of {self.size[0]}x{self.size[1]} are too small to score, "
+                              f"{metrics.SSIM_WINDOW}x{metrics.SSIM_WINDOW} is the least")
+
+
+class OwnSequences(Source):
+    """Clips read from files (sequences.py), in the numbers that they are stored in. Training batches are windows drawn from them."""
+
+    Options = OwnOptions
+    # frames full of light and texture need finer patches and smaller steps than digits
+    presets = {"quick": dict(hidden=(32, 32), kernel=3, patch=4, steps=1_000, rate=1e-3, rate_schedule="cosine", loss="l2",
+                             sampling_until=600, validate_every=200, test_sequences=300),
+               "small": dict(hidden=(64,) * 4, steps=20_000, sampling_until=12_500, validate_every=1_000, test_sequences=1_000),
+               "paper": {}}
+
+    def __init__(self, options, seed):
+        super().__init__(options, seed)
+        if not options.data:
+            raise ConfigError("nothing to train on: name a folder of sequences with --data")
+        clips = self.read(options.data)
+        height, width = clips.size
+        if min(height, width) < metrics.SSIM_WINDOW:
+            raise ConfigError(f"frames of {height}x{width} are too small to score, {metrics.SSIM_WINDOW}x{metrics.SSIM_WINDOW} is the "
+                              "least: resize them with --size 64 64")
+        self.scale, self.frame = clips.scale, (height, width, clips.channels)
+        self.training, self.held_out, self.test, words = split(clips, self.length, seed)
+        kind = {1: "gray", 3: "colour"}.get(clips.channels, f"of {clips.channels} channels")
+        self.said = (*clips.said, f"{options.data}: frames of {height}x{width}, {kind}, {words}")
+        self.windows = self.training.windows(self.length)
+        self.out_of = f" out of {len(self.windows):,}"
+        self.options = options.replace(data=str(Path(options.data).absolute()), size=clips.size, channels=clips.channels)
+
+    def read(self, path):
+        o = self.options
+        return read_sequences(path, o.size or None, o.channels or None)
+
+    @classmethod
+    def places(cls, options):
+        named = {"--data": options.data, "--validation": options.validation, "--test": options.test}
+        return {flag: place for flag, place in named.items() if place}
+
+    def batch(self, k, count, rows=slice(None)):
+        drawn = stream("training", self.seed, k).integers(len(self.windows), size=count)[rows]
+        return self.training.cut(self.windows[drawn], self.length)
+
+    def validation(self):
+        return self.take(self.held_out, self.options.validation_sequences)
+
+    def tests(self):
+        return {"sequences": lambda: self.take(self.test, self.options.test_sequences)}
+
+    def take(self, clips, count):
+        """At most `count` sequences (N,T,H,W,C), evenly over the clips, so that no frame is predicted in two of them."""
+        windows = clips.windows(self.length, stride=self.options.horizon)
+        return clips.cut(windows[np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)], self.length)
+
+    def fingerprint(self):
+        parts = {"training": self.training, "validation": self.held_out, "test": self.test}
+        return {part: clips.named() for part, clips in parts.items()}
+
+
+class OneTest(OwnSequences):
+    """Nothing but a test: all sequences of a file or folder, as a run with this Plan sees them, by the metrics of its world."""
+
+    def __init__(self, path, plan, world):
+        o = {name: value for name, value in plan.data.as_dict().items() if name in OwnOptions.names()}
+        Source.__init__(self, OwnOptions().replace(**o), plan.recipe.seed)
+        self.metrics, self.baselines, self.scale, self.name = world.metrics, world.baselines, plan.scale, Path(path).stem
+        self.test = self.read(path)
+        self.frame = *self.test.size, self.test.channels
+        if not len(self.test.windows(self.length)):
+            raise ConfigError(f"{path} has no {self.length} frames in a row, of which {self.options.given} are shown and the others predicted")
+
+    def tests(self):
+        return {self.name: lambda: self.take(self.test, self.options.test_sequences)}

@@ -1,0 +1,135 @@
+"""Plan: everything that decides a run, in three records that check themselves: the model's options, the world's, and the recipe.
+
+It travels inside the checkpoint, so that no flag has to be repeated.
+"""
+
+import dataclasses
+
+from tinypredrnn.data import SOURCES, find_source
+from tinypredrnn.data.scale import Scale, read_scale
+from tinypredrnn.data.source import Source, SourceOptions
+from tinypredrnn.errors import ConfigError
+from tinypredrnn.models import find_model, whole_numbers
+from tinypredrnn.options import Options
+from tinypredrnn.train.recipe import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a run trains, on what, and how.
+
+    model, source         names of models.MODELS and data.SOURCES
+    options, data         their records
+    recipe                a Recipe
+    frame, scale          (height, width, channels) of the frames and their Scale, as the world says; None until it has been asked
+    """
+
+    model: str
+    source: str
+    options: Options
+    data: SourceOptions
+    recipe: Recipe
+    frame: tuple | None = None
+    scale: Scale | None = None
+
+    def records(self):
+        return {"options": self.options, "data": self.data, "recipe": self.recipe}
+
+    def owner(self, name):
+        """The field of the record that has an option of this name; ConfigError if there is none."""
+        for field, record in self.records().items():
+            if name in record.names():
+                return field
+        raise ConfigError(f"unknown option {name}: a run of {self.model} on {self.source} has {', '.join(self.names())}")
+
+    def names(self):
+        """The names of all options."""
+        return [name for record in self.records().values() for name in record.names()]
+
+    def get(self, name):
+        """The value of an option, whosever it is."""
+        return getattr(getattr(self, self.owner(name)), name)
+
+    def replace(self, **changes):
+        """A plan with some options changed, whosever they are; ConfigError for an unknown name or an impossible value."""
+        by_record = {}
+        for name, value in changes.items():
+            by_record.setdefault(self.owner(name), {})[name] = value
+        return dataclasses.replace(self, **{field: getattr(self, field).replace(**own) for field, own in by_record.items()})
+
+    def on(self, source):
+        """The plan for a Source that exists: with its frames, its scale, and its options as the data decided them."""
+        return dataclasses.replace(self, data=source.options, frame=tuple(source.frame), scale=source.scale)
+
+    def network(self):
+        """What models.construct takes."""
+        return self.model, self.frame, self.options, self.recipe.seed
+
+    def watches(self, name):
+        """Whether an option only says where the data lie or how the run is watched, so that a resumed run may have another value."""
+        record = getattr(self, self.owner(name))
+        return next(field for field in dataclasses.fields(record) if field.name == name).metadata["watches"]
+
+    def as_dict(self):
+        """Plain values, for JSON."""
+        world = {"frame": self.frame, "scale": self.scale and self.scale.as_dict()}
+        return {"model": {"name": self.model} | self.options.as_dict(),
+                "data": {"name": self.source} | world | self.data.as_dict(),
+                "recipe": self.recipe.as_dict()}
+
+
+def new_plan(model, source, preset="quick", **changes):
+    """A Plan: the defaults, changed by the model's own recipe, by a preset of the world, and by options of any of the three records.
+
+    ConfigError for an unknown name or an impossible value.
+    """
+    world = find_source(source)
+    if preset not in world.presets:
+        raise ConfigError(f"preset {preset!r} is unknown: expected one of {', '.join(world.presets)}")
+    network = find_model(model)
+    plan = Plan(model, source, network.Options(), world.Options(), Recipe().replace(**network.recipe))
+    if len(set(plan.names())) < len(plan.names()):
+        twice = sorted({name for name in plan.names() if plan.names().count(name) > 1})
+        raise ConfigError(f"model {model} and data {source} both have an option {', '.join(twice)}, or a recipe has it: rename one")
+    known = set(plan.names())
+    of_preset = {name: value for name, value in world.presets[preset].items() if name in known}  # another model has other options
+    return plan.replace(**of_preset | changes)
+
+
+def read_plan(values):
+    """The Plan of what `as_dict` gave, or of the flat options of a version before there were three records.
+
+    ConfigError for options that are unknown or impossible, or of a model or a world that is not registered; a run on a world that is
+    not registered can still be read.
+    """
+    if "recipe" not in values:
+        values = from_flat(values)
+    if unknown := values.keys() - {"model", "data", "recipe"}:
+        raise ConfigError(f"unknown record {', '.join(sorted(unknown))}: a plan has model, data and recipe")
+    model, data = dict(values["model"]), dict(values["data"])
+    name, source = model.pop("name"), data.pop("name")
+    frame, scale = data.pop("frame"), data.pop("scale")
+    world = SOURCES.get(source, Source)
+    if source not in SOURCES:
+        data = {option: value for option, value in data.items() if option in world.Options.names()}
+    return Plan(name, source, find_model(name).Options().replace(**model), world.Options().replace(**data),
+                Recipe().replace(**values["recipe"]), frame and whole_numbers("frame", frame, 3), scale and read_scale(scale))
+
+
+def from_flat(values):
+    """The options of an old run, which lie side by side, in the order of three records."""
+    values = {"model": "predrnn", "size": (64, 64), "channels": 1} | values
+    frame = [*values.pop("size"), values.pop("channels")]
+    source = values.pop("source", "mnist" if frame[2] == 1 else "sequences")
+    own = {"model": find_model(values["model"]).Options.names(), "data": find_source(source).Options.names(), "recipe": Recipe.names()}
+    nested = {"model": {"name": values.pop("model")}, "recipe": {},
+              "data": {"name": source, "frame": frame, "scale": Scale().as_dict(), "size": frame[:2]}}
+    if source == "sequences":
+        nested["data"]["channels"] = frame[2]
+    for name, value in values.items():
+        homes = [record for record, names in own.items() if name in names]
+        if homes:
+            nested[homes[0]][name] = value
+        elif name not in ("digits", "rule"):  # which runs on other worlds had as well
+            raise ConfigError(f"unknown option {name}")
+    return nested

@@ -1,0 +1,110 @@
+"""Descent: from a batch to better weights, by one gradient and one optimiser."""
+
+import io
+import math
+
+from tinypredrnn.autograd import debug, tensor, where
+from tinypredrnn.backend import array_module
+from tinypredrnn.errors import GraphError, TrainingError
+from tinypredrnn.gpu import check_precision, has_tensor_cores, precision
+from tinypredrnn.nn import find_loss
+from tinypredrnn.optim import OPTIMISERS, clip_gradients
+from tinypredrnn.train.captured import CapturedStep
+from tinypredrnn.train.parallel import ALONE
+from tinypredrnn.train.schedules import rate_at, truth_mask
+
+
+class Descent:
+    """update(frames, k) is training iteration k, from 0: it changes the weights of a model by a gradient.
+
+    model     a Predictor, where it is to be trained
+    plan      the run's Plan
+    graph     on a GPU, replay each step as a CUDA graph (captured.py), if the model allows that; False: launch its kernels one by one
+    ranks     who else trains (parallel.py)
+    """
+
+    def __init__(self, model, plan, graph=True, ranks=ALONE):
+        self.model, self.plan, self.ranks, self.device = model, plan, ranks, model.device
+        recipe = plan.recipe
+        self.precision = check_precision(recipe.precision, self.device)
+        self.optimiser = OPTIMISERS[recipe.optimiser](model.parameters(), recipe.rate)
+        self.pixel_loss, self.clip = find_loss(recipe.loss), recipe.clip or math.inf
+        self.first = plan.data.given - 1 if recipe.loss_over == "future" else 0  # the first output that the loss looks at
+        self.gaps = plan.scale.gaps
+        self.captured = None
+        if graph and model.capturable and ranks.size == 1 and has_tensor_cores(self.device):  # others need cuBLAS, which cannot be captured
+            self.captured = CapturedStep(self.differentiate, self.optimiser, self.clip, self.device)
+
+    def __call__(self, frames, k):
+        """Train on frames (B,T,H,W,C) in [0, 1], NaN where there are no data; returns {"loss": ..., "gradient_norm": ...}.
+
+        TrainingError, with the weights unchanged, if the loss or its gradient is not a finite number.
+        """
+        truth, rate = self.truth(k), rate_at(self.plan.recipe, k)
+        with precision(self.precision):
+            loss, gradient_norm = (self.captured or self.step_eagerly)(frames, truth, rate)
+        self.refuse_nonfinite(loss, gradient_norm, frames, k)
+        return {"loss": loss, "gradient_norm": gradient_norm}
+
+    def truth(self, k):
+        """Which inputs of iteration k are true frames, (B, steps)."""
+        return truth_mask(self.plan.recipe, self.plan.data.given, self.plan.data.horizon, k)
+
+    def rehearse(self, frames, k):
+        """Compute the gradient of iteration k and change nothing: a run that cannot be trained fails here."""
+        with precision(self.precision):
+            loss = self.differentiate(tensor(frames, device=self.device), self.truth(k)).item()
+        self.refuse_nonfinite(loss, clip_gradients(self.model.parameters(), math.inf), frames, k)
+        self.model.zero_grad()
+
+    def step_eagerly(self, frames, truth, rate):
+        """(loss, length of its gradient) of a step that is computed op by op; without effect if one of them is not
+        finite."""
+        loss = self.differentiate(tensor(frames, device=self.device), truth).item()
+        self.ranks.average([p.grad for p in self.optimiser.parameters if p.grad is not None])
+        gradient_norm = clip_gradients(self.model.parameters(), self.clip)
+        if math.isfinite(loss + gradient_norm):
+            self.optimiser.step(rate)
+        return loss, gradient_norm
+
+    def differentiate(self, frames, truth):
+        """The loss as a Tensor, with its gradients in the parameters."""
+        known, first = None, self.first
+        if self.gaps:
+            known = ~array_module(frames.data).isnan(frames.data)
+            frames = where(known, frames, 0.0)
+        self.model.zero_grad()
+        states = [] if self.model.loss_needs_states else None
+        predictions, targets = self.model.unroll(frames, truth, states)[:, first:], frames[:, first + 1:]  # (B,T-1-first,H,W,C)
+        if self.gaps:  # a place without data is as it was predicted: it adds nothing to any loss
+            predictions = where(known[:, first + 1:], predictions, 0.0)
+        loss = self.model.loss(self.pixel_loss, predictions, targets, states)
+        loss.backward()
+        return loss
+
+    def refuse_nonfinite(self, loss, gradient_norm, frames, k):
+        if not math.isfinite(loss + gradient_norm):
+            raise TrainingError(f"the loss of iteration {k + 1} is {loss:.4g}, its gradient has length {gradient_norm:.4g} "
+                                f"({self.explain_nonfinite(frames, k)}): the last checkpoint is kept; start again with a smaller "
+                                "--rate or with --clip 1")
+
+    def explain_nonfinite(self, frames, k):
+        """What made the first NaN or infinity, in words: the iteration is computed again, and each op is watched."""
+        try:
+            with debug(2, file=io.StringIO()), precision(self.precision):
+                self.differentiate(tensor(frames, device=self.device), self.truth(k))
+        except GraphError as error:
+            return str(error)
+        return "no single op made it"
+
+    def memory_recorded(self):
+        """The bytes of GPU memory that the recorded step holds."""
+        return self.captured.recording.pool.total_bytes() if self.captured else 0
+
+    def state_dict(self):
+        """What a checkpoint keeps: {name: NumPy array}"""
+        return self.optimiser.state_dict()
+
+    def load_state_dict(self, arrays):
+        """Take over what state_dict gave; CheckpointError if it belongs to another model."""
+        self.optimiser.load_state_dict(arrays)
