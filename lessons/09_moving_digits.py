@@ -280,7 +280,7 @@ print(np.array([200], np.uint8) + np.array([100], np.uint8))
 
 # %%
 def paint_loops(canvas, images, chosen, positions):
-    """Paint the images (N,h,w) numbered chosen (B,D) onto canvas (B,T,H,W,1); positions (B,D,T,2): upper left corners"""
+    """Paint the images (N,h,w) numbered chosen (B,D) onto canvas (B,T,H,W,1), upper left corners at positions (B,D,T,2)"""
     _, h, w = images.shape
     for b, d in np.ndindex(chosen.shape):
         for t in range(canvas.shape[1]):
