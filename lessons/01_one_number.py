@@ -90,7 +90,8 @@ for error, name, colour in zip(errors(nudges), ("one-sided", "two-sided"), ("#D5
     ax.loglog(nudges, error, ".", color=colour, markersize=4, label=name)
 ax.text(2e-14, 3e-8, "too small:\nrounding", fontsize=11)
 ax.text(5e-5, 3e-12, "too large:\nthe curve bends", fontsize=11)
-ax.set(xlabel="nudge", ylabel="error of the derivative", title="The derivative of x³ at 1, by nudging", ylim=(1e-13, 1))
+ax.set(xlabel="nudge", ylabel="error of the derivative", title="The derivative of x³ at 1, by nudging",
+       ylim=(1e-13, 1))
 ax.legend(loc="upper center")
 show(figure, "nudges")
 
@@ -145,11 +146,11 @@ for name, (left, up) in places.items():
                           bbox={"boxstyle": "round", "facecolor": "white"})
     ax.text(left, up + 0.27, values[name], ha="center", color="#0072B2", fontsize=13)
     ax.text(left, up - 0.37, cotangents[name], ha="center", color="#D55E00", fontsize=13)
-for start, end, bend, slope, middle in steps:
-    ax.annotate("", places[end], places[start], arrowprops={
+for tail, head, bend, factor, middle in steps:
+    ax.annotate("", places[head], places[tail], arrowprops={
         "arrowstyle": "->", "connectionstyle": f"arc3,rad={bend}", "color": "0.5", "linewidth": 1.5,
-        "patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch(), "shrinkA": 4, "shrinkB": 4})
-    ax.text(*middle, slope, ha="center", va="center", fontsize=12)
+        "patchA": boxes[tail].get_bbox_patch(), "patchB": boxes[head].get_bbox_patch(), "shrinkA": 4, "shrinkB": 4})
+    ax.text(*middle, factor, ha="center", va="center", fontsize=12)
 ax.text(2.1, 1.66, "values, from left to right", color="#0072B2", ha="center", fontsize=11)
 ax.text(2.1, -0.68, "cotangents, from right to left", color="#D55E00", ha="center", fontsize=11)
 ax.set(xlim=(-0.8, 4.8), ylim=(-0.8, 1.8))
@@ -216,8 +217,8 @@ print(leaf.grad)
 # The result is exact up to rounding. This is **reverse-mode automatic differentiation**. Lessons 2 to 5 make it correct
 # in every case, fast and economical.
 #
-# To write `x * x + 2` as in ordinary Python, we define the operators through our steps (`__radd__` and `__rmul__` are
-# for a plain number on the left). A plain number becomes a leaf.
+# To write `x * x + 2` as in ordinary Python, we define the operators with our steps (`__radd__` and `__rmul__` are for
+# a plain number on the left). A plain number becomes a leaf.
 
 
 # %%
@@ -349,8 +350,8 @@ check("1.3", lambda: [falling_loss(1.0, 0.5, 2.0), gradient(falling_loss, 1.0, 0
 #
 # **Real systems.** PyTorch records the steps while the program runs, as we do; a tensor's `grad_fn` is our `node`. JAX
 # runs the function once with stand-ins for the arrays, records the whole list of steps, and turns it into another
-# function, the derivative. Both visit the steps in a different order from ours, because ours has a flaw: it follows
-# every route separately. Lesson 2 counts the routes.
+# function, the derivative. Both visit the steps in a better order than ours, which follows every route separately.
+# Lesson 2 counts the routes.
 
 # %% [markdown]
 # ## For teachers
@@ -380,7 +381,7 @@ check("1.3", lambda: [falling_loss(1.0, 0.5, 2.0), gradient(falling_loss, 1.0, 0
 #
 # **What to ask.**
 #
-# 1. Why backwards? (One backward pass gives the derivatives with respect to all inputs. A forward pass is needed for
+# 1. Why backwards? (One backward pass gives the derivatives with respect to all inputs. Forward mode takes one pass for
 #    each input.)
 # 2. What must be saved for the backward pass of `a + b`? Of `a * b`? Of `tanh(x)`? (Nothing; both inputs; the output.)
 # 3. One bias is added to every pixel of a photograph. Where does the gradient of the bias come from? (From every pixel:

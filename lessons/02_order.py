@@ -148,7 +148,7 @@ print(derivative(gather_and_pass, other_way_round, 1.0))
 
 # %% [markdown]
 # ### Exercise 2.1: predict the result
-# For $z = 2x$ and $y = (5z + z) + 2z$ the correct derivative is 16. What does `gather_and_pass` find? Work it out on
+# For $z = 2x$ and $y = (5z + z) + 2z$ the correct derivative is 16. What does `gather_and_pass` report? Work it out on
 # paper, and return the number.
 #
 # *Hint:* it follows the left part of a sum first. For each arrival at `z`, write down what `z` holds by then and what
@@ -175,8 +175,8 @@ check("2.1", predicted, derivative(gather_and_pass, three_uses, 1.0))
 
 # %% [markdown]
 # ## Second attempt: round by round
-# Then let each tensor pass on its cotangent only once. In the first round the result does so, in the second all its
-# parents, in the third all their parents, each with what it has collected by then.
+# Then let each tensor pass on its cotangent only once. In the first round the result does so, in the second its
+# parents, in the third their parents, each with what it has collected by then.
 
 
 # %%
@@ -269,7 +269,8 @@ print(backward(chain), "visits")
 
 # %% [markdown]
 # The work now grows with the size of the graph: one visit for each tensor, however many routes there are (the chain
-# consists of its leaf, 10,000 sums and 10,000 added ones). And nothing calls itself, so no graph is too deep.
+# consists of its leaf, 10,000 sums and the 10,000 ones that were added). And nothing calls itself, so no graph is too
+# deep.
 #
 # The picture shows the graph of `two_levels` without the leaves 7 and 1. Below each tensor stands its turn, with what
 # it has collected by then; beside each arrow stands the slope.

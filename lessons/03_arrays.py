@@ -6,7 +6,7 @@
 # - **Minutes:** 50
 # - **Needs:** lesson 2, NumPy's broadcasting and matrix products.
 # - **You will see:** a bias of 3 numbers that silently becomes a matrix of 6; and a network on our own engine that
-#   predicts a bouncing dot for 60 frames.
+#   predicts a bouncing dot, 60 frames ahead.
 # - **Why:** with one tensor for each number, a picture takes thousands of steps; and a table of all slopes between two
 #   whole pictures is too large.
 
@@ -145,9 +145,9 @@ print(((1 - np.tanh(vector.data**2) ** 2) * 2 * vector.data).round(3))
 
 # %% [markdown]
 # ## A bias becomes a matrix
-# A layer of a network turns each sample into some numbers, its **features**, and adds to each feature a learnt number,
-# its **bias**. Several samples, a **batch**, go through the layer together, and all get the same biases: NumPy silently
-# repeats the biases for each sample. This is called broadcasting.
+# A layer of a network turns each sample into several numbers, its **features**, and adds to each feature a learnt
+# number, its **bias**. Several samples, a **batch**, go through the layer together, and all get the same biases: NumPy
+# silently repeats the biases for each sample. This is called broadcasting.
 
 # %%
 samples = np.arange(6.0).reshape(2, 3)  # (B,C): 2 samples of 3 features

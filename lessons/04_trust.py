@@ -6,8 +6,8 @@
 # - **Needs:** lesson 3.
 # - **You will see:** a network that learns with a wrong derivative; a check that accepts a rule that returns nothing
 #   but zeros; and a check that rejects all of eight broken rules.
-# - **Why:** a wrong gradient does not crash. The network just trains a little worse, and you may search the data for
-#   the cause for a month.
+# - **Why:** a wrong gradient does not crash. The network just trains a little worse, and you may spend a month
+#   searching the data for the cause.
 #
 # Here is the engine of lesson 3, shortened. Three ops at the end are new: ReLU, softmax, and an op from the paper,
 # which decides how much of a memory is kept and what is written into it (PredRNN, Equation 4; lesson 11 explains it).
@@ -136,7 +136,7 @@ def remember(i, f, g, memory):
 # %% [markdown]
 # ## A wrong derivative that learns
 # A small network learns the sine function, once with the correct rule of $\tanh$, which is $dy\,(1 - y^2)$, and once
-# with a typing error: $dy\,(1 - y)$.
+# with a wrong one, $dy\,(1 - y)$.
 
 # %%
 wrong_tanh = Op(np.tanh, [lambda dy, x: dy * (1 - np.tanh(x))])
@@ -170,8 +170,8 @@ for name, activation in (("right", tanh), ("wrong", wrong_tanh)):
 #
 # ## The nudge, element by element
 # Lesson 1 found a derivative without any rule, by nudging to both sides. With an array, we do that one element at a
-# time. The result must be a single number, so let us take the sum of what the function returns. The cotangent of that
-# sum with respect to each output is 1.
+# time. The result must be a single number, so let us take the sum of what the function returns. The cotangent of each
+# output is then 1.
 
 
 # %%
@@ -226,8 +226,8 @@ print("softmax:", accepts(softmax, x, u), " without any gradient:", accepts(zero
 
 # %% [markdown]
 # ### Exercise 4.1: fool the sum
-# `centre` subtracts from each row its mean. Write a rule for it that is **wrong**, but that the check with ones still
-# accepts. (Zero is not allowed: the rule must return something else than zeros for a random cotangent.)
+# Centring subtracts from each row its mean. Write a rule for it that is **wrong**, but that the check with ones still
+# accepts. (A rule that always returns zeros does not count: for a random cotangent, the result must not be zero.)
 #
 # *Hint:* the correct rule is `dy - dy.mean(axis=-1, keepdims=True)`. What does it return for ones? What else returns
 # the same?
@@ -415,8 +415,8 @@ single = [a.astype(np.float32) for a in gates]
 directions = [v.astype(np.float32) for v in random_directions(gates, rng)]
 for name, arrays, v in (("float64", gates, directions), ("float32", single, directions)):
     found, expected = two_numbers(remember, arrays, u.astype(arrays[0].dtype), v)
-    accepted_by_nudge, relative_error = agree(found, expected), abs(found / expected - 1)
-    print(f"{name}: right rules accepted: {accepted_by_nudge}, error above 0.01 %: {bool(relative_error > 1e-4)}")
+    right_accepted, relative_error = agree(found, expected), abs(found / expected - 1)
+    print(f"{name}: right rules accepted: {right_accepted}, error above 0.01 %: {bool(relative_error > 1e-4)}")
 #> ReLU at 1e-07: backward 1.000, nudge 0.505
 #> float64: right rules accepted: True, error above 0.01 %: False
 #> float32: right rules accepted: False, error above 0.01 %: True

@@ -39,8 +39,8 @@ factors = {
     "np.ones(64)": np.ones(64),
 }
 for name, factor in factors.items():
-    y = frame * factor
-    print(f"float32 frame * {name:16} {y.dtype}, {y.nbytes:,} bytes")
+    product = frame * factor
+    print(f"float32 frame * {name:16} {product.dtype}, {product.nbytes:,} bytes")
 #> float32 frame * 2.0              float32, 16,384 bytes
 #> float32 frame * np.float32(2.0)  float32, 16,384 bytes
 #> float32 frame * np.float64(2.0)  float64, 32,768 bytes
@@ -318,10 +318,10 @@ check("5.2", lambda: try_rule(sigmoid_rule()), (["y"], np.array([0.19661193, 0.5
 
 # %% [markdown]
 # ## Tensors that stay in memory
-# Python frees an object as soon as nothing refers to it any more. Two objects that refer to each other never get there:
-# they form a cycle. Our graph only refers backwards, from a result to its inputs, so it is freed together with its
-# result. One mistake is enough to change this: a `tanh` that saves its output *tensor* instead of the array. The tensor
-# refers to its node, and the node to the tensor.
+# Python frees an object as soon as nothing refers to it any more. If two objects refer to each other, they form a
+# cycle, and this never happens. Our graph only refers backwards, from a result to its inputs, so it is freed together
+# with its result. One mistake is enough to change this: a `tanh` that saves its output *tensor* instead of the array.
+# The tensor refers to its node, and the node to the tensor.
 
 
 # %%
@@ -365,9 +365,9 @@ print(f"with the collector switched on: {growth(leaky_tanh)[-1, 0]:.0f} tensors 
 
 # %% [markdown]
 # The collector was on and still did not run: it counts objects, not bytes, and twenty are too few to start it. The
-# graph of a network has few objects and large arrays, so memory runs out first. Rules that are closures
-# (`lambda dy: dy * (1 - y.data**2)` within the op, as in many small engines) hold `y` in the same way, and the code
-# does not show it.
+# graph of a network has few objects and large arrays, so memory can run out before the collector runs. Rules that are
+# closures (`lambda dy: dy * (1 - y.data**2)` within the op, as in many small engines) hold `y` in the same way, and the
+# code does not show it.
 #
 # Remember `live`: a test that counts the live tensors after each step, and expects the same count each time, finds all
 # such leaks.
@@ -562,12 +562,12 @@ def step():
 
 
 gc.disable()
-counts = set()
+live_counts = set()
 for _ in range(20):
     step()
-    counts.add((live(Tensor), live(Node)))
+    live_counts.add((live(Tensor), live(Node)))
 gc.enable()
-print("the same number of tensors and nodes after each step:", len(counts) == 1)
+print("the same number of tensors and nodes after each step:", len(live_counts) == 1)
 print({str(array.dtype) for w in weights for array in (w.data, w.grad)})
 #> held by the graph: 2.5 MiB, after backward: 0.25 MiB (the gradient of the picture)
 #> the same number of tensors and nodes after each step: True

@@ -302,7 +302,7 @@ print(f"{A.size} entries, {np.count_nonzero(A)} nonzero, with {len(np.unique(A[A
 
 # %%
 def weight_numbers(matrix):
-    """Which of the nine weights each entry is: 1 to 9 in order of size, nan for a zero"""
+    """Which of the nine weights each entry is: 1 to 9 in order of value, nan for a zero"""
     return np.where(matrix == 0, np.nan, np.searchsorted(np.unique(matrix[matrix != 0]), matrix) + 1)
 
 
@@ -357,7 +357,7 @@ print(np.allclose(transposed(y_one, w_one, x_one.shape).ravel(), A.T @ y_one.rav
 #
 # $$\langle A x,\; y\rangle = \langle x,\; A^\mathsf{T} y\rangle,$$
 #
-# and no other map than the transpose has this property. Draw $x$ and $y$ at random, and compare two numbers. The map is
+# and the transpose is the only map with this property. Draw $x$ and $y$ at random, and compare two numbers. The map is
 # linear, so there is no small step as in lesson 4, and no error of a finite difference: the two must agree up to
 # rounding.
 
@@ -427,10 +427,10 @@ check("6.2", lambda: upsample_transposed(blocks),
 #
 # $$s = \sum_{n,p,q,i,j,c,k} X_{npqijc}\; w_{ijck}\; y_{npqk}$$
 #
-# The sum is linear in each of the three arrays. Leave one of them out, sum over the indices that it does not have, and
-# what remains is the factor of that array. Without $y$ this is the convolution itself; without $x$ it is the transpose
-# (once folded); without $w$ it is the gradient with respect to the weights, which we call `pair`: for each kernel
-# element, it pairs the pixels with the outputs to which they contributed. As a product of matrices it is
+# The sum is linear in each of the three arrays. Leave one of them out and sum over the indices that it does not have:
+# the result is what that array was multiplied by. Without $y$ this is the convolution itself; without $x$ it is the
+# transpose (once folded); without $w$ it is the gradient with respect to the weights, which we call `pair`: for each
+# kernel element, it pairs the pixels with the outputs to which they contributed. As a product of matrices it is
 # $X^\mathsf{T} Y$.
 #
 # `np.einsum("npqijc,ijck->npqk", X, w)` takes the letters as they stand: they name the axes of $X$, of $w$ and of the
@@ -603,9 +603,10 @@ for row_axes, (move, learnt) in zip(axes, {(1, -2): near, (4, 0): far}.items()):
 show(figure, "motion")
 
 # %% [markdown]
-# If the motion is out of reach, the best that the kernel can do is to smear: the second prediction is a blur. To see
+# If the motion is out of reach, the best that the kernel can do is to smear: the second prediction is a blur. Seeing
 # further takes larger kernels, coarser frames, or several layers, each of which sees two pixels further (lesson 8). And
-# this kernel knows only one motion. To tell from earlier frames *which* motion it is takes a memory: lessons 10 to 17.
+# this kernel knows only one motion. Finding out from earlier frames *which* motion it is takes a memory: lessons 10 to
+# 17.
 #
 # ## What you have now
 #

@@ -229,7 +229,7 @@ print(f"first call {1000 * first:.1f} ms, later calls {1000 * min(later):.1f} to
 #? first call 8.0 ms, later calls 1.8 to 5.9 ms
 
 # %% [markdown]
-# If you time one call of A and then one call of B, you mostly measure which of them came first. **Warm up** each of
+# If you time one call of A and then one call of B, you may only measure which of them came first. **Warm up** each of
 # them before the clock starts.
 #
 # ## Mean or median?
@@ -247,8 +247,8 @@ print("medians", np.median(milliseconds, axis=1).round(1))
 #> medians [10.1 10.1 10.1 10.1]
 
 # %% [markdown]
-# Judging by their means, the four people disagree, although they timed the same job. The median hardly depends on a few
-# delayed calls, however long the delays are.
+# Judging by their means, the four people disagree, although they timed the same job. The median hardly changes with a
+# few delayed calls, however long the delays are.
 #
 # ## A race against yourself
 #
@@ -475,8 +475,9 @@ check("7.3", lambda: [floor_ms(8, 16, 64, 128, 5, 1e11, 1e10), floor_ms(2, 64, 1
                       floor_ms(1, 8, 32, 16, 3, 1e12, 1e9)], [8.388608, 0.0131084, 0.03072])
 
 # %% [markdown]
-# The second of these is a 1x1 convolution of one channel: its floor is that of memory, so it is *memory-bound*. So are
-# the gates of an LSTM, with only a few operations on each number; lesson 18 makes them touch memory fewer times.
+# The second case in the check is a 1x1 convolution of one channel: its floor is that of memory, so it is
+# *memory-bound*. So are the gates of an LSTM, with only a few operations on each number; lesson 18 makes them touch
+# memory fewer times.
 #
 # ## What you have now
 #

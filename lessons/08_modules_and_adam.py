@@ -430,12 +430,14 @@ figure.tight_layout()
 show(figure, "valley")
 
 # %% [markdown]
-# Also, Adam does not come to rest. Its steps are about as long as the rate, wherever it is. If gradients are noisy, as
-# they are when every batch is different, it hovers around the lowest point at a distance that depends on the rate:
+# At steepness 1000 Adam now needs 373 steps instead of 49.
+#
+# Nor does Adam come to rest. Its steps are about as long as the rate, wherever it is. If gradients are noisy, as they
+# are when every batch is different, it hovers around the lowest point at a distance that depends on the rate:
 
 # %%
 def hover(rate, steps=4000):
-    """The mean distance from the lowest point of p^2 / 2 in the second half of the steps, with noise on all gradients"""
+    """The mean distance from the lowest point of p^2 / 2 in the second half of the steps, with noisy gradients"""
     noise, distances = np.random.default_rng(0).standard_normal(steps), []
     p = tp.tensor(np.zeros(1), requires_grad=True)
     optimiser = Adam([p], rate)

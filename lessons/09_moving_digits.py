@@ -280,7 +280,8 @@ print(np.array([200], np.uint8) + np.array([100], np.uint8))
 
 # %%
 def paint_loops(canvas, images, chosen, positions):
-    """Paint the images (N,h,w) numbered chosen (B,D) onto canvas (B,T,H,W,1), upper left corners at positions (B,D,T,2)"""
+    """Paint images (N,h,w), those numbered chosen (B,D), onto canvas (B,T,H,W,1), with upper left corners at positions
+    (B,D,T,2)"""
     _, h, w = images.shape
     for b, d in np.ndindex(chosen.shape):
         for t in range(canvas.shape[1]):
@@ -393,8 +394,8 @@ print("numba repeats itself:", draws_again_after_seed(numba_draws))
 # %% [markdown]
 # In compiled code the same name, `np.random`, is another generator with a state of its own, and the seed never reached
 # it. Hence a rule of this project: compiled code draws no random numbers. All of them come from one
-# `numpy.random.Generator`, outside, and are passed in as arrays, as for `fly` and `paint`. Nor is there a global state,
-# from which any library could draw without your knowledge.
+# `numpy.random.Generator`, outside, and are passed in as arrays, as for `fly` and `paint`. There is also no global
+# state, from which any library could draw without your knowledge.
 #
 # Now to batches. A run that is interrupted after batch 5,000 should continue with batch 5,001, without making the
 # earlier ones again. So give each batch a generator of its own, made from (seed, k). The obvious way is wrong:

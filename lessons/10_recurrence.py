@@ -8,8 +8,8 @@
 # - **You will see:** a network without memory that cannot get below ln 2 = 0.693, and one with a state that gets close
 #   to 0; a graph that grows by four nodes a step; a truncated gradient that is wrong by 0.4 % or by 56 %, depending on
 #   the network, and what such a gradient cannot teach.
-# - **Why:** one frame shows where a digit is, but not where it goes. No network that sees a single frame can predict
-#   the next.
+# - **Why:** one frame shows where a digit is, but not where it is going. No network that sees only one frame can
+#   predict the next.
 
 # %%
 import matplotlib.pyplot as plt
@@ -42,10 +42,10 @@ print(clips(np.random.default_rng(2), 3).argmax(axis=-1))
 #>  [0 1 2 3 4 5 6]]
 
 # %% [markdown]
-# A prediction gives each lamp a probability. Its cost is $-\ln p$, with the $p$ that it gave to the lamp that came on.
-# This cost is the **cross-entropy**; with natural logarithms its unit is the nat. A network that is shown one frame
-# knows where the light is, and nothing else: left or right is a coin toss. Its best prediction is "one half each",
-# which costs $-\ln \frac12 = 0.693$.
+# A prediction gives each lamp a probability. Its cost is $-\ln p$, where $p$ is the probability that it gave to the
+# lamp that came on. This cost is the **cross-entropy**; with natural logarithms its unit is the nat. A network that is
+# shown one frame knows where the light is, and nothing else: left or right is a coin toss. Its best prediction is "one
+# half each", which costs $-\ln \frac12 = 0.693$.
 #
 # ## A state
 # So let the network write a note to itself, and read it at the next step. The note is a vector $h$, the **state**:
