@@ -563,9 +563,9 @@ def learn(move, steps, rate=7e-4):
 steps = size(600, 200)
 near, near_error, near_baseline = learn((1, -2), steps)
 row, column = np.unravel_index(near.argmax(), near.shape)
-print(f"baseline: {near_baseline:.1f}   error below 1% of the baseline: {near_error < 0.01 * near_baseline}")
+print(f"baseline: {near_baseline:.1f}   error below 1 % of the baseline: {near_error < 0.01 * near_baseline}")
 print(f"largest weight at row {row}, column {column}")
-#> baseline: 66.7   error below 1% of the baseline: True
+#> baseline: 66.7   error below 1 % of the baseline: True
 #> largest weight at row 1, column 4
 
 # %% [markdown]
