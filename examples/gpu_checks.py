@@ -16,11 +16,12 @@ import numpy as np
 import tinypredrnn as tp
 from tinypredrnn.backend import find_device, to_device, to_numpy
 from tinypredrnn.data.drawn_digits import draw_digits
-from tinypredrnn.data.moving_mnist import MovingMNIST
+from tinypredrnn.data.digits import Digits
+from tinypredrnn.data.moving_digits import MovingDigits
 from tinypredrnn.errors import command
 from tinypredrnn.files import write_json
 from tinypredrnn.gpu import PRECISIONS, has_tensor_cores
-from tinypredrnn.train import Config, Trainer, to_unit
+from tinypredrnn.train import Trainer, new_plan
 
 # (batch, height and width, channels of each input, kernel, features): the convolutions of PredRNN 4x128 and 4x64, of radar maps, without
 # patches; and numbers that no tile divides
@@ -102,10 +103,17 @@ def kernels(device):
     return fine, rows
 
 
+class DrawnDigits(MovingDigits):
+    """Digits drawn by our own pen: no files are needed."""
+
+    def digits(self, split):
+        return Digits(draw_digits(np.random.default_rng(0), 100)[0], "drawn digits")
+
+
 def trainer(device, graph, folder):
-    config = Config(**NETWORK, steps=STEPS, sampling_until=STEPS)
-    moving = MovingMNIST(draw_digits(np.random.default_rng(0), 100)[0], config.digits, config.size, config.given + config.horizon)
-    return Trainer(config, lambda k: moving.batch(config.seed, k, config.batch), moving.fixed_set("validation", 2), folder, device, graph)
+    plan = new_plan("predrnn", "mnist", "paper", **NETWORK, steps=STEPS, sampling_until=STEPS)
+    source = DrawnDigits(plan.data, plan.recipe.seed)
+    return Trainer(plan.on(source), source, folder, device, graph)
 
 
 def steps(device):
@@ -116,13 +124,13 @@ def steps(device):
     for graph in (True, False):
         with tempfile.TemporaryDirectory() as folder:
             run = trainer(device, graph, folder)
-            if graph and run.captured is None:
+            if graph and run.update.captured is None:
                 print("no tensor cores: steps are launched op by op on this GPU")
                 return True, []
-            batches = [to_unit(run.batch(k)) for k in range(STEPS)]
+            batches = [run.frames(k) for k in range(STEPS)]
             losses[graph] = [run.step(frames) for frames in batches]
             clock = milliseconds(lambda run=run, frames=batches[-1]: run.step(frames))
-            pool = run.captured.recording.pool if graph else cupy.get_default_memory_pool()
+            pool = run.update.captured.recording.pool if graph else cupy.get_default_memory_pool()
             rows.append({"name": "graph" if graph else "op by op", "ms": clock, "MiB": pool.total_bytes() / 2**20, "losses": losses[graph]})
             print(f"{rows[-1]['name']:9}{clock:9.2f} ms a step, {rows[-1]['MiB']:7.0f} MiB, "
                   f"loss {losses[graph][0]:.6f} -> {losses[graph][-1]:.6f}")

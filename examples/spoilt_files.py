@@ -1,6 +1,7 @@
 """For verify_safety.py: a file of each kind that is read here, the ways to spoil it, and a process that reads what came of that."""
 
 import contextlib
+import dataclasses
 import gzip
 import io
 import json
@@ -20,14 +21,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from train_sequences import remembered_data
 
 from tinypredrnn.data.digits import read_images
+from tinypredrnn.data.scale import BYTES
 from tinypredrnn.data.sequences import read_sequences
 from tinypredrnn.errors import Error
-from tinypredrnn.models import build_model
+from tinypredrnn.models import construct
 from tinypredrnn.optim import Adam
-from tinypredrnn.train import Config, read_checkpoint, read_log, read_scores, save_checkpoint, trained_model
+from tinypredrnn.train import new_plan, read_checkpoint, read_log, read_scores, save_checkpoint, trained_model
 from tinypredrnn.train.checkpoint import checksum
 
 SECONDS = 60  # for one file: more is a hang, and ends the process; a computer may be busy with other things
@@ -49,21 +50,21 @@ def write_originals(folder):
     first.save(folder / "clip.gif", save_all=True, append_images=rest)
     for ending in "bmp", "jpg", "png", "ppm", "tif", "webp":
         Image.fromarray(frames[0].transpose(1, 2, 0)).save(folder / f"frame.{ending}")
-    config = Config(size=(16, 16), hidden=(3, 2), kernel=3, patch=4)
-    model = build_model(**config.model_options())
+    plan = new_plan("predrnn", "mnist", "paper", size=(16, 16), hidden=(3, 2), kernel=3, patch=4)
+    plan = dataclasses.replace(plan, frame=(16, 16, 1), scale=BYTES)
+    model = construct(*plan.network())
     parts = {"model": model.state_dict(), "optimiser": Adam(model.parameters()).state_dict(), "data": {"first_batch": 1}}
-    save_checkpoint(folder / "checkpoint.npz", config, 7, parts)
-    save_checkpoint(folder / "forged.npz", config, 7, parts)
+    save_checkpoint(folder / "checkpoint.npz", plan, 7, parts)
+    save_checkpoint(folder / "forged.npz", plan, 7, parts)
     (folder / "metrics.json").write_text(json.dumps({"mnist-2": {"mse": 1.5, "mse_per_frame": [1, 2.5], "protocol": "float"}}))
-    (folder / "data.json").write_text(json.dumps({"data": "clips.npy", "split": "by time"}))
     (folder / "log.csv").write_text("iteration,loss,rate,seconds,validation_mse\n" + "7,0.5,1e-05,0.01,3.25\n8,0.5,0.1,0.01,\n" * 10)
 
 
 # readers, which read all that there is
 
 def read_model(path):
-    config, _, parts = read_checkpoint(path)
-    Adam(trained_model(config, parts).parameters()).load_state_dict(parts["optimiser"])
+    plan, _, parts = read_checkpoint(path)
+    Adam(trained_model(plan, parts).parameters()).load_state_dict(parts["optimiser"])
 
 
 def read_frames(path):
@@ -75,16 +76,12 @@ def read_folder(path):
     return read_frames(path.parent)
 
 
-def read_data(path):
-    return remembered_data(path.parent, resume=True)
-
-
 READERS = {
     "images-idx3-ubyte": read_images, "images-idx3-ubyte.gz": read_images, "checkpoint.npz": read_model, "forged.npz": read_model,
     "clips.npy": read_frames, "sparse.npy": read_frames, "clips.npz": read_frames, "mnist_test_seq.npy": read_frames,
     "moving-mnist-test.npz": read_frames, "clip.gif": read_frames, "frame.bmp": read_folder, "frame.jpg": read_folder,
     "frame.png": read_folder, "frame.ppm": read_folder, "frame.tif": read_folder, "frame.webp": read_folder, "metrics.json": read_scores,
-    "data.json": read_data, "log.csv": read_log,
+    "log.csv": read_log,
 }  # fmt: skip
 
 
@@ -177,10 +174,12 @@ def forge(rng, content, marker):
     """A checkpoint with another option or another array, and the checksum that belongs to it, as an attacker would make one."""
     with np.load(io.BytesIO(content)) as file:
         arrays = {name: file[name] for name in file.files if name != "checksum"}
-    config, way = json.loads(str(arrays["config"])), rng.integers(8)
+    plan, way = json.loads(str(arrays["config"])), rng.integers(8)
     one, other = map(str, rng.choice([name for name in arrays if name != "config"], size=2))
     if way < 4:
-        arrays["config"] = np.array(json.dumps(config | {str(rng.choice(list(config))): VALUES[rng.integers(len(VALUES))]}))
+        record = plan[str(rng.choice(list(plan)))] if rng.random() < 0.9 else plan
+        record[str(rng.choice(list(record)))] = VALUES[rng.integers(len(VALUES))]
+        arrays["config"] = np.array(json.dumps(plan))
     elif way == 4:
         arrays[one], arrays[other] = arrays[other], arrays[one]
     elif way == 5:

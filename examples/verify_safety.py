@@ -37,8 +37,9 @@ from spoilt_files import READERS, read_spoilt, write_originals
 from tinypredrnn import threads
 from tinypredrnn.data.drawn_digits import draw_digits
 from tinypredrnn.errors import CheckpointError, command, whole_number_from
+from tinypredrnn.files import read_json
 from tinypredrnn.folder import Folder
-from tinypredrnn.train import RunFolder, read_checkpoint, read_log, read_scores
+from tinypredrnn.train import RunFolder, read_checkpoint, read_log, read_plan, read_scores
 from tinypredrnn.train.checkpoint import checksum
 
 EXAMPLES = Path(__file__).parent
@@ -250,7 +251,7 @@ def lost(group, done, place):
     """How many of the programs with these numbers have done something of which nothing is there."""
     entries, (_, steps, _) = read_scores(place / "run" / "metrics.json"), read_kept(place / "run")
     kept = "overwrite" not in group  # else what was scored before may have been replaced, as was asked for
-    return sum({"resume": steps != LATER or entries["mnist-2"]["iteration"] != LATER,
+    return sum({"resume": steps != LATER or "mnist-2" not in entries,
                 "overwrite": steps != LATER,
                 "evaluate": kept and f"mnist-{number + 3}" not in entries,
                 "predict": not (place / "predicted" / "prediction.gif").exists()}[group[number]] for number in done)
@@ -258,11 +259,11 @@ def lost(group, done, place):
 
 def mixed_run(out):
     """Whether a run's folder holds files of several runs, or files that are not as they were written."""
-    folder, (config, steps, parts) = RunFolder(out), read_kept(out)
+    folder, (plan, steps, parts) = RunFolder(out), read_kept(out)
     files = {path.relative_to(out).as_posix() for path in out.rglob("[!.]*") if path.is_file()}
     scores = read_scores(out / "metrics.json")
     return (set(folder.holds()) != files or read_log(out / "log.csv")["iteration"] != [str(n + 1) for n in range(steps)]
-            or f'"seed": {config.seed},' not in (out / "config.json").read_text().replace("\n}", ",")
+            or read_plan(read_json(out / "config.json")).recipe.seed != plan.recipe.seed
             or any(entry["iteration"] == steps and entry["weights_sha256"] != checksum(parts["model"]) for entry in scores.values()))
 
 

@@ -2,33 +2,13 @@
 
 import numpy as np
 import pytest
-from plans import make_plan
+from plans import DrawnDigits, make_plan
 
 from tinypredrnn.data.drawn_digits import draw_digits
-from tinypredrnn.data.moving_digits import MovingDigits
-from tinypredrnn.data.moving_mnist import MovingMNIST
-from tinypredrnn.data.source import Source
 from tinypredrnn.train import Trainer, trainer
 
 SMALL = dict(size=(32, 32), hidden=(4,), kernel=3, patch=8, given=3, horizon=3, batch=2, steps=6, rate=0.01, sampling_until=4,
-             validate_every=3, test_sequences=4)
-
-
-class DrawnDigits(MovingDigits):
-    """Moving digits drawn by our own pen; `data` is what it is known by, if not its first batch alone."""
-
-    def __init__(self, options, seed, images, data):
-        Source.__init__(self, options, seed)
-        self.images, self.data, self.frame = images, data or {}, (*options.size, 1)
-
-    def moving(self, split, digits=None):
-        return MovingMNIST(self.images, digits or self.options.digits, self.options.size, self.length)
-
-    def validation(self):
-        return self.moving("validation").fixed_set("validation", 4)
-
-    def fingerprint(self):
-        return {part: {"numbers": numbers} for part, numbers in self.data.items()}
+             validate_every=3, test_sequences=4, validation_sequences=4)
 
 
 @pytest.fixture(scope="session")

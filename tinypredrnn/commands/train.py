@@ -61,7 +61,8 @@ def train(world, *words):
     if choice.resume and plan.frame != tuple(source.frame):
         raise CheckpointError(f"the run in {arguments.out} was trained on other data than these, with frames {plan.frame}, not "
                               f"{tuple(source.frame)}: name its own")
-    trainer = Trainer(plan.on(source), source, arguments.out, arguments.device, not arguments.no_graph)
+    trainer = Trainer(plan.on(source), source, arguments.out, arguments.device, not arguments.no_graph,
+                      start=not arguments.resume)
     with trainer.folder(arguments.resume, arguments.overwrite) as folder:
         return run(trainer, folder)
 
@@ -72,6 +73,8 @@ def run(trainer, folder):
     print(*source.said, sep="\n")
     print(f"{plan.model} with {trainer.model.count_parameters():,} parameters on {trainer.device}, "
           f"{plan.recipe.steps - trainer.iteration:,} steps of {plan.recipe.batch} sequences{source.out_of}; the run is written to {out}")
+    if plan.recipe.start and not trainer.iteration:
+        print(f"it starts from the weights of {plan.recipe.start}")
     stopped_by = trainer.run()
     if stopped_by:
         print(f"stopped by {stopped_by.name} after step {trainer.iteration:,}, all saved; go on with --resume --out {out}")

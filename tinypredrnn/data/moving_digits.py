@@ -50,10 +50,14 @@ class MovingDigits(Source):
         self.notes = {"digits_from": self.moving("test").source}
         self.said = f"digits: {self.notes['digits_from']}",
 
+    def digits(self, split):
+        """The Digits of "train", "validation" or "test"."""
+        return load_digits(split, self.options.data_dir or None)
+
     def moving(self, split):
         """The generator of sequences from the digits of a split, made when it is first needed."""
         if split not in self.generators:
-            o, digits = self.options, load_digits(split, self.options.data_dir or None)
+            o, digits = self.options, self.digits(split)
             self.generators[split] = MovingMNIST(digits.images, o.digits, o.size, self.length, o.rule, digits.source)
         return self.generators[split]
 

@@ -14,7 +14,7 @@ from tinypredrnn.errors import CheckpointError, DataError
 from tinypredrnn.files import Dispensable
 from tinypredrnn.metrics import Scores
 from tinypredrnn.models import construct
-from tinypredrnn.train.checkpoint import BEST, NAME, PREVIOUS, fingerprint, newest, read_checkpoint, write_checkpoint
+from tinypredrnn.train.checkpoint import BEST, NAME, PREVIOUS, fingerprint, newest, read_trained, write_checkpoint
 from tinypredrnn.train.limits import check_memory, saying_what_a_step_takes
 from tinypredrnn.train.parallel import ALONE
 from tinypredrnn.train.run import Log, RunFolder, catch_signals, read_log
@@ -35,17 +35,18 @@ class Trainer:
     device   "cpu", "gpu", "gpu:N" or "auto"
     graph    on a GPU, replay each step as a CUDA graph if the model allows it
     ranks    who else trains (parallel.py)
+    start    False: do not read the weights that the recipe starts from, for a run that is resumed
 
     Raises TooLargeError if a step cannot fit into the memory of the device, and what reading `recipe.start` raises.
     """
 
-    def __init__(self, plan, source, out, device="cpu", graph=True, ranks=ALONE):
+    def __init__(self, plan, source, out, device="cpu", graph=True, ranks=ALONE, start=True):
         self.plan, self.source, self.files, self.device = plan, source, RunFolder(out), find_device(device)
         self.out = self.files.path
         check_memory(plan, self.device)
         self.model = construct(*plan.network())
-        if plan.recipe.start:
-            self.model.load_state_dict(read_checkpoint(plan.recipe.start)[2]["model"])
+        if plan.recipe.start and start:
+            self.model.load_state_dict(read_trained(plan.recipe.start)[2]["model"])
         self.model.to(self.device)
         self.update = Descent(self.model, plan, graph, ranks)
         self.data = fingerprint(source.fingerprint()) | {"first_batch": zlib.crc32(source.batch(0, plan.recipe.batch).tobytes())}
