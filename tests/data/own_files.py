@@ -26,7 +26,7 @@ def check(clips, expected):
     assert len(clips) == len(expected) == len(clips.names)
     for clip, frames in zip(clips, expected):
         frames = frames if frames.ndim == 4 else frames[..., None]
-        assert clip.dtype == np.uint8
+        assert clip.dtype == frames.dtype  # numbers stay as they are stored
         np.testing.assert_array_equal(clip, frames)
     assert clips.size == expected[0].shape[1:3] and clips.channels == clips[0].shape[3]
 

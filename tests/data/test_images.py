@@ -66,7 +66,10 @@ def test_other_kinds_of_pixels(tmp_path):
     Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / "2.png")
     Image.fromarray(np.stack([gray, 255 - gray], -1)).save(tmp_path / "3.png")  # with transparency
     Image.fromarray(gray).convert("P").save(tmp_path / "4.png")
-    check(read_sequences(tmp_path), [np.stack([np.uint8(gray > 127) * 255, gray, gray, gray])])
+    over_black = np.rint(gray * ((255 - gray) / 255)).astype(np.uint8)
+    frames = read_sequences(tmp_path)
+    assert abs(frames[0][2, ..., 0].astype(int) - over_black).max() <= 1
+    check(frames, [np.stack([np.uint8(gray > 127) * 255, gray, frames[0][2, ..., 0], gray])])
 
 
 @pytest.mark.parametrize("colour", [False, True])
@@ -140,10 +143,10 @@ def images_beside_clips(folder):
     return folder, "frame0.png beside the clip more"
 
 
-def empty_clip(folder):
-    save_images(folder / "a", noise(2, 6, 8))
+def empty_clips(folder):
+    (folder / "a").mkdir()
     (folder / "b").mkdir()
-    return folder, "b holds no images"
+    return folder, "holds no images"
 
 
 def truncated_image(folder):
@@ -160,11 +163,6 @@ def text_called_png(folder):
 def another_format_called_png(folder):
     Image.fromarray(noise(6, 8)).save(folder / "frame.png", format="PCX")
     return folder, "frame.png is damaged"
-
-
-def image_of_floats(folder):
-    Image.fromarray(noise(6, 8).astype(np.float32)).save(folder / "frame.tif")
-    return folder, "frame.tif.*floats"
 
 
 def large_image(folder, side=5_900):
@@ -203,8 +201,8 @@ def pipe_among_images(folder):
     return folder, "holds no images"
 
 
-@pytest.mark.parametrize("make", [frames_of_two_sizes, clips_of_two_sizes, arrays_of_two_sizes, images_beside_clips, empty_clip,
-                                  truncated_image, text_called_png, another_format_called_png, image_of_floats, large_image, image_bomb,
+@pytest.mark.parametrize("make", [frames_of_two_sizes, clips_of_two_sizes, arrays_of_two_sizes, images_beside_clips, empty_clips,
+                                  truncated_image, text_called_png, another_format_called_png, large_image, image_bomb,
                                   one_image, nothing, pipe, pipe_among_images])
 def test_the_message_names_what_is_wrong(tmp_path, make):
     path, message = make(tmp_path)
@@ -261,7 +259,7 @@ def fuzz(folder, count, seed=0):
         (path if path.is_file() else next(path.iterdir())).write_bytes(damage(rng, contents[path]))
         try:
             clips = read_sequences(path)
-            assert all(clip.dtype == np.uint8 and clip.ndim == 4 for clip in clips)
+            assert all(clip.ndim == 4 for clip in clips)
             readable += 1
         except DataError as error:
             assert str(path) in str(error) and "\n" not in str(error)

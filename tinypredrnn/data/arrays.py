@@ -8,6 +8,7 @@ import numpy as np
 from tinypredrnn.errors import DataError
 
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+PLAIN = "biufcSUMm"  # numbers, text and times: the kinds of dtype that hold no Python objects
 
 
 class Header(NamedTuple):
@@ -41,6 +42,9 @@ def read_header(file, name):
     if read is None:
         raise DataError(f"expected an array of plain numbers, got {name} in a format version that these never need")
     shape, _, dtype = read(file)
-    if dtype.kind not in "biufcSU":
+    if dtype.kind == "O":
+        raise DataError(f"expected an array of plain numbers, got {name}, an array of Python objects, which are never loaded: save "
+                        "arrays of several lengths side by side in one .npz, np.savez(path, *arrays), or in a folder of one .npy each")
+    if dtype.kind not in PLAIN:
         raise DataError(f"expected an array of plain numbers, got {name} of dtype {dtype}")
     return Header(shape, dtype)

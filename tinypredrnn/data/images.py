@@ -1,146 +1,132 @@
-"""From files that people have to frames: images, GIFs and videos, one frame at a time.
+"""Pictures: one file at a time, as the frames (H,W,C) that are in it. A file may hold several: a GIF, a TIFF of many pages.
 
-Their decoders are written by others and read files from anywhere, so nothing is taken on trust: what a decoder raises becomes a DataError
-that names the file, only formats that are plain data are opened, and no frame may have more than MAX_PIXELS.
+Their decoders are written by others and read files from anywhere, so nothing is taken on trust: what a decoder raises
+becomes a DataError that names the file, only formats that are plain data are opened, and no frame may have more than
+MAX_PIXELS. A picture is turned upright as its camera noted, and what is transparent shows a black background.
 """
 
-import contextlib
-import re
 import warnings
 
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import Image, ImageOps, ImageSequence
 
-from tinypredrnn.errors import DataError, TooLargeError, say_once
-from tinypredrnn.folder import is_output
+from tinypredrnn.data.frames import check_frame, reading
+from tinypredrnn.data.times import uneven
+from tinypredrnn.errors import DataError
 
-IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-FORMATS = "BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP"  # what may be inside; for others, such as EPS, PIL starts other programs
-MAX_PIXELS = 1 << 25  # 8192 x 4096, known before a frame is decoded
-VIDEOS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
-EXPECTED = "a folder of images, a folder with a folder of images, a GIF or a video for each clip, or a .npy, .npz, GIF or video file"
-
-
-@contextlib.contextmanager
-def reading(path):
-    """Within it, whatever is raised becomes a DataError that names `path`."""
-    try:
-        yield
-    except (DataError, TooLargeError) as error:
-        raise DataError(f"{path}: {error}") from error
-    except MemoryError as error:
-        raise DataError(f"{path} does not fit into the memory that there is ({str(error) or 'none is left'}): give fewer or "
-                        "smaller frames") from error
-    except Exception as error:  # NumPy, PIL and ffmpeg raise whatever a damaged file makes their parsers stumble over
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise DataError(f"{path} is damaged, or something else than its name says ({reason}): replace it") from error
+SEVERAL = {".apng", ".gif", ".png", ".tif", ".tiff", ".webp"}  # what may hold several frames
+IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".ppm"} | SEVERAL
+FORMATS = "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"  # what may be inside; for others, such as EPS, PIL starts other programs
+SAMPLES, PLANES, EXTRA, PAGE, ORIENTATION = 277, 284, 338, 254, 274  # tags of TIFF, the last of all
+NEARLY = 4  # of 255: red, green and blue that differ by no more are gray that a camera or a codec has coloured
 
 
-def decode(path):
-    """Each frame at `path` in turn, as (name of its clip, its file, pixels (H,W,C) uint8), C = 1 if it is gray, else
-    3."""
-    if not path.is_dir():
-        yield from decode_clip(path)
-        return
-    entries = listing(path)
-    clips = [entry for entry in entries if entry.suffix.lower() not in IMAGES or entry.is_dir()]
-    if clips and len(clips) < len(entries):
-        image = next(entry for entry in entries if entry not in clips)
-        raise DataError(f"{path} holds the image {image.name} beside the clip {clips[0].name}: expected {EXPECTED}")
-    for clip in clips or [path]:
-        yield from decode_clip(clip)
-
-
-def decode_clip(path):
-    """The frames of a folder of images, a GIF or a video, as `decode` gives them."""
-    suffix = path.suffix.lower()
-    if path.is_dir():
-        images = [entry for entry in listing(path) if entry.suffix.lower() in IMAGES and entry.is_file()]
-        if not images:
-            raise DataError(f"{path} holds no images ({', '.join(sorted(IMAGES))}): expected {EXPECTED}")
-        for image in images:
-            with reading(image), open_image(image, FORMATS) as opened:
-                yield path.name, image, pixels(opened)
-    elif suffix == ".gif" and path.is_file():
-        with reading(path), open_image(path, ["GIF"]) as opened:
-            for frame in ImageSequence.Iterator(opened):
-                yield path.name, path, pixels(frame)
-    elif suffix in VIDEOS and path.is_file():
-        for frame in decode_video(path):
-            yield path.name, path, gray_or_colour(frame)
-    else:
-        raise DataError(f"{path} is {'no clip' if path.exists() else 'not there'}: expected {EXPECTED}")
-
-
-def decode_video(path):
-    """The frames of a video, (H,W,3) uint8."""
-    try:
-        import imageio_ffmpeg  # noqa: F401 (what imageio decodes videos with)
-    except ImportError as error:
-        raise DataError(f"{path} is a video, and what decodes videos is not installed: `pip install imageio-ffmpeg`, "
-                        "or turn the video into a folder of images") from error
-    from imageio import v3 as imageio
-
-    with reading(path):
-        width, height = imageio.immeta(path, plugin="FFMPEG")["size"]
-        check_frame(height, width)
-        yield from imageio.imiter(path, plugin="FFMPEG")
-
-
-def listing(folder):
-    """What a folder holds for us: subfolders, images, GIFs and videos, not hidden, in the natural order of their names.
-
-    Folders that hold what we wrote, runs and predictions, are skipped, and a line on stderr says so.
-    """
-    def natural(path):
-        return [int(part) if k % 2 else part.lower() for k, part in enumerate(re.split("([0-9]+)", path.name))], path.name
-
-    with reading(folder):
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-        for output in filter(is_output, list(entries)):
-            entries.remove(output)
-            say_once(f"{output} holds what tinypredrnn wrote: it is not read as data")
-    return sorted((e for e in entries if e.is_dir() or e.suffix.lower() in IMAGES | VIDEOS | {".gif"}), key=natural)
-
-
-def open_image(path, formats):
+def open_image(path):
     """PIL's image of a file, not decoded yet; what PIL would only warn about, a size too large to be true, is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(path, formats=formats)
+        return Image.open(path, formats=FORMATS)
 
 
-def pixels(image):
-    """What PIL has opened as (H,W,C) uint8. Transparency is left out, 16 bits are rounded to 8."""
+def holds_several(path):
+    """Whether a picture file holds more than one frame."""
+    if path.suffix.lower() not in SEVERAL:
+        return False
+    with reading(path):
+        try:
+            with open_image(path) as image:
+                return getattr(image, "n_frames", 1) > 1
+        except Image.UnidentifiedImageError:
+            if not path.suffix.lower().startswith(".tif"):
+                raise
+            with open_tiff(path) as file:
+                return len(file.pages) > 1
+
+
+def frames_of(path, said):
+    """The frames of a picture file in turn, (H,W,C): gray, colour, or as many channels as a TIFF has."""
+    with reading(path):
+        try:
+            opened = open_image(path)
+        except Image.UnidentifiedImageError:
+            if not path.suffix.lower().startswith(".tif"):
+                raise
+            yield from bands(path, said)
+            return
+        with opened:
+            if opened.format == "TIFF" and has_bands(opened):
+                yield from bands(path, said)
+                return
+            times, left = [0.0], 0
+            for number, frame in enumerate(ImageSequence.Iterator(opened)):
+                if opened.format == "TIFF" and frame.tag_v2.get(PAGE, 0) & 5 or number == 0 and opened.info.get("default_image"):
+                    left += 1  # a smaller copy of another page, a mask, or the picture for those who show no animation
+                    continue
+                times.append(times[-1] + (frame.info.get("duration") or 0))
+                yield pixels(frame, said)
+            if left:
+                said.append(f"{path.name}: {left} of its pages are previews or masks and left out")
+            if times[1] and uneven(times[:-1]):
+                said.append(f"{path.name}: its frames are not shown for equal times; they are taken one by one as if they were")
+
+
+def pixels(image, said):
+    """What PIL has opened as (H,W,C): its own 16 bits or floats if it is gray, else bytes."""
     check_frame(image.height, image.width)
-    if image.mode.startswith("I"):  # deep gray
-        levels = np.asarray(image)
-        if levels.min() < 0 or levels.max() > 65535:
-            raise DataError(f"expected gray values of 8 or 16 bits, got {levels.min()} to {levels.max()}: convert the image")
-        return np.rint(levels / 257).astype(np.uint8)[..., None]
-    if image.mode == "F":
-        raise DataError("expected pixels of 8 or 16 bits, got floats, whose range nobody knows: convert the image")
-    return gray_or_colour(np.asarray(image.convert("RGB")))
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        said.append("pictures are turned upright, as the cameras noted in them")
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":  # deep gray: 16 bits, 32 bits, floats
+        return np.asarray(image)[..., None]
+    if image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
+        coloured = image.convert("RGBA")
+        if coloured.getextrema()[3][0] < 255:
+            said.append("what is transparent in pictures is laid over black")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), coloured)
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"))[..., None]
+    return np.asarray(image.convert("RGB"))
 
 
-def check_frame(height, width):
-    """DataError if a frame would have more than MAX_PIXELS."""
-    if height * width > MAX_PIXELS:
-        raise DataError(f"expected at most {MAX_PIXELS:,} pixels in a frame, got {height}x{width}: make it smaller")
+def colourfulness(frame):
+    """The largest difference between red, green and blue of a frame (H,W,C); 0 if it has no such three."""
+    if frame.shape[2] != 3 or frame.dtype != np.uint8:
+        return 0
+    red, green, blue = (frame[..., c] for c in range(3))
+    if np.array_equal(red, green) and np.array_equal(green, blue):
+        return 0
+    most, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    return int((most - least).max())
 
 
-def gray_or_colour(frame):
-    """(H,W,3) -> (H,W,1) if red, green and blue are equal everywhere, else itself"""
-    return frame[..., :1].copy() if np.array_equal(frame[..., :2], frame[..., 1:]) else frame
+# TIFFs that PIL cannot read, or only in part
+
+def has_bands(image):
+    """Whether a TIFF has channels that are not gray, colour and transparency of 8 bits, or keeps them one after the other."""
+    samples, bits = image.tag_v2.get(SAMPLES, 1), image.tag_v2.get(258, (1,))
+    return samples > 1 and (image.tag_v2.get(PLANES, 1) == 2 or max(bits) > 8 or 0 in image.tag_v2.get(EXTRA, ())
+                            or samples > 3 and not image.tag_v2.get(EXTRA) and image.mode not in ("CMYK",))
 
 
-def fit(frame, size, channels):
-    """A frame (H,W,C) at another size and with other channels, None for as it is: gray is luma, and shrinking averages."""
-    if size in (None, frame.shape[:2]) and channels in (None, frame.shape[2]):
-        return frame
-    image = Image.fromarray(np.ascontiguousarray(frame[..., 0] if frame.shape[2] == 1 else frame))
-    if channels is not None:
-        image = image.convert("L" if channels == 1 else "RGB")
-    if size is not None:
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(image).reshape(image.height, image.width, -1)
+def open_tiff(path):
+    import tifffile  # scikit-image brings it
+
+    return tifffile.TiffFile(path)
+
+
+def bands(path, said):
+    """The pages of a TIFF with all of their channels."""
+    with open_tiff(path) as file:
+        for page in file.pages:
+            if page.subfiletype & 5:
+                continue
+            check_frame(page.imagelength, page.imagewidth)
+            frame = page.asarray()
+            if frame.ndim == 3 and page.planarconfig == 2:
+                frame = frame.transpose(1, 2, 0)
+            frame = frame if frame.ndim == 3 else frame[..., None]
+            if frame.ndim != 3 or frame.shape[:2] != (page.imagelength, page.imagewidth) or frame.dtype.kind not in "iuf":
+                raise DataError(f"expected pages of rows, columns and channels, got {frame.shape} of {frame.dtype}: convert it")
+            if frame.shape[2] > 1:
+                said.append(f"TIFFs of {frame.shape[2]} channels of {frame.dtype} are read with all of them")
+            yield np.ascontiguousarray(frame)

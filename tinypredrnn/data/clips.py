@@ -1,0 +1,55 @@
+"""Clips: films of one frame size, and the windows of them that a model is trained on."""
+
+import mmap
+
+import numpy as np
+
+from tinypredrnn.data.scale import BYTES
+from tinypredrnn.errors import DataError
+
+
+class Clips:
+    """Clips of frames of one size: clips[n] is (T_n,H,W,C) in the stored dtype, and each may have its own length T_n.
+
+    clips      {name: (T_n,H,W,C)}, at least one
+    scale      the Scale that brings the stored numbers to [0, 1] and to physical units
+    said       sentences for the user: what was read, left out, assumed
+    parts      {"training": [clip numbers], "validation": [...], "test": [...]} as far as the data themselves say; clips
+               in none of these are for training
+    groups     {clip number: label}: clips of one label (a person, a station) stay together when clips are set apart
+    """
+
+    def __init__(self, clips, scale=BYTES, said=(), parts=None, groups=None):
+        self.names, self.clips = list(clips), list(clips.values())
+        self.size, self.channels = self.clips[0].shape[1:3], self.clips[0].shape[3]
+        self.scale, self.said, self.parts, self.groups = scale, tuple(said), parts or {}, groups or {}
+        self.files = [file_of(clip) for clip in self.clips]
+
+    def __len__(self):
+        return len(self.clips)
+
+    def __getitem__(self, n):
+        file = self.files[n]
+        if file is not None and file.size() < len(file):  # reading on would kill Python
+            raise DataError(f"the file that holds {self.names[n]} has become shorter since it was opened: put it back and start again")
+        return self.clips[n]
+
+    def named(self):
+        """{name: clip (T,H,W,C)}"""
+        return {name: self[n] for n, name in enumerate(self.names)}
+
+    def windows(self, length, stride=1):
+        """Where `length` frames in a row can be taken, `stride` apart: rows of (clip, first frame), int (N,2)"""
+        starts = [np.arange(0, len(clip) - length + 1, stride) for clip in self.clips]
+        return np.stack([np.repeat(np.arange(len(self)), [len(s) for s in starts]), np.concatenate(starts)], axis=1)
+
+    def cut(self, windows, length):
+        """The frames of some windows: (N,length,H,W,C) in the stored dtype"""
+        return np.stack([self[n][start:start + length] for n, start in windows])
+
+
+def file_of(array):
+    """The mmap of the file that an array's numbers stay in until they are used, or None."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return array if isinstance(array, mmap.mmap) else None

@@ -1,0 +1,201 @@
+"""What the numbers in frames are: their range, where there are no data, and whether anything moves."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from tinypredrnn.data.scale import BYTES, Scale
+from tinypredrnn.errors import ConfigError, DataError
+
+LOOK = 4 << 30  # bytes: of larger data, an even sample of the frames is looked at
+PIECE = 1 << 24  # bytes that are looked at at a time
+ROUNDING = 1e-5  # how far floats may lie outside of [0, 1] and mean 0 or 1
+CODES = -9999, -999, -99, -32768, -32767, 9999, 32767, 65535, -1e30, 1e30  # what people store where they have no data
+HINTS = 240, 4, 1e-4  # the frames of a clip, and the clips, that hints look at; a mean change below this is hardly one
+
+
+class Survey(NamedTuple):
+    """What frames hold: the least and the largest known number, how many places are unknown, and the first such place."""
+
+    low: float
+    high: float
+    places: int
+    unknown: int
+    first: str
+    infinite: str
+    sampled: bool
+
+
+def pieces(clips):
+    """(name, first frame, some frames) of all clips in turn; of very large data a sample of frames. And whether it is one."""
+    total = sum(clip.nbytes for clip in clips.values())
+    stride = max(1, math.ceil(total / LOOK))
+    for name, clip in clips.items():
+        at_a_time = max(1, PIECE // clip[0].nbytes)
+        if stride > 1:
+            for t in range(0, len(clip), stride):
+                yield name, t, clip[t:t + 1]
+        else:
+            for t in range(0, len(clip), at_a_time):
+                yield name, t, clip[t:t + at_a_time]
+
+
+def survey(clips, missing):
+    low, high, places, unknown, first, infinite = np.inf, -np.inf, 0, 0, "", ""
+    for name, start, frames in pieces(clips):
+        places += frames.size
+        least, most = (float(frames.min()), float(frames.max())) if missing is None else (np.nan, np.nan)
+        if not (np.isfinite(least) and np.isfinite(most)):
+            gone = np.isnan(frames) if frames.dtype.kind == "f" else np.zeros(frames.shape, bool)
+            if missing is not None:
+                gone |= frames == missing
+            count = int(gone.sum())
+            if count and not first:
+                t, row, column, _ = (int(n) for n in np.unravel_index(gone.argmax(), gone.shape))
+                first = f"{name}, frame {start + t}, row {row}, column {column}"
+            unknown += count
+            known = frames[~gone] if count else frames
+            least, most = (float(known.min()), float(known.max())) if known.size else (np.inf, -np.inf)
+            if known.size and not np.isfinite([least, most]).all():
+                infinite = infinite or name
+                known = known[np.isfinite(known)]
+                least, most = (float(known.min()), float(known.max())) if known.size else (np.inf, -np.inf)
+        low, high = min(low, least), max(high, most)
+    return Survey(low, high, places, unknown, first, infinite, sum(clip.nbytes for clip in clips.values()) > LOOK)
+
+
+def find_scale(clips, range, unit, missing, said):
+    """The Scale of clips {name: (T,H,W,C)}: as `range` (low, high), `unit` and `missing` say, and else as their numbers do.
+
+    DataError if there are no numbers, if some are infinite, or if some seem to mean that there are no data.
+    """
+    dtypes = {clip.dtype for clip in clips.values()}
+    bytes_alone = dtypes == {np.dtype(np.uint8)}
+    if range is None and missing is None and bytes_alone and not all(flags(clip) for clip in clips.values()):
+        hint_at_a_part(clips, said)
+        return Scale(units=BYTES.stored, unit=unit) if unit else BYTES
+    found = survey(clips, missing)
+    if found.infinite:
+        raise DataError(f"expected finite numbers, or NaN where there are none, got infinite ones in {found.infinite}: replace them")
+    if found.low > found.high:
+        raise DataError(f"expected numbers, got {found.unknown:,} places without data and none with: is --missing right?")
+    if found.unknown:
+        share = 100 * found.unknown / found.places
+        said.append(f"{found.unknown:,} places ({share:.2g}%) have no data, the first in {found.first}")
+    elif missing is not None:
+        said.append(f"no place holds {missing:g}, which is to mean that there are no data")
+    if missing is None:
+        refuse_codes(clips, found, range, said)
+    if range is None:
+        range, units, why = range_of(dtypes, clips, found)
+        if why:
+            said.append(f"{why}; {range[0]:g} becomes 0 and {range[1]:g} becomes 1 for the model (--range LO HI changes that)")
+    else:
+        range = units = tuple(float(end) for end in range)
+        if len(range) != 2 or not np.isfinite(range).all() or not range[0] < range[1]:
+            raise ConfigError(f"sequences: range is a smaller and a larger number, got {range}")
+        if found.low < range[0] or found.high > range[1]:
+            said.append(f"the numbers go from {found.low:g} to {found.high:g}; what lies outside of {range[0]:g} to {range[1]:g} is set to its "
+                        "nearer end for the model")
+    return Scale(stored=range, units=range if unit else units, unit=unit, missing=missing)
+
+
+def flags(clip):
+    """Whether bytes are an array of bool, of which a view was taken: 0 and 1 are all that there is."""
+    while isinstance(clip, np.ndarray):
+        if clip.dtype == bool:
+            return True
+        clip = clip.base
+    return False
+
+
+def range_of(dtypes, clips, found):
+    """(the stored numbers that become 0 and 1, the same in units, why) if nobody has said them."""
+    low, high = found.low, found.high
+    sampled = " in a sample of the frames" if found.sampled else ""
+    if all(dtype.kind == "f" for dtype in dtypes) and -ROUNDING <= low and high <= 1 + ROUNDING:
+        return (0.0, 1.0), (0.0, 1.0), ""
+    if dtypes == {np.dtype(np.uint8)} and all(flags(clip) for clip in clips.values()):
+        return (0.0, 1.0), (0.0, 1.0), ""
+    if all(dtype.kind in "iu" for dtype in dtypes) and 0 <= low and 1 < high <= 255:
+        ends = 0.0, 255.0
+    else:
+        ends = outwards(low, high)
+    names = ", ".join(sorted(str(dtype) for dtype in dtypes))
+    return ends, ends, f"the numbers ({names}) go from {low:g} to {high:g}{sampled}"
+
+
+def outwards(low, high):
+    """The range rounded outwards to numbers of about two digits more than its length has."""
+    if low == high:
+        return low, low + 1.0
+    step = 10.0 ** (math.floor(math.log10(high - low)) - 1)
+    ends = [float(f"{round_(end / step) * step:.12g}") for end, round_ in ((low, lambda x: math.floor(x + 1e-4)),
+                                                                           (high, lambda x: math.ceil(x - 1e-4)))]
+    return tuple(ends) if ends[0] < ends[1] else (low, high)
+
+
+def refuse_codes(clips, found, range, said):
+    """DataError if the least or the largest number is one that people store where they have no data, and lies far from
+    all others. If the range was given, it is only said."""
+    for code, end in (found.low, "least"), (found.high, "largest"):
+        if code not in CODES:
+            continue
+        rest = [frames[frames != code] for _, _, frames in pieces(clips)]
+        rest = [r for r in rest if r.size]
+        count = found.places - sum(r.size for r in rest)
+        if not rest:
+            continue
+        low, high = float(min(np.nanmin(r) for r in rest)), float(max(np.nanmax(r) for r in rest))
+        apart = low - code if end == "least" else code - high
+        if apart <= max(high - low, 1):
+            continue
+        name, t, row, column = next((name, start + int(at[0]), int(at[1]), int(at[2])) for name, start, frames in pieces(clips)
+                                    for at in np.argwhere(frames == code)[:1])
+        what = (f"{count:,} places ({100 * count / found.places:.2g}%) hold {code:g}, far from all others ({low:g} to {high:g}), the first in "
+                f"{name}, frame {t}, row {row}, column {column}")
+        if range is None:
+            raise DataError(f"{what}: if that means that there are no data, say --missing {code:g}; else name the range with --range LO HI")
+        said.append(f"{what}; --missing {code:g} if that means that there are no data")
+
+
+# hints
+
+def hint_at_a_part(clips, said):
+    """A sentence if bytes use only a small part of their range."""
+    most = max(int(frames.max()) for frames in looked_at(clips))
+    if 0 < most < 26:
+        said.append(f"the bytes looked at go up to {most} of 255, {100 * most / 255:.0f}% of the range: --range 0 {most} makes use of all of it")
+
+
+def looked_at(clips):
+    """The first frames of a few clips, evenly taken."""
+    frames, most, _ = HINTS
+    chosen = list(clips.values())
+    for clip in chosen[::max(1, math.ceil(len(chosen) / most))]:
+        yield clip[:frames]
+
+
+def hints(clips, scale, every, said):
+    """Sentences about clips in which nothing is, or nothing moves, or frames repeat."""
+    looked = list(looked_at(clips))
+    empty = sum(bool((frames == frames[:1, :1, :1]).all()) for frames in looked)
+    if empty:
+        said.append(f"in {empty} of the {len(looked)} clips looked at all frames hold one number: there is nothing to predict")
+    changes = [np.array([not np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(frames, frames[1:])]) for frames in looked]
+    steps, moved = sum(map(len, changes)), sum(int(c.sum()) for c in changes)
+    if not steps or empty == len(looked):
+        return
+    if not moved:
+        said.append("nothing moves in the clips looked at: copying the last frame predicts them perfectly")
+    elif moved <= steps / 2:
+        apart = [n for c in changes for n in np.diff(np.flatnonzero(c))]
+        often = every * int(np.median(apart)) if apart else round(every * steps / moved)
+        said.append(f"{steps - moved} of {steps} frames looked at repeat the one before: --every {max(2, often)} takes one of each")
+    else:
+        span = scale.stored[1] - scale.stored[0]
+        change = np.nanmean([np.nanmean(np.abs(np.diff(frames[:, ::4, ::4].astype(np.float64), axis=0))) for frames in looked if len(frames) > 1])
+        if change < HINTS[2] * span:
+            said.append(f"the frames hardly change from one to the next ({100 * change / span:.2g}% of the range on average): --every N takes one "
+                        "of N")

@@ -1,0 +1,99 @@
+"""Videos: their frames as they are stored, one by one. ffmpeg decodes them; the extra `video` brings it.
+
+By default ffmpeg repeats and drops frames until they come at an even rate, believes a file that names other files, and
+ends without a word where a file was cut off. Here every stored frame is given once, only containers that are known are
+opened, and what the container announced is compared with what came.
+"""
+
+import re
+import subprocess
+
+import numpy as np
+
+from tinypredrnn.data.frames import check_frame, reading
+from tinypredrnn.data.times import gaps, uneven
+from tinypredrnn.errors import DataError
+
+VIDEOS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
+BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}  # how QuickTime and MP4 files begin
+
+
+class Video:
+    """A video file; iterating gives its frames, (H,W,3) uint8. DataError if it is none, or if nothing decodes it here.
+
+    starts     after the iteration: the frames before which there is a gap in time
+    said       after the iteration: sentences about what was read
+    """
+
+    def __init__(self, path):
+        try:
+            import imageio_ffmpeg
+        except ImportError as error:
+            raise DataError(f"{path} is a video, and what decodes videos is not installed: `pip install imageio-ffmpeg`, "
+                            "or turn the video into a folder of images") from error
+        self.path, self.ffmpeg, self.starts, self.said = path, imageio_ffmpeg, [], []
+        with reading(path):
+            self.kind = container(path)
+
+    def __iter__(self):
+        with reading(self.path):
+            source = self.ffmpeg.read_frames(str(self.path.absolute()), pix_fmt="rgb24", input_params=["-f", self.kind],
+                                             output_params=self.as_stored())
+            width, height = next(source)["size"]
+            check_frame(height, width)
+            count = 0
+            for count, frame in enumerate(source, start=1):
+                yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
+            if not count:
+                raise DataError("expected a video, got a file without a frame: replace it")
+            self.check(count)
+
+    def as_stored(self):
+        """The words that keep ffmpeg from repeating and dropping frames, whose name has changed."""
+        version = re.match(r"n?(\d+)\.(\d+)", self.ffmpeg.get_ffmpeg_version())
+        modern = version is None or (int(version[1]), int(version[2])) >= (5, 1)
+        return ["-fps_mode", "passthrough"] if modern else ["-vsync", "passthrough"]
+
+    def check(self, count):
+        """Compare the frames that came with those that the file announces, and with their times."""
+        announced, times = avi_frames(self.path) if self.kind == "avi" else 0, self.times()
+        announced = max(announced, len(times))
+        if count < announced:
+            self.said.append(f"{self.path.name}: {count} of the {announced} frames that it announces are there, the file seems to be cut short")
+        if count != len(times):
+            return  # nobody knows which of the times are whose
+        self.starts, regular = gaps(times, most=0.1)  # more of them: a variable frame rate
+        if self.starts:
+            self.said.append(f"{self.path.name}: the recording pauses in {len(self.starts)} place(s), the first before frame "
+                             f"{self.starts[0]}; no sequence crosses a pause")
+        elif not regular or uneven(times):
+            self.said.append(f"{self.path.name}: its frames are not evenly spaced in time (variable frame rate); they are taken one by one as "
+                             "if they were")
+
+    def times(self):
+        """When each stored frame is shown, in units of the container, in order; read without decoding."""
+        words = [self.ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", self.kind, "-i", str(self.path.absolute()), "-map", "0:v:0", "-c", "copy",
+                 "-f", "framecrc", "-"]
+        listed = subprocess.run(words, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL).stdout
+        rows = [line.split(",") for line in listed.splitlines() if line and not line.startswith("#")]
+        return sorted(int(row[2]) for row in rows if len(row) > 4 and row[4].strip() != "0" and row[2].strip("- ").isdecimal())
+
+
+def container(path):
+    """ffmpeg's name of the format that a file begins as, whatever its name says: a text that names other files is none."""
+    with open(path, "rb") as file:
+        start = file.read(512)
+    for found, name in ((start[:4] == b"RIFF" and start[8:12] == b"AVI ", "avi"), (start[4:8] in BOXES, "mov"),
+                        (start[:4] == b"\x1a\x45\xdf\xa3", "matroska"), (start[:4] == b"\0\0\1\xba", "mpeg"),
+                        (start[:4] == b"\0\0\1\xb3", "mpegvideo"), (start[:1] == start[188:189] == start[376:377] == b"G", "mpegts")):
+        if found:
+            return name
+    raise DataError("expected a video in a container that is known (AVI, MP4, QuickTime, Matroska, WebM, MPEG), got something else: "
+                    "convert it")
+
+
+def avi_frames(path):
+    """How many frames the head of an AVI file announces."""
+    with open(path, "rb") as file:
+        head = file.read(52)
+    return int.from_bytes(head[48:52], "little") if head[24:28] == b"avih" else 0
