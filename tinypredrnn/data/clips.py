@@ -38,6 +38,15 @@ class Clips:
         """{name: clip (T,H,W,C)}"""
         return {name: self[n] for n, name in enumerate(self.names)}
 
+    def with_part(self, part, others):
+        """These Clips and `others`, which are the "validation" or "test" part of them; DataError if their frames are of another kind."""
+        if (others.size, others.channels) != (self.size, self.channels):
+            raise DataError(f"expected frames of one kind, got {self.size[0]}x{self.size[1]} with {self.channels} channel(s) and, for {part}, "
+                            f"{others.size[0]}x{others.size[1]} with {others.channels}: name a --size and --channels for both")
+        clips = self.named() | {f"{part} {name}": clip for name, clip in others.named().items()}
+        parts = self.parts | {part: list(range(len(self), len(clips)))}
+        return Clips(clips, self.scale, (*self.said, *others.said), parts, self.groups)
+
     def windows(self, length, stride=1):
         """Where `length` frames in a row can be taken, `stride` apart: rows of (clip, first frame), int (N,2)"""
         starts = [np.arange(0, len(clip) - length + 1, stride) for clip in self.clips]

@@ -50,6 +50,9 @@ class OwnSequences(Source):
         if not options.data:
             raise ConfigError("nothing to train on: name a folder of sequences with --data")
         clips = self.read(options.data)
+        for part, path in (("validation", options.validation), ("test", options.test)):
+            if path:
+                clips = clips.with_part(part, self.read(path, clips.scale))
         height, width = clips.size
         if min(height, width) < metrics.SSIM_WINDOW:
             raise ConfigError(f"frames of {height}x{width} are too small to score, {metrics.SSIM_WINDOW}x{metrics.SSIM_WINDOW} is the "
@@ -62,9 +65,18 @@ class OwnSequences(Source):
         self.out_of = f" out of {len(self.windows):,}"
         self.options = options.replace(data=str(Path(options.data).absolute()), size=clips.size, channels=clips.channels)
 
-    def read(self, path):
+    def read(self, path, scale=None):
+        """The Clips at `path`, as the options say; if they are another's beside them, in its Scale."""
         o = self.options
-        return read_sequences(path, o.size or None, o.channels or None)
+        try:
+            missing = float(o.missing) if o.missing else None
+        except ValueError as error:
+            raise ConfigError(f"missing is a number, got {o.missing!r:.60}") from error
+        clips = read_sequences(path, o.size or None, o.channels or None, o.range or (scale and scale.stored), o.unit, o.order, o.array,
+                               o.every, missing)
+        if scale:
+            clips.scale = scale
+        return clips
 
     @classmethod
     def places(cls, options):
@@ -98,7 +110,7 @@ class OneTest(OwnSequences):
         o = {name: value for name, value in plan.data.as_dict().items() if name in OwnOptions.names()}
         Source.__init__(self, OwnOptions().replace(**o), plan.recipe.seed)
         self.metrics, self.baselines, self.scale, self.name = world.metrics, world.baselines, plan.scale, Path(path).stem
-        self.test = self.read(path)
+        self.test = self.read(path, plan.scale)
         self.frame = *self.test.size, self.test.channels
         if not len(self.test.windows(self.length)):
             raise ConfigError(f"{path} has no {self.length} frames in a row, of which {self.options.given} are shown and the others predicted")
