@@ -1,0 +1,61 @@
+"""Metrics that look at each pixel by itself: MSE, MAE, cross-entropy, PSNR.
+
+The functions take a prediction and a truth (...,H,W,C) with values in [0,1] and give one number per frame (...). A pixel that is NaN
+in either is left out; a frame without any other is NaN.
+"""
+
+import numpy as np
+
+from tinypredrnn.metrics.metric import mean_of
+
+PIXELS = (-3, -2, -1)  # the axes H, W and C of (...,H,W,C)
+
+
+def _sum(values):
+    """The sum over the known pixels of each frame, NaN if there are none: (...,H,W,C) -> (...)."""
+    total = values.sum(PIXELS)
+    if not np.isnan(total).any():
+        return total
+    unknown = np.isnan(values)
+    return np.where(unknown.all(PIXELS), np.nan, np.where(unknown, 0, values).sum(PIXELS))
+
+
+def _mean(values):
+    """Their mean over the known pixels, likewise."""
+    mean = values.mean(PIXELS)
+    if not np.isnan(mean).any():
+        return mean
+    return _sum(values) / (~np.isnan(values)).sum(PIXELS)
+
+
+def mse(prediction, truth):
+    """The squared error, summed over the pixels of a frame: the paper's Tables 1 and 2, Figure 3."""
+    return _sum(np.square(prediction - truth))
+
+
+def mae(prediction, truth):
+    """The absolute error, summed over the pixels of a frame."""
+    return _sum(np.abs(prediction - truth))
+
+
+def cross_entropy(prediction, truth):
+    """Nats per frame when each pixel is a coin that shows white with probability `truth` and `prediction` is the guess of it.
+
+    Even a perfect prediction of gray pixels costs their own entropy, so the lower bound is not zero. The paper's Table 1.
+    """
+    p = np.clip(prediction, 1e-6, 1 - 1e-6)
+    return -_sum(truth * np.log(p) + (1 - truth) * np.log(1 - p))
+
+
+def psnr(prediction, truth):
+    """The peak signal-to-noise ratio of a frame in dB, where the peak is 1: the paper's Figure 5.
+
+    A perfect frame would have an infinite PSNR. The mean error is floored at 1e-10, so it scores 100 dB instead and means stay finite.
+    """
+    return -10 * np.log10(np.maximum(_mean(np.square(prediction - truth)), 1e-10))
+
+
+MSE = mean_of(mse, "mse", "MSE", "sum over pixels", higher_is_better=False)
+MAE = mean_of(mae, "mae", "MAE", "sum over pixels", higher_is_better=False, panel=False)  # its curve looks like that of MSE,
+CE = mean_of(cross_entropy, "ce", "CE", "nats", higher_is_better=False, panel=False)  # and so does this
+PSNR = mean_of(psnr, "psnr", "PSNR", "dB", higher_is_better=True)
