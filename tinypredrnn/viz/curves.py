@@ -84,7 +84,7 @@ def save_frame_curves(path, metrics):
         rows["black"] = metrics["black"]
     styles = {
         "model": {"color": COLOURS["prediction"], "marker": "o"},
-        "copy_last": {"color": COLOURS["truth"], "marker": "s", "linestyle": "--"},
+        "copy_last": {"color": COLOURS["input"], "marker": "s", "linestyle": "--"},
         "black": {"color": "black", "marker": "^", "linestyle": ":"},
     }
     figure = Figure(figsize=(13, 3.8), layout="constrained")
