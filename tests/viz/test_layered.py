@@ -19,7 +19,8 @@ def linked(boxes, links):
 def random_boxes(seed):
     """Twenty boxes of all kinds and of different sizes, with links from each to some of those before it."""
     rng = np.random.default_rng(seed)
-    boxes = {i: Box(layered.KINDS[i % 5] if i > 3 else "input", "box" * rng.integers(1, 6), *["line"] * rng.integers(3)) for i in range(20)}
+    kinds = ["input"] * 4 + list(layered.KINDS * 4)[4:]
+    boxes = {i: Box(kind, "box" * rng.integers(1, 6), *["line"] * rng.integers(3)) for i, kind in enumerate(kinds)}
     return linked(boxes, [(j, i) for i in range(4, 20) for j in rng.choice(i, rng.integers(1, 4), replace=False)])
 
 
@@ -76,7 +77,7 @@ def test_inputs_and_parameters_stand_just_above_what_uses_them(seed):
 
 @pytest.mark.parametrize("seed", range(1, 12))
 def test_lines_that_need_not_cross_do_not(seed):
-    """Rows with lines between neighbours that do not cross, shuffled. (Barycentres do not find every such order, but these.)"""
+    """Rows with lines that do not cross, shuffled. (Barycentres do not find all such orders, but these.)"""
     rng = np.random.default_rng(seed)
     rows = [[Box("op", str(i)) for i in range(4)] for _ in range(4)]
     for above, below in itertools.pairwise(rows):
@@ -109,7 +110,7 @@ def test_calls_of_one_module_stand_below_each_other():
 
 
 def test_columns_have_the_shortest_lines():
-    """c hears of a and of b, which stand side by side: between them the lines are as short as can be, and one of three is straight."""
+    """c uses a and b, which stand side by side: it stands between them, and its line to d is straight."""
     boxes = linked({name: Box("op", name) for name in "abcd"}, [("a", "c"), ("b", "c"), ("c", "d")])
     (above, (c,), (d,)), _, x = laid_out(boxes)
     a, b = above

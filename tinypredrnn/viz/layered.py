@@ -1,9 +1,9 @@
 """A layered drawing of boxes: each in a row below all that it uses, with lines that pass between the other boxes.
 
 The steps are those of Sugiyama, Tagawa and Toda (1981): rows, an order within each row, columns. The columns make the
-lines as short and as straight as possible, which is a linear program, as in Graphviz's dot (Gansner, Koutsofios, North and
-Vo 1993). networkx and SciPy, which scikit-image needs as well, do the graph theory and the optimisation. Lengths are in
-points, and y goes down.
+lines as short and as straight as possible, which is a linear program, as in Graphviz's dot (Gansner, Koutsofios, North
+and Vo 1993). networkx and SciPy, which scikit-image needs as well, do the graph theory and the optimisation. Lengths
+are in points, and y goes down.
 """
 
 import itertools
@@ -72,8 +72,8 @@ def arrange(boxes):
 
 
 def uncross(rows, lines):
-    """Sort the rows so that few lines cross: down and up, everything goes to the mean place of what it is linked to in the
-    row before. That ends in a local minimum, so it is tried from several orders, and the best is kept."""
+    """Sort the rows so that few lines cross: down and up, everything goes to the mean place of what it is linked to in
+    the row before. That ends in a local minimum, so it is tried from several orders, and the best is kept."""
     rng, place, fewest = np.random.default_rng(0), {}, np.inf
     for attempt in range(20):
         for row in rows:
@@ -104,8 +104,8 @@ def find_ports(rows, lines):
 
 
 def columns(rows, lines, ports):
-    """{thing: x} with the least sum of weight * |x_a - x_b| over the lines. The rows keep their order, and the boxes their
-    distance."""
+    """{thing: x} with the least sum of weight * |x_a - x_b| over the lines. The rows keep their order, and the boxes
+    their distance."""
     weights = {(a, b): (1, 2, 8)[(a.kind, b.kind).count("bend")] for a, b in lines.edges}  # long lines are straight
     calls = {}
     for box in itertools.chain(*rows):
@@ -120,11 +120,12 @@ def columns(rows, lines, ports):
         graph.add_nodes_from(lines)
         return nx.incidence_matrix(graph, list(lines), list(pairs), oriented=True).T
 
-    across, lengths, ports = differences(weights), identity(len(weights)), [ports.get(pair, 0) for pair in weights]
-    solution = linprog(  # the unknowns: x and the length of every line, all at least 0
+    # unknown are every x and the length of every line, all at least 0: length >= |x_b + port - x_a|, x_b - x_a >= gap
+    across, one, shifts = differences(weights), identity(len(weights)), [ports.get(pair, 0) for pair in weights]
+    solution = linprog(
         c=[*[0] * len(lines), *weights.values()],
-        A_ub=bmat([[across, -lengths], [-across, -lengths], [-differences(gaps), None]]).tocsr(),
-        b_ub=[*np.negative(ports), *ports, *np.negative(list(gaps.values()))])
+        A_ub=bmat([[across, -one], [-across, -one], [-differences(gaps), None]]).tocsr(),
+        b_ub=[*np.negative(shifts), *shifts, *np.negative(list(gaps.values()))])
     return dict(zip(lines, solution.x))
 
 
