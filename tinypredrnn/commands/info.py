@@ -15,7 +15,7 @@ from tinypredrnn import backend
 from tinypredrnn.files import user_cache
 
 PACKAGE = Path(tinypredrnn.__file__).parent
-NEEDED = "numpy", "numba", "scikit-image", "matplotlib", "tqdm", "pooch", "threadpoolctl"
+NEEDED = "numpy", "numba", "scikit-image", "matplotlib", "tqdm", "pooch", "threadpoolctl", "scipy", "networkx", "pillow"
 PACKAGES = {  # name -> how to install it, even without a checkout whose extras could be named
     **{name: f"pip install {name}" for name in NEEDED},
     "cupy": 'for a GPU: pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]" (CUDA 12)',

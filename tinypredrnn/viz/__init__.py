@@ -1,5 +1,5 @@
-"""Pictures: of what a model predicts (frames.py), of how it learns (curves.py), of what it computes (graph.py),
-and Figures 1 and 2 of the paper (flow.py).
+"""Pictures: of what a model predicts (frames.py), of how it learns (curves.py), of what it computes (graph.py and
+layered.py), and Figures 1 and 2 of the paper (flow.py).
 
 Every file is written under a temporary name and then renamed, so that nobody ever sees half a picture.
 """

@@ -10,7 +10,7 @@ from tinypredrnn.viz.colours import COLOURS
 PANELS = 6  # the most that the figure of scores by frame has, three in a row
 MODEL = {"color": COLOURS["prediction"], "marker": "o", "linestyle": "-"}
 BASELINES = [  # in the order of metrics.BASELINES, and again from the start if there are more
-    {"color": COLOURS["truth"], "marker": "s", "linestyle": "--"},
+    {"color": COLOURS["input"], "marker": "s", "linestyle": "--"},
     {"color": "black", "marker": "^", "linestyle": ":"},
     {"color": COLOURS["input"], "marker": "v", "linestyle": "-."},
 ]

@@ -1,15 +1,14 @@
 """Figures 1 and 2 of the paper, drawn: how memory flows through a stack of cells, and what happens inside an ST-LSTM.
 
-Time goes to the right and layers go up. C, the memory along time, is blue; M, the memory across layers, is orange-red; frames and
-hidden states are gray.
+Time goes to the right and layers go up. C, the memory along time, is blue; M, the memory across layers, is orange;
+frames and hidden states are gray.
 """
 
 import math
 
 from tinypredrnn.errors import ConfigError
+from tinypredrnn.viz.colours import COLOURS, box_colours
 
-COLOURS = {"C": "#0072B2", "M": "#D55E00", "H": "#666666", "X": "#666666"}
-PALE = {"C": "#DCEBF6", "M": "#FBE3D4", "H": "#D5EFE6"}
 MEANING = {"C": "memory C", "M": "memory M", "H": "hidden state H"}
 CELLS = {"convlstm": "ConvLSTM", "predrnn_m": "ConvLSTM", "predrnn": "ST-LSTM"}
 
@@ -87,7 +86,7 @@ def draw_st_lstm():
     Above, a ConvLSTM without peepholes: C and its gates. Below, the same once more, for M. At the right, one output gate for both.
     """
     axes = canvas(left=-2.1, right=16.3, bottom=-2.8, top=11.2)
-    box(axes, (7.0, 4.5), "", 14.0, 9.8, face="#FBFBFB", edge="#999999", zorder=0)
+    box(axes, (7.0, 4.5), "", 14.0, 9.8, zorder=0)
     for what, rail, up in (("C", 8.4, 1), ("M", 0.6, -1)):  # the halves mirror each other; `up` points to the memory's rail
         bus, gates, product, prime = rail - 3.0 * up, rail - 1.95 * up, rail - 0.95 * up, "'" * (what == "M")
         before, after = gates - 0.35 * up, gates + 0.35 * up
@@ -99,7 +98,7 @@ def draw_st_lstm():
         arrow(axes, "X", (6.2, after), (6.2, product), (5.72, product))
         arrow(axes, "X", (5.45, product + 0.27 * up), (5.45, rail - 0.27 * up))
         for x, letter, function in ((3.2, "f", r"\sigma"), (4.7, "i", r"\sigma"), (6.2, "g", r"\tanh")):
-            box(axes, (x, gates), f"${function}$", 1.1, 0.7, PALE[what], COLOURS[what])
+            box(axes, (x, gates), f"${function}$", 1.1, 0.7, what)
             label(axes, (x + 0.3, after + 0.27 * up), f"${letter}{prime}$", size=13)
         for x, sign, y in ((3.2, "\u2022", rail), (5.45, "\u2022", product), (5.45, "+", rail)):
             circle(axes, (x, y), sign)
@@ -123,9 +122,9 @@ def draw_st_lstm():
     for place in ((1.0, 5.4), (1.0, 3.6), (2.2, 3.6), (12.95, 4.5)):
         dot(axes, place)
     dot(axes, (2.2, 0.6), COLOURS["M"])
-    box(axes, (8.6, 4.5), r"$\sigma$", 1.1, 0.7, PALE["H"], "#009E73")
+    box(axes, (8.6, 4.5), r"$\sigma$", 1.1, 0.7, "C and M")
     label(axes, (9.45, 4.78), "$o$", size=13)
-    box(axes, (10.6, 6.45), r"$1\!\times\!1$", 1.1, 0.7, PALE["H"], "#009E73")
+    box(axes, (10.6, 6.45), r"$1\!\times\!1$", 1.1, 0.7, "C and M")
     box(axes, (12.2, 6.45), r"$\tanh$", 1.1, 0.7)
     circle(axes, (12.2, 4.5), "\u2022")
 
@@ -174,19 +173,20 @@ def toward(start, end, distance):
     return tuple(a + part * (b - a) for a, b in zip(start, end))
 
 
-def box(axes, centre, text, width, height, face="white", edge="#333333", zorder=4):
+def box(axes, centre, text, width, height, kind="op", zorder=4):
     from matplotlib.patches import FancyBboxPatch
 
     (x, y), corner = centre, 0.1
-    axes.add_patch(FancyBboxPatch((x - width / 2 + corner, y - height / 2 + corner), width - 2 * corner, height - 2 * corner,
-                                  boxstyle=f"round,pad={corner}", facecolor=face, edgecolor=edge, linewidth=1.3, zorder=zorder))
+    width, height = width - 2 * corner, height - 2 * corner
+    axes.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, boxstyle=f"round,pad={corner}", linewidth=1.3,
+                                  zorder=zorder, **box_colours(kind)))
     label(axes, centre, text, size=12)
 
 
 def circle(axes, centre, text):
     from matplotlib.patches import Circle
 
-    axes.add_patch(Circle(centre, 0.27, facecolor="white", edgecolor="#333333", linewidth=1.3, zorder=4))
+    axes.add_patch(Circle(centre, 0.27, **box_colours("op"), linewidth=1.3, zorder=4))
     label(axes, centre, text, size=14)
 
 
