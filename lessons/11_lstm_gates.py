@@ -255,7 +255,7 @@ moving_digits = MovingMNIST(digits, digits=1, size=(64, 32), frames=FRAMES)
 
 
 def clips(rng, count, half):
-    """A digit that moves in the "left" or "right" half; each 4x4 pixels averaged into one: (count,FRAMES,16,16,1)"""
+    """A digit that moves in the "left" or "right" half; blocks of 4x4 pixels averaged: (count,FRAMES,16,16,1)"""
     frames = moving_digits.draw(rng, count).reshape(count, FRAMES, SIDE, 4, SIDE // 2, 4)
     frames = frames.mean(axis=(3, 5), dtype=np.float32) / 255
     empty = np.zeros_like(frames)
