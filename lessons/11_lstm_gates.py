@@ -146,8 +146,8 @@ show(figure, "gradient")
 # The measured factor is larger than the forget gate because the gradient has other paths back, through $h$ and the
 # gates. The direct path, from memory to memory, multiplies it by the forget gates alone. This path is what Section 2.2
 # means: the gradient "will be prevented from vanishing quickly by being trapped in the memory". Note the word
-# "quickly". With $f < 1$ the direct path still shrinks, although the whole gradient may grow, as it does here with bias
-# 3.
+# "quickly". With $f < 1$ the direct path still shrinks, even if the whole gradient grows, as it does here with a forget
+# bias of 3.
 #
 # ### Exercise 11.1: the direct path
 # You are given the forget gates of T steps, $f_t = \sigma(\cdot)$, as `f[t]`. A gradient arrives at the last memory.
@@ -241,8 +241,8 @@ ax.legend()
 show(figure, "remember")
 
 # %% [markdown]
-# Gates make it *possible* to remember. Whether training finds this in time depends on where the gates start. The paper's
-# sequences have 20 frames (Section 4.1), half the length of this task.
+# Gates make it *possible* to remember. Whether training finds this in time depends on where the gates start. The
+# paper's sequences have 20 frames (Section 4.1), half the length of this task.
 #
 # ## A frame as a vector
 # LSTMs of exactly this kind, fully connected, have been used to predict frames (Section 1.2); Table 1 calls them

@@ -32,7 +32,7 @@ WIDTH, GIVEN, HORIZON = 20, 5, 15
 
 
 def films(rng, count, frames):
-    """A spot that moves by one pixel a frame: (count,frames,1,WIDTH,1)"""
+    """A spot that moves by one pixel per frame: (count,frames,1,WIDTH,1)"""
     room = WIDTH - 6
     start, direction = rng.random((count, 1)) * room, rng.choice([-1, 1], size=(count, 1))
     path = start + direction * np.arange(frames)

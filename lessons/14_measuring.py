@@ -59,7 +59,7 @@ past, future = films[:, :10] / 255, films[:, 10:] / 255  # (30,10,64,64,1), from
 
 # %%
 copied = np.broadcast_to(past[:, -1:], future.shape)
-by_hand = ((copied - future) ** 2).sum(axis=(2, 3, 4))  # (30,10): one number a frame
+by_hand = ((copied - future) ** 2).sum(axis=(2, 3, 4))  # (30,10): one number per frame
 print("as in the package:", np.allclose(by_hand, tp.metrics.mse(copied, future)))
 print(f"one frame later {by_hand[:, 0].mean():.1f}, ten frames later {by_hand[:, 9].mean():.1f}")
 #> as in the package: True
@@ -264,7 +264,7 @@ now, right, left = (scene(digits[3:4], shift) for shift in (0, 11, -11))
 
 
 def best_frame(loss, steps=200):
-    """The pixels with the least expected loss."""
+    """The frame with the smallest expected loss."""
     frame = tp.tensor(np.full(now.shape, 0.5, np.float32), requires_grad=True)
     adam = tp.optim.Adam([frame])
     for k in range(steps):

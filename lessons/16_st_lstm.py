@@ -295,10 +295,10 @@ check("16.3", lambda: [count_parameters(*widths) for widths in sizes], truth)
 
 # %%
 for name in ("convlstm", "predrnn_m", "predrnn"):
-    network = tp.build_model(name, size=(64, 64), hidden=(128,) * 4, kernel=5, patch=4)
-    print(f"{name:10} {network.count_parameters():12,}")
+    large = tp.build_model(name, size=(64, 64), hidden=(128,) * 4, kernel=5, patch=4)
+    print(f"{name:10} {large.count_parameters():12,}")
 parts = {}
-for name, t in network.named_tensors():  # of the last network, predrnn
+for name, t in large.named_tensors():  # of the last network, predrnn
     part = name.split(".")[2] if name.startswith("cells") else "to_frame"
     parts[part] = parts.get(part, 0) + t.size
 for part, number in parts.items():

@@ -488,8 +488,8 @@ def winograd(x, w, points, m):
 
 
 for m, r, shape in [(2, 3, (9, 6)), (4, 5, (9, 6)), (4, 3, (1, 7)), (3, 4, (5, 8))]:
-    x_test, w_test = rng.standard_normal((2, *shape, 3)), rng.standard_normal((r, r, 3, 2))
-    close = np.allclose(winograd(x_test, w_test, usual[:m + r - 2], m), direct(x_test, w_test), rtol=0, atol=1e-12)
+    some_x, some_w = rng.standard_normal((2, *shape, 3)), rng.standard_normal((r, r, 3, 2))
+    close = np.allclose(winograd(some_x, some_w, usual[:m + r - 2], m), direct(some_x, some_w), rtol=0, atol=1e-12)
     print(f"F({m}x{m}, {r}x{r}) on frames of {shape}: {close}")
 #> F(2x2, 3x3) on frames of (9, 6): True
 #> F(4x4, 5x5) on frames of (9, 6): True
@@ -915,8 +915,8 @@ show(figure, "clock")
 # %%
 for channels in (1, 2, 32, 128):
     frame = np.zeros((8, 16, 16, channels), np.float32)
-    g = tp.autograd.grid.grid(size=(16, 16), kernel=(5, 5))
-    print(channels, "maps:", tp.autograd.convolution.choose(g, [frame], features=channels))
+    grid = tp.autograd.grid.grid(size=(16, 16), kernel=(5, 5))
+    print(channels, "maps:", tp.autograd.convolution.choose(grid, [frame], features=channels))
 #> 1 maps: Direct()
 #> 2 maps: Direct()
 #> 32 maps: Winograd(tile=4)
