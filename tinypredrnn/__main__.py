@@ -32,7 +32,9 @@ def main(words=None):
 
 def console():
     """The console script's entry."""
-    return command(main)
+    name, *words = sys.argv[1:] or ["info"]
+    sys.argv[0] = f"tinypredrnn {name}" if name in COMMANDS else "tinypredrnn"  # as usages and errors name the program
+    return command(lambda: main([name, *words]))
 
 
 if __name__ == "__main__":

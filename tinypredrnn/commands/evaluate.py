@@ -12,26 +12,29 @@ free: wait, or score a copy of it. Several evaluations of one run wait for each 
 import argparse
 
 from tinypredrnn import metrics
-from tinypredrnn.data import find_source
+from tinypredrnn.data import SOURCES, find_source
 from tinypredrnn.data.own import OneTest
 from tinypredrnn.errors import BusyError, ConfigError
 from tinypredrnn.files import alone, path_argument
 from tinypredrnn.options import add_arguments, given
 from tinypredrnn.train import RunFolder, read_scores, read_trained, report, trained_model
 
+OURS = "given", "data", "test_sequences"  # options of a world that are the run's own, or another flag here
+
 
 def main(words):
     if not words or words[0].startswith("-"):
-        choices().parse_args(["--help"] if words[:1] in (["-h"], ["--help"]) else [])
+        every_world(choices()).parse_args(["--help"] if words[:1] in (["-h"], ["--help"]) else [])
     run = choices(add_help=False).parse_known_args(words[:1])[0].run
     if not run.is_dir():
         raise ConfigError(f"{run} is not a folder: name one that training wrote")
     plan, iteration, parts = read_trained(run)
     parser = choices()
-    add_arguments(parser.add_argument_group("the world"), plan.data, without=("given", "data", "test_sequences"))
+    add_arguments(parser.add_argument_group("the world"), plan.data, OURS)
     arguments = parser.parse_args(words)
 
-    world, data = find_source(plan.source), plan.data.replace(**given(arguments, plan.data.names()))
+    changes = given(arguments, set(plan.data.names()) - {"given", "data"})
+    world, data = find_source(plan.source), plan.data.replace(**changes)
     own = next(iter(world(plan.data, plan.recipe.seed).tests())) if not arguments.data else ""
     source = OneTest(arguments.data, plan, world) if arguments.data else world(data, plan.recipe.seed)
     if source.frame[2] != plan.frame[2]:
@@ -44,6 +47,15 @@ def main(words):
         print(*source.said, sep="\n")
         report(model, plan, source, iteration, folder, own, arguments.protocol)
     return 0
+
+
+def every_world(parser):
+    """The parser with the options of all worlds, to be shown: which of them there are depends on the run."""
+    shown = set(OURS)
+    for name, world in SOURCES.items():
+        add_arguments(parser.add_argument_group(f"if its world is {name}"), world.Options(), shown)
+        shown |= set(world.Options.names())
+    return parser
 
 
 def choices(**options):

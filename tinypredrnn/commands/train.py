@@ -51,8 +51,9 @@ def train(world, *words):
     arguments = parser.parse_args(words)
 
     changes = given(arguments, base.names())
-    if choice.resume and choice.preset:
-        changes = world_class.presets[choice.preset] | changes
+    if choice.resume and choice.preset:  # all that it decides has to be as it is
+        preset = new_plan(base.model, world, choice.preset)
+        changes = {name: preset.get(name) for name in (*preset.options.names(), *preset.recipe.names())} | changes
     plan = prepare_run(arguments.out, base if choice.resume else base.replace(**changes), arguments.resume, arguments.overwrite, changes)
     if not choice.resume:
         for flag, place in world_class.places(plan.data).items():
