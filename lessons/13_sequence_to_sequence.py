@@ -16,7 +16,7 @@ import numpy as np
 
 import tinypredrnn as tp
 from tinypredrnn.course import check, show, size
-from tinypredrnn.train.config import Config
+from tinypredrnn.train import Recipe
 from tinypredrnn.train.schedules import truth_mask
 
 BLUE, RED, GRAY = "#0072B2", "#D55E00", "#666666"
@@ -57,14 +57,13 @@ model = tp.build_model("convlstm", size=(1, WIDTH), hidden=(6,), kernel=3, patch
 
 def predict(model, given, horizon):
     """(B,J,H,W,C) -> (B,horizon,H,W,C)"""
-    batch, _, height, width, _ = given.shape
-    state = model.start(batch, height, width)  # zeros
+    state = model.start(given)  # zeros
     for x in given.swapaxes(0, 1):
-        features, state = model.step(x, state)
-    predictions = [model.to_frame(features)]  # a 1x1 convolution
+        prediction, state = model.step(x, state)
+    predictions = [prediction]
     while len(predictions) < horizon:
-        features, state = model.step(predictions[-1], state)
-        predictions.append(model.to_frame(features))
+        prediction, state = model.step(prediction, state)
+        predictions.append(prediction)
     return tp.stack(*predictions, axis=1)
 
 
@@ -90,12 +89,10 @@ print("as the package does it:", np.allclose(ours.data, theirs.data, atol=1e-6))
 def unroll(model, frames, truth):
     """frames (B,T,H,W,C), truth (B,steps) with truth[:, 0] = 1 and steps <= T -> (B,steps,H,W,C)"""
     # <solution>
-    batch, _, height, width, _ = frames.shape
-    state, prediction, predictions = model.start(batch, height, width), frames[:, 0], []
+    state, prediction, predictions = model.start(frames), frames[:, 0], []
     for t in range(truth.shape[1]):
         fed = truth[:, t, None, None, None]  # (B,1,1,1)
-        features, state = model.step(fed * frames[:, t] + (1 - fed) * prediction, state)
-        prediction = model.to_frame(features)
+        prediction, state = model.step(fed * frames[:, t] + (1 - fed) * prediction, state)
         predictions.append(prediction)
     return tp.stack(*predictions, axis=1)
     # </solution>
@@ -221,9 +218,9 @@ def mask(draws, k, given, until):
 
 
 def by_package(k, given=3, horizon=40, until=50, batch=4):
-    config = Config(given=given, horizon=horizon, batch=batch, sampling="linear", sampling_until=until, seed=5)
+    recipe = Recipe(batch=batch, sampling="linear", sampling_until=until, seed=5)
     draws = np.random.default_rng([5, 1, k]).random((batch, given + horizon - 1))  # as the package draws them
-    return draws, truth_mask(config, k)
+    return draws, truth_mask(recipe, given, horizon, k)
 
 
 cases = {k: by_package(k) for k in (0, 20, 45, 50, 80)}

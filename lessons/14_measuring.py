@@ -399,8 +399,8 @@ show(figure, "both")
 # ## What you have now
 # Four measures, two baselines, and an idea of what each measure prefers.
 #
-# - `tinypredrnn/metrics.py`, `mse`; `tinypredrnn/metrics.py`, `cross_entropy`; `tinypredrnn/metrics.py`, `psnr`;
-#   `tinypredrnn/metrics.py`, `ssim`. `tinypredrnn/metrics.py`, `Scores` always measures the baselines beside the model.
+# - `tinypredrnn/metrics/pixels.py`: `mse`, `cross_entropy`, `psnr`;
+#   `tinypredrnn/metrics/structure.py`, `ssim`. `tinypredrnn/metrics/scores.py`, `Scores` always measures the baselines beside the model.
 #   Published values of PSNR and SSIM are often computed on frames with 256 levels: there this is the protocol
 #   `"official"`.
 # - The losses are `tinypredrnn/nn/losses.py`, `l2`; `tinypredrnn/nn/losses.py`, `l1`;

@@ -86,7 +86,7 @@ options = {"size": (8, 8), "hidden": (4, 4), "kernel": 3, "patch": 2, "seed": 1}
 stack = tp.build_model("convlstm", **options).to(dtype="float64")
 frame = tp.tensor(rng.random((1, 4, 4, 4)))  # (B,H,W,X): one frame of 8x8 pixels, cut into patches of 2x2
 h1, c1, h2, c2 = states(4)
-_, ((_, new_c1), (_, new_c2)) = stack.step(frame, [(h1, c1), (h2, c2)])
+_, ((_, new_c1), (_, new_c2)) = stack.climb(frame, [(h1, c1), (h2, c2)])
 print("layer 1 depends on", sources(new_c1, {"H1": h1, "C1": c1, "H2": h2, "C2": c2}))
 #> layer 1 depends on ['H1', 'C1']
 
@@ -165,7 +165,7 @@ frames = [tp.tensor(rng.random((1, 4, 4, 4))) for _ in range(3)]
 nothing = tp.tensor(np.zeros((1, 4, 4, 4)))
 expected, state = [], (nothing, nothing)
 for x in frames:
-    features, state = zigzag.step(x, state)
+    features, state = zigzag.climb(x, state)
     expected.append(features)
 check("15.1", lambda: climb(zigzag.cells, frames, nothing, nothing), expected)
 

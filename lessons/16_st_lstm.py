@@ -77,7 +77,7 @@ def weights_by_name(cell, channels, hidden):
             w[f"b{prime}_{letter}"] = bias
     w["W_co"], w["W_mo"] = cell.from_cm.weight.data[:, :, :hidden], cell.from_cm.weight.data[:, :, hidden:]
     w["b_o"] = w["b_o"] + cell.from_cm.bias.data
-    w["W_1x1"] = cell.fuse_cm.data
+    w["W_1x1"] = cell.merge_cm.data
     return w
 
 
@@ -173,7 +173,7 @@ network = tp.build_model("predrnn", size=(8, 8), hidden=(3, 5, 4), kernel=3, pat
 patches = tp.tensor(rng.standard_normal((2, 4, 4, 4)))  # (B,H,W,X)
 states = [tuple(tp.tensor(rng.standard_normal((2, 4, 4, k))) for _ in "hc") for k in (3, 5, 4)]
 top_m = tp.tensor(rng.standard_normal((2, 4, 4, 3)))  # M has one width everywhere, that of layer 1
-features, (new_states, next_m) = network.step(patches, (states, top_m))
+features, (new_states, next_m) = network.climb(patches, (states, top_m))
 check("16.2", lambda: step(network.cells, patches, states, top_m), (features, new_states, next_m))
 
 # %% [markdown]
@@ -310,7 +310,7 @@ for part, number in parts.items():
 #>   from_xh    11,675,648
 #>   from_xm     8,756,736
 #>   from_cm     3,277,312
-#>   fuse_cm       131,072
+#>   merge_cm      131,072
 
 # %% [markdown]
 # Keep this in mind when you read Table 1 of the paper. Its networks are equally **wide**, but PredRNN has twice the
@@ -338,7 +338,7 @@ except tp.errors.ShapeError as error:
 # all of a tensor `t`, and `t.data[0, 0, :n] = value` sets a part of it; `np.eye(K)` is the matrix that leaves $K$
 # channels unchanged.
 #
-# *Hint:* the two memories meet in two places: `cell.from_cm` (a `weight` and a `bias`), and `cell.fuse_cm`, whose shape
+# *Hint:* the two memories meet in two places: `cell.from_cm` (a `weight` and a `bias`), and `cell.merge_cm`, whose shape
 # is $(1, 1, K + M, K)$. What must each of them do with $\mathcal{M}$, and what with $\mathcal{C}$?
 
 
@@ -347,8 +347,8 @@ def ignore_m(cell, hidden):
     # <solution>
     cell.from_cm.weight.data[...] = 0
     cell.from_cm.bias.data[...] = 0
-    cell.fuse_cm.data[0, 0, :hidden] = np.eye(hidden)
-    cell.fuse_cm.data[0, 0, hidden:] = 0
+    cell.merge_cm.data[0, 0, :hidden] = np.eye(hidden)
+    cell.merge_cm.data[0, 0, hidden:] = 0
     # </solution>
     return cell
 

@@ -315,7 +315,7 @@ def table(folder):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tinypredrnn.course", allow_abbrev=False,
+    parser = argparse.ArgumentParser(prog="tinypredrnn course", allow_abbrev=False,
                                      description="The course in lessons/, from one number to PredRNN.")
     parser.add_argument("--folder", default=LESSONS, help="a folder of lessons (default: those that come with tinypredrnn)")
     commands = parser.add_subparsers(dest="command")

@@ -103,7 +103,7 @@ def test_a_forecast_from_the_middle_is_laid_beside_what_came(room):
 
 
 def test_without_an_input_the_run_shows_its_own_world(room):
-    assert "clip 2 of 4, sequences 2: watched its 4 frames and predicted 3" in run(room, "predict.py", "run", "--clip", 2, "--out", "own")
+    assert "clip 2 of 4, test sequence 2: watched its 4 frames and predicted 3" in run(room, "predict.py", "run", "--clip", 2, "--out", "own")
 
 
 def test_a_run_is_scored_on_its_own_test_part_and_on_other_files(room):

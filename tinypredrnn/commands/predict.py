@@ -75,7 +75,7 @@ def read(arguments, plan, horizon):
         clips = read_sequences(arguments.input, *fitted)
         return {name: (clip, arguments.until or len(clip)) for name, clip in clips.named().items()}
     world = find_source(plan.source)(plan.data.replace(horizon=horizon), plan.recipe.seed)
-    return {f"{plan.source} {n + 1}": (clip, arguments.until or plan.data.given) for n, clip in enumerate(world.samples(SAMPLES))}
+    return {name: (clip, arguments.until or plan.data.given) for name, clip in world.samples(SAMPLES).items()}
 
 
 def refuse(out, arguments):

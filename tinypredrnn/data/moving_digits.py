@@ -73,7 +73,8 @@ class MovingDigits(Source):
     def samples(self, count):
         """Digits drawn by our own pen: there is always something to see, without MNIST and without a network."""
         o, images = self.options, draw_digits(np.random.default_rng(0), 100)[0]
-        return MovingMNIST(images, o.digits, o.size, self.length, o.rule).fixed_set("test", count)
+        drawn = MovingMNIST(images, o.digits, o.size, self.length, o.rule).fixed_set("test", count)
+        return {f"drawn digits {n + 1}": frames for n, frames in enumerate(drawn)}
 
     def fingerprint(self):
         return {part: {"digits": self.moving(split).images}

@@ -76,8 +76,8 @@ class Source:
         raise NotImplementedError
 
     def samples(self, count):
-        """At most `count` sequences to show a model at work: (N,T,H,W,C) as stored."""
-        return next(iter(self.tests().values()))()[:count]
+        """At most `count` sequences to show a model at work: {name: (T,H,W,C)}, as stored."""
+        return {f"test sequence {n + 1}": frames for n, frames in enumerate(next(iter(self.tests().values()))()[:count])}
 
     @classmethod
     def places(cls, options):
