@@ -53,7 +53,7 @@ def report(model, plan, source, iteration, out, own=None, protocol="float"):
         path = folder.path / "metrics.json"
         read_scores(path)  # if it is damaged, that is better said before the work than after it
         tests = source.tests()
-        own = own or next(iter(tests))
+        own = next(iter(tests)) if own is None else own
         for name, make in tests.items():
             sequences, given = make(), plan.data.given
             entry = source.notes | {"iteration": iteration, "weights_sha256": checksum(model.state_dict())} | score_set(
