@@ -59,14 +59,14 @@ def test_a_mean_leaves_out_frames_without_a_number():
     )
 
 
-def test_floored_frames_keep_their_levels():
+def test_floored_frames_have_the_levels_of_float32_frames():
+    """In float64 as in float32: the float32 nearest to k/255 becomes k, the next one below it k - 1."""
     seen = []
     metric = metrics.on_levels(metrics.Metric("seen", "", "", True, lambda p, y: seen.append((p, y)), None))
-    levels = np.arange(256, dtype=np.float32)
-    frames = np.float64(levels / np.float32(255))
-    assert (np.floor(frames * 255) < levels).any()  # in float64 some would fall
-    metric.parts(frames, frames)
-    np.testing.assert_array_equal(seen[0][0], levels / 255)
-    assert metric.name == "seen" and seen[0][1].dtype == np.float64
+    levels = np.arange(1, 256, dtype=np.float32)
+    nearest = levels / np.float32(255)
+    below = np.nextafter(nearest, np.float32(0))
+    metric.parts(nearest.astype(np.float64), below.astype(np.float64))
+    np.testing.assert_array_equal(seen[0], [levels / np.float64(255), np.uint8(below * 255) / 255])
     metric.parts(np.array([np.nan, 0.5]), np.array([np.nan, 1]))
     np.testing.assert_array_equal(seen[1], [[np.nan, 127 / 255], [np.nan, 1]])

@@ -52,13 +52,9 @@ def mean_of(per_frame, name, title, unit, higher_is_better, panel=True):
 
 
 def on_levels(metric):
-    """The same Metric of frames that are floored to 256 levels of gray, as uint8(255 x) leaves them.
-
-    The product is rounded to float32, the dtype of frames: in float64, 255 times the float32 that is nearest to k/255
-    may be a hair below k, and would become k - 1.
-    """
+    """The same Metric of frames that are floored to 256 levels of gray, as uint8(255 x) leaves them."""
 
     def floored(frames):
-        return np.divide(np.floor(np.multiply(frames, 255, dtype=np.float32)), 255, dtype=np.float64)
+        return np.floor(255 * frames) / 255
 
     return metric._replace(parts=lambda prediction, truth: metric.parts(floored(prediction), floored(truth)))
