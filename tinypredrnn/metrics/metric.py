@@ -55,6 +55,9 @@ def on_levels(metric):
     """The same Metric of frames that are floored to 256 levels of gray, as uint8(255 x) leaves them."""
 
     def floored(frames):
-        return np.floor(255 * frames) / 255
+        levels = 255 * frames
+        np.floor(levels, out=levels)
+        levels /= 255
+        return levels
 
     return metric._replace(parts=lambda prediction, truth: metric.parts(floored(prediction), floored(truth)))
