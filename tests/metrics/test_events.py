@@ -1,4 +1,5 @@
-"""A metric that is no mean over sequences: a ratio of counts that are pooled over the test set, with a threshold in physical units."""
+"""A metric that is no mean over sequences: a ratio of counts that are pooled over the test set, with a threshold in
+physical units."""
 
 import json
 import warnings
@@ -31,10 +32,12 @@ def rain(counts, shape=(1, 8, 8, 1)):
     """A prediction and a truth (N,1,8,8,1) with so many hits, misses and false alarms for each sequence."""
     prediction, truth = np.zeros((2, len(counts), *shape), np.float32)
     strong = np.float32(RADAR.from_units(30))
-    for p, y, (hits, misses, false_alarms) in zip(prediction.reshape(len(counts), -1), truth.reshape(len(counts), -1), counts):
-        y[:hits + misses] = strong
+    for p, y, (hits, misses, false_alarms) in zip(
+        prediction.reshape(len(counts), -1), truth.reshape(len(counts), -1), counts
+    ):
+        y[: hits + misses] = strong
         p[:hits] = strong
-        p[hits + misses:hits + misses + false_alarms] = strong
+        p[hits + misses : hits + misses + false_alarms] = strong
     return prediction, truth
 
 
@@ -53,7 +56,7 @@ def test_batches_change_nothing():
     for size in (1, 2, 5):
         collected = metrics.Scores([CSI], ["copy_last"])
         for i in range(0, 5, size):
-            collected.add(prediction[i:i + size], truth[i:i + size], truth[i:i + size, 0])
+            collected.add(prediction[i : i + size], truth[i : i + size], truth[i : i + size, 0])
         results.append(collected.result())
     assert results[0] == results[1] == results[2]
     assert results[0]["csi_10"] == 13 / 30 and results[0]["copy_last_csi_10"] == 1

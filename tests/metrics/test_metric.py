@@ -30,7 +30,9 @@ def test_official_protocol_floors_and_does_not_wrap_around():
     assert scores(just_below, frames(10 / 255), "official")["psnr"] == pytest.approx(100)  # the same byte
     one_level = scores(frames(9 / 255), frames(10 / 255), "official")["psnr"]  # 9 - 10 is 255 in uint8
     assert one_level == pytest.approx(20 * np.log10(255), rel=1e-9)
-    assert scores(frames(1.5), frames(1), "official")["psnr"] == pytest.approx(100)  # clipped first: 382 would be byte 126
+    assert scores(frames(1.5), frames(1), "official")["psnr"] == pytest.approx(
+        100
+    )  # clipped first: 382 would be byte 126
 
 
 def test_scores_are_means_over_sequences_for_each_frame():
@@ -41,7 +43,9 @@ def test_scores_are_means_over_sequences_for_each_frame():
     got = metrics.score(prediction, truth)
     np.testing.assert_allclose(got["mse"], [0, 64 / 2, 0.64 / 2], rtol=1e-6)
     np.testing.assert_allclose(got["mae"], [0, 64 / 2, 6.4 / 2], rtol=1e-6)
-    np.testing.assert_allclose(got["psnr"], [100, (0 + 100) / 2, (20 + 100) / 2], rtol=1e-6)  # a mean of dB, not dB of a mean
+    np.testing.assert_allclose(
+        got["psnr"], [100, (0 + 100) / 2, (20 + 100) / 2], rtol=1e-6
+    )  # a mean of dB, not dB of a mean
     assert all(values.shape == (3,) and values.dtype == np.float64 for values in got.values())
 
 
@@ -50,15 +54,19 @@ def test_a_mean_leaves_out_frames_without_a_number():
     truth = np.zeros((3, 2, 1, 1, 1))
     prediction = truth + np.array([1.0, 2.0, np.nan])[:, None, None, None, None]
     prediction[2, 1] = 6
-    np.testing.assert_array_equal(metric.finish(metric.parts(prediction, truth).sum(axis=0)), [(1 + 2) / 2, (1 + 2 + 6) / 3])
+    np.testing.assert_array_equal(
+        metric.finish(metric.parts(prediction, truth).sum(axis=0)), [(1 + 2) / 2, (1 + 2 + 6) / 3]
+    )
 
 
-def test_floored_frames_keep_their_levels():
+def test_floored_frames_have_the_levels_of_float32_frames():
+    """In float64 as in float32: the float32 nearest to k/255 becomes k, the next one below it k - 1."""
     seen = []
     metric = metrics.on_levels(metrics.Metric("seen", "", "", True, lambda p, y: seen.append((p, y)), None))
-    levels = np.arange(256)
-    metric.parts(np.float64(levels / np.float32(255)), np.float64(np.float32(levels + 0.9) / np.float32(256)))  # in float64 some would fall
-    np.testing.assert_array_equal(seen[0][0], levels / 255)
-    assert metric.name == "seen" and seen[0][1].dtype == np.float64
+    levels = np.arange(1, 256, dtype=np.float32)
+    nearest = levels / np.float32(255)
+    below = np.nextafter(nearest, np.float32(0))
+    metric.parts(nearest.astype(np.float64), below.astype(np.float64))
+    np.testing.assert_array_equal(seen[0], [levels / np.float64(255), np.uint8(below * 255) / 255])
     metric.parts(np.array([np.nan, 0.5]), np.array([np.nan, 1]))
     np.testing.assert_array_equal(seen[1], [[np.nan, 127 / 255], [np.nan, 1]])

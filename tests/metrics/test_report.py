@@ -62,10 +62,11 @@ def test_nothing_moves():
     moved = truth[:, 0].copy()
     moved[0, 0, 0] = 0
     assert metrics.compared(entry(frames(0.25, truth.shape), truth, moved)) == [
-        "MSE is 48.00 of copying the last frame and 0.25 of black", "In 2 of 3 sequences nothing moves",
+        "MSE is 48.00 of copying the last frame and 0.25 of black",
+        "In 2 of 3 sequences nothing moves",
     ]
     nearly = entry(frames(0.25, truth.shape), truth, truth[:, 0] + np.float32(2**-20))
-    said, = metrics.compared(nearly)
+    (said,) = metrics.compared(nearly)
     assert said == "MSE is more than 100 times the 5.8e-11 of copying the last frame and 0.25 of black"
 
 

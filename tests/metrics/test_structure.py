@@ -13,7 +13,11 @@ from tinypredrnn import metrics
 
 
 def test_ssim_of_flat_frames():
-    a, b, c1 = 0.25, 0.75, 0.01**2  # without contrast only the luminance term of Wang et al. (2004), Equation 6, is left
+    a, b, c1 = (
+        0.25,
+        0.75,
+        0.01**2,
+    )  # without contrast only the luminance term of Wang et al. (2004), Equation 6, is left
     assert scores(frames(a), frames(b))["ssim"] == pytest.approx((2 * a * b + c1) / (a * a + b * b + c1), abs=1e-9)
 
 
@@ -32,7 +36,9 @@ def test_ssim_is_scikit_images(channels):
     for n in range(2):
         for t in range(3):
             for c in range(channels):
-                expected[t] += structural_similarity(prediction[n, t, ..., c], truth[n, t, ..., c], data_range=1) / 2 / channels
+                expected[t] += (
+                    structural_similarity(prediction[n, t, ..., c], truth[n, t, ..., c], data_range=1) / 2 / channels
+                )
     np.testing.assert_allclose(metrics.score(prediction, truth)["ssim"], expected, rtol=1e-12)
 
 
@@ -56,7 +62,7 @@ def test_ssim_leaves_out_windows_with_unknown_pixels():
             for c in range(2)
             for top in range(6)
             for left in range(7)
-            for p, y in [(a[frame, top:top + 7, left:left + 7, c] for a in (prediction, truth))]
+            for p, y in [(a[frame, top : top + 7, left : left + 7, c] for a in (prediction, truth))]
             if not np.isnan(y).any()
         ]
         assert 0 < len(windows) < 6 * 7 * 2 and got[frame] == pytest.approx(np.mean(windows), rel=1e-9)

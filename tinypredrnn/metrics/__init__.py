@@ -1,7 +1,7 @@
 """How good is a prediction? Metrics, each computed frame by frame, beside baselines that need no model.
 
-Prediction and truth are sequences (N,T,H,W,C) with values in [0,1]. For every frame of every sequence the prediction is clipped
-to [0,1], and then
+Prediction and truth are sequences (N,T,H,W,C) with values in [0,1]. For every frame of every sequence the prediction is
+clipped to [0,1], and then
 
     MSE   sum over the pixels of (p - y)^2                               the paper's Tables 1 and 2, Figure 3
     MAE   sum over the pixels of |p - y|
@@ -9,12 +9,12 @@ to [0,1], and then
     PSNR  -10 log10(mean over the pixels of (p - y)^2), in dB            the paper's Figure 5
     SSIM  structural similarity (Wang et al., 2004), at most 1           the paper's Figure 5
 
-"Pixels" means rows, columns and channels. The score of frame t is its mean over the sequences; a model's one number is the mean
-over its predicted frames. Other metrics are not means over sequences, such as a ratio of counts over the whole test set: metric.py
-says what a metric is, so that both kinds are collected alike.
+"Pixels" means rows, columns and channels. The score of frame t is its mean over the sequences; a model's one number is
+the mean over its predicted frames. Other metrics are not means over sequences, such as a ratio of counts over the whole
+test set: metric.py says what a metric is, so that both kinds are collected alike.
 
-Places without data are NaN in the truth, and count for no metric: sums and means are taken over the known pixels, SSIM over the
-windows without an unknown pixel. A frame of which nothing is known is left out.
+Places without data are NaN in the truth, and count for no metric: sums and means are taken over the known pixels, SSIM
+over the windows without an unknown pixel. A frame of which nothing is known is left out.
 
     metric.py     what a metric is                    scores.py     the scores of a test set, collected batch by batch
     pixels.py     MSE, MAE, CE, PSNR                  baselines.py  what needs no model
@@ -28,6 +28,6 @@ from tinypredrnn.metrics.report import compared, described, rivals, table
 from tinypredrnn.metrics.scores import DEFAULT, DIGITS, PROTOCOLS, Scores, as_sequences, score
 from tinypredrnn.metrics.structure import SSIM, SSIM_WINDOW, ssim
 
-__all__ = ["BASELINES", "CE", "DEFAULT", "DIGITS", "MAE", "MSE", "PROTOCOLS", "PSNR", "SSIM", "SSIM_WINDOW", "Baseline", "Metric", "Scores",
-           "as_sequences", "compared", "cross_entropy", "described", "mae", "mean_of", "mse", "on_levels", "psnr", "rivals", "score",
-           "ssim", "table"]
+__all__ = ["BASELINES", "CE", "DEFAULT", "DIGITS", "MAE", "MSE", "PROTOCOLS", "PSNR", "SSIM", "SSIM_WINDOW",
+           "Baseline", "Metric", "Scores", "as_sequences", "compared", "cross_entropy", "described", "mae", "mean_of",
+           "mse", "on_levels", "psnr", "rivals", "score", "ssim", "table"]

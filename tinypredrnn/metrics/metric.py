@@ -1,9 +1,9 @@
 """What a metric is: parts that add up, and a formula that turns their sums into a score.
 
-A mean over sequences is a sum of values divided by how many there are. The critical success index is the number of hits divided by
-that of hits, misses and false alarms, each counted over the whole test set; the mean of such ratios, sequence by sequence, would be
-another number, and undefined as soon as one sequence is dry. Both are sums first and one formula at the end, so a test set may be cut
-into batches at will, or among processes.
+A mean over sequences is a sum of values divided by how many there are. The critical success index is the number of hits
+divided by that of hits, misses and false alarms, each counted over the whole test set; the mean of such ratios,
+sequence by sequence, would be another number, and undefined as soon as one sequence is dry. Both are sums first and one
+formula at the end, so a test set may be cut into batches at will, or among processes.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,9 @@ class Metric(NamedTuple):
     finish            the sums (T,P) -> (T,), the scores by frame; 0/0 is fine, and means that there is no score
     panel             whether the figure of scores by frame has a panel for it
 
-    `parts` gets float64 arrays (N,T,H,W,C) with values in [0,1]; both are NaN at a pixel whose truth is not known. Such a pixel must
-    not be counted, which needs no care where values are compared (`prediction >= 0.5` is False there) and does where they are summed.
+    `parts` gets float64 arrays (N,T,H,W,C) with values in [0,1]; both are NaN at a pixel whose truth is not known. Such
+    a pixel must not be counted, which needs no care where values are compared (`prediction >= 0.5` is False there) and
+    does where they are summed.
     """
 
     name: str
@@ -39,8 +40,9 @@ class Metric(NamedTuple):
 def mean_of(per_frame, name, title, unit, higher_is_better, panel=True):
     """The Metric that is the mean over the sequences of a number for each frame.
 
-    per_frame   (prediction, truth), (...,H,W,C) each -> (...), NaN for a frame that is to be left out
+    per_frame   (prediction, truth), (N,T,H,W,C) each -> (N,T), NaN for a frame that is to be left out
     """
+
     def parts(prediction, truth):
         values = per_frame(prediction, truth)
         missing = np.isnan(values)
@@ -50,12 +52,12 @@ def mean_of(per_frame, name, title, unit, higher_is_better, panel=True):
 
 
 def on_levels(metric):
-    """The same Metric of frames that are floored to 256 levels of gray, as uint8(255 x) leaves them.
+    """The same Metric of frames that are floored to 256 levels of gray, as uint8(255 x) leaves them."""
 
-    The product is rounded to float32, the dtype of frames: in float64 the level 9 of 255 times its float32 neighbour is a hair
-    below 9, and would become 8.
-    """
     def floored(frames):
-        return np.divide(np.floor(np.multiply(frames, 255, dtype=np.float32)), 255, dtype=np.float64)
+        levels = 255 * frames
+        np.floor(levels, out=levels)
+        levels /= 255
+        return levels
 
     return metric._replace(parts=lambda prediction, truth: metric.parts(floored(prediction), floored(truth)))

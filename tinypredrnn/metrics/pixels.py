@@ -1,7 +1,7 @@
 """Metrics that look at each pixel by itself: MSE, MAE, cross-entropy, PSNR.
 
-The functions take a prediction and a truth (...,H,W,C) with values in [0,1] and give one number per frame (...). A pixel that is NaN
-in either is left out; a frame without any other is NaN.
+The functions take a prediction and a truth (...,H,W,C) with values in [0,1] and give one number per frame (...). A
+pixel that is NaN in either is left out; a frame without any other is NaN.
 """
 
 import numpy as np
@@ -39,9 +39,9 @@ def mae(prediction, truth):
 
 
 def cross_entropy(prediction, truth):
-    """Nats per frame when each pixel is a coin that shows white with probability `truth` and `prediction` is the guess of it.
+    """Nats per frame if each pixel is a coin, `truth` its probability to show white, and `prediction` the guess of it.
 
-    Even a perfect prediction of gray pixels costs their own entropy, so the lower bound is not zero. The paper's Table 1.
+    The paper's Table 1. Even a perfect prediction of gray pixels costs their own entropy: the least is not zero.
     """
     p = np.clip(prediction, 1e-6, 1 - 1e-6)
     return -_sum(truth * np.log(p) + (1 - truth) * np.log(1 - p))
@@ -50,12 +50,13 @@ def cross_entropy(prediction, truth):
 def psnr(prediction, truth):
     """The peak signal-to-noise ratio of a frame in dB, where the peak is 1: the paper's Figure 5.
 
-    A perfect frame would have an infinite PSNR. The mean error is floored at 1e-10, so it scores 100 dB instead and means stay finite.
+    A perfect frame would have an infinite PSNR. The mean error is floored at 1e-10, so it scores 100 dB instead and
+    means stay finite.
     """
     return -10 * np.log10(np.maximum(_mean(np.square(prediction - truth)), 1e-10))
 
 
 MSE = mean_of(mse, "mse", "MSE", "sum over pixels", higher_is_better=False)
-MAE = mean_of(mae, "mae", "MAE", "sum over pixels", higher_is_better=False, panel=False)  # its curve looks like that of MSE,
-CE = mean_of(cross_entropy, "ce", "CE", "nats", higher_is_better=False, panel=False)  # and so does this
+MAE = mean_of(mae, "mae", "MAE", "sum over pixels", higher_is_better=False, panel=False)  # its curve is much like
+CE = mean_of(cross_entropy, "ce", "CE", "nats", higher_is_better=False, panel=False)  # that of MSE, as is this
 PSNR = mean_of(psnr, "psnr", "PSNR", "dB", higher_is_better=True)

@@ -18,13 +18,15 @@ def rivals(entry):
 
 
 def table(entry):
-    """The model and its baselines as a small text table, a column for each metric; "-" for a score that there is not."""
+    """The model and its baselines as a small text table, a column for each metric; "-" for a score that there is
+    not."""
     metrics = described(entry)
     frames = len(entry[f"{metrics[0]['name']}_per_frame"])
     known = f", {entry['known']:.1%} of the pixels known" if "known" in entry else ""
     widths = {metric["name"]: max(9, len(metric["title"]) + 2) for metric in metrics}
     lines = [
-        f"per frame, mean of {frames} predicted frames of {entry['sequences']} sequences, {entry['protocol']} protocol{known}",
+        f"per frame, mean of {frames} predicted frames of {entry['sequences']} sequences, "
+        f"{entry['protocol']} protocol{known}",
         f"{'':16}" + "".join(f"{metric['title']:>{widths[metric['name']]}}" for metric in metrics),
     ]
     rows = {"model": entry} | {baseline.title: entry[name] for name, baseline in rivals(entry).items()}
@@ -41,8 +43,9 @@ def _number(value, unit):
 def compared(entry):
     """Sentences, without full stops, that compare the model with its baselines by the first metric of the entry.
 
-    An error is given as its ratio to that of each baseline. There is no ratio to a baseline that makes no error, and none worth
-    reading to one that makes hardly any: it is said instead in how many sequences nothing moves, or nothing is there.
+    An error is given as its ratio to that of each baseline. There is no ratio to a baseline that makes no error, and
+    none worth reading to one that makes hardly any: it is said instead in how many sequences nothing moves, or nothing
+    is there.
     """
     first, sequences = described(entry)[0], entry["sequences"]
     name, title, unit = first["name"], first["title"], first["unit"]
@@ -53,7 +56,9 @@ def compared(entry):
     for rival, baseline in rivals(entry).items():
         error, perfect = entry[rival][name], entry[rival].get("perfect_sequences", 0)
         if perfect == sequences:
-            remarks.append(f"In all {sequences} sequences {baseline.perfect}: {baseline.phrase} makes no error to compare with")
+            remarks.append(
+                f"In all {sequences} sequences {baseline.perfect}: {baseline.phrase} makes no error to compare with"
+            )
         elif perfect:
             remarks.append(f"In {perfect} of {sequences} sequences {baseline.perfect}")
         if error is None:
@@ -67,4 +72,7 @@ def compared(entry):
         elif perfect < sequences:
             remarks.append(f"{title} of {baseline.phrase} is 0, so there is no ratio to it")
     against = f"{_number(score, unit)}, against " if first["higher_is_better"] else ""
-    return [f"{title} is {against}{' and '.join(comparisons)}" if comparisons else f"{title} is {_number(score, unit)}", *remarks]
+    return [
+        f"{title} is {against}{' and '.join(comparisons)}" if comparisons else f"{title} is {_number(score, unit)}",
+        *remarks,
+    ]

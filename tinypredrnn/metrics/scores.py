@@ -1,12 +1,12 @@
 """The scores of a model on a test set: sums collected batch by batch, then an entry of metrics.json.
 
-Published PSNR and SSIM are not all computed alike (on floats, on bytes, even on bytes whose differences wrap around), so each
-score names its protocol:
+Published PSNR and SSIM are not all computed alike (on floats, on bytes, even on bytes whose differences wrap around),
+so each score names its protocol:
 
     "float"     everything on floats with values in [0,1];
-    "official"  PSNR and SSIM on frames floored to 256 levels, uint8(255 x), as in the PyTorch code of the paper's authors. Their
-                MSE stays on floats, and so does ours; they compute no MAE and no CE, which are the same in both protocols. They let
-                the PSNR of a perfect frame be infinite; ours is 100 dB.
+    "official"  PSNR and SSIM on frames floored to 256 levels, uint8(255 x), as in the PyTorch code of the paper's
+                authors. Their MSE stays on floats, and so does ours; they compute no MAE and no CE, which are the same
+                in both protocols. They let the PSNR of a perfect frame be infinite; ours is 100 dB.
 """
 
 import numpy as np
@@ -30,7 +30,8 @@ def describe(metric):
 def as_sequences(array, name):
     """`array` as floating-point sequences (N,T,H,W,C): uint8 frames are divided by 255, floats are taken as they are.
 
-    Raises ShapeError, DTypeError, or DataError if a value is NaN or infinite: clipping must not hide a model that diverged.
+    Raises ShapeError, DTypeError, or DataError if a value is NaN or infinite: clipping must not hide a model that
+    diverged.
     """
     array = _as_floats(array, name)
     _check_finite(array, name)
@@ -41,12 +42,15 @@ def _as_floats(array, name):
     array = np.asarray(array)
     if array.ndim != 5 or array.size == 0:
         raise ShapeError(
-            f"{name} must be sequences of shape (N,T,H,W,C), none of them 0, and has shape {array.shape}: add the missing axes."
+            f"{name} must be sequences of shape (N,T,H,W,C), none of them 0, and has shape {array.shape}: "
+            "add the missing axes."
         )
     if array.dtype == np.uint8:
         return array / np.float32(255)
     if not np.issubdtype(array.dtype, np.floating):
-        raise DTypeError(f"{name} must be floats in [0,1] or uint8 in 0..255, and has dtype {array.dtype}: convert it first.")
+        raise DTypeError(
+            f"{name} must be floats in [0,1] or uint8 in 0..255, and has dtype {array.dtype}: convert it first."
+        )
     return array
 
 
@@ -56,7 +60,9 @@ def _check_finite(array, name, truth=None):
         return  # as nearly always, and without another array of this size
     where = True if truth is None else ~np.isnan(truth)
     if not np.isfinite(array).all(where=where):
-        raise DataError(f"{name} must hold finite values, and holds NaN or infinity: has the model that made it diverged?")
+        raise DataError(
+            f"{name} must hold finite values, and holds NaN or infinity: has the model that made it diverged?"
+        )
 
 
 def _as_truth(array, name):
@@ -69,7 +75,7 @@ def _as_truth(array, name):
 
 
 def score(prediction, truth, metrics=DIGITS, protocol="float"):
-    """The score of each predicted frame over all sequences: {"mse": (T,), "mae": (T,), ...}, float64, NaN if there is none.
+    """The scores by predicted frame: {"mse": (T,), "mae": (T,), ...}, float64, NaN for a score that there is not.
 
     prediction  (N,T,H,W,C), floats in any finite range (clipped to [0,1]) or uint8 (divided by 255)
     truth       (N,T,H,W,C), floats in [0,1] or uint8; NaN in places without data, where the prediction may be anything
@@ -95,18 +101,25 @@ class Scores:
     baselines   names out of BASELINES
     protocol    "float" or "official"; see the top of this file
 
-    Only sums are kept: a test set of any length fits, and how it is cut into batches changes nothing. ConfigError for an unknown
-    baseline or protocol, or if two metrics have one name.
+    Only sums are kept: a test set of any length fits, and how it is cut into batches changes nothing. ConfigError for
+    an unknown baseline or protocol, or if two metrics have one name.
     """
 
     def __init__(self, metrics=DIGITS, baselines=("copy_last", "black"), protocol="float"):
         if protocol not in PROTOCOLS:
-            raise ConfigError(f"The protocol must be one of {', '.join(PROTOCOLS)}, and is {protocol!r}: choose one of these.")
+            raise ConfigError(
+                f"The protocol must be one of {', '.join(PROTOCOLS)}, and is {protocol!r}: choose one of these."
+            )
+        metrics = tuple(metrics)
         for name in baselines:
             if name not in BASELINES:
-                raise ConfigError(f"The baselines must be out of {', '.join(BASELINES)}, and one is {name!r}: choose among these.")
+                raise ConfigError(
+                    f"The baselines must be out of {', '.join(BASELINES)}, and one is {name!r}: choose among these."
+                )
         if not 0 < len({metric.name for metric in metrics}) == len(metrics):
-            raise ConfigError(f"Metrics must have different names, and have {[metric.name for metric in metrics]}: rename them.")
+            raise ConfigError(
+                f"Metrics must have different names, and have {[metric.name for metric in metrics]}: rename them."
+            )
         self.metrics = [on_levels(metric) if metric in PROTOCOLS[protocol] else metric for metric in metrics]
         self.baselines, self.protocol = tuple(baselines), protocol
         self.sums = {}  # {(row, name of a metric): (T,P)}
@@ -129,7 +142,8 @@ class Scores:
         expected = len(next(iter(self.sums.values()))) if self.sums else horizon
         if horizon != expected:
             raise ShapeError(
-                f"All batches must have {expected} predicted frames as the first has, and this one has {horizon}: score it apart."
+                f"All batches must have {expected} predicted frames as the first has, and this one has {horizon}: "
+                "score it apart."
             )
         if self.baselines:
             if np.shape(last_input) != (batch, *frame):
@@ -139,7 +153,7 @@ class Scores:
                 )
             last_input = _as_truth(np.expand_dims(last_input, 1), "The last input frame")[:, 0]
 
-        sums, perfect, known = dict(self.sums), dict(self.perfect), self.known  # kept only if the whole batch can be scored
+        sums, perfect, known = dict(self.sums), dict(self.perfect), self.known  # kept only if all can be scored
         for n in range(batch):  # one sequence at a time bounds the memory
             one = slice(n, n + 1)
             y = truth[one].astype(np.float64)  # sums of thousands of pixels lose digits in float32
@@ -169,22 +183,27 @@ class Scores:
         return parts.sum(axis=0)
 
     def curves(self, row):
-        """The scores by predicted frame of the model ("model") or of a baseline: {name of a metric: (T,)}, NaN if there is none."""
+        """The scores by predicted frame of "model" or of a baseline: {name of a metric: (T,)}, NaN if there is none."""
         with np.errstate(divide="ignore", invalid="ignore"):  # 0/0: there was nothing to score
             return {metric.name: metric.finish(self.sums[row, metric.name]) for metric in self.metrics}
 
     def result(self):
         """One entry of metrics.json, made of plain numbers, lists and strings; None for a score that there is not.
 
-        `sequences` and `protocol`; `known`, the share of the pixels of the truth that are known, if not all are; for the model
-        `mse`, ... (means over the predicted frames) and `mse_per_frame`, ... (lists, first predicted frame first); the same names
-        for each baseline under its own (`copy_last`, `black`), with `perfect_sequences`, how many it predicts without an error;
-        its means once more, at hand, as `copy_last_mse`, ...; and under `metrics` what tables and figures need to know of them.
+        `sequences` and `protocol`; `known`, the share of the pixels of the truth that are known, if not all are; for
+        the model `mse`, ... (means over the predicted frames) and `mse_per_frame`, ... (lists, first predicted frame
+        first); the same names for each baseline under its own (`copy_last`, `black`), with `perfect_sequences`, how
+        many it predicts without an error; its means once more, at hand, as `copy_last_mse`, ...; and under `metrics`
+        what tables and figures need to know of them.
         """
         if not self.sequences:
-            raise DataError("Scores need at least one batch, and got none: call add(prediction, truth, last_input) first.")
+            raise DataError(
+                "Scores need at least one batch, and got none: call add(prediction, truth, last_input) first."
+            )
         rivals = {name: self._summary(name) for name in self.baselines}
-        at_hand = {f"{name}_{metric.name}": rival[metric.name] for name, rival in rivals.items() for metric in self.metrics}
+        at_hand = {
+            f"{name}_{metric.name}": rival[metric.name] for name, rival in rivals.items() for metric in self.metrics
+        }
         for name, rival in rivals.items():
             rival["perfect_sequences"] = self.perfect[name]
         return {

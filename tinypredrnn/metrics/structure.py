@@ -10,10 +10,11 @@ OPTIONS = {"win_size": SSIM_WINDOW, "data_range": 1}
 
 
 def ssim(prediction, truth):
-    """scikit-image's structural similarity of a frame (Wang et al., 2004): (...,H,W,C) twice -> (...). The paper's Figure 5.
+    """scikit-image's structural similarity of a frame (Wang et al., 2004): (...,H,W,C) twice -> (...). The paper's
+    Figure 5.
 
-    7x7 uniform window, range 1, the mean over windows and channels. A window that contains a NaN of either frame is left out; a frame
-    without any other window is NaN. Raises ShapeError for frames that are smaller than a window.
+    7x7 uniform window, range 1, the mean over windows and channels. A window that contains a NaN of either frame is
+    left out; a frame without any other window is NaN. Raises ShapeError for frames that are smaller than a window.
     """
     from skimage.metrics import structural_similarity  # takes a second to import
 
@@ -37,7 +38,9 @@ def _of_whole_windows(prediction, truth):
 
     unknown = np.isnan(prediction) | np.isnan(truth)
     filled = (np.where(unknown, 0, frame) for frame in (prediction, truth))  # only windows that are left out see the 0
-    around = np.stack([structural_similarity(p, y, full=True, **OPTIONS)[1] for p, y in zip(*filled)])  # each pixel, (C,H,W)
+    around = np.stack(
+        [structural_similarity(p, y, full=True, **OPTIONS)[1] for p, y in zip(*filled)]
+    )  # each pixel, (C,H,W)
     inside = slice(SSIM_WINDOW // 2, -(SSIM_WINDOW // 2))  # the pixels around which there is a whole window
     broken = np.lib.stride_tricks.sliding_window_view(unknown, (SSIM_WINDOW, SSIM_WINDOW), axis=(1, 2)).any((-2, -1))
     whole = around[:, inside, inside][~broken]

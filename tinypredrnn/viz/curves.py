@@ -19,11 +19,13 @@ BASELINES = [  # in the order of metrics.BASELINES, and again from the start if 
 def save_training_curves(path, log, measured=metrics.DIGITS):
     """Draw the training loss, and each measure of the validation set in a panel of its own, over the iterations.
 
-    log       the columns of log.csv, as numbers or as the strings of the file: `iteration`, `loss`, and any whose name begins with
-              `validation_`, with an empty string (or NaN) in each row where it was not measured; other columns are not drawn
-    measured  the Metrics that these columns may be of, for the titles and units of the panels; other columns go by their names
+    log       the columns of log.csv, as numbers or as the strings of the file: `iteration`, `loss`, and any whose name
+              begins with `validation_`, with an empty string (or NaN) in each row where it was not measured; other
+              columns are not drawn
+    measured  the Metrics that these columns may be of, for the titles and units of the panels; others go by their names
 
-    The loss is drawn faintly as it was logged, and boldly as a running mean over a fiftieth of the log (at least five rows).
+    The loss is drawn faintly as it was logged, and boldly as a running mean over a fiftieth of the log (at least five
+    rows).
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
@@ -35,7 +37,8 @@ def save_training_curves(path, log, measured=metrics.DIGITS):
     }
     if not {"iteration", "loss"} <= numbers.keys() or not np.isfinite(numbers["loss"]).any():
         raise DataError(
-            f"A log must have the columns iteration and loss with a finite value, and has {list(log)}: give those of log.csv."
+            f"A log must have the columns iteration and loss with a finite value, and has {list(log)}: "
+            "give those of log.csv."
         )
     labels = {metric.name: _label(metric.title, metric.unit) for metric in measured}
     drawn = [name for name in numbers if name != "iteration" and np.isfinite(numbers[name]).any()]
@@ -70,18 +73,20 @@ def save_training_curves(path, log, measured=metrics.DIGITS):
 def save_frame_curves(path, entry):
     """Draw the scores over the predicted frames, as in the paper's Figures 3 and 5, beside the baselines.
 
-    entry   one test set's entry of metrics.json, as `metrics.Scores.result` gives it: the first six of its metrics that want
-            a panel are drawn (of all, if none does); a frame without a score leaves a gap
+    entry   one test set's entry of metrics.json, as `metrics.Scores.result` gives it: the first six of its metrics that
+            want a panel are drawn (of all, if none does); a frame without a score leaves a gap
 
-    A baseline is left out if it is hopeless (more than four times the error of the last frame), as it would flatten the rest.
-    DataError if the entry has no scores by frame.
+    A baseline is left out if it is hopeless (more than four times the error of the last frame), as it would flatten the
+    rest. DataError if the entry has no scores by frame.
     """
     from matplotlib.figure import Figure
 
     found = metrics.described(entry)
     drawn = ([metric for metric in found if metric["panel"]] or found)[:PANELS]
     if not drawn:
-        raise DataError(f"An entry of metrics.json must have scores by frame, and has {list(entry)}: give what Scores.result gives.")
+        raise DataError(
+            f"An entry of metrics.json must have scores by frame, and has {list(entry)}: give what Scores.result gives."
+        )
     rows = [("model", entry, MODEL)] + [
         (baseline.title, entry[name], BASELINES[list(metrics.BASELINES).index(name) % len(BASELINES)])
         for name, baseline in metrics.rivals(entry).items() if not _hopeless(name, entry, drawn[0])
