@@ -161,7 +161,7 @@ class Trainer:
                 stop = bool(caught)  # read only once for each step, so that no signal can end the loop without a save
                 if last or due or stop or time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
                     self.save()
-                    self.files.draw("curves.png", save_training_curves, read_log(self.out / "log.csv"))
+                    self.files.draw("curves.png", save_training_curves, read_log(self.out / "log.csv"), self.source.metrics)
                     saved = time.monotonic()
         if self.device != "cpu":
             recorded = self.update.memory_recorded()

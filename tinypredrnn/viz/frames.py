@@ -1,7 +1,8 @@
 """Pictures of what a model predicts: strips of frames, and animations.
 
 Frames come as one sequence (T,H,W,C) or several (N,T,H,W,C), with values in [0,1] (clipped) or uint8. Three channels are shown as
-red, green and blue; of any other number the first is shown in gray. `truth` may be None: the future is not always known.
+red, green and blue; of any other number the first is shown in gray. Places without data (NaN) are black.
+`truth` may be None: the future is not always known.
 """
 
 import numpy as np
@@ -17,6 +18,8 @@ GAP = 3  # white pixels between two frames
 def _pixels(frames, name):
     """Frames as (N,T,H,W,3) uint8."""
     frames = np.asarray(frames)
+    if name != "prediction" and frames.dtype.kind == "f":
+        frames = np.nan_to_num(frames)
     frames = as_sequences(frames[None] if frames.ndim == 4 else frames, f"The {name}")
     frames = np.rint(np.clip(frames, 0, 1) * 255).astype(np.uint8)
     return frames if frames.shape[-1] == 3 else frames[..., :1].repeat(3, axis=-1)
