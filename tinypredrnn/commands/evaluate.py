@@ -36,7 +36,8 @@ def main(words):
     changes = given(arguments, set(plan.data.names()) - {"given", "data"})
     world, data = find_source(plan.source), plan.data.replace(**changes)
     own = next(iter(world(plan.data, plan.recipe.seed).tests())) if not arguments.data else ""
-    source = OneTest(arguments.data, plan, world) if arguments.data else world(data, plan.recipe.seed)
+    source = (OneTest(arguments.data, data, plan.scale, world, plan.recipe.seed) if arguments.data
+              else world(data, plan.recipe.seed))
     if source.frame[2] != plan.frame[2]:
         raise ConfigError(f"{run} was trained on frames of {plan.frame[2]} channel(s), these have {source.frame[2]}")
     model = trained_model(plan, parts, arguments.device)

@@ -104,14 +104,19 @@ class OwnSequences(Source):
 
 
 class OneTest(OwnSequences):
-    """Nothing but a test: all sequences of a file or folder, as a run with this Plan sees them, by the metrics of its world."""
+    """Nothing but a test: all sequences of a file or folder, as a run sees them, by the metrics of its world.
 
-    def __init__(self, path, plan, world):
-        o = {name: value for name, value in plan.data.as_dict().items() if name in OwnOptions.names()}
-        Source.__init__(self, OwnOptions().replace(**o), plan.recipe.seed)
-        self.metrics, self.baselines, self.scale, self.name = world.metrics, world.baselines, plan.scale, Path(path).stem
-        self.test = self.read(path, plan.scale)
-        self.frame = *self.test.size, self.test.channels
+    options   those of the run's world; what is said there about files counts here as well
+    scale     the run's Scale
+    world     the class of its world
+    """
+
+    def __init__(self, path, options, scale, world, seed):
+        known = {name: value for name, value in options.as_dict().items() if name in OwnOptions.names()}
+        Source.__init__(self, OwnOptions().replace(**known), seed)
+        self.metrics, self.baselines, self.scale, self.name = world.metrics, world.baselines, scale, Path(path).stem
+        self.test = self.read(path, scale)
+        self.frame, self.said = (*self.test.size, self.test.channels), self.test.said
         if not len(self.test.windows(self.length)):
             raise ConfigError(f"{path} has no {self.length} frames in a row, of which {self.options.given} are shown and the others predicted")
 

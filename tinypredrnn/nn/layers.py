@@ -60,7 +60,8 @@ class LayerNorm(Module):
 class BatchNorm(Module):
     """Each channel normalised over batch, height and width, then scaled and shifted. (B,H,W,C) -> the same
 
-    In training by the statistics of the batch, which also move the running averages by `momentum`; otherwise by those averages.
+    In training (`Module.train`) by the statistics of the batch, which also move the running averages by `momentum`; otherwise by those
+    averages.
     """
 
     def __init__(self, channels, momentum=0.1, eps=1e-5):
@@ -72,8 +73,8 @@ class BatchNorm(Module):
         self.running_variance = Tensor(np.ones(channels, np.float32))
         self.momentum, self.eps = momentum, eps
 
-    def forward(self, x, training=True):
-        if not training:
+    def forward(self, x):
+        if not self.training:
             return (x - self.running_mean) / (self.running_variance + self.eps) ** 0.5 * self.gain + self.bias
         axes = (0, 1, 2)
         count = x.size // x.shape[-1]
@@ -82,4 +83,5 @@ class BatchNorm(Module):
         return normalise(x, axis=axes, eps=self.eps) * self.gain + self.bias
 
     def move(self, average, value):
-        average.data = (1 - self.momentum) * average.data + self.momentum * value
+        average.data *= 1 - self.momentum  # in place: a recorded step on a GPU goes on with the same array
+        average.data += self.momentum * value

@@ -15,7 +15,10 @@ class Module:
     """A function with parameters: subclasses set Tensors, Modules and lists of Modules as attributes and define `forward`.
 
     Tensors that require a gradient are parameters; others, such as running averages, are kept in the state but not trained.
+    `training` is true until `train(False)` says otherwise; layers that work differently in training ask for it.
     """
+
+    training = True
 
     def __call__(self, *inputs, **options):
         outer = calling.set(Call(self, calling.get()))
@@ -74,6 +77,12 @@ class Module:
     def count_parameters(self):
         """How many numbers training changes."""
         return sum(t.size for t in self.parameters())
+
+    def train(self, training=True):
+        """Tell this module and all parts below it whether they are being trained; returns the module."""
+        for _, module in self.named_modules():
+            module.training = training
+        return self
 
     def zero_grad(self):
         """Forget all gradients: call it before each backward, which adds to them."""

@@ -198,7 +198,7 @@ def trained_model(plan, parts, device="cpu"):
     lay_out(math.inf, *plan.network()).check_state_dict(parts["model"])
     model = construct(*plan.network())
     model.load_state_dict(parts["model"])
-    return model.to(device)
+    return model.to(device).train(False)
 
 
 def load(path=PRETRAINED, device="cpu"):

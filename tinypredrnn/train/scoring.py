@@ -17,10 +17,14 @@ DRAWN = 3  # sequences of a test set that are drawn
 def predict(model, inputs, horizon):
     """The next `horizon` frames as a NumPy array: (N,J,H,W,C) -> (N,horizon,H,W,C), clipped to [0, 1], nothing recorded.
 
-    NaN, a place without data, is given to the model as 0.
+    NaN, a place without data, is given to the model as 0. The model is not in training meanwhile.
     """
-    with no_grad():
-        return model(np.nan_to_num(inputs) if np.isnan(inputs).any() else inputs, horizon).numpy().clip(0, 1)
+    training = model.training
+    try:
+        with no_grad():
+            return model.train(False)(np.nan_to_num(inputs) if np.isnan(inputs).any() else inputs, horizon).numpy().clip(0, 1)
+    finally:
+        model.train(training)
 
 
 def score_set(model, sequences, given, scale, metrics=DEFAULT, baselines=("copy_last",), protocol="float", batch=25, progress=iter):
