@@ -68,9 +68,12 @@ def in_folder(folder, label, said, depth=0):
     folders, files = visible(folder, said)
     kinds = {kind: [file for file in files if file.suffix.lower() in endings] for kind, endings in
              (("array", ARRAYS), ("video", VIDEOS), ("picture", IMAGES))}
-    others = [file for file in files if not any(file in known for known in kinds.values())]
-    several = [picture for picture in kinds["picture"] if holds_several(picture)]
-    pictures = [picture for picture in kinds["picture"] if picture not in set(several)]
+    others = [file for file in files if file.suffix.lower() not in ARRAYS | VIDEOS | IMAGES]
+    others += [sub for sub in folders if sub.suffix.lower() == ".zarr"]
+    folders = [sub for sub in folders if sub not in others]
+    several, pictures = [], []
+    for picture in kinds["picture"]:
+        (several if holds_several(picture) else pictures).append(picture)
     clips = [Found(file.name, kind, [file])
              for kind, known in (("array", kinds["array"]), ("video", kinds["video"]), ("several", several)) for file in known]
     clips.sort(key=lambda item: natural(item.files[0]))
@@ -93,7 +96,7 @@ def in_folders(folders, label, said, depth):
     for sub in folders:
         found = in_folder(sub, f"{label}/{sub.name}", said, depth + 1) if depth < DEEPEST else []
         part = PARTS.get(sub.name.lower(), "")
-        group = sub.name if not part and any("/" in item.name or item.kind != "pictures" for item in found) else ""
+        group = sub.name if not part and any(item.kind != "pictures" or item.files[0].parent != sub for item in found) else ""
         clips += [item._replace(name="/".join(filter(None, [sub.name, item.name])), part=item.part or part, group=group or item.group)
                   for item in found]
         if not found:
@@ -133,7 +136,7 @@ def natural(path: Path):
 def refuse_foreign(folder, others, said, something):
     """DataError for files of a kind that is known and not read, if there is nothing else; a sentence for what is left out."""
     foreign = [file for file in others if file.suffix.lower() in HOW]
-    if foreign and not something and folder.suffix.lower() != ".zarr":
+    if foreign and not something:
         suffix = foreign[0].suffix.lower()
         raise DataError(f"{foreign[0]} is a {suffix}, which is not read here: {HOW[suffix].format(name=foreign[0].name)}")
     if others and something:
@@ -144,11 +147,11 @@ def refuse_holes(folder, pictures, others):
     """DataError if files of other kinds stand where frames of a film are missing: without them its motion would jump."""
     have = {file.stem for file in pictures}
     more = {file.stem: file for file in others if file.stem not in have}
-    whole, holes = films([*have, *more]), []
-    for film in whole.values():
-        known = [number for number, stem in film if stem in have]
-        holes += [more[stem] for number, stem in film if stem in more and known and min(known) < number < max(known) and number not in known]
-    if not whole:  # names that say nothing
+    holes = []
+    for film in films([*have, *more]).values():
+        known = {number for number, stem in film if stem in have}
+        holes += [more[stem] for number, stem in film if known and min(known) < number < max(known) and number not in known]
+    if all(len(film) < 2 for film in films(have).values()):  # names that say nothing
         holes = [file for file in more.values() if file.suffix.lower() in FOREIGN]
     if holes:
         suffix = holes[0].suffix.lower()

@@ -85,7 +85,8 @@ def fit(frame, size=None, channels=None, missing=None):
     if dtype.kind in "iu":
         values = np.rint(values)
     values = values.astype(dtype)
-    values[unknown] = np.nan if missing is None else missing
+    if unknown.any():
+        values[unknown] = np.nan if missing is None else missing
     return np.repeat(values, 3, axis=2) if channels == 3 and frame.shape[2] == 1 else values
 
 

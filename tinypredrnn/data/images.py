@@ -33,6 +33,10 @@ def holds_several(path):
     if path.suffix.lower() not in SEVERAL:
         return False
     with reading(path):
+        with open(path, "rb") as file:
+            head = file.read(4096)
+        if head.startswith(b"\x89PNG") and b"IDAT" in head:  # nearly all PNGs: known at once, which is worth it for thousands
+            return b"acTL" in head.partition(b"IDAT")[0]
         try:
             with open_image(path) as image:
                 return getattr(image, "n_frames", 1) > 1
@@ -57,6 +61,7 @@ def frames_of(path, said):
             if opened.format == "TIFF" and has_bands(opened):
                 yield from bands(path, said)
                 return
+            opened.filename = ""  # else PIL maps a TIFF into memory, and takes one that is to be turned for a lying one
             times, left = [0.0], 0
             for number, frame in enumerate(ImageSequence.Iterator(opened)):
                 if opened.format == "TIFF" and frame.tag_v2.get(PAGE, 0) & 5 or number == 0 and opened.info.get("default_image"):
@@ -73,7 +78,7 @@ def frames_of(path, said):
 def pixels(image, said):
     """What PIL has opened as (H,W,C): its own 16 bits or floats if it is gray, else bytes."""
     check_frame(image.height, image.width)
-    if image.getexif().get(ORIENTATION, 1) != 1:
+    if "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1:  # PIL turns TIFFs by itself
         said.append("pictures are turned upright, as the cameras noted in them")
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":  # deep gray: 16 bits, 32 bits, floats

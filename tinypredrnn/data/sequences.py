@@ -30,6 +30,7 @@ from tinypredrnn.data.split import split
 from tinypredrnn.data.times import runs
 from tinypredrnn.data.values import find_scale, hints
 from tinypredrnn.errors import ConfigError, DataError
+from tinypredrnn.files import user_cache
 
 __all__ = ["Clips", "read_sequences", "split"]
 KINDS = {1: "gray", 3: "colour"}
@@ -90,10 +91,10 @@ def read_one(item, pictures, order, array, every, said):
     if item.kind == "array":
         with reading(file):
             content, named = read_arrays(file, order, array, said)
-        return {name: clip[::every] for name, clip in content.items()}, named
+        return {name: clip[::every] if every > 1 else clip for name, clip in content.items()}, named
     if item.kind == "video":
         frames, starts, words = decode_video(file, pictures.size, pictures.channels)
-        said += words
+        said += [*words, f"decoded videos are kept in {user_cache() / 'frames'}, which may be deleted at any time"]
         cut = runs(len(frames), starts)
         return {item.name + (f"[{run.start}:{run.stop}]" if starts else ""): frames[run][::every] for run in cut}, {}
     return {item.name: pictures.read(item.files, said)}, {}
@@ -123,7 +124,7 @@ def about(path, clips):
     """What was read, in a sentence."""
     shapes, lengths = [clip.shape for clip in clips.values()], sorted({len(clip) for clip in clips.values()})
     height, width, channels = shapes[0][1:]
-    kinds = " and ".join(sorted({str(clip.dtype) for clip in clips.values()}))
+    kinds = " and ".join(sorted(map(str, {clip.dtype for clip in clips.values()})))
     return (f"read {len(clips):,} clip(s) of {' to '.join(str(n) for n in lengths[::max(1, len(lengths) - 1)])} frames of {height}x{width}, "
             f"{KINDS.get(channels, f'{channels} channels')}, {kinds}, from {path}")
 
@@ -135,7 +136,7 @@ class Pictures:
 
     def __init__(self, size, channels, every, missing):
         self.size, self.channels, self.every, self.missing = size, channels, every, missing
-        self.first, self.values, self.most = None, 0, 1
+        self.first, self.values, self.most, self.allowed = None, 0, 1, 0
 
     def read(self, files, said):
         """The frames of picture files, in order, as a clip (T,H,W,C)."""
@@ -144,11 +145,11 @@ class Pictures:
             if len(files) == 1 and number % self.every:
                 continue
             with reading(file):
-                difference = colourfulness(frame)
-                colour = max(colour, difference)
-                gray = frame.shape[2] == 3 and frame.dtype == np.uint8 and not difference
-                frame = fit(frame[..., :1].copy() if gray else frame, self.size, self.channels, self.missing)
-                self.count(file, frame, 1 if colour <= NEARLY and frame.shape[2] == 3 and self.channels is None else frame.shape[2])
+                if colour <= NEARLY and frame.shape[2] == 3 and frame.dtype == np.uint8:
+                    difference = colourfulness(frame)
+                    colour, frame = max(colour, difference), frame if difference else frame[..., :1].copy()
+                frame = fit(frame, self.size, self.channels, self.missing)
+                self.count(file, frame)
             frames.append(frame)
         if 0 < colour <= NEARLY and self.channels is None:
             said.append(f"red, green and blue differ by at most {colour} of 255: read as gray; --channels 3 keeps the colours")
@@ -159,12 +160,14 @@ class Pictures:
     def chosen(self, files):
         return files[::self.every] if len(files) > 1 else files
 
-    def count(self, file, frame, channels):
+    def count(self, file, frame):
         """DataError if a frame has another size than those before, or if there is too little memory for them."""
         self.first = self.first or (file, frame.shape[:2])
         check_size(frame.shape[:2], *self.first)
-        self.values, self.most = self.values + frame[..., 0].nbytes, max(self.most, channels)
-        check_bytes(self.values * self.most)  # one colour frame makes all frames colour
+        self.values, self.most = self.values + frame[..., 0].nbytes, max(self.most, frame.shape[2])
+        if (count := self.values * self.most) > self.allowed:  # one colour frame makes all frames colour
+            check_bytes(count)
+            self.allowed = count + count // 16  # to ask how much memory there is takes a while
 
 
 def stack(frames, said):

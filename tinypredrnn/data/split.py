@@ -13,7 +13,7 @@ from tinypredrnn.data.clips import Clips
 from tinypredrnn.errors import DataError
 
 PARTS = "training", "validation", "test"
-LOOK = 1 << 28  # bytes: of larger data, all frames are hashed only if a sample of the clips shares frames with others
+LOOK = 1 << 26  # bytes: of larger data, all frames are hashed only if a sample of the clips shares frames with others
 
 
 class Film(NamedTuple):
@@ -192,9 +192,9 @@ def links(clips, marks):
                 shared[one, other][t - u] += 1
     found = {}
     for (one, other), offsets in shared.items():
-        offset = offsets.most_common(1)[0][0]
+        (offset, times), = offsets.most_common(1)
         overlap = range(max(0, offset), min(len(marks[one]), offset + len(marks[other])))
-        if all(marks[one][t] == marks[other][t - offset] for t in overlap):
+        if 2 * times > offsets.total() and all(marks[one][t] == marks[other][t - offset] for t in overlap):
             found[one, other] = offset
         elif len(set(marks[one]) & set(marks[other])) >= max(2, min(len(marks[one]), len(marks[other])) // 10):
             found[one, other] = None

@@ -1,7 +1,7 @@
 """Steps of time, where they are written: in the names of pictures, in arrays `times` and `run_start`. A gap is never crossed.
 
-A step that is longer than one and a half usual ones is a gap, and so is one that leads back in time. Where more than half
-of the steps would be gaps, the frames were not taken at regular times at all: they are kept together, and that is said.
+A step that is longer than one and a half usual ones is a gap, and so is one that leads back in time. Where more than a
+third of the steps would be gaps, the frames were not taken at regular times at all: they are kept together, and that is said.
 """
 
 import re
@@ -16,7 +16,7 @@ DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\
                   r"(?:[-_.T ]{0,3}([01]\d|2[0-3])[-_.:h]?([0-5]\d)(?:[-_.:m]?([0-5]\d))?)?(?!\d)")  # and hour, minute, second
 
 
-def gaps(numbers, most=0.5):
+def gaps(numbers, most=1 / 3):
     """(the frames before which there is a gap, whether the frames are at regular times) of frames at these times: not
     more than `most` of the steps are gaps."""
     steps = np.diff(np.asarray(numbers, np.float64))
@@ -41,8 +41,7 @@ def films(names):
     """The films that names of pictures, without their endings, belong to: {what their names share: [(number, name)]}.
 
     Of the numbers in a name, the date and time counts, or else the number that differs most often; what remains of the
-    name says which film it is: cam1_0003 and cam2_0003 belong to two. In the order of time within each film. {} if the
-    names do not fall into films of at least two, since then nobody knows what their numbers mean.
+    name says which film it is: cam1_0003 and cam2_0003 belong to two. In the order of time within each film.
     """
     found, kinds = defaultdict(list), defaultdict(list)
     for name in names:
@@ -51,16 +50,14 @@ def films(names):
         else:
             kinds["#".join(re.split(r"\d+", name.lower()))].append(name)
     for kind in kinds.values():
-        numbers = np.array([[int(n[-15:]) for n in re.findall(r"\d+", name)] for name in kind]).reshape(len(kind), -1)
-        if not numbers.shape[1]:
-            return {}
-        place = max(range(numbers.shape[1]), key=lambda k: (len(set(numbers[:, k])), k))
-        for name, number in zip(kind, numbers[:, place].tolist()):
+        numbers = [[int(number[-15:]) for number in re.findall(r"\d+", name)] for name in kind]
+        places = range(len(numbers[0]))
+        place = max(places, key=lambda k: (len({row[k] for row in numbers}), k), default=None)
+        for name, row in zip(kind, numbers):
             parts = re.split(r"(\d+)", name)
-            parts[2 * place + 1] = "*"
-            found["".join(parts).lower()].append((number, name))
-    if any(len(film) < 2 for film in found.values()):
-        return {}
+            if places:
+                parts[2 * place + 1] = "*"
+            found["".join(parts).lower()].append((row[place] if places else 0, name))
     return {key: sorted(film) for key, film in found.items()}
 
 
@@ -91,7 +88,7 @@ def numbered(film):
 def pictures_apart(name, names, said):
     """[(name of a clip, [names of its pictures])] of a folder `name` of pictures that have these names, in order."""
     apart, cut = films(names), []
-    if not apart:
+    if any(len(film) < 2 for film in apart.values()):  # then nobody knows what the numbers mean
         return [(name, names)]
     if len(apart) > 1:
         said.append(f"{name}: the names tell {len(apart)} films apart ({in_short(apart)}), each is a clip of its own")

@@ -12,7 +12,8 @@ LOOK = 4 << 30  # bytes: of larger data, an even sample of the frames is looked 
 PIECE = 1 << 24  # bytes that are looked at at a time
 ROUNDING = 1e-5  # how far floats may lie outside of [0, 1] and mean 0 or 1
 CODES = -9999, -999, -99, -32768, -32767, 9999, 32767, 65535, -1e30, 1e30  # what people store where they have no data
-HINTS = 240, 4, 1e-4  # the frames of a clip, and the clips, that hints look at; a mean change below this is hardly one
+HINTS = 240, 4, 1 << 23  # what hints look at: so many frames, or bytes, of each of so many clips
+HARDLY = 1e-4  # a mean change from frame to frame below this part of the range is hardly one
 
 
 class Survey(NamedTuple):
@@ -73,7 +74,7 @@ def find_scale(clips, range, unit, missing, said):
     dtypes = {clip.dtype for clip in clips.values()}
     bytes_alone = dtypes == {np.dtype(np.uint8)}
     if range is None and missing is None and bytes_alone and not all(flags(clip) for clip in clips.values()):
-        hint_at_a_part(clips, said)
+        hint_at_a_part(max(int(frames.max()) for frames in looked_at(clips)), 255, said)
         return Scale(units=BYTES.stored, unit=unit) if unit else BYTES
     found = survey(clips, missing)
     if found.infinite:
@@ -89,6 +90,8 @@ def find_scale(clips, range, unit, missing, said):
         refuse_codes(clips, found, range, said)
     if range is None:
         range, units, why = range_of(dtypes, clips, found)
+        if units == (0, 1) == range:
+            hint_at_a_part(found.high, 1, said)
         if why:
             said.append(f"{why}; {range[0]:g} becomes 0 and {range[1]:g} becomes 1 for the model (--range LO HI changes that)")
     else:
@@ -118,8 +121,8 @@ def range_of(dtypes, clips, found):
         return (0.0, 1.0), (0.0, 1.0), ""
     if dtypes == {np.dtype(np.uint8)} and all(flags(clip) for clip in clips.values()):
         return (0.0, 1.0), (0.0, 1.0), ""
-    if all(dtype.kind in "iu" for dtype in dtypes) and 0 <= low and 1 < high <= 255:
-        ends = 0.0, 255.0
+    if 0 <= low < 64 and 128 < high <= 255:
+        ends = 0.0, 255.0  # bytes, in another dtype
     else:
         ends = outwards(low, high)
     names = ", ".join(sorted(str(dtype) for dtype in dtypes))
@@ -162,19 +165,19 @@ def refuse_codes(clips, found, range, said):
 
 # hints
 
-def hint_at_a_part(clips, said):
-    """A sentence if bytes use only a small part of their range."""
-    most = max(int(frames.max()) for frames in looked_at(clips))
-    if 0 < most < 26:
-        said.append(f"the bytes looked at go up to {most} of 255, {100 * most / 255:.0f}% of the range: --range 0 {most} makes use of all of it")
+def hint_at_a_part(most, full, said):
+    """A sentence if numbers that go up to `most` use only a small part of the range from 0 to `full`."""
+    if 0 < most < full / 10:
+        said.append(f"the numbers go up to {most:.4g}, {100 * most / full:.2g}% of the range from 0 to {full}: "
+                    f"--range 0 {outwards(0, most)[1]:g} makes use of all of it")
 
 
 def looked_at(clips):
     """The first frames of a few clips, evenly taken."""
-    frames, most, _ = HINTS
+    frames, most, size = HINTS
     chosen = list(clips.values())
     for clip in chosen[::max(1, math.ceil(len(chosen) / most))]:
-        yield clip[:frames]
+        yield clip[:min(frames, max(2, size // clip[0].nbytes))]
 
 
 def hints(clips, scale, every, said):
@@ -183,19 +186,25 @@ def hints(clips, scale, every, said):
     empty = sum(bool((frames == frames[:1, :1, :1]).all()) for frames in looked)
     if empty:
         said.append(f"in {empty} of the {len(looked)} clips looked at all frames hold one number: there is nothing to predict")
-    changes = [np.array([not np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(frames, frames[1:])]) for frames in looked]
-    steps, moved = sum(map(len, changes)), sum(int(c.sum()) for c in changes)
+    changes = [np.array([change(a, b) for a, b in zip(frames, frames[1:])]) for frames in looked]  # NaN: nothing known
+    steps, moved = sum(map(len, changes)), sum(int((c != 0).sum()) for c in changes)
     if not steps or empty == len(looked):
         return
+    span, mean = scale.stored[1] - scale.stored[0], np.nanmean(np.concatenate([*changes, [np.inf] * (not moved)]))
     if not moved:
         said.append("nothing moves in the clips looked at: copying the last frame predicts them perfectly")
     elif moved <= steps / 2:
         apart = [n for c in changes for n in np.diff(np.flatnonzero(c))]
         often = every * int(np.median(apart)) if apart else round(every * steps / moved)
         said.append(f"{steps - moved} of {steps} frames looked at repeat the one before: --every {max(2, often)} takes one of each")
-    else:
-        span = scale.stored[1] - scale.stored[0]
-        change = np.nanmean([np.nanmean(np.abs(np.diff(frames[:, ::4, ::4].astype(np.float64), axis=0))) for frames in looked if len(frames) > 1])
-        if change < HINTS[2] * span:
-            said.append(f"the frames hardly change from one to the next ({100 * change / span:.2g}% of the range on average): --every N takes one "
-                        "of N")
+    elif mean < HARDLY * span:
+        said.append(f"the frames hardly change from one to the next ({100 * mean / span:.2g}% of the range on average): "
+                    "--every N takes one of N")
+
+
+def change(one, other):
+    """The mean difference between two frames where both are known; 0 only if they are equal everywhere."""
+    if np.array_equal(one, other, equal_nan=one.dtype.kind == "f"):
+        return 0.0
+    difference = np.abs(other.astype(np.float32) - one)
+    return float(difference[np.isfinite(difference)].mean()) if np.isfinite(difference).any() else np.nan
