@@ -1,28 +1,29 @@
-"""Pictures: one file at a time, as the frames (H,W,C) that are in it. A file may hold several: a GIF, a TIFF of many pages.
+"""Pictures: one file at a time, as the frames (H,W,C) that are in it, of which a GIF or a TIFF may hold several.
 
 Their decoders are written by others and read files from anywhere, so nothing is taken on trust: what a decoder raises
 becomes a DataError that names the file, only formats that are plain data are opened, and no frame may have more than
 MAX_PIXELS. A picture is turned upright as its camera noted, and what is transparent shows a black background.
 """
 
+import math
 import warnings
 
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
-from tinypredrnn.data.frames import check_frame, reading
+from tinypredrnn.data.frames import check_bytes, check_frame, reading
 from tinypredrnn.data.times import uneven
 from tinypredrnn.errors import DataError
 
 SEVERAL = {".apng", ".gif", ".png", ".tif", ".tiff", ".webp"}  # what may hold several frames
 IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".ppm"} | SEVERAL
-FORMATS = "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"  # what may be inside; for others, such as EPS, PIL starts other programs
-SAMPLES, PLANES, EXTRA, PAGE, ORIENTATION = 277, 284, 338, 254, 274  # tags of TIFF, the last of all
+FORMATS = "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"  # for others, such as EPS, PIL starts other programs
+BITS, SAMPLES, PLANES, EXTRA, PAGE, ORIENTATION = 258, 277, 284, 338, 254, 274  # tags of TIFF, the last of all formats
 NEARLY = 4  # of 255: red, green and blue that differ by no more are gray that a camera or a codec has coloured
 
 
 def open_image(path):
-    """PIL's image of a file, not decoded yet; what PIL would only warn about, a size too large to be true, is an error."""
+    """PIL's image of a file, not decoded yet; a size too large to be true, of which PIL only warns, is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         return Image.open(path, formats=FORMATS)
@@ -35,7 +36,7 @@ def holds_several(path):
     with reading(path):
         with open(path, "rb") as file:
             head = file.read(4096)
-        if head.startswith(b"\x89PNG") and b"IDAT" in head:  # nearly all PNGs: known at once, which is worth it for thousands
+        if head.startswith(b"\x89PNG") and b"IDAT" in head:  # known at once, which is worth it for thousands
             return b"acTL" in head.partition(b"IDAT")[0]
         try:
             with open_image(path) as image:
@@ -64,15 +65,16 @@ def frames_of(path, said):
             opened.filename = ""  # else PIL maps a TIFF into memory, and takes one that is to be turned for a lying one
             times, left = [0.0], 0
             for number, frame in enumerate(ImageSequence.Iterator(opened)):
-                if opened.format == "TIFF" and frame.tag_v2.get(PAGE, 0) & 5 or number == 0 and opened.info.get("default_image"):
-                    left += 1  # a smaller copy of another page, a mask, or the picture for those who show no animation
+                no_frame = frame.tag_v2.get(PAGE, 0) & 5 if opened.format == "TIFF" else not number and opened.info.get("default_image")
+                if no_frame:  # a smaller copy of another page, a mask, or the picture for those who show no animation
+                    left += 1
                     continue
                 times.append(times[-1] + (frame.info.get("duration") or 0))
                 yield pixels(frame, said)
             if left:
                 said.append(f"{path.name}: {left} of its pages are previews or masks and left out")
             if times[1] and uneven(times[:-1]):
-                said.append(f"{path.name}: its frames are not shown for equal times; they are taken one by one as if they were")
+                said.append(f"{path.name}: its frames are not shown for equal times; they are taken as if they were")
 
 
 def pixels(image, said):
@@ -107,10 +109,10 @@ def colourfulness(frame):
 # TIFFs that PIL cannot read, or only in part
 
 def has_bands(image):
-    """Whether a TIFF has channels that are not gray, colour and transparency of 8 bits, or keeps them one after the other."""
-    samples, bits = image.tag_v2.get(SAMPLES, 1), image.tag_v2.get(258, (1,))
-    return samples > 1 and (image.tag_v2.get(PLANES, 1) == 2 or max(bits) > 8 or 0 in image.tag_v2.get(EXTRA, ())
-                            or samples > 3 and not image.tag_v2.get(EXTRA) and image.mode not in ("CMYK",))
+    """Whether a TIFF has other channels than gray, colour and transparency of 8 bits, or keeps them in planes."""
+    samples, bits, extra = (image.tag_v2.get(tag, least) for tag, least in ((SAMPLES, 1), (BITS, (1,)), (EXTRA, ())))
+    return samples > 1 and (image.tag_v2.get(PLANES, 1) == 2 or max(bits) > 8 or 0 in extra
+                            or samples > 3 and not extra and image.mode != "CMYK")
 
 
 def open_tiff(path):
@@ -126,12 +128,14 @@ def bands(path, said):
             if page.subfiletype & 5:
                 continue
             check_frame(page.imagelength, page.imagewidth)
+            check_bytes(math.prod(page.shape) * page.dtype.itemsize)  # there may be very many channels
             frame = page.asarray()
             if frame.ndim == 3 and page.planarconfig == 2:
                 frame = frame.transpose(1, 2, 0)
             frame = frame if frame.ndim == 3 else frame[..., None]
-            if frame.ndim != 3 or frame.shape[:2] != (page.imagelength, page.imagewidth) or frame.dtype.kind not in "iuf":
-                raise DataError(f"expected pages of rows, columns and channels, got {frame.shape} of {frame.dtype}: convert it")
+            size = page.imagelength, page.imagewidth
+            if frame.ndim != 3 or frame.shape[:2] != size or frame.dtype.kind not in "iuf":
+                raise DataError(f"expected pages of rows, columns and channels, got {page.shape}, {page.dtype}: convert it")
             if frame.shape[2] > 1:
                 said.append(f"TIFFs of {frame.shape[2]} channels of {frame.dtype} are read with all of them")
             yield np.ascontiguousarray(frame)

@@ -38,7 +38,7 @@ def cut_apart(name, array, order, said):
     if "N" not in order:
         return {name: array}
     if len(array) > MAX_CLIPS:
-        raise DataError(f"expected at most {MAX_CLIPS:,} clips, got {len(array):,} in {name}: cut it into several files")
+        raise DataError(f"expected at most {MAX_CLIPS:,} clips, got {len(array):,} in {name}: cut it into several")
     return {f"{name}[{n}]": clip for n, clip in enumerate(array)}
 
 
@@ -59,10 +59,11 @@ def find_order(name, array, said):
                         "--order NTHW if it holds clips of one frame each")
             return "TCHW"
         if shape[1] <= FEW < shape[0] and first_axis_is_time(array):
-            refuse(name, shape, "neighbours along its first axis are alike, as frames that follow each other are", "TCHW", "TNHW",
-                   "NTHW")
+            refuse(name, shape, "neighbours along its first axis are alike, as frames that follow each other are",
+                   "TCHW", "TNHW", "NTHW")
         if shape[3] <= MAX_CHANNELS and min(shape[1:3]) > 2 * shape[3]:
-            refuse(name, shape, f"its last axis may be {shape[3]} channels, or frames {shape[3]} pixels wide", "THWC", "NTHW")
+            refuse(name, shape, f"its last axis may be {shape[3]} channels, or frames {shape[3]} pixels wide",
+                   "THWC", "NTHW")
         order = "NTHW"
     elif shape[2] <= FEW < shape[4]:
         order = "NTCHW"
@@ -75,8 +76,8 @@ def find_order(name, array, said):
     if order in ("NTCHW", "NCTHW"):
         said.append(f"{name} {shape} is read in the order {order}; --order names another one")
     if order != "NCTHW" and time_is_first(array):
-        refuse(name, shape, "neighbours along its first axis, where clips would be, are more alike than along its second, where time "
-               "would be", "TN" + order[2:], order)
+        refuse(name, shape, "neighbours along its first axis, where clips would be, are more alike than along its "
+               "second, where time would be", "TN" + order[2:], order)
     return order
 
 

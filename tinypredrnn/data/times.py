@@ -1,7 +1,8 @@
-"""Steps of time, where they are written: in the names of pictures, in arrays `times` and `run_start`. A gap is never crossed.
+"""Steps of time, where they are written: in names of pictures, in arrays `times` and `run_start`. No gap is crossed.
 
 A step that is longer than one and a half usual ones is a gap, and so is one that leads back in time. Where more than a
-third of the steps would be gaps, the frames were not taken at regular times at all: they are kept together, and that is said.
+third of the steps would be gaps, the frames were not taken at regular times at all: they are kept together, and that
+is said.
 """
 
 import re
@@ -13,7 +14,7 @@ import numpy as np
 TIMES = "times", "time", "timestamps", "timestamp", "datetimes", "dates"
 STARTS = "run_start", "run_starts"
 DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"  # year, month, day
-                  r"(?:[-_.T ]{0,3}([01]\d|2[0-3])[-_.:h]?([0-5]\d)(?:[-_.:m]?([0-5]\d))?)?(?!\d)")  # and hour, minute, second
+                  r"(?:[-_.T ]{0,3}([01]\d|2[0-3])[-_.:h]?([0-5]\d)(?:[-_.:m]?([0-5]\d))?)?(?!\d)")  # hour, minute, second
 
 
 def gaps(numbers, most=1 / 3):
@@ -37,7 +38,7 @@ def runs(count, starts):
 
 # names of pictures
 
-def films(names):
+def films(names, dated=True):
     """The films that names of pictures, without their endings, belong to: {what their names share: [(number, name)]}.
 
     Of the numbers in a name, the date and time counts, or else the number that differs most often; what remains of the
@@ -45,7 +46,7 @@ def films(names):
     """
     found, kinds = defaultdict(list), defaultdict(list)
     for name in names:
-        if match := DATE.search(name):
+        if match := DATE.search(name) if dated else None:
             found[name[:match.start()] + "*" + name[match.end():]].append((seconds(match), name))
         else:
             kinds["#".join(re.split(r"\d+", name.lower()))].append(name)
@@ -58,6 +59,8 @@ def films(names):
             if places:
                 parts[2 * place + 1] = "*"
             found["".join(parts).lower()].append((row[place] if places else 0, name))
+    if dated and any(len(film) < 2 for film in found.values()):  # a date that all share, say: what else counts them?
+        return films(names, dated=False)
     return {key: sorted(film) for key, film in found.items()}
 
 
@@ -71,13 +74,13 @@ def seconds(match):
 
 
 def numbered(film):
-    """Plain numbers for a film's names: what their numbers count is the clock or the calendar if that leaves fewer gaps."""
+    """Plain numbers for a film's names: what they count is the clock or the calendar if that leaves fewer gaps."""
     numbers = [number for number, _ in film]
     candidates = [numbers]
     if max(numbers) < 240_000:  # 1255, 1300: the clock; seconds may be there
-        split = [(n // 100, n % 100) for n in numbers] if max(numbers) < 2400 else [(n // 10_000 * 60 + n // 100 % 100, n % 100)
-                                                                                  for n in numbers]
-        candidates.append([60 * a + b for a, b in split] if all(b < 60 for _, b in split) else numbers)
+        clock = [(n // 10_000, n // 100 % 100, n % 100) for n in numbers]
+        if all(minute < 60 and second < 60 for _, minute, second in clock):
+            candidates.append([3600 * hour + 60 * minute + second for hour, minute, second in clock])
     if all(190_001 <= n <= 209_912 and 1 <= n % 100 <= 12 for n in numbers):  # 202412, 202501: months
         candidates.append([n // 100 * 12 + n % 100 for n in numbers])
     if all(1_900_001 <= n <= 2_099_366 and 1 <= n % 1000 <= 366 for n in numbers):  # 2024366, 2025001: days of a year
@@ -97,8 +100,8 @@ def pictures_apart(name, names, said):
         starts, regular = gaps(numbered(film))
         pieces = [ordered[piece] for piece in runs(len(ordered), starts)]
         if starts:
-            said.append(f"{clip}: frames are missing in {len(starts)} place(s), the first between {ordered[starts[0] - 1]} and "
-                        f"{ordered[starts[0]]}; no sequence crosses a gap")
+            said.append(f"{clip}: frames are missing in {len(starts)} place(s), the first between "
+                        f"{ordered[starts[0] - 1]} and {ordered[starts[0]]}; no sequence crosses a gap")
         elif not regular:
             said.append(f"{clip}: the numbers in the names are not evenly spaced; the frames are taken as if they were")
         cut += [(f"{clip} {piece[0]}" if starts else clip, piece) for piece in pieces]
@@ -116,7 +119,7 @@ def times_apart(name, clip, beside, said):
     """{name: clip} of a film (T,H,W,C) cut where the arrays `beside` it, {name: array}, say that time has a gap."""
     starts, sources = set(), []
     for other, array in beside.items():
-        if other in STARTS and array.ndim == 1 and array.dtype.kind in "iu" and len(array) and 0 <= array.min() and array.max() < len(clip):
+        if other in STARTS and array.ndim == 1 and array.dtype.kind in "iu" and set(array.tolist()) <= {*range(len(clip))}:
             starts |= set(array.tolist()) - {0}
             sources.append(other)
         elif other in TIMES and (numbers := moments(array)) is not None and len(numbers) == len(clip):
@@ -129,7 +132,8 @@ def times_apart(name, clip, beside, said):
             said.append(f"{other} {array.shape} does not fit the {len(clip)} frames of {name}, and is not used")
     if not starts:
         return {name: clip}
-    said.append(f"{name}: {' and '.join(sources)} tell {len(starts) + 1} runs apart; no sequence crosses from one to the next")
+    said.append(f"{name}: {' and '.join(sources)} tell {len(starts) + 1} runs apart; no sequence crosses from one to "
+                "the next")
     return {f"{name}[{piece.start}:{piece.stop}]": clip[piece] for piece in runs(len(clip), starts)}
 
 
@@ -139,8 +143,8 @@ def moments(array):
         return None
     if array.dtype.kind in "SU":
         try:
-            array = np.array([str(text, "ascii") if isinstance(text, bytes) else text.removesuffix("Z") for text in array.tolist()],
-                             "datetime64[us]")
+            texts = np.char.decode(array, "ascii") if array.dtype.kind == "S" else array
+            array = np.array([text.removesuffix("Z") for text in texts.tolist()], "datetime64[us]")
         except (ValueError, TypeError):
             return None
     if array.dtype.kind in "Mm":

@@ -30,8 +30,8 @@ class Video:
         try:
             import imageio_ffmpeg
         except ImportError as error:
-            raise DataError(f"{path} is a video, and what decodes videos is not installed: `pip install imageio-ffmpeg`, "
-                            "or turn the video into a folder of images") from error
+            raise DataError(f"{path} is a video, and what decodes videos is not installed: `pip install "
+                            "imageio-ffmpeg`, or turn the video into a folder of images") from error
         self.path, self.ffmpeg, self.starts, self.said = path, imageio_ffmpeg, [], []
         with reading(path):
             self.kind = container(path)
@@ -51,7 +51,7 @@ class Video:
             self.check(count, about["duration"] * about["fps"])
 
     def input(self):
-        """The words that make ffmpeg open a file as what it is, and leave out a last frame of which only a part is there."""
+        """Words that make ffmpeg open a file as what it is, and leave out frames of which only a part is there."""
         return ["-f", self.kind, "-fflags", "+discardcorrupt"]
 
     def as_stored(self):
@@ -61,9 +61,8 @@ class Video:
         return ["-fps_mode", "passthrough"] if modern else ["-vsync", "passthrough"]
 
     def check(self, count, due):
-        """Compare the frames that came with those that the file announces (`due`, if they are even), and with their times."""
+        """Compare the frames that came with those that the file announces (`due`, if even), and with their times."""
         name, times = self.path.name, self.times()
-        irregular = "its frames are not evenly spaced in time (variable frame rate); they are taken one by one as if they were"
         announced = max(avi_frames(self.path) if self.kind == "avi" else 0, len(times))
         if count == len(times):  # else nobody knows which of the times are whose
             self.starts, regular = gaps(times, most=0.1)  # more of them: a variable frame rate
@@ -71,33 +70,37 @@ class Video:
                 self.said.append(f"{name}: the recording pauses in {len(self.starts)} place(s), the first before frame "
                                  f"{self.starts[0]}; no sequence crosses a pause")
             elif not regular or uneven(times):
-                self.said.append(f"{name}: {irregular}")
+                self.said.append(f"{name}: its frames are not evenly spaced in time (variable frame rate); they are taken "
+                                 "one by one as if they were")
             elif np.isfinite(due) and due > 1.05 * count + 1:
                 announced = max(announced, round(due))
         if count < announced:
-            self.said.append(f"{name}: {count} of the {announced} frames that it announces are there; it seems to be cut short")
+            self.said.append(f"{name}: {count} of the {announced} frames that it announces are there; it seems to be cut "
+                             "short")
 
     def times(self):
         """When each stored frame is shown, in units of the container, in order; read without decoding."""
-        words = [self.ffmpeg.get_ffmpeg_exe(), "-v", "error", *self.input(), "-i", str(self.path.absolute()), "-map", "0:v:0", "-c", "copy",
-                 "-f", "framecrc", "-"]
-        listed = subprocess.run(words, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL).stdout
-        rows = [line.split(",") for line in listed.splitlines() if line and not line.startswith("#")]
-        times = [int(row[2]) for row in rows if len(row) > 4 and row[4].strip() != "0" and row[2].strip("- ").isdecimal()]
+        words = [self.ffmpeg.get_ffmpeg_exe(), "-v", "error", *self.input(), "-i", str(self.path.absolute()),
+                 "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"]
+        listed = subprocess.run(words, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+        rows = [line.split(",") for line in listed.stdout.splitlines() if line and not line.startswith("#")]
+        rows = [row for row in rows if len(row) > 4 and row[4].strip() != "0"]  # of no bytes: the frame before stays
+        times = [int(row[2]) for row in rows if row[2].strip("- ").isdecimal()]
         return sorted(times) if all(time > UNKNOWN for time in times) else []
 
 
 def container(path):
-    """ffmpeg's name of the format that a file begins as, whatever its name says: a text that names other files is none."""
+    """ffmpeg's name of the format that a file begins as: a text that names other files is none of these."""
     with open(path, "rb") as file:
         start = file.read(512)
     for found, name in ((start[:4] == b"RIFF" and start[8:12] == b"AVI ", "avi"), (start[4:8] in BOXES, "mov"),
                         (start[:4] == b"\x1a\x45\xdf\xa3", "matroska"), (start[:4] == b"\0\0\1\xba", "mpeg"),
-                        (start[:4] == b"\0\0\1\xb3", "mpegvideo"), (start[:1] == start[188:189] == start[376:377] == b"G", "mpegts")):
+                        (start[:4] == b"\0\0\1\xb3", "mpegvideo"),
+                        (start[:1] == start[188:189] == start[376:377] == b"G", "mpegts")):
         if found:
             return name
-    raise DataError("expected a video in a container that is known (AVI, MP4, QuickTime, Matroska, WebM, MPEG), got something else: "
-                    "convert it")
+    raise DataError("expected a video in a container that is known (AVI, MP4, QuickTime, Matroska, WebM, MPEG), got "
+                    "something else: convert it")
 
 
 def avi_frames(path):
