@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from own_files import check, film, films, noise, said, save_images, saved
+from own_files import check, film, films, said, save_images, saved
 
 from tinypredrnn.data.sequences import read_sequences, split
 from tinypredrnn.errors import ConfigError, DataError
@@ -95,7 +95,8 @@ def test_clips_of_several_lengths_in_one_array_of_objects(tmp_path, ending):
     ragged[:] = [film(20 + k) for k in range(3)]
     path = tmp_path / f"a{ending}"
     np.save(path, ragged, allow_pickle=True) if ending == ".npy" else np.savez(path, clips=ragged)
-    with pytest.raises(DataError, match=r"array of Python objects.*np\.savez\(path, \*arrays\), or in a folder of one \.npy each") as caught:
+    how = r"array of Python objects.*np\.savez\(path, \*arrays\), or in a folder of one \.npy each"
+    with pytest.raises(DataError, match=how) as caught:
         read_sequences(path)
     assert "damaged" not in str(caught.value)
     np.savez(path.with_suffix(".npz"), *ragged)  # as the message says
@@ -114,6 +115,24 @@ def test_a_folder_of_arrays_is_a_folder_of_clips(tmp_path):
     assert said(clips, "1 of .txt")
 
 
+def test_names_of_files_are_read_as_those_of_arrays(tmp_path):
+    """train and test are parts; masks are no films; inputs and targets in a file each are asked about."""
+    clips = films(12)
+    for name, part in ("train", clips[:9]), ("test", clips[9:]), ("masks", clips > 9):
+        saved(tmp_path / f"{name}.npy", part)
+    read = read_sequences(tmp_path)
+    check(read, [*clips[9:], *clips[:9]])
+    assert read.parts == {"training": list(range(3, 12)), "test": [0, 1, 2]} and said(read, "masks.npy are no films")
+    for name in "images", "labels":
+        save_images(tmp_path / "more" / name, film(9))
+    check(read_sequences(tmp_path / "more"), [film(9)])
+    (tmp_path / "pairs").mkdir()
+    saved(tmp_path / "pairs" / "x_train.npy", clips[:, :6])
+    saved(tmp_path / "pairs" / "y_train.npy", clips[:, 6:])
+    with pytest.raises(DataError, match="x_train and y_train seem to be inputs and targets"):
+        read_sequences(tmp_path / "pairs")
+
+
 def test_folders_of_arrays_of_persons_stay_together(tmp_path):
     for person in "ab":
         (tmp_path / person).mkdir()
@@ -124,9 +143,9 @@ def test_folders_of_arrays_of_persons_stay_together(tmp_path):
 
 
 @pytest.mark.parametrize("name, words", [
-    ("a.nc", r"xarray\.open_dataset\('a\.nc'\)"), ("a.h5", r"xarray\.open_dataset"), ("a.zarr", r"xarray\.open_zarr\('a\.zarr'\)"),
-    ("a.zip", "unpack it"), ("a.tar.gz", "unpack it"), ("a.mat", r"scipy\.io\.loadmat"), ("a.pt", r"torch\.load"), ("a.pkl", "may hold code"),
-    ("a.heic", "convert such pictures")])
+    ("a.nc", r"xarray\.open_dataset\('a\.nc'\)"), ("a.h5", r"xarray\.open_dataset"), ("a.zip", "unpack it"),
+    ("a.zarr", r"xarray\.open_zarr\('a\.zarr'\)"), ("a.tar.gz", "unpack it"), ("a.mat", r"scipy\.io\.loadmat"),
+    ("a.pt", r"torch\.load"), ("a.pkl", "may hold code"), ("a.heic", "convert such pictures")])
 @pytest.mark.parametrize("in_a_folder", [False, True])
 def test_other_kinds_of_files_are_named_with_what_to_do(tmp_path, name, words, in_a_folder):
     if name == "a.zarr":

@@ -67,7 +67,7 @@ def test_a_small_part_of_the_range_is_said(tmp_path, array, most):
 
 def test_places_without_data_are_counted_and_found(tmp_path):
     array = X.copy()
-    array[1, 3, 5, 7] = array[2] [0, 0, 0] = np.nan
+    array[1, 3, 5, 7] = array[2, 0, 0, 0] = np.nan
     clips = read_sequences(saved(tmp_path / "a.npy", array))
     assert said(clips, "2 places (0.0072%) have no data, the first in a[1], frame 3, row 5, column 7")
     assert np.isnan(clips.scale.to_model(clips[1])).sum() == 1 and clips.scale.stored == (0, 1)
@@ -114,7 +114,8 @@ def test_pictures_of_16_bits_keep_them(tmp_path):
     assert clips.scale.stored == (51240, 52190)
 
 
-@pytest.mark.parametrize("dtype, ending, read_as", [(np.uint16, ".png", np.uint16), (np.int32, ".tif", np.uint16), (np.float32, ".tif", np.float32)])
+@pytest.mark.parametrize("dtype, ending, read_as", [
+    (np.uint16, ".png", np.uint16), (np.int32, ".tif", np.uint16), (np.float32, ".tif", np.float32)])
 def test_deep_pictures_that_hold_bytes(tmp_path, dtype, ending, read_as):
     frames = film(20)
     save_images(tmp_path / "deep", frames.astype(dtype), ending=ending)

@@ -22,8 +22,8 @@ def cache(tmp_path, monkeypatch):
 
 def write(path, frames, *words, pixels="gray"):
     """Encode frames; `words` are ffmpeg's."""
-    command = [ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", pixels, "-s", f"{frames.shape[2]}x{frames.shape[1]}",
-               "-r", "25", "-i", "-", *words, path]
+    command = [ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", pixels,
+               "-s", f"{frames.shape[2]}x{frames.shape[1]}", "-r", "25", "-i", "-", *words, path]
     subprocess.run(command, input=np.ascontiguousarray(frames).tobytes(), check=True)
     return path
 

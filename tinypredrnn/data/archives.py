@@ -66,8 +66,8 @@ def read_one(path, order, array, said):
     named = len(shape) == 4 and shape[0] == 20 and path.name.startswith("mnist_test_seq")
     if not order and (named or shape == (20, 10_000, 64, 64)):
         order = "TNHW"
-        said.append(f"{path.name} {shape} is read as the Moving MNIST test set, which has time first; --order NTHW if it "
-                    "has not")
+        said.append(f"{path.name} {shape} is read as the Moving MNIST test set, which has time first; --order NTHW if "
+                    "it has not")
     return cut_apart(path.stem, np.load(path, mmap_mode="r", allow_pickle=False), order, said)
 
 
@@ -140,8 +140,8 @@ def join(x, y, beginnings, ends, said):
 # PredRNN's authors
 
 def authors_clips(clips, dims, raw):
-    """{name: clip} of the arrays of PredRNN's authors. For the input of clip n and for its output, clips (2,N,2) says at
-    which frame of raw (frames,C,H,W) it starts and how many it has; dims (1,3) says C, H and W once more."""
+    """{name: clip} of the arrays of PredRNN's authors. For the input of clip n and for its output, clips (2,N,2) says
+    at which frame of raw (frames,C,H,W) it starts and how many it has; dims (1,3) says C, H and W once more."""
     if clips.ndim != 3 or clips.shape[::2] != (2, 2) or clips.dtype.kind not in "iu" or raw.ndim != 4 or 0 in raw.shape:
         raise DataError("expected clips (2,N,2) of whole numbers and input_raw_data (frames,C,H,W), got "
                         f"{clips.shape} and {raw.shape}")
@@ -150,8 +150,8 @@ def authors_clips(clips, dims, raw):
     frames, total, cut = raw.transpose(0, 2, 3, 1), 0, {}
     for n, parts in enumerate(clips.swapaxes(0, 1).tolist()):
         if any(start < 0 or length < 1 or start + length > len(frames) for start, length in parts):
-            raise DataError(f"expected starts and lengths within the {len(frames)} frames of input_raw_data, got {parts} "
-                            f"for clip {n}")
+            raise DataError(f"expected starts and lengths within the {len(frames)} frames of input_raw_data, got "
+                            f"{parts} for clip {n}")
         (start, length), (start_out, length_out) = parts
         if start_out == start + length:  # as it always is in their files
             cut[f"clip {n}"] = frames[start:start_out + length_out]

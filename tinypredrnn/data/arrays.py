@@ -44,8 +44,8 @@ def read_header(file, name):
     shape, _, dtype = read(file)
     if dtype.kind == "O":
         raise DataError(f"expected an array of plain numbers, got {name}, an array of Python objects, which are never "
-                        "loaded: save arrays of several lengths side by side in one .npz, np.savez(path, *arrays), or in a "
-                        "folder of one .npy each")
+                        "loaded: save arrays of several lengths side by side in one .npz, np.savez(path, *arrays), or "
+                        "in a folder of one .npy each")
     if dtype.kind not in PLAIN:
         raise DataError(f"expected an array of plain numbers, got {name} of dtype {dtype}")
     return Header(shape, dtype)

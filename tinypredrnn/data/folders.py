@@ -24,7 +24,7 @@ KINDS = {"array": {".npy", ".npz"}, "video": VIDEOS, "several": IMAGES}
 EXPECTED = ("a folder of images, a folder with a folder of images, a GIF, a video or a .npy for each clip, or a .npy, "
             ".npz, GIF or video file")
 SYSTEM = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "thumbs.db", "desktop.ini"}
-FOREIGN = {".avif", ".arw", ".cr2", ".cr3", ".dng", ".exr", ".fits", ".heic", ".heif", ".jp2", ".jxl", ".nef"}  # pictures
+FOREIGN = {".arw", ".avif", ".cr2", ".cr3", ".dng", ".exr", ".fits", ".heic", ".heif", ".jp2", ".jxl", ".nef"}
 DEEPEST = 6  # folders within folders: links may lead round in circles
 WITH_XARRAY = "convert it, for example with xarray: np.save('clips.npy', xarray.open_dataset('{name}')['NAME'].values)"
 HOW = {
@@ -76,7 +76,8 @@ def in_folder(folder, label, said, depth=0):
             pictures.append(file)
         else:
             clips.append(Found(file.name, kind, [file], part_of(file.stem) if kind == "array" else ""))
-    clips = films_alone(label, clips, said) + in_folders([sub for sub in folders if sub not in others], label, said, depth)
+    clips = films_alone(label, clips, said)
+    clips += in_folders([sub for sub in folders if sub not in others], label, said, depth)
     if clips or pictures:
         if others:
             endings = counted(file.suffix.lower() or "no ending" for file in others)
@@ -176,5 +177,5 @@ def refuse_holes(folder, pictures, others):
         holes = [file for file in more.values() if file.suffix.lower() in FOREIGN]
     if holes:
         remedy = HOW.get(holes[0].suffix.lower(), "convert them, or move them elsewhere").format(name=holes[0].name)
-        raise DataError(f"{folder}: {len(holes)} frame(s) between the others are of a kind that is not read, the first is "
-                        f"{holes[0].name}: {remedy}")
+        raise DataError(f"{folder}: {len(holes)} frame(s) between the others are of a kind that is not read, the first "
+                        f"is {holes[0].name}: {remedy}")

@@ -19,6 +19,7 @@ SEVERAL = {".apng", ".gif", ".png", ".tif", ".tiff", ".webp"}  # what may hold s
 IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".ppm"} | SEVERAL
 FORMATS = "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"  # for others, such as EPS, PIL starts other programs
 BITS, SAMPLES, PLANES, EXTRA, PAGE, ORIENTATION = 258, 277, 284, 338, 254, 274  # tags of TIFF, the last of all formats
+NO_PAGE = 1 | 4  # the bits of PAGE that say: a smaller copy of another page; a mask
 NEARLY = 4  # of 255: red, green and blue that differ by no more are gray that a camera or a codec has coloured
 
 
@@ -65,15 +66,15 @@ def frames_of(path, said):
             opened.filename = ""  # else PIL maps a TIFF into memory, and takes one that is to be turned for a lying one
             times, left = [0.0], 0
             for number, frame in enumerate(ImageSequence.Iterator(opened)):
-                no_frame = frame.tag_v2.get(PAGE, 0) & 5 if opened.format == "TIFF" else not number and opened.info.get("default_image")
-                if no_frame:  # a smaller copy of another page, a mask, or the picture for those who show no animation
+                still = number == 0 and opened.info.get("default_image")  # for whoever shows no animation
+                if still or opened.format == "TIFF" and frame.tag_v2.get(PAGE, 0) & NO_PAGE:
                     left += 1
                     continue
                 times.append(times[-1] + (frame.info.get("duration") or 0))
                 yield pixels(frame, said)
             if left:
                 said.append(f"{path.name}: {left} of its pages are previews or masks and left out")
-            if times[1] and uneven(times[:-1]):
+            if times[-1] and uneven(times[:-1]):
                 said.append(f"{path.name}: its frames are not shown for equal times; they are taken as if they were")
 
 
@@ -125,7 +126,7 @@ def bands(path, said):
     """The pages of a TIFF with all of their channels."""
     with open_tiff(path) as file:
         for page in file.pages:
-            if page.subfiletype & 5:
+            if page.subfiletype & NO_PAGE:
                 continue
             check_frame(page.imagelength, page.imagewidth)
             check_bytes(math.prod(page.shape) * page.dtype.itemsize)  # there may be very many channels
@@ -135,7 +136,8 @@ def bands(path, said):
             frame = frame if frame.ndim == 3 else frame[..., None]
             size = page.imagelength, page.imagewidth
             if frame.ndim != 3 or frame.shape[:2] != size or frame.dtype.kind not in "iuf":
-                raise DataError(f"expected pages of rows, columns and channels, got {page.shape}, {page.dtype}: convert it")
+                raise DataError(f"expected pages of rows, columns and channels, got {page.shape} of {page.dtype}: "
+                                "convert it")
             if frame.shape[2] > 1:
                 said.append(f"TIFFs of {frame.shape[2]} channels of {frame.dtype} are read with all of them")
             yield np.ascontiguousarray(frame)

@@ -14,7 +14,7 @@ import numpy as np
 TIMES = "times", "time", "timestamps", "timestamp", "datetimes", "dates"
 STARTS = "run_start", "run_starts"
 DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"  # year, month, day
-                  r"(?:[-_.T ]{0,3}([01]\d|2[0-3])[-_.:h]?([0-5]\d)(?:[-_.:m]?([0-5]\d))?)?(?!\d)")  # hour, minute, second
+                  r"(?:[-_.T ]{0,3}([01]\d|2[0-3])[-_.:h]?([0-5]\d)(?:[-_.:m]?([0-5]\d))?)?(?!\d)")  # and the clock
 
 
 def gaps(numbers, most=1 / 3):
@@ -119,8 +119,8 @@ def times_apart(name, clip, beside, said):
     """{name: clip} of a film (T,H,W,C) cut where the arrays `beside` it, {name: array}, say that time has a gap."""
     starts, sources = set(), []
     for other, array in beside.items():
-        if other in STARTS and array.ndim == 1 and array.dtype.kind in "iu" and set(array.tolist()) <= {*range(len(clip))}:
-            starts |= set(array.tolist()) - {0}
+        if other in STARTS and array.dtype.kind in "iu" and {*array.ravel().tolist()} <= {*range(len(clip))}:
+            starts |= {*array.ravel().tolist()} - {0}
             sources.append(other)
         elif other in TIMES and (numbers := moments(array)) is not None and len(numbers) == len(clip):
             found, regular = gaps(numbers)

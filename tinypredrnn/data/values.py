@@ -17,19 +17,18 @@ HARDLY = 1e-4  # a mean change from frame to frame below this part of the range 
 
 
 class Survey(NamedTuple):
-    """What frames hold: the least and the largest known number, how many places are unknown, and the first such place."""
+    """What frames hold: the least and the largest known number, how many places are unknown, and the first of them."""
 
     low: float
     high: float
     places: int
     unknown: int
     first: str
-    infinite: str
-    sampled: bool
+    infinite: str  # the first clip with infinite numbers, or ""
 
 
 def pieces(clips):
-    """(name, first frame, some frames) of all clips in turn; of very large data a sample of frames. And whether it is one."""
+    """(name, first frame, some frames) of all clips in turn; of very large data, a sample of frames."""
     total = sum(clip.nbytes for clip in clips.values())
     stride = max(1, math.ceil(total / LOOK))
     for name, clip in clips.items():
@@ -53,8 +52,7 @@ def survey(clips, missing):
                 gone |= frames == missing
             count = int(gone.sum())
             if count and not first:
-                t, row, column, _ = (int(n) for n in np.unravel_index(gone.argmax(), gone.shape))
-                first = f"{name}, frame {start + t}, row {row}, column {column}"
+                first = place(name, start, gone)
             unknown += count
             known = frames[~gone] if count else frames
             least, most = (float(known.min()), float(known.max())) if known.size else (np.inf, -np.inf)
@@ -63,11 +61,11 @@ def survey(clips, missing):
                 known = known[np.isfinite(known)]
                 least, most = (float(known.min()), float(known.max())) if known.size else (np.inf, -np.inf)
         low, high = min(low, least), max(high, most)
-    return Survey(low, high, places, unknown, first, infinite, sum(clip.nbytes for clip in clips.values()) > LOOK)
+    return Survey(low, high, places, unknown, first, infinite)
 
 
 def find_scale(clips, range, unit, missing, said):
-    """The Scale of clips {name: (T,H,W,C)}: as `range` (low, high), `unit` and `missing` say, and else as their numbers do.
+    """The Scale of clips {name: (T,H,W,C)}: as `range` (low, high), `unit` and `missing` say, else as their numbers do.
 
     DataError if there are no numbers, if some are infinite, or if some seem to mean that there are no data.
     """
@@ -78,9 +76,11 @@ def find_scale(clips, range, unit, missing, said):
         return Scale(units=BYTES.stored, unit=unit) if unit else BYTES
     found = survey(clips, missing)
     if found.infinite:
-        raise DataError(f"expected finite numbers, or NaN where there are none, got infinite ones in {found.infinite}: replace them")
+        raise DataError("expected finite numbers, or NaN where there are none, got infinite ones in "
+                        f"{found.infinite}: replace them")
     if found.low > found.high:
-        raise DataError(f"expected numbers, got {found.unknown:,} places without data and none with: is --missing right?")
+        raise DataError(f"expected numbers, got {found.unknown:,} places without data and none with: is --missing "
+                        "right?")
     if found.unknown:
         share = 100 * found.unknown / found.places
         said.append(f"{found.unknown:,} places ({share:.2g}%) have no data, the first in {found.first}")
@@ -93,14 +93,15 @@ def find_scale(clips, range, unit, missing, said):
         if units == (0, 1) == range:
             hint_at_a_part(found.high, 1, said)
         if why:
-            said.append(f"{why}; {range[0]:g} becomes 0 and {range[1]:g} becomes 1 for the model (--range LO HI changes that)")
+            said.append(f"{why}; {range[0]:g} becomes 0 and {range[1]:g} becomes 1 for the model (--range LO HI "
+                        "changes that)")
     else:
         range = units = tuple(float(end) for end in range)
         if len(range) != 2 or not np.isfinite(range).all() or not range[0] < range[1]:
             raise ConfigError(f"sequences: range is a smaller and a larger number, got {range}")
         if found.low < range[0] or found.high > range[1]:
-            said.append(f"the numbers go from {found.low:g} to {found.high:g}; what lies outside of {range[0]:g} to {range[1]:g} is set to its "
-                        "nearer end for the model")
+            said.append(f"the numbers go from {found.low:g} to {found.high:g}; what lies outside of {range[0]:g} to "
+                        f"{range[1]:g} is set to its nearer end for the model")
     return Scale(stored=range, units=range if unit else units, unit=unit, missing=missing)
 
 
@@ -116,7 +117,7 @@ def flags(clip):
 def range_of(dtypes, clips, found):
     """(the stored numbers that become 0 and 1, the same in units, why) if nobody has said them."""
     low, high = found.low, found.high
-    sampled = " in a sample of the frames" if found.sampled else ""
+    sampled = " in a sample of the frames" if sum(clip.nbytes for clip in clips.values()) > LOOK else ""
     if all(dtype.kind == "f" for dtype in dtypes) and -ROUNDING <= low and high <= 1 + ROUNDING:
         return (0.0, 1.0), (0.0, 1.0), ""
     if dtypes == {np.dtype(np.uint8)} and all(flags(clip) for clip in clips.values()):
@@ -134,33 +135,32 @@ def outwards(low, high):
     if low == high:
         return low, low + 1.0
     step = 10.0 ** (math.floor(math.log10(high - low)) - 1)
-    ends = [float(f"{round_(end / step) * step:.12g}") for end, round_ in ((low, lambda x: math.floor(x + 1e-4)),
-                                                                           (high, lambda x: math.ceil(x - 1e-4)))]
-    return tuple(ends) if ends[0] < ends[1] else (low, high)
+    first, last = math.floor(low / step + 1e-4), math.ceil(high / step - 1e-4)  # 0.004 in float32 is 0.0040000002
+    return (float(f"{first * step:.12g}"), float(f"{last * step:.12g}")) if first < last else (low, high)
 
 
 def refuse_codes(clips, found, range, said):
     """DataError if the least or the largest number is one that people store where they have no data, and lies far from
     all others. If the range was given, it is only said."""
-    for code, end in (found.low, "least"), (found.high, "largest"):
-        if code not in CODES:
+    for code in {found.low, found.high} & set(CODES):
+        rest = survey(clips, code)
+        apart = rest.low - code if code == found.low else code - rest.high
+        if rest.low > rest.high or apart <= max(rest.high - rest.low, 1):
             continue
-        rest = [frames[frames != code] for _, _, frames in pieces(clips)]
-        rest = [r for r in rest if r.size]
-        count = found.places - sum(r.size for r in rest)
-        if not rest:
-            continue
-        low, high = float(min(np.nanmin(r) for r in rest)), float(max(np.nanmax(r) for r in rest))
-        apart = low - code if end == "least" else code - high
-        if apart <= max(high - low, 1):
-            continue
-        name, t, row, column = next((name, start + int(at[0]), int(at[1]), int(at[2])) for name, start, frames in pieces(clips)
-                                    for at in np.argwhere(frames == code)[:1])
-        what = (f"{count:,} places ({100 * count / found.places:.2g}%) hold {code:g}, far from all others ({low:g} to {high:g}), the first in "
-                f"{name}, frame {t}, row {row}, column {column}")
+        count = rest.unknown - found.unknown
+        first = next(place(name, start, frames == code) for name, start, frames in pieces(clips) if code in frames)
+        what = (f"{count:,} places ({100 * count / found.places:.2g}%) hold {code:g}, far from all others ({rest.low:g} to "
+                f"{rest.high:g}), the first in {first}")
         if range is None:
-            raise DataError(f"{what}: if that means that there are no data, say --missing {code:g}; else name the range with --range LO HI")
+            raise DataError(f"{what}: if that means that there are no data, say --missing {code:g}; else name the "
+                            "range with --range LO HI")
         said.append(f"{what}; --missing {code:g} if that means that there are no data")
+
+
+def place(name, start, true):
+    """In words, the first place where `true` (T,H,W,C) is so, of frames of a clip that begin at `start`."""
+    t, row, column, _ = (int(n) for n in np.unravel_index(true.argmax(), true.shape))
+    return f"{name}, frame {start + t}, row {row}, column {column}"
 
 
 # hints
@@ -185,7 +185,8 @@ def hints(clips, scale, every, said):
     looked = list(looked_at(clips))
     empty = sum(bool((frames == frames[:1, :1, :1]).all()) for frames in looked)
     if empty:
-        said.append(f"in {empty} of the {len(looked)} clips looked at all frames hold one number: there is nothing to predict")
+        said.append(f"in {empty} of the {len(looked)} clips looked at all frames hold one number: there is nothing to "
+                    "predict")
     changes = [np.array([change(a, b) for a, b in zip(frames, frames[1:])]) for frames in looked]  # NaN: nothing known
     steps, moved = sum(map(len, changes)), sum(int((c != 0).sum()) for c in changes)
     if not steps or empty == len(looked):
@@ -196,10 +197,11 @@ def hints(clips, scale, every, said):
     elif moved <= steps / 2:
         apart = [n for c in changes for n in np.diff(np.flatnonzero(c))]
         often = every * int(np.median(apart)) if apart else round(every * steps / moved)
-        said.append(f"{steps - moved} of {steps} frames looked at repeat the one before: --every {max(2, often)} takes one of each")
+        said.append(f"{steps - moved} of {steps} frames looked at repeat the one before: --every {max(2, often)} takes "
+                    "one of each")
     elif mean < HARDLY * span:
-        said.append(f"the frames hardly change from one to the next ({100 * mean / span:.2g}% of the range on average): "
-                    "--every N takes one of N")
+        said.append(f"the frames hardly change from one to the next ({100 * mean / span:.2g}% of the range on "
+                    "average): --every N takes one of N")
 
 
 def change(one, other):

@@ -70,13 +70,13 @@ class Video:
                 self.said.append(f"{name}: the recording pauses in {len(self.starts)} place(s), the first before frame "
                                  f"{self.starts[0]}; no sequence crosses a pause")
             elif not regular or uneven(times):
-                self.said.append(f"{name}: its frames are not evenly spaced in time (variable frame rate); they are taken "
-                                 "one by one as if they were")
+                self.said.append(f"{name}: its frames are not evenly spaced in time (variable frame rate); they are "
+                                 "taken one by one as if they were")
             elif np.isfinite(due) and due > 1.05 * count + 1:
                 announced = max(announced, round(due))
         if count < announced:
-            self.said.append(f"{name}: {count} of the {announced} frames that it announces are there; it seems to be cut "
-                             "short")
+            self.said.append(f"{name}: {count} of the {announced} frames that it announces are there; it seems to be "
+                             "cut short")
 
     def times(self):
         """When each stored frame is shown, in units of the container, in order; read without decoding."""
