@@ -89,3 +89,24 @@ def test_what_is_read_is_said(tmp_path):
     assert read_sequences(tmp_path).said[0] == f"read 2 clip(s) of 5 to 9 frames of 24x24, gray, uint8, from {tmp_path}"
     assert read_sequences(saved(tmp_path / "w.npy", np.zeros((3, 5, 8, 9, 2)))).said[0].startswith(
         "read 3 clip(s) of 5 frames of 8x9, 2 channels, float64, from ")
+
+
+def test_names_that_meet_are_told_apart(tmp_path):
+    saved(tmp_path / "take.npy", film(9))
+    np.savez(tmp_path / "take.npz", film(8))
+    save_images(tmp_path / "take", film(7))
+    clips = read_sequences(tmp_path)
+    check(clips, [film(9), film(8), film(7)])
+    assert clips.names == ["take", "take (take.npz)", "take (frame0.png)"]
+
+
+def test_memory_is_counted_over_all_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("tinypredrnn.data.frames.MAX_BYTES", 20_000)
+    for k in range(3):
+        np.savez(tmp_path / f"{k}.npz", film(15))  # 8,640 bytes each
+    with pytest.raises(DataError, match="2.npz: its frames take more than"):
+        read_sequences(tmp_path)
+    for k in range(3):
+        (tmp_path / f"{k}.npz").unlink()
+        saved(tmp_path / f"{k}.npy", film(15))  # which stay on the disk
+    assert len(read_sequences(tmp_path)) == 3

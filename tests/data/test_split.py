@@ -92,6 +92,9 @@ def test_large_data_are_looked_at_in_a_sample(monkeypatch):
     assert "cut from 1 film(s)" in words
     hashed.clear()
     assert "share" not in split(clips_of(films(60)), 12)[3] and len(hashed) == 20
+    *parts, words = split(clips_of(films(40)[[*range(40), 7, 7]]), 12)
+    check_apart(parts, 12)
+    assert "3 clips share frames" in words
 
 
 # groups and parts

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from tinypredrnn.data.archives import read_arrays
-from tinypredrnn.data.clips import Clips
+from tinypredrnn.data.clips import Clips, file_of
 from tinypredrnn.data.decoded import decode_video
 from tinypredrnn.data.folders import find_clips
 from tinypredrnn.data.frames import MAX_PIXELS, check_bytes, check_channels, check_frame, check_size, fit, reading
@@ -62,13 +62,17 @@ def read_sequences(path, size=None, channels=None, range=None, unit="", order=""
     if (order or array) and not all(item.kind == "array" for item in found):
         raise ConfigError(f"sequences: order and array say how arrays are read, and {path} holds others: leave them "
                           "out")
-    pictures = Pictures(size, channels, every, missing)
+    pictures, held = Pictures(size, channels, every, missing), 0
     for item in found:
         content, named = read_one(item, pictures, order, array, every, said)
+        held += sum(clip.nbytes for clip in content.values() if file_of(clip) is None)
+        with reading(item.files[0]):
+            check_bytes(held)
         for name, clip in content.items():
             groups |= {len(clips): item.group} if item.group else {}
             parts |= {len(clips): part} if (part := named.get(name, item.part)) else {}
-            clips[name if len(found) == 1 else name_among_files(item, name, len(content))] = clip
+            name = name if len(found) == 1 else name_among_files(item, name, len(content))
+            clips[f"{name} ({item.files[0].name})" if name in clips else name] = clip
     with reading(path):
         clips = convert(clips, size, channels, missing)
         scale = find_scale(clips, range, unit, missing, said)
@@ -99,7 +103,9 @@ def read_one(item, pictures, order, array, every, said):
         return {name: clip[::every] if every > 1 else clip for name, clip in content.items()}, named
     if item.kind == "video":
         frames, starts, words = decode_video(file, pictures.size, pictures.channels)
-        said += [*words, f"decoded videos are kept in {user_cache() / 'frames'}, which may be deleted at any time"]
+        said += words
+        if file_of(frames) is not None:
+            said.append(f"decoded videos are kept in {user_cache() / 'frames'}, which may be deleted at any time")
         cut = runs(len(frames), starts)
         return {item.name + (f"[{run.start}:{run.stop}]" if starts else ""): frames[run][::every] for run in cut}, {}
     return {item.name: pictures.read(item.files, said)}, {}

@@ -147,12 +147,16 @@ def fingerprints(clips):
     total = sum(clip.nbytes for clip in clips.clips)
     if total <= LOOK:
         return [hashes(clip) for clip in clips.clips]
-    firsts, looked, left = {hash(clip[0].tobytes()): n for n, clip in enumerate(clips.clips)}, [None] * len(clips), LOOK
+    firsts, looked, left = defaultdict(set), [None] * len(clips), LOOK
+    for n, clip in enumerate(clips.clips):
+        if clip[0].min() != clip[0].max():  # dark frames say nothing
+            firsts[hash(clip[0].tobytes())].add(n)
     for n in np.random.default_rng(0).permutation(len(clips)).tolist():
         if clips[n].nbytes <= left:
             left -= clips[n].nbytes
             looked[n] = hashes(clips[n])
-    found = any(firsts.get(code, n) != n for n, codes in enumerate(looked) if codes for code in codes[1:])
+    found = any(len(same) > 1 for same in firsts.values()) or any(
+        firsts.get(code, {n}) != {n} for n, codes in enumerate(looked) for code in codes or ())
     return [hashes(clip) for clip in clips.clips] if found else looked
 
 
