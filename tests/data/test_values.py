@@ -74,14 +74,17 @@ def test_places_without_data_are_counted_and_found(tmp_path):
 
 
 @pytest.mark.parametrize("code, dtype, x", [(-9999, np.float32, X), (-999, np.int16, X * 107 - 32), (65535, np.uint16, X * 940),
-                                            (-32768, np.int16, X * 107), (1e30, np.float64, X), (9999, np.float32, X)])
+                                            (-32768, np.int16, X * 107), (1e30, np.float64, X), (9999, np.float32, X),
+                                            (9.969209968386869e36, np.float32, X), (-3.4028234663852886e38, np.float32, X)])
 def test_a_code_for_no_data_is_asked_about(tmp_path, code, dtype, x):
     array = x.astype(dtype)
     array[1:, 3, 5:9] = code
     path = saved(tmp_path / "a.npy", array)
     with pytest.raises(DataError, match=r"288 places \(1%\) hold .*first in a\[1\], frame 3, row 5, column 0: .*--missing"):
         read_sequences(path)
-    clips = read_sequences(path, missing=code)
+    with pytest.raises(DataError) as caught:
+        read_sequences(path)
+    clips = read_sequences(path, missing=float(str(caught.value).partition("--missing ")[2].partition(";")[0]))  # as it says
     assert said(clips, "288 places (1%) have no data, the first in a[1], frame 3, row 5, column 0")
     known = array[array != array.dtype.type(code)]
     assert clips.scale.stored[0] <= known.min() and known.max() <= clips.scale.stored[1] < 2 * max(1, abs(float(known.max())))
@@ -147,6 +150,13 @@ def test_deep_pictures_among_bytes(tmp_path):
 ])
 def test_what_does_not_move_is_said(tmp_path, array, words):
     assert said(read_sequences(saved(tmp_path / "a.npy", array)), words)
+
+
+def test_gray_in_colour_is_said(tmp_path):
+    gray = films(4)[..., None].repeat(3, -1)
+    clips = read_sequences(saved(tmp_path / "a.npy", gray))
+    check(clips, list(gray))
+    assert said(clips, "--channels 1 makes them gray")
 
 
 @pytest.mark.parametrize("array", [films(6), noise(3, 9, 24, 24), films(6) / 255, np.where(films(6) < 9, np.nan, films(6) / 255)])

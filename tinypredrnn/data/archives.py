@@ -89,7 +89,7 @@ def choose(shapes):
     films = [name for name, header in shapes.items() if len(header.shape) >= 3 and header.dtype.kind in "biuf"]
     if not films:
         raise DataError(f"expected {SHAPES}, got no array of so many axes")
-    return ["frames"] if "frames" in films else without_masks(films)
+    return ["frames"] if "frames" in films and not any(map(part_of, films)) else without_masks(films)
 
 
 def without_masks(names):

@@ -1,6 +1,7 @@
 """What a file or folder holds for us: which of its files are clips, and which are left out and why.
 
-    a folder of pictures        a clip; several if their names tell several films apart, or frames are missing
+    a folder of pictures        a clip; several if their names tell several films apart, or frames are missing; a .npy
+                                of one frame (H,W) or (H,W,C) is a picture
     a folder of folders         the clips in each; those in folders of folders stay together when clips are set apart,
                                 as those of a person or a station; folders called train, validation and test are the
                                 parts of the data, and masks or labels beside others are left out
@@ -72,7 +73,7 @@ def in_folder(folder, label, said, depth=0):
         kind = next((kind for kind, endings in KINDS.items() if file.suffix.lower() in endings), "")
         if not kind:
             others.append(file)
-        elif kind == "several" and not holds_several(file):
+        elif (kind == "several" or file.suffix.lower() == ".npy") and not holds_several(file):
             pictures.append(file)
         else:
             clips.append(Found(file.name, kind, [file], part_of(file.stem) if kind == "array" else ""))

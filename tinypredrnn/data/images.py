@@ -5,21 +5,21 @@ becomes a DataError that names the file, only formats that are plain data are op
 MAX_PIXELS. A picture is turned upright as its camera noted, and what is transparent shows a black background.
 """
 
-import math
 import warnings
 
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
-from tinypredrnn.data.frames import check_bytes, check_frame, reading
+from tinypredrnn.data.arrays import read_header
+from tinypredrnn.data.frames import check_frame, reading
+from tinypredrnn.data.tiffs import NO_PAGE, PAGE, bands, channels_in_pages, has_bands, open_tiff
 from tinypredrnn.data.times import uneven
 from tinypredrnn.errors import DataError
 
-SEVERAL = {".apng", ".gif", ".png", ".tif", ".tiff", ".webp"}  # what may hold several frames
-IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".ppm"} | SEVERAL
+SEVERAL = {".apng", ".gif", ".npy", ".png", ".tif", ".tiff", ".webp"}  # what may hold several frames
+IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".ppm"} | SEVERAL - {".npy"}
 FORMATS = "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"  # for others, such as EPS, PIL starts other programs
-BITS, SAMPLES, PLANES, EXTRA, PAGE, ORIENTATION = 258, 277, 284, 338, 254, 274  # tags of TIFF, the last of all formats
-NO_PAGE = 1 | 4  # the bits of PAGE that say: a smaller copy of another page; a mask
+ORIENTATION = 274  # the tag by which cameras note how they were held
 NEARLY = 4  # of 255: red, green and blue that differ by no more are gray that a camera or a codec has coloured
 
 
@@ -35,6 +35,10 @@ def holds_several(path):
     if path.suffix.lower() not in SEVERAL:
         return False
     with reading(path):
+        if path.suffix.lower() == ".npy":
+            with open(path, "rb") as file:
+                shape = read_header(file, path.stem).shape
+            return not (len(shape) == 2 or len(shape) == 3 and shape[2] <= 4 < min(shape[:2]))
         with open(path, "rb") as file:
             head = file.read(4096)
         if head.startswith(b"\x89PNG") and b"IDAT" in head:  # known at once, which is worth it for thousands
@@ -52,6 +56,9 @@ def holds_several(path):
 def frames_of(path, said):
     """The frames of a picture file in turn, (H,W,C): gray, colour, or as many channels as a TIFF has."""
     with reading(path):
+        if path.suffix.lower() == ".npy":
+            yield array_of(path)
+            return
         try:
             opened = open_image(path)
         except Image.UnidentifiedImageError:
@@ -65,6 +72,10 @@ def frames_of(path, said):
                 return
             opened.filename = ""  # else PIL maps a TIFF into memory, and takes one that is to be turned for a lying one
             times, left = [0.0], 0
+            layers = channels_in_pages(opened) if opened.format == "TIFF" else 1
+            if layers > 1:
+                yield from bands(path, said, layers)
+                return
             for number, frame in enumerate(ImageSequence.Iterator(opened)):
                 still = number == 0 and opened.info.get("default_image")  # for whoever shows no animation
                 if still or opened.format == "TIFF" and frame.tag_v2.get(PAGE, 0) & NO_PAGE:
@@ -76,6 +87,16 @@ def frames_of(path, said):
                 said.append(f"{path.name}: {left} of its pages are previews or masks and left out")
             if times[-1] and uneven(times[:-1]):
                 said.append(f"{path.name}: its frames are not shown for equal times; they are taken as if they were")
+
+
+def array_of(path):
+    """A frame that is kept as an array (H,W) or (H,W,C)."""
+    frame = np.load(path, allow_pickle=False)
+    if frame.dtype.kind not in "biuf":
+        raise DataError(f"expected numbers, got {frame.dtype}")
+    check_frame(*frame.shape[:2])
+    frame = frame.view(np.uint8) if frame.dtype == bool else frame
+    return frame[..., None] if frame.ndim == 2 else frame
 
 
 def pixels(image, said):
@@ -105,39 +126,3 @@ def colourfulness(frame):
         return 0
     most, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     return int((most - least).max())
-
-
-# TIFFs that PIL cannot read, or only in part
-
-def has_bands(image):
-    """Whether a TIFF has other channels than gray, colour and transparency of 8 bits, or keeps them in planes."""
-    samples, bits, extra = (image.tag_v2.get(tag, least) for tag, least in ((SAMPLES, 1), (BITS, (1,)), (EXTRA, ())))
-    return samples > 1 and (image.tag_v2.get(PLANES, 1) == 2 or max(bits) > 8 or 0 in extra
-                            or samples > 3 and not extra and image.mode != "CMYK")
-
-
-def open_tiff(path):
-    import tifffile  # scikit-image brings it
-
-    return tifffile.TiffFile(path)
-
-
-def bands(path, said):
-    """The pages of a TIFF with all of their channels."""
-    with open_tiff(path) as file:
-        for page in file.pages:
-            if page.subfiletype & NO_PAGE:
-                continue
-            check_frame(page.imagelength, page.imagewidth)
-            check_bytes(math.prod(page.shape) * page.dtype.itemsize)  # there may be very many channels
-            frame = page.asarray()
-            if frame.ndim == 3 and page.planarconfig == 2:
-                frame = frame.transpose(1, 2, 0)
-            frame = frame if frame.ndim == 3 else frame[..., None]
-            size = page.imagelength, page.imagewidth
-            if frame.ndim != 3 or frame.shape[:2] != size or frame.dtype.kind not in "iuf":
-                raise DataError(f"expected pages of rows, columns and channels, got {page.shape} of {page.dtype}: "
-                                "convert it")
-            if frame.shape[2] > 1:
-                said.append(f"TIFFs of {frame.shape[2]} channels of {frame.dtype} are read with all of them")
-            yield np.ascontiguousarray(frame)

@@ -11,7 +11,8 @@ from tinypredrnn.errors import ConfigError, DataError
 LOOK = 4 << 30  # bytes: of larger data, an even sample of the frames is looked at
 PIECE = 1 << 24  # bytes that are looked at at a time
 ROUNDING = 1e-5  # how far floats may lie outside of [0, 1] and mean 0 or 1
-CODES = -9999, -999, -99, -32768, -32767, 9999, 32767, 65535, -1e30, 1e30  # what people store where they have no data
+CODES = (-9999, -999, -99, -32768, -32767, 9999, 32767, 65535, 9.969209968386869e36, 3.4028234663852886e38,
+         *(sign * 10.0**power for sign in (1, -1) for power in (20, 30, 33, 36)), -3.4028234663852886e38)  # for no data
 HINTS = 240, 4, 1 << 23  # what hints look at: so many frames, or bytes, of each of so many clips
 HARDLY = 1e-4  # a mean change from frame to frame below this part of the range is hardly one
 
@@ -142,19 +143,25 @@ def outwards(low, high):
 def refuse_codes(clips, found, range, said):
     """DataError if the least or the largest number is one that people store where they have no data, and lies far from
     all others. If the range was given, it is only said."""
-    for code in {found.low, found.high} & set(CODES):
+    for code in {end for end in (found.low, found.high) if np.isclose(end, CODES, rtol=1e-6, atol=0).any()}:
         rest = survey(clips, code)
         apart = rest.low - code if code == found.low else code - rest.high
         if rest.low > rest.high or apart <= max(rest.high - rest.low, 1):
             continue
         count = rest.unknown - found.unknown
         first = next(place(name, start, frames == code) for name, start, frames in pieces(clips) if code in frames)
-        what = (f"{count:,} places ({100 * count / found.places:.2g}%) hold {code:g}, far from all others ({rest.low:g} to "
-                f"{rest.high:g}), the first in {first}")
+        what = (f"{count:,} places ({100 * count / found.places:.2g}%) hold {code:g}, far from all others "
+                f"({rest.low:g} to {rest.high:g}), the first in {first}")
         if range is None:
-            raise DataError(f"{what}: if that means that there are no data, say --missing {code:g}; else name the "
-                            "range with --range LO HI")
-        said.append(f"{what}; --missing {code:g} if that means that there are no data")
+            raise DataError(f"{what}: if that means that there are no data, say --missing {exactly(code, clips)}; else "
+                            "name the range with --range LO HI")
+        said.append(f"{what}; --missing {exactly(code, clips)} if that means that there are no data")
+
+
+def exactly(number, clips):
+    """A number in words that are read back as the same number of the clips' dtype."""
+    stored = next(iter(clips.values())).dtype.type
+    return f"{number:g}" if stored(float(f"{number:g}")) == stored(number) else str(stored(number))
 
 
 def place(name, start, true):
@@ -181,8 +188,12 @@ def looked_at(clips):
 
 
 def hints(clips, scale, every, said):
-    """Sentences about clips in which nothing is, or nothing moves, or frames repeat."""
+    """Sentences about clips in which nothing is, or nothing moves, or frames repeat; and about gray ones in colour."""
     looked = list(looked_at(clips))
+    floats = looked[0].dtype.kind == "f"
+    if looked[0].shape[3] == 3 and all(np.array_equal(f[..., :2], f[..., 1:], equal_nan=floats) for f in looked):
+        said.append("red, green and blue are equal in the frames looked at: --channels 1 makes them gray, which is a "
+                    "third of the work")
     empty = sum(bool((frames == frames[:1, :1, :1]).all()) for frames in looked)
     if empty:
         said.append(f"in {empty} of the {len(looked)} clips looked at all frames hold one number: there is nothing to "
