@@ -49,6 +49,22 @@ def test_folders_without_frames_are_left_out(tmp_path, junk):
     assert len(clips.said) == len(set(clips.said)) and sum(junk in sentence for sentence in clips.said) == (junk != ".hidden")
 
 
+def test_an_archive_in_a_folder_beside_the_clips_is_no_matter(tmp_path):
+    save_images(tmp_path / "take", film(9))
+    (tmp_path / "originals").mkdir()
+    (tmp_path / "originals" / "all.zip").write_bytes(b"PK")
+    clips = read_sequences(tmp_path)
+    check(clips, [film(9)])
+    assert said(clips, "originals")
+    (tmp_path / "originals" / "all.zip").rename(tmp_path / "originals" / "IMG_1.HEIC")  # but a clip that is not read is
+    with pytest.raises(DataError, match="IMG_1.HEIC is a .heic"):
+        read_sequences(tmp_path)
+    (tmp_path / "years" / "2024").mkdir(parents=True)
+    (tmp_path / "years" / "2024" / "rain.nc").write_bytes(b"CDF")
+    with pytest.raises(DataError, match="rain.nc.*xarray"):
+        read_sequences(tmp_path / "years")
+
+
 @pytest.mark.parametrize("kind", ["folders", "tif", "npy"])
 def test_one_picture_beside_the_clips_is_left_out(tmp_path, kind):
     if kind == "folders":

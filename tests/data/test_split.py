@@ -103,13 +103,14 @@ def test_groups_stay_together():
     labels = {n: f"person{n // 3}" for n in range(36)}
     *parts, words = split(clips_of(noise(36, 12, 6, 8), groups=labels), 12)
     people = [{labels[int(name.removeprefix("clip"))] for name in part.names} for part in parts]
-    assert sum(map(len, people)) == 12 == len(set.union(*people)) and "each of 12 groups" in words
+    assert sum(map(len, people)) == 12 == len(set.union(*people)) and "each of 12 folders" in words
+    assert len(split(clips_of(noise(36, 12, 6, 8), groups=labels), 12, grouped=False)[2]) == 3
 
 
 def test_too_few_groups_are_said():
     labels = {n: f"person{n // 6}" for n in range(12)}
-    assert "groups are too few to be kept together" in split(clips_of(noise(12, 12, 6, 8), groups=labels), 12)[3]
-    assert "by time, the groups are too few" in split(clips_of(noise(4, 40, 6, 8), groups={0: "a", 1: "a"}), 12)[3]
+    assert "too few folders to keep each" in split(clips_of(noise(12, 12, 6, 8), groups=labels), 12)[3]
+    assert "by time within each folder" in split(clips_of(noise(4, 40, 6, 8), groups={0: "a", 1: "a"}), 12)[3]
 
 
 def test_parts_of_the_data_are_kept_and_what_they_lack_is_drawn():

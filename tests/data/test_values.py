@@ -44,6 +44,14 @@ def test_a_npy_of_any_numbers_stays_on_the_disk(tmp_path):
         assert all(file is not None for file in clips.files)
 
 
+def test_true_and_false_beside_bytes_or_resized_are_0_and_255(tmp_path):
+    true = films(4) > 90
+    clips = read_sequences(saved(tmp_path / "a.npy", true), size=(12, 12))
+    assert clips.scale is BYTES and clips[0].max() == 255 and len(np.unique(clips[0])) > 3
+    np.savez(tmp_path / "a.npz", a=true, b=films(4))
+    check(read_sequences(tmp_path / "a.npz"), [*(true * np.uint8(255)), *films(4)])
+
+
 def test_range_and_unit_are_said(tmp_path):
     path = saved(tmp_path / "a.npy", (X * 107 - 32).astype(np.int16))
     scale = read_sequences(path, range=(-32, 60), unit="dBZ").scale

@@ -84,8 +84,9 @@ def in_folder(folder, label, said, depth=0):
             endings = counted(file.suffix.lower() or "no ending" for file in others)
             said.append(f"{label}: files of other kinds are left out: {endings}")
     else:
-        for file in others:
-            refuse_foreign(file)
+        for file in others if depth else folder.rglob("*"):  # an archive in a folder beside clips is no matter
+            if not depth or file.suffix.lower() in FOREIGN:
+                refuse_foreign(file)
     if pictures and not clips:
         refuse_holes(folder, pictures, others)
         return film_clips(label, pictures, said)
@@ -103,10 +104,10 @@ def films_alone(label, clips, said):
     for x, y in pairs(arrays).items():
         raise DataError(f"{label}: {x} and {y} seem to be inputs and targets, the beginnings and the ends of the same "
                         "sequences: save them as arrays of one .npz, or joined: np.concatenate([x, y], axis=1)")
-    left = [item for item in clips if item.files[0].stem not in without_masks([item.files[0].stem for item in clips])]
-    if left:
-        said.append(f"{label}: {in_short(item.name for item in left)} are no films and left out")
-    return [item for item in clips if item not in left]
+    films = set(without_masks([item.files[0].stem for item in clips]))
+    if left := [item.name for item in clips if item.files[0].stem not in films]:
+        said.append(f"{label}: {in_short(left)} are no films and left out")
+    return [item for item in clips if item.files[0].stem in films]
 
 
 def in_folders(folders, label, said, depth):

@@ -31,7 +31,7 @@ from tinypredrnn.data.frames import MAX_PIXELS, check_bytes, check_channels, che
 from tinypredrnn.data.images import NEARLY, colourfulness, frames_of
 from tinypredrnn.data.split import split
 from tinypredrnn.data.times import runs
-from tinypredrnn.data.values import find_scale, hints
+from tinypredrnn.data.values import find_scale, flags, hints
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.files import user_cache
 
@@ -234,6 +234,10 @@ def convert(clips, size, channels, missing):
         if clip.shape == (*shapes[name][:3], 1):  # gray among colours: a view
             clips[name] = np.broadcast_to(clip, shapes[name])
     changed = [name for name, clip in clips.items() if clip.shape != shapes[name]]
+    true = [name for name, clip in clips.items() if flags(clip)]
+    if true and (changed or len(true) < len(clips)):  # averages need more than 0 and 1
+        check_bytes(sum(clips[name].nbytes for name in true))
+        clips |= {name: clips[name] * np.uint8(255) for name in true}
     check_bytes(sum(math.prod(shapes[name]) * clips[name].itemsize for name in changed))
     for name in changed:
         clip, clips[name] = clips[name], np.empty(shapes[name], clips[name].dtype)

@@ -24,7 +24,7 @@ class Film(NamedTuple):
     sound: bool  # the clips agree wherever they overlap, so that the film can be cut in time
 
 
-def split(clips, length, seed=0):
+def split(clips, length, seed=0, grouped=True):
     """Three Clips, for training, validation and test, and how they were set apart, in words.
 
     By clip if at least ten have `length` frames: a tenth of those is drawn by `seed` for validation, and a tenth for
@@ -32,8 +32,9 @@ def split(clips, length, seed=0):
     much before that for validation, and the rest for training; clips that are too short for all three go to training.
     By clip again, with at least three of them, if all clips are too short for that.
 
-    Clips that share frames count as one, and so do those of a group if there are enough groups. Parts that the data
-    name (`clips.parts`) are kept; what they lack is drawn from the clips for training.
+    Clips that share frames count as one, and so do those of a group if they are to stay together (`grouped`) and there
+    are enough groups. Parts that the data name (`clips.parts`) are kept; what they lack is drawn from the clips for
+    training.
 
     Raises DataError if one of the three would be left without `length` frames in a row, or if parts that the data name
     share frames.
@@ -48,7 +49,7 @@ def split(clips, length, seed=0):
                             "parts of the data: take one of them out")
     lacking = [part for part in PARTS[1:] if part not in part_of]
     pool = [film for film in films if part_of[min(film.places)] == "training"]
-    chosen, how = set_apart(clips, pool, length, seed, lacking)
+    chosen, how = set_apart(clips, pool, length, seed, lacking, clips.groups if grouped else {})
     chosen |= {part: [(n, slice(None)) for n in clips.parts[part]] for part in PARTS[1:] if part not in lacking}
     if clips.parts:
         how = "as the data say" + (f", {' and '.join(lacking)} {how}" if lacking else "")
@@ -73,21 +74,20 @@ def in_words(clips, films, length, how, parts, repeated):
     return words + (f"; {repeated:,} frames for the test look exactly like frames for training" if repeated else "")
 
 
-def set_apart(clips, films, length, seed, lacking):
+def set_apart(clips, films, length, seed, lacking, groups):
     """({part: [(clip number, slice of its frames)]} of films, for training and the `lacking` parts, how it was done)"""
-    families, grouped = find_families(clips, films), ""
-    if clips.groups and len(families) < len(films):
-        grouped = f", each of {len(families)} groups and single clips as a whole"
+    families = find_families(films, groups)
+    grouped = f", each of {len(families)} folders or single clips as a whole" if len(families) < len(films) else ""
     long = [family for family in families if longest(clips, family) >= length]
     cuttable = [film for film in films if film.frames >= (1 + len(lacking)) * least(film, length)]
     if len(long) >= 10 or not cuttable and len(long) > len(lacking):
         return by_clip(long, lacking, seed), "by clip" + grouped
     if cuttable or not lacking:
-        how = "by time" + (", the groups are too few" if grouped else "")
+        how = "by time" + (" within each folder" if grouped else "")
         return by_time(clips, films, cuttable, length, lacking), how
     singles = [[film] for film in films if longest(clips, [film]) >= length]
     if len(singles) > len(lacking):
-        return by_clip(singles, lacking, seed), "by clip, the groups are too few to be kept together"
+        return by_clip(singles, lacking, seed), "by clip (there are too few folders to keep each of them together)"
     many, together = 1 + len(lacking), sum(len(film.places) for film in films if len(film.places) > 1)
     together = f" ({together} clips share frames with others, and count as one)" if together else ""
     raise DataError(f"expected {length} frames in a row for each of training, validation and test, so a clip of "
@@ -95,11 +95,11 @@ def set_apart(clips, films, length, seed, lacking):
                     f"{longest(clips, films)}{together}: give more or longer clips, or ask for fewer frames")
 
 
-def find_families(clips, films):
+def find_families(films, groups):
     """Films in lists: those with clips of one group together, in the order of their first clips."""
     families = {}
     for film in films:
-        labels = [clips.groups[n] for n in film.places if n in clips.groups]
+        labels = [groups[n] for n in film.places if n in groups]
         families.setdefault(labels[0] if labels else min(film.places), []).append(film)
     return list(families.values())
 
