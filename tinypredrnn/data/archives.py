@@ -15,7 +15,8 @@ import numpy as np
 from tinypredrnn.data.arrays import headers, read_header
 from tinypredrnn.data.frames import check_bytes
 from tinypredrnn.data.order import SHAPES, cut_apart
-from tinypredrnn.data.times import STARTS, TIMES, in_short, times_apart
+from tinypredrnn.data.times import STARTS, TIMES, times_apart
+from tinypredrnn.data.words import in_short
 from tinypredrnn.errors import DataError
 
 PARTS = {**dict.fromkeys(["train", "training"], "training"), **dict.fromkeys(["test", "testing"], "test"),

@@ -16,8 +16,9 @@ from typing import NamedTuple
 from tinypredrnn.data.archives import PARTS, pairs, part_of, without_masks
 from tinypredrnn.data.frames import reading
 from tinypredrnn.data.images import IMAGES, holds_several
-from tinypredrnn.data.times import counted, films, in_short, pictures_apart
+from tinypredrnn.data.times import films, pictures_apart
 from tinypredrnn.data.videos import VIDEOS
+from tinypredrnn.data.words import counted, in_short
 from tinypredrnn.errors import DataError
 from tinypredrnn.folder import is_output
 

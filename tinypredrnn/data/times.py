@@ -6,10 +6,12 @@ is said.
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from datetime import datetime
 
 import numpy as np
+
+from tinypredrnn.data.words import in_short
 
 TIMES = "times", "time", "timestamps", "timestamp", "datetimes", "dates"
 STARTS = "run_start", "run_starts"
@@ -108,11 +110,6 @@ def pictures_apart(name, names, said):
     return cut
 
 
-def in_short(names, most=3):
-    names = list(names)
-    return ", ".join(map(str, names[:most])) + (", ..." if len(names) > most else "")
-
-
 # arrays
 
 def times_apart(name, clip, beside, said):
@@ -156,8 +153,3 @@ def uneven(numbers):
     """Whether frames that are shown at these times are not evenly spaced."""
     steps = np.diff(np.asarray(numbers, np.float64))
     return len(steps) > 1 and bool((abs(steps - np.median(steps)) > 0.5 * np.median(steps)).any())
-
-
-def counted(things):
-    """Things with how many there are of each, such as "3 of .heic, 1 of .txt"."""
-    return ", ".join(f"{n} of {thing}" for thing, n in sorted(Counter(things).items()))

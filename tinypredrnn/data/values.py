@@ -219,5 +219,5 @@ def change(one, other):
     """The mean difference between two frames where both are known; 0 only if they are equal everywhere."""
     if np.array_equal(one, other, equal_nan=one.dtype.kind == "f"):
         return 0.0
-    difference = np.abs(other.astype(np.float32) - one)
+    difference = np.abs(other.astype(np.float64) - one)
     return float(difference[np.isfinite(difference)].mean()) if np.isfinite(difference).any() else np.nan
