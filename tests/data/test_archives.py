@@ -104,6 +104,20 @@ def test_clips_of_several_lengths_in_one_array_of_objects(tmp_path, ending):
     check(read_sequences(path.with_suffix(".npz")), list(ragged))
 
 
+def test_an_array_of_objects_beside_the_film_is_left_out(tmp_path):
+    np.savez(tmp_path / "a.npz", film=film(9), notes=np.array([{"by": "me"}]), times=np.array([None] * 9))
+    clips = read_sequences(tmp_path / "a.npz")
+    check(clips, [film(9)])
+    assert said(clips, "left out notes (1,), times (9,)")
+    with pytest.raises(DataError, match="array of Python objects"):
+        read_sequences(tmp_path / "a.npz", array="notes")
+
+
+def test_times_of_several_clips_are_not_used_and_said(tmp_path):
+    np.savez(tmp_path / "a.npz", frames=films(3), times=np.arange(3))
+    assert said(read_sequences(tmp_path / "a.npz"), "left out times (3,)")
+
+
 def test_a_folder_of_arrays_is_a_folder_of_clips(tmp_path):
     saved(tmp_path / "take2.npy", film(9))
     saved(tmp_path / "take10.npy", films(2))

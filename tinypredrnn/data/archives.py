@@ -12,7 +12,7 @@ import re
 
 import numpy as np
 
-from tinypredrnn.data.arrays import headers, read_header
+from tinypredrnn.data.arrays import headers, read_header, refuse_objects
 from tinypredrnn.data.frames import check_bytes
 from tinypredrnn.data.order import SHAPES, cut_apart
 from tinypredrnn.data.times import STARTS, TIMES, times_apart
@@ -35,14 +35,16 @@ def read_arrays(path, order, array, said):
     if path.suffix.lower() == ".npy":
         return read_one(path, order, array, said), {}
     with np.load(path, allow_pickle=False) as file:
-        shapes = headers(file)
+        shapes = headers(file, objects=True)
         if array and array not in shapes:
             raise DataError(f"expected an array {array}, got {in_short(shapes, 20)}: name one of these with --array")
         if AUTHORS <= set(shapes) and not array:
             check_bytes(sum(header.bytes for header in shapes.values()))
             return authors_clips(*(file[name] for name in ("clips", "dims", "input_raw_data"))), {}
         names = [array] if array else choose(shapes)
-        clocks = [name for name in shapes if name in TIMES + STARTS]
+        if shapes[names[0]].dtype.kind == "O":
+            refuse_objects(array)
+        clocks = [name for name in shapes if name in TIMES + STARTS and shapes[name].dtype.kind != "O"]
         check_bytes(sum(shapes[name].bytes for name in (*names, *clocks)))
         clips, parts = {}, {}
         for name, content in joined(names, shapes, file, order, said):
@@ -51,8 +53,8 @@ def read_arrays(path, order, array, said):
         if len(clips) == len(names) == 1:
             (name, clip), = clips.items()
             clips = times_apart(name, clip, {clock: file[clock] for clock in clocks}, said)
-    used = {*names, *(clocks if len(names) == 1 else ())}
-    if left := [f"{name} {header.shape}" for name, header in shapes.items() if name not in used]:
+            names += clocks
+    if left := [f"{name} {header.shape}" for name, header in shapes.items() if name not in names]:
         said.append(f"{path.name}: read {in_short(names, 9)}, left out {in_short(left, 9)}"
                     f"{'' if array else '; --array NAME reads another'}")
     return clips, parts
@@ -89,6 +91,8 @@ def choose(shapes):
     """The names of the arrays of an .npz that are films."""
     films = [name for name, header in shapes.items() if len(header.shape) >= 3 and header.dtype.kind in "biuf"]
     if not films:
+        for name in (name for name, header in shapes.items() if header.dtype.kind == "O"):
+            refuse_objects(name)
         raise DataError(f"expected {SHAPES}, got no array of so many axes")
     return ["frames"] if "frames" in films and not any(map(part_of, films)) else without_masks(films)
 
