@@ -18,6 +18,15 @@ def test_frames_of_unknown_kinds_between_others_are_refused(tmp_path, ending):
         read_sequences(tmp_path)
 
 
+def test_frames_of_unknown_kinds_between_dated_ones(tmp_path):
+    names = [f"{12 + t // 6}-{10 * (t % 6):02d}" for t in range(30)]
+    save_images(tmp_path, film(30), [f"2024-06-01_{name}" for name in names])
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "2024-06-01_13-00.png").rename(tmp_path / "2024-06-01_13-00.nc")
+    with pytest.raises(DataError, match="the first is 2024-06-01_13-00.nc"):
+        read_sequences(tmp_path)
+
+
 def test_frames_of_unknown_kinds_among_names_without_numbers(tmp_path):
     save_images(tmp_path, film(3), ["dawn", "noon", "night"])
     (tmp_path / "dusk.heic").write_bytes(b"x")

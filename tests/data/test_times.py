@@ -44,6 +44,13 @@ def test_regular_names_have_no_gap(tmp_path, names):
     assert not said(clips, "missing") and not said(clips, "evenly")
 
 
+def test_a_date_that_all_frames_share_is_not_their_time(tmp_path):
+    frames = noise(2, 70, 6, 8)
+    for c in range(2):
+        save_images(tmp_path, frames[c], [f"cam{c}_20240601_{t:04d}" for t in range(70)])  # 0000 ... 0059 look like a clock
+    check(read_sequences(tmp_path), list(frames))
+
+
 def test_numbers_that_jump(tmp_path):
     frames = noise(20, 6, 8)
     save_images(tmp_path / "clip", frames, [f"frame_{t + 100 * (t > 12):04d}" for t in range(20)])

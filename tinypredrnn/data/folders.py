@@ -171,6 +171,8 @@ def refuse_holes(folder, pictures, others):
     """DataError if files of other kinds stand where frames of a film are missing: its motion would jump there."""
     have = {file.stem for file in pictures}
     more = {file.stem: file for file in others if file.stem not in have}
+    if not more:
+        return
     holes = []
     for film in films([*have, *more]).values():
         known = {number for number, stem in film if stem in have}

@@ -36,8 +36,8 @@ def channels_in_pages(image):
         return 1
     volumes = min(counts["slices"], counts["frames"]) > 1 or min(counts["SizeZ"], counts["SizeT"]) > 1
     if volumes or counts["SizeC"] > 1 or image.n_frames % max(1, counts["channels"]):
-        raise DataError(f"expected a page for each frame, got {', '.join(f'{k} {n}' for n, k in found)}: save one slice "
-                        "and channel, or an array (T,H,W,C) as .npy")
+        raise DataError(f"expected a page for each frame, got {', '.join(f'{k} {n}' for n, k in found)}: save one "
+                        "slice and channel, or an array (T,H,W,C) as .npy")
     return counts["channels"]
 
 

@@ -40,12 +40,20 @@ def runs(count, starts):
 
 # names of pictures
 
-def films(names, dated=True):
+def films(names):
     """The films that names of pictures, without their endings, belong to: {what their names share: [(number, name)]}.
 
     Of the numbers in a name, the date and time counts, or else the number that differs most often; what remains of the
     name says which film it is: cam1_0003 and cam2_0003 belong to two. In the order of time within each film.
     """
+    alone = lambda found: sum(len(film) < 2 for film in found.values())
+    dated = by_number(names, dated=True)
+    found = min(dated, by_number(names, dated=False), key=alone) if alone(dated) else dated  # as a shared date is
+    return {key: sorted(film) for key, film in found.items()}
+
+
+def by_number(names, dated):
+    """`films`, in any order; `dated`: a date in a name counts before other numbers."""
     found, kinds = defaultdict(list), defaultdict(list)
     for name in names:
         if match := DATE.search(name) if dated else None:
@@ -61,9 +69,7 @@ def films(names, dated=True):
             if places:
                 parts[2 * place + 1] = "*"
             found["".join(parts).lower()].append((row[place] if places else 0, name))
-    if dated and any(len(film) < 2 for film in found.values()):  # a date that all share, say: what else counts them?
-        return films(names, dated=False)
-    return {key: sorted(film) for key, film in found.items()}
+    return found
 
 
 def seconds(match):
