@@ -12,42 +12,49 @@ import re
 
 import numpy as np
 
-from tinypredrnn.data.arrays import headers, read_header
+from tinypredrnn.data.arrays import headers, read_header, refuse_objects
 from tinypredrnn.data.frames import check_bytes
 from tinypredrnn.data.order import SHAPES, cut_apart
-from tinypredrnn.data.times import STARTS, TIMES, in_short, times_apart
+from tinypredrnn.data.times import STARTS, TIMES, times_apart
+from tinypredrnn.data.words import in_short
 from tinypredrnn.errors import DataError
 
-PARTS = {"train": "training", "training": "training", "val": "validation", "valid": "validation", "validation": "validation",
-         "dev": "validation", "test": "test", "testing": "test"}
+PARTS = {**dict.fromkeys(["train", "training"], "training"), **dict.fromkeys(["test", "testing"], "test"),
+         **dict.fromkeys(["val", "valid", "validation", "dev"], "validation")}
 BEGINNINGS, ENDS = {"x", "input", "inputs"}, {"y", "target", "targets", "output", "outputs"}
 NO_FILMS = {"mask", "masks", "label", "labels", "seg", "segmentation", "annotation", "annotations", "weights"}
 AUTHORS = {"clips", "dims", "input_raw_data"}
 
 
 def read_arrays(path, order, array, said):
-    """({name: clip (T,H,W,C)}, {name: part}) of a .npy or .npz file. `order`: the axes' order, "" to find it out; `array`: the
-    name of the array to read, "" for all films."""
+    """({name: clip (T,H,W,C)}, {name: part}) of a .npy or .npz file.
+
+    order   the order of the axes, "" to find it out
+    array   the name of the array to read, "" for all films
+    """
     if path.suffix.lower() == ".npy":
         return read_one(path, order, array, said), {}
     with np.load(path, allow_pickle=False) as file:
-        shapes = headers(file)
+        shapes = headers(file, objects=True)
         if array and array not in shapes:
             raise DataError(f"expected an array {array}, got {in_short(shapes, 20)}: name one of these with --array")
         if AUTHORS <= set(shapes) and not array:
             check_bytes(sum(header.bytes for header in shapes.values()))
             return authors_clips(*(file[name] for name in ("clips", "dims", "input_raw_data"))), {}
         names = [array] if array else choose(shapes)
-        check_bytes(sum(shapes[name].bytes for name in names))
+        if shapes[names[0]].dtype.kind == "O":
+            refuse_objects(array)
+        clocks = [name for name in shapes if name in TIMES + STARTS and shapes[name].dtype.kind != "O"]
+        check_bytes(sum(shapes[name].bytes for name in (*names, *clocks)))
         clips, parts = {}, {}
         for name, content in joined(names, shapes, file, order, said):
             clips |= content
             parts |= dict.fromkeys(content, part_of(name)) if part_of(name) else {}
         if len(clips) == len(names) == 1:
             (name, clip), = clips.items()
-            clips = times_apart(name, clip, {other: file[other] for other in shapes if other in TIMES + STARTS}, said)
-    used = {*names, *(TIMES + STARTS if len(names) == 1 else ())}
-    if left := [f"{name} {header.shape}" for name, header in shapes.items() if name not in used]:
+            clips = times_apart(name, clip, {clock: file[clock] for clock in clocks}, said)
+            names += clocks
+    if left := [f"{name} {header.shape}" for name, header in shapes.items() if name not in names]:
         said.append(f"{path.name}: read {in_short(names, 9)}, left out {in_short(left, 9)}"
                     f"{'' if array else '; --array NAME reads another'}")
     return clips, parts
@@ -59,10 +66,11 @@ def read_one(path, order, array, said):
         raise DataError(f"a .npy holds one array without a name, got --array {array}: leave it out")
     with open(path, "rb") as file:
         shape = read_header(file, path.stem).shape  # says what is wrong with arrays of objects
-    official = len(shape) == 4 and (shape == (20, 10_000, 64, 64) or shape[0] == 20 and path.name.startswith("mnist_test_seq"))
-    if official and not order:
+    named = len(shape) == 4 and shape[0] == 20 and path.name.startswith("mnist_test_seq")
+    if not order and (named or shape == (20, 10_000, 64, 64)):
         order = "TNHW"
-        said.append(f"{path.name} {shape} is read as the Moving MNIST test set, which has time first; --order NTHW if it has not")
+        said.append(f"{path.name} {shape} is read as the Moving MNIST test set, which has time first; --order NTHW if "
+                    "it has not")
     return cut_apart(path.stem, np.load(path, mmap_mode="r", allow_pickle=False), order, said)
 
 
@@ -71,7 +79,7 @@ def read_one(path, order, array, said):
 def words(name):
     """The words in a name, without what comes between them: "X_train2" -> ["x", "train", "2"]"""
     found = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)]
-    return [piece for word in found for piece in ((word[0], word[1:]) if word[:1] in "xy" and word[1:] in PARTS else (word,))]
+    return [piece for word in found for piece in ([word[0], word[1:]] if word[1:] in PARTS else [word])]  # xtrain
 
 
 def part_of(name):
@@ -82,60 +90,73 @@ def part_of(name):
 def choose(shapes):
     """The names of the arrays of an .npz that are films."""
     films = [name for name, header in shapes.items() if len(header.shape) >= 3 and header.dtype.kind in "biuf"]
-    if "frames" in films:
-        return ["frames"]
-    films = [name for name in films if not NO_FILMS & set(words(name))] or films
     if not films:
+        for name in (name for name, header in shapes.items() if header.dtype.kind == "O"):
+            refuse_objects(name)
         raise DataError(f"expected {SHAPES}, got no array of so many axes")
-    return films
+    return ["frames"] if "frames" in films and not any(map(part_of, films)) else without_masks(films)
+
+
+def without_masks(names):
+    """Names without those of masks and labels, unless there are no others."""
+    return [name for name in names if not NO_FILMS & set(words(name))] or names
+
+
+def pairs(names):
+    """{name of inputs: name of their targets} among names."""
+    partners = {}
+    for name in names:
+        for side, known in enumerate((BEGINNINGS, ENDS)):
+            if known & set(words(name)):
+                rest = tuple(word for word in words(name) if word not in BEGINNINGS | ENDS)
+                partners.setdefault(rest, {})[side] = name
+    return {pair[0]: pair[1] for pair in partners.values() if len(pair) == 2}
 
 
 def joined(names, shapes, file, order, said):
     """Pairs of (name, {name: clip}), x and y of the same sequences as one."""
-    partners = {}
+    targets = pairs(names)
     for name in names:
-        rest = [word for word in words(name) if word not in BEGINNINGS | ENDS]
-        side = next((side for side, known in enumerate((BEGINNINGS, ENDS)) if known & set(words(name))), None)
-        if side is not None:
-            partners.setdefault(tuple(rest), {})[side] = name
-    pairs = {pair[0]: pair[1] for pair in partners.values() if len(pair) == 2}
-    for name in names:
-        if name in pairs:
-            beginnings, ends = (cut_apart(part, file[part], order, said) for part in (name, pairs[name]))
-            yield name, join(name, pairs[name], beginnings, ends, said)
-        elif name not in pairs.values():
+        if name in targets:
+            beginnings, ends = (cut_apart(part, file[part], order, said) for part in (name, targets[name]))
+            yield name, join(name, targets[name], beginnings, ends, said)
+        elif name not in targets.values():
             yield name, cut_apart(name, file[name], order, said)
 
 
 def join(x, y, beginnings, ends, said):
-    """{name: clip} of sequences whose beginnings and ends stand in two arrays. Frames that stand in both, because y is x
-    some frames later, are taken once."""
+    """{name: clip} of sequences whose beginnings and ends stand in two arrays. Frames that stand in both, because y is
+    x some frames later, are taken once."""
     one, other = next(iter(beginnings.values())), next(iter(ends.values()))
-    if len(beginnings) != len(ends) or len(beginnings) == 1 or one.shape[1:] != other.shape[1:] or one.dtype != other.dtype:
-        raise DataError(f"{x} and {y} seem to be inputs and targets, but they are no beginnings and ends of the same sequences: choose one of "
-                        f"them with --array {x} or --array {y}")
+    alike = one.shape[1:] == other.shape[1:] and one.dtype == other.dtype
+    if len(beginnings) != len(ends) or len(beginnings) == 1 or not alike:
+        raise DataError(f"{x} and {y} seem to be inputs and targets, but they are no beginnings and ends of the same "
+                        f"sequences: choose one of them with --array {x} or --array {y}")
     most = min(len(one), len(other))
     for both in range(most, -1, -1):  # frames that x ends with and y begins with
         if all(np.array_equal(a[len(a) - both:], b[:both]) for a, b in zip(beginnings.values(), ends.values())):
             break
-    said.append(f"{x} and {y} are read as the beginnings ({len(one)} frames) and ends ({len(other)}) of the same sequences"
-                + (f", which have {both} frames in common" if both else "") + f"; --array {x} reads the one alone")
-    return {f"{x}+{y}[{n}]": np.concatenate([a, b[both:]]) for n, (a, b) in enumerate(zip(beginnings.values(), ends.values()))}
+    said.append(f"{x} and {y} are read as the beginnings ({len(one)} frames) and ends ({len(other)}) of the same "
+                f"sequences{f', which have {both} frames in common' if both else ''}; --array {x} reads the one alone")
+    return {f"{x}+{y}[{n}]": np.concatenate([a, b[both:]])
+            for n, (a, b) in enumerate(zip(beginnings.values(), ends.values()))}
 
 
 # PredRNN's authors
 
 def authors_clips(clips, dims, raw):
-    """{name: clip} of the arrays of PredRNN's authors. For the input of clip n and for its output, clips (2,N,2) says at which frame of
-    raw (frames,C,H,W) it starts and how many it has; dims (1,3) says C, H and W once more."""
+    """{name: clip} of the arrays of PredRNN's authors. For the input of clip n and for its output, clips (2,N,2) says
+    at which frame of raw (frames,C,H,W) it starts and how many it has; dims (1,3) says C, H and W once more."""
     if clips.ndim != 3 or clips.shape[::2] != (2, 2) or clips.dtype.kind not in "iu" or raw.ndim != 4 or 0 in raw.shape:
-        raise DataError(f"expected clips (2,N,2) of whole numbers and input_raw_data (frames,C,H,W), got {clips.shape} and {raw.shape}")
+        raise DataError("expected clips (2,N,2) of whole numbers and input_raw_data (frames,C,H,W), got "
+                        f"{clips.shape} and {raw.shape}")
     if raw.dtype.kind not in "iuf" or not np.array_equal(dims, [raw.shape[1:]]):
         raise DataError(f"expected dims (1,3) that say C, H and W of input_raw_data {raw.shape}, got {dims.tolist()}")
     frames, total, cut = raw.transpose(0, 2, 3, 1), 0, {}
     for n, parts in enumerate(clips.swapaxes(0, 1).tolist()):
         if any(start < 0 or length < 1 or start + length > len(frames) for start, length in parts):
-            raise DataError(f"expected starts and lengths within the {len(frames)} frames of input_raw_data, got {parts} for clip {n}")
+            raise DataError(f"expected starts and lengths within the {len(frames)} frames of input_raw_data, got "
+                            f"{parts} for clip {n}")
         (start, length), (start_out, length_out) = parts
         if start_out == start + length:  # as it always is in their files
             cut[f"clip {n}"] = frames[start:start_out + length_out]

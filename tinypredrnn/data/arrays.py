@@ -19,10 +19,11 @@ class Header(NamedTuple):
     bytes = property(lambda self: math.prod(self.shape) * self.dtype.itemsize)
 
 
-def headers(archive):
+def headers(archive, objects=False):
     """{name: Header} of an open .npz (what np.load gives), none of whose arrays is read.
 
-    DataError if one is not an array of plain numbers or text, or is longer or shorter than its header says.
+    DataError if one is not an array of plain numbers or text, or is longer or shorter than its header says; with
+    `objects`, arrays of Python objects, which are never read, are named as well.
     """
     found = {}
     for member in archive.zip.infolist():
@@ -30,21 +31,27 @@ def headers(archive):
         if name == member.filename:
             raise DataError(f"expected arrays, got {name}, which is not one")
         with archive.zip.open(member) as file:
-            found[name] = header = read_header(file, name)
-            if member.file_size - file.tell() != header.bytes:
-                raise DataError(f"expected {header.bytes:,} bytes of numbers in {name}, got {member.file_size - file.tell():,}")
+            found[name] = header = read_header(file, name, objects)
+            size = member.file_size - file.tell()
+            if header.dtype.kind != "O" and size != header.bytes:
+                raise DataError(f"expected {header.bytes:,} bytes of numbers in {name}, got {size:,}")
     return found
 
 
-def read_header(file, name):
+def read_header(file, name, objects=False):
     """The Header at the beginning of a .npy that is open for reading in binary."""
     read = HEADERS.get(np.lib.format.read_magic(file))
     if read is None:
         raise DataError(f"expected an array of plain numbers, got {name} in a format version that these never need")
     shape, _, dtype = read(file)
-    if dtype.kind == "O":
-        raise DataError(f"expected an array of plain numbers, got {name}, an array of Python objects, which are never loaded: save "
-                        "arrays of several lengths side by side in one .npz, np.savez(path, *arrays), or in a folder of one .npy each")
-    if dtype.kind not in PLAIN:
+    if dtype.kind == "O" and not objects:
+        refuse_objects(name)
+    if dtype.kind not in PLAIN + "O":
         raise DataError(f"expected an array of plain numbers, got {name} of dtype {dtype}")
     return Header(shape, dtype)
+
+
+def refuse_objects(name):
+    raise DataError(f"expected an array of plain numbers, got {name}, an array of Python objects, which are never "
+                    "loaded: save arrays of several lengths side by side in one .npz, np.savez(path, *arrays), or in a "
+                    "folder of one .npy each")

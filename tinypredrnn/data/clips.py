@@ -31,7 +31,8 @@ class Clips:
     def __getitem__(self, n):
         file = self.files[n]
         if file is not None and file.size() < len(file):  # reading on would kill Python
-            raise DataError(f"the file that holds {self.names[n]} has become shorter since it was opened: put it back and start again")
+            raise DataError(f"the file that holds {self.names[n]} has become shorter since it was opened: put it back "
+                            "and start again")
         return self.clips[n]
 
     def named(self):

@@ -1,8 +1,8 @@
 """Decoded videos, kept: a file of frames for each video in the user's cache, mapped into memory and read as needed.
 
-An entry is a line of JSON that says what it was made from (path, size and date of the video, size and channels asked for) and the
-checksum of the frames, padded with spaces to HEAD bytes, then the frames. It counts only if all of that agrees; else it is
-made again. Without a cache that can be written the frames are kept in memory.
+An entry is a line of JSON that says what it was made from (path, size and date of the video, size and channels asked
+for) and the checksum of the frames, padded with spaces to HEAD bytes, then the frames. It counts only if all of that
+agrees; else it is made again. Without a cache that can be written the frames are kept in memory.
 """
 
 import contextlib
@@ -31,9 +31,10 @@ def decode_video(path, size, channels):
     """(frames (T,H,W,C) uint8, the frames before which there is a pause, sentences) of a video file."""
     check_channels(channels, 3)
     state = path.stat()
-    asked = {"format": FORMAT, "video": str(path.resolve()), "bytes": state.st_size, "modified": state.st_mtime_ns, "size": size,
-             "channels": channels}
-    place = user_cache() / "frames" / f"{hashlib.sha256(json.dumps(asked['video']).encode()).hexdigest()[:24]}-{size_word(size, channels)}"
+    asked = {"format": FORMAT, "video": str(path.resolve()), "bytes": state.st_size, "modified": state.st_mtime_ns,
+             "size": list(size or ()), "channels": channels}
+    name = json.dumps([asked["video"], asked["size"], channels]).encode()  # another version of a video takes its place
+    place = user_cache() / "frames" / f"{hashlib.sha256(name).hexdigest()[:32]}.frames"
     if (found := kept(place, asked)) is not None:
         return found
     try:
@@ -45,17 +46,13 @@ def decode_video(path, size, channels):
     return kept(place, asked) or in_memory(path, size, channels)
 
 
-def size_word(size, channels):
-    return f"{'x'.join(map(str, size)) if size else 'own'}-{channels or 'own'}.frames"
-
-
 def kept(place, asked):
-    """What `decode_video` gives, from the cache; None if it is not there, was made from something else, or is spoilt."""
+    """What `decode_video` gives, from the cache; None if it is not there, is of something else, or is spoilt."""
     try:
         with open(place, "rb") as file:
             head = json.loads(file.read(HEAD))
         shape = tuple(head["shape"])
-        if head["asked"] != json.loads(json.dumps(asked)) or place.stat().st_size != HEAD + math.prod(shape) or len(shape) != 4:
+        if head["asked"] != asked or len(shape) != 4 or place.stat().st_size != HEAD + math.prod(shape):
             return None
         frames = np.memmap(place, np.uint8, "r", HEAD, shape)
         flat, check = frames.reshape(-1), 0
@@ -78,7 +75,8 @@ def decode_into(file, path, size, channels, asked):
                 check = zlib.crc32(frame, check)
                 file.write(frame)
             break
-    head = json.dumps({"asked": asked, "shape": shape, "checksum": check, "starts": video.starts, "said": video.said + decided(channels, wanted)})
+    head = json.dumps({"asked": asked, "shape": shape, "checksum": check, "starts": video.starts,
+                       "said": video.said + decided(channels, wanted)})
     if len(head) > HEAD:
         raise OSError("there is more to say about this video than a cache entry has room for")
     file.seek(0)
@@ -107,6 +105,6 @@ def frames_of(video, size, wanted, asked):
 
 
 def decided(asked, wanted):
-    return ["videos whose colours differ by no more than a codec makes them are read as gray; --channels 3 keeps the colours"] \
-        if asked is None and wanted == 1 else []
+    gray = "videos whose colours differ by no more than a codec makes them are read as gray; --channels 3 keeps colours"
+    return [gray] if asked is None and wanted == 1 else []
 

@@ -1,8 +1,10 @@
 """What a file or folder holds for us: which of its files are clips, and which are left out and why.
 
-    a folder of pictures        a clip; several if their names tell several films apart, or frames are missing
-    a folder of folders         the clips in each; those in folders of folders stay together when clips are set apart, as those
-                                of a person or a station; folders called train, validation, test are the parts of the data
+    a folder of pictures        a clip; several if their names tell several films apart, or frames are missing; a .npy
+                                of one frame (H,W) or (H,W,C) is a picture
+    a folder of folders         the clips in each; those in folders of folders stay together when clips are set apart,
+                                as those of a person or a station; folders called train, validation and test are the
+                                parts of the data, and masks or labels beside others are left out
     a folder of videos, of .npy and .npz, of GIFs and of other pictures of several frames: the clips in each file
 """
 
@@ -11,19 +13,20 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from tinypredrnn.data.archives import PARTS
+from tinypredrnn.data.archives import PARTS, pairs, part_of, without_masks
 from tinypredrnn.data.frames import reading
 from tinypredrnn.data.images import IMAGES, holds_several
-from tinypredrnn.data.times import counted, films, in_short, pictures_apart
+from tinypredrnn.data.times import films, pictures_apart
 from tinypredrnn.data.videos import VIDEOS
+from tinypredrnn.data.words import counted, in_short
 from tinypredrnn.errors import DataError
 from tinypredrnn.folder import is_output
 
-ARRAYS = {".npy", ".npz"}
-EXPECTED = ("a folder of images, a folder with a folder of images, a GIF, a video or a .npy for each clip, or a .npy, .npz, GIF or video "
-            "file")
+KINDS = {"array": {".npy", ".npz"}, "video": VIDEOS, "several": IMAGES}
+EXPECTED = ("a folder of images, a folder with a folder of images, a GIF, a video or a .npy for each clip, or a .npy, "
+            ".npz, GIF or video file")
 SYSTEM = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "thumbs.db", "desktop.ini"}
-FOREIGN = {".avif", ".arw", ".cr2", ".cr3", ".dng", ".exr", ".fits", ".heic", ".heif", ".jp2", ".jxl", ".nef"}  # pictures not read here
+FOREIGN = {".arw", ".avif", ".cr2", ".cr3", ".dng", ".exr", ".fits", ".heic", ".heif", ".jp2", ".jxl", ".nef"}
 DEEPEST = 6  # folders within folders: links may lead round in circles
 WITH_XARRAY = "convert it, for example with xarray: np.save('clips.npy', xarray.open_dataset('{name}')['NAME'].values)"
 HOW = {
@@ -31,7 +34,8 @@ HOW = {
     ".zarr": WITH_XARRAY.replace("dataset", "zarr"),
     **dict.fromkeys([".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"], "unpack it, and name the folder that comes out"),
     ".mat": "convert it: np.save('clips.npy', scipy.io.loadmat('{name}')['NAME'])",
-    **dict.fromkeys([".pt", ".pth"], "convert it: np.save('clips.npy', torch.load('{name}', weights_only=True).numpy())"),
+    **dict.fromkeys([".pt", ".pth"],
+                    "convert it: np.save('clips.npy', torch.load('{name}', weights_only=True).numpy())"),
     **dict.fromkeys([".pkl", ".pickle"], "such a file may hold code and is never opened: let who made it save .npy"),
     **dict.fromkeys(FOREIGN, "convert such pictures to PNG or JPEG"),
 }
@@ -48,54 +52,79 @@ class Found(NamedTuple):
 
 
 def find_clips(path, said):
-    """The list of what is Found at `path`, at least one. DataError if there is nothing to read, or something else beside it."""
+    """The list of what is Found at `path`, at least one. DataError if there is nothing, or something else beside it."""
     if path.is_dir() and path.suffix.lower() != ".zarr":
         found = in_folder(path, path.resolve().name, said)
         if not found:
             raise DataError(f"{path} holds no images ({', '.join(sorted(IMAGES))}): expected {EXPECTED}")
         return [item._replace(name=item.name or path.resolve().name) for item in found]
     suffix = path.suffix.lower()
-    for kind, endings in ("array", ARRAYS), ("video", VIDEOS), ("several", IMAGES):
+    for kind, endings in KINDS.items():
         if suffix in endings and path.is_file() and (kind != "several" or suffix == ".gif" or holds_several(path)):
             return [Found(path.name, kind, [path])]
-    if suffix in HOW and path.exists():
-        raise DataError(f"{path} is a {suffix}, which is not read here: {HOW[suffix].format(name=path.name)}")
+    refuse_foreign(path)
     raise DataError(f"{path} is {'no clip' if path.exists() else 'not there'}: expected {EXPECTED}")
 
 
 def in_folder(folder, label, said, depth=0):
     """What is Found in a folder that is called `label`, with names relative to it."""
     folders, files = visible(folder, said)
-    kinds = {kind: [file for file in files if file.suffix.lower() in endings] for kind, endings in
-             (("array", ARRAYS), ("video", VIDEOS), ("picture", IMAGES))}
-    others = [file for file in files if not any(file in known for known in kinds.values())]
-    several = [picture for picture in kinds["picture"] if holds_several(picture)]
-    pictures = [picture for picture in kinds["picture"] if picture not in set(several)]
-    clips = [Found(file.name, kind, [file])
-             for kind, known in (("array", kinds["array"]), ("video", kinds["video"]), ("several", several)) for file in known]
-    clips.sort(key=lambda item: natural(item.files[0]))
-    clips += in_folders(folders, label, said, depth)
-    refuse_foreign(folder, others, said, bool(clips or pictures))
-    if not clips and pictures:
+    clips, pictures, others = [], [], [sub for sub in folders if sub.suffix.lower() == ".zarr"]
+    for file in files:
+        kind = next((kind for kind, endings in KINDS.items() if file.suffix.lower() in endings), "")
+        if not kind:
+            others.append(file)
+        elif (kind == "several" or file.suffix.lower() == ".npy") and not holds_several(file):
+            pictures.append(file)
+        else:
+            clips.append(Found(file.name, kind, [file], part_of(file.stem) if kind == "array" else ""))
+    clips = films_alone(label, clips, said)
+    clips += in_folders([sub for sub in folders if sub not in others], label, said, depth)
+    if clips or pictures:
+        if others:
+            endings = counted(file.suffix.lower() or "no ending" for file in others)
+            said.append(f"{label}: files of other kinds are left out: {endings}")
+    else:
+        for file in others if depth else folder.rglob("*"):  # an archive in a folder beside clips is no matter
+            if not depth or file.suffix.lower() in FOREIGN:
+                refuse_foreign(file)
+    if pictures and not clips:
         refuse_holes(folder, pictures, others)
         return film_clips(label, pictures, said)
-    if pictures and not (len(pictures) == len(kinds["picture"]) == 1 or several and len(pictures) == 1):
-        beside = next((entry for entry in (*folders, *files) if entry not in pictures and entry not in others), several[0] if several else None)
-        raise DataError(f"{folder} holds the image {pictures[0].name} beside the clip {beside.name}: expected {EXPECTED}")
+    if len(pictures) > 1:
+        beside = clips[0].name.partition("/")[0]
+        raise DataError(f"{folder} holds the image {pictures[0].name} beside the clip {beside}: expected {EXPECTED}")
     if pictures:
         said.append(f"{label}: the picture {pictures[0].name} beside the clips is left out")
     return clips
 
 
+def films_alone(label, clips, said):
+    """What was Found in a folder's files without masks and labels. DataError for inputs and targets in a file each."""
+    arrays = {item.files[0].stem: item for item in clips if item.kind == "array"}
+    for x, y in pairs(arrays).items():
+        raise DataError(f"{label}: {x} and {y} seem to be inputs and targets, the beginnings and the ends of the same "
+                        "sequences: save them as arrays of one .npz, or joined: np.concatenate([x, y], axis=1)")
+    films = set(without_masks([item.files[0].stem for item in clips]))
+    if left := [item.name for item in clips if item.files[0].stem not in films]:
+        said.append(f"{label}: {in_short(left)} are no films and left out")
+    return [item for item in clips if item.files[0].stem in films]
+
+
 def in_folders(folders, label, said, depth):
     """What is Found in each of some folders, named after them."""
-    clips, empty = [], []
+    clips, empty, names = [], [], without_masks([sub.name for sub in folders])
+    if left := [sub.name for sub in folders if sub.name not in names]:
+        said.append(f"{label}: {in_short(left)} are no films and left out")
     for sub in folders:
+        if sub.name in left:
+            continue
         found = in_folder(sub, f"{label}/{sub.name}", said, depth + 1) if depth < DEEPEST else []
         part = PARTS.get(sub.name.lower(), "")
-        group = sub.name if not part and any("/" in item.name or item.kind != "pictures" for item in found) else ""
-        clips += [item._replace(name="/".join(filter(None, [sub.name, item.name])), part=item.part or part, group=group or item.group)
-                  for item in found]
+        many = any(item.kind != "pictures" or item.files[0].parent != sub for item in found)
+        group = sub.name if many and not part else ""
+        clips += [item._replace(name="/".join(filter(None, [sub.name, item.name])), part=item.part or part,
+                                group=group or item.group) for item in found]
         if not found:
             empty.append(sub.name)
     if empty and clips:
@@ -109,7 +138,8 @@ def film_clips(label, pictures, said):
     for picture in pictures:
         files[picture.stem].append(picture)
     cut = pictures_apart(label, list(files), said)
-    return [Found(name.removeprefix(label).strip("/ "), "pictures", [file for stem in stems for file in files[stem]]) for name, stems in cut]
+    return [Found(name.removeprefix(label).strip("/ "), "pictures", [file for stem in stems for file in files[stem]])
+            for name, stems in cut]
 
 
 def visible(folder, said):
@@ -130,27 +160,27 @@ def natural(path: Path):
     return [int(part) if k % 2 else part.lower() for k, part in enumerate(re.split("([0-9]+)", path.name))], path.name
 
 
-def refuse_foreign(folder, others, said, something):
-    """DataError for files of a kind that is known and not read, if there is nothing else; a sentence for what is left out."""
-    foreign = [file for file in others if file.suffix.lower() in HOW]
-    if foreign and not something and folder.suffix.lower() != ".zarr":
-        suffix = foreign[0].suffix.lower()
-        raise DataError(f"{foreign[0]} is a {suffix}, which is not read here: {HOW[suffix].format(name=foreign[0].name)}")
-    if others and something:
-        said.append(f"{folder.name}: files of other kinds are left out: {counted(file.suffix.lower() or 'no ending' for file in others)}")
+def refuse_foreign(path):
+    """DataError for a file of a kind that is known, but not read."""
+    suffix = path.suffix.lower()
+    if suffix in HOW and path.exists():
+        raise DataError(f"{path} is a {suffix}, which is not read here: {HOW[suffix].format(name=path.name)}")
 
 
 def refuse_holes(folder, pictures, others):
-    """DataError if files of other kinds stand where frames of a film are missing: without them its motion would jump."""
+    """DataError if files of other kinds stand where frames of a film are missing: its motion would jump there."""
     have = {file.stem for file in pictures}
     more = {file.stem: file for file in others if file.stem not in have}
-    whole, holes = films([*have, *more]), []
-    for film in whole.values():
-        known = [number for number, stem in film if stem in have]
-        holes += [more[stem] for number, stem in film if stem in more and known and min(known) < number < max(known) and number not in known]
-    if not whole:  # names that say nothing
+    if not more:
+        return
+    holes = []
+    for film in films([*have, *more]).values():
+        known = {number for number, stem in film if stem in have}
+        holes += [more[stem] for number, stem in film
+                  if known and min(known) < number < max(known) and number not in known]
+    if all(len(film) < 2 for film in films(have).values()):  # names that say nothing
         holes = [file for file in more.values() if file.suffix.lower() in FOREIGN]
     if holes:
-        suffix = holes[0].suffix.lower()
-        raise DataError(f"{folder}: {len(holes)} frame(s) between the others are of a kind that is not read, the first is {holes[0].name}: "
-                        f"{HOW.get(suffix, 'convert them, or move them elsewhere').format(name=holes[0].name)}")
+        remedy = HOW.get(holes[0].suffix.lower(), "convert them, or move them elsewhere").format(name=holes[0].name)
+        raise DataError(f"{folder}: {len(holes)} frame(s) between the others are of a kind that is not read, the first "
+                        f"is {holes[0].name}: {remedy}")

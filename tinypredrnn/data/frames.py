@@ -23,8 +23,8 @@ def reading(path):
     except (DataError, TooLargeError) as error:
         raise DataError(f"{path}: {error}") from error
     except MemoryError as error:
-        raise DataError(f"{path} does not fit into the memory that there is ({str(error) or 'none is left'}): give fewer or "
-                        "smaller frames") from error
+        raise DataError(f"{path} does not fit into the memory that there is ({str(error) or 'none is left'}): give "
+                        "fewer or smaller frames") from error
     except Exception as error:  # NumPy, PIL and ffmpeg raise whatever a damaged file makes their parsers stumble over
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise DataError(f"{path} is damaged, or something else than its name says ({reason}): replace it") from error
@@ -39,16 +39,16 @@ def check_frame(height, width):
 def check_bytes(count):
     """DataError if frames of so many bytes are too much to be kept in memory."""
     if count > MAX_BYTES:
-        raise DataError(f"its frames take more than {MAX_BYTES >> 30} GiB of memory: give fewer or smaller ones, or a .npy, which is read "
-                        "as needed")
+        raise DataError(f"its frames take more than {MAX_BYTES >> 30} GiB of memory: give fewer or smaller ones, or a "
+                        ".npy, which is read as needed")
     require_memory(count, "its frames", "give fewer or smaller ones")
 
 
 def check_size(size, first, expected):
     """DataError if a frame has another size than the `expected` one of `first`."""
     if tuple(size) != tuple(expected):
-        raise DataError(f"expected frames of one size, got {size[0]}x{size[1]} pixels here and {expected[0]}x{expected[1]} in {first}: "
-                        "make them alike, or name a size that all are resized to")
+        raise DataError(f"expected frames of one size, got {size[0]}x{size[1]} pixels here and {expected[0]}x"
+                        f"{expected[1]} in {first}: make them alike, or name a size that all are resized to")
 
 
 def check_channels(asked, has):
@@ -85,12 +85,12 @@ def fit(frame, size=None, channels=None, missing=None):
     if dtype.kind in "iu":
         values = np.rint(values)
     values = values.astype(dtype)
-    values[unknown] = np.nan if missing is None else missing
+    if unknown.any():
+        values[unknown] = np.nan if missing is None else missing
     return np.repeat(values, 3, axis=2) if channels == 3 and frame.shape[2] == 1 else values
 
 
 def resize(values, size):
     """(H,W,C) floats at another size; the arithmetic is Pillow's, in float32."""
-    planes = [Image.fromarray(np.ascontiguousarray(values[..., c], np.float32)).resize(size[::-1], Image.Resampling.BILINEAR)
-              for c in range(values.shape[2])]
-    return np.stack([np.asarray(plane, np.float64) for plane in planes], axis=-1)
+    planes = [Image.fromarray(np.ascontiguousarray(plane, np.float32)) for plane in np.moveaxis(values, 2, 0)]
+    return np.stack([plane.resize(size[::-1], Image.Resampling.BILINEAR) for plane in planes], -1).astype(np.float64)

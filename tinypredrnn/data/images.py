@@ -1,4 +1,4 @@
-"""Pictures: one file at a time, as the frames (H,W,C) that are in it. A file may hold several: a GIF, a TIFF of many pages.
+"""Pictures: one file at a time, as the frames (H,W,C) that are in it, of which a GIF or a TIFF may hold several.
 
 Their decoders are written by others and read files from anywhere, so nothing is taken on trust: what a decoder raises
 becomes a DataError that names the file, only formats that are plain data are opened, and no frame may have more than
@@ -10,19 +10,21 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
+from tinypredrnn.data.arrays import read_header
 from tinypredrnn.data.frames import check_frame, reading
+from tinypredrnn.data.tiffs import NO_PAGE, PAGE, bands, channels_in_pages, has_bands, open_tiff
 from tinypredrnn.data.times import uneven
 from tinypredrnn.errors import DataError
 
-SEVERAL = {".apng", ".gif", ".png", ".tif", ".tiff", ".webp"}  # what may hold several frames
-IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".ppm"} | SEVERAL
-FORMATS = "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"  # what may be inside; for others, such as EPS, PIL starts other programs
-SAMPLES, PLANES, EXTRA, PAGE, ORIENTATION = 277, 284, 338, 254, 274  # tags of TIFF, the last of all
+SEVERAL = {".apng", ".gif", ".npy", ".png", ".tif", ".tiff", ".webp"}  # what may hold several frames
+IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".ppm"} | SEVERAL - {".npy"}
+FORMATS = "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"  # for others, such as EPS, PIL starts other programs
+ORIENTATION = 274  # the tag by which cameras note how they were held
 NEARLY = 4  # of 255: red, green and blue that differ by no more are gray that a camera or a codec has coloured
 
 
 def open_image(path):
-    """PIL's image of a file, not decoded yet; what PIL would only warn about, a size too large to be true, is an error."""
+    """PIL's image of a file, not decoded yet; a size too large to be true, of which PIL only warns, is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         return Image.open(path, formats=FORMATS)
@@ -33,6 +35,14 @@ def holds_several(path):
     if path.suffix.lower() not in SEVERAL:
         return False
     with reading(path):
+        if path.suffix.lower() == ".npy":
+            with open(path, "rb") as file:
+                shape = read_header(file, path.stem).shape
+            return not (len(shape) == 2 or len(shape) == 3 and shape[2] <= 4 < min(shape[:2]))
+        with open(path, "rb") as file:
+            head = file.read(4096)
+        if head.startswith(b"\x89PNG") and b"IDAT" in head:  # known at once, which is worth it for thousands
+            return b"acTL" in head.partition(b"IDAT")[0]
         try:
             with open_image(path) as image:
                 return getattr(image, "n_frames", 1) > 1
@@ -46,6 +56,9 @@ def holds_several(path):
 def frames_of(path, said):
     """The frames of a picture file in turn, (H,W,C): gray, colour, or as many channels as a TIFF has."""
     with reading(path):
+        if path.suffix.lower() == ".npy":
+            yield array_of(path)
+            return
         try:
             opened = open_image(path)
         except Image.UnidentifiedImageError:
@@ -57,23 +70,39 @@ def frames_of(path, said):
             if opened.format == "TIFF" and has_bands(opened):
                 yield from bands(path, said)
                 return
+            opened.filename = ""  # else PIL maps a TIFF into memory, and takes one that is to be turned for a lying one
             times, left = [0.0], 0
+            layers = channels_in_pages(opened) if opened.format == "TIFF" else 1
+            if layers > 1:
+                yield from bands(path, said, layers)
+                return
             for number, frame in enumerate(ImageSequence.Iterator(opened)):
-                if opened.format == "TIFF" and frame.tag_v2.get(PAGE, 0) & 5 or number == 0 and opened.info.get("default_image"):
-                    left += 1  # a smaller copy of another page, a mask, or the picture for those who show no animation
+                still = number == 0 and opened.info.get("default_image")  # for whoever shows no animation
+                if still or opened.format == "TIFF" and frame.tag_v2.get(PAGE, 0) & NO_PAGE:
+                    left += 1
                     continue
                 times.append(times[-1] + (frame.info.get("duration") or 0))
                 yield pixels(frame, said)
             if left:
                 said.append(f"{path.name}: {left} of its pages are previews or masks and left out")
-            if times[1] and uneven(times[:-1]):
-                said.append(f"{path.name}: its frames are not shown for equal times; they are taken one by one as if they were")
+            if times[-1] and uneven(times[:-1]):
+                said.append(f"{path.name}: its frames are not shown for equal times; they are taken as if they were")
+
+
+def array_of(path):
+    """A frame that is kept as an array (H,W) or (H,W,C)."""
+    frame = np.load(path, allow_pickle=False)
+    if frame.dtype.kind not in "biuf":
+        raise DataError(f"expected numbers, got {frame.dtype}")
+    check_frame(*frame.shape[:2])
+    frame = frame.view(np.uint8) if frame.dtype == bool else frame
+    return frame[..., None] if frame.ndim == 2 else frame
 
 
 def pixels(image, said):
     """What PIL has opened as (H,W,C): its own 16 bits or floats if it is gray, else bytes."""
     check_frame(image.height, image.width)
-    if image.getexif().get(ORIENTATION, 1) != 1:
+    if "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1:  # PIL turns TIFFs by itself
         said.append("pictures are turned upright, as the cameras noted in them")
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":  # deep gray: 16 bits, 32 bits, floats
@@ -97,36 +126,3 @@ def colourfulness(frame):
         return 0
     most, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     return int((most - least).max())
-
-
-# TIFFs that PIL cannot read, or only in part
-
-def has_bands(image):
-    """Whether a TIFF has channels that are not gray, colour and transparency of 8 bits, or keeps them one after the other."""
-    samples, bits = image.tag_v2.get(SAMPLES, 1), image.tag_v2.get(258, (1,))
-    return samples > 1 and (image.tag_v2.get(PLANES, 1) == 2 or max(bits) > 8 or 0 in image.tag_v2.get(EXTRA, ())
-                            or samples > 3 and not image.tag_v2.get(EXTRA) and image.mode not in ("CMYK",))
-
-
-def open_tiff(path):
-    import tifffile  # scikit-image brings it
-
-    return tifffile.TiffFile(path)
-
-
-def bands(path, said):
-    """The pages of a TIFF with all of their channels."""
-    with open_tiff(path) as file:
-        for page in file.pages:
-            if page.subfiletype & 5:
-                continue
-            check_frame(page.imagelength, page.imagewidth)
-            frame = page.asarray()
-            if frame.ndim == 3 and page.planarconfig == 2:
-                frame = frame.transpose(1, 2, 0)
-            frame = frame if frame.ndim == 3 else frame[..., None]
-            if frame.ndim != 3 or frame.shape[:2] != (page.imagelength, page.imagewidth) or frame.dtype.kind not in "iuf":
-                raise DataError(f"expected pages of rows, columns and channels, got {frame.shape} of {frame.dtype}: convert it")
-            if frame.shape[2] > 1:
-                said.append(f"TIFFs of {frame.shape[2]} channels of {frame.dtype} are read with all of them")
-            yield np.ascontiguousarray(frame)

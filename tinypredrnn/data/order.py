@@ -38,7 +38,7 @@ def cut_apart(name, array, order, said):
     if "N" not in order:
         return {name: array}
     if len(array) > MAX_CLIPS:
-        raise DataError(f"expected at most {MAX_CLIPS:,} clips, got {len(array):,} in {name}: cut it into several files")
+        raise DataError(f"expected at most {MAX_CLIPS:,} clips, got {len(array):,} in {name}: cut it into several")
     return {f"{name}[{n}]": clip for n, clip in enumerate(array)}
 
 
@@ -48,7 +48,7 @@ def find_order(name, array, said):
     if not 3 <= axes <= 5 or 0 in shape:
         raise DataError(f"expected {SHAPES}, got {shape} in {name}")
     if axes == 3:
-        if 8 <= shape[0] == shape[1] != shape[2] and time_is_last(array):
+        if time_is_last(array):
             refuse(name, shape, "its frames seem to lie along the last axis", "HWT", "THW")
         return "THW"
     if axes == 4:
@@ -59,10 +59,13 @@ def find_order(name, array, said):
                         "--order NTHW if it holds clips of one frame each")
             return "TCHW"
         if shape[1] <= FEW < shape[0] and first_axis_is_time(array):
-            refuse(name, shape, "neighbours along its first axis are alike, as frames that follow each other are", "TCHW", "TNHW",
-                   "NTHW")
+            refuse(name, shape, "neighbours along its first axis are alike, as frames that follow each other are",
+                   "TCHW", "TNHW", "NTHW")
         if shape[3] <= MAX_CHANNELS and min(shape[1:3]) > 2 * shape[3]:
-            refuse(name, shape, f"its last axis may be {shape[3]} channels, or frames {shape[3]} pixels wide", "THWC", "NTHW")
+            refuse(name, shape, f"its last axis may be {shape[3]} channels, or frames {shape[3]} pixels wide",
+                   "THWC", "NTHW")
+        if time_is_last(*array[::max(1, len(array) // 5)]):
+            refuse(name, shape, "its frames seem to lie along the last axis", "NHWT", "NTHW")
         order = "NTHW"
     elif shape[2] <= FEW < shape[4]:
         order = "NTCHW"
@@ -75,8 +78,8 @@ def find_order(name, array, said):
     if order in ("NTCHW", "NCTHW"):
         said.append(f"{name} {shape} is read in the order {order}; --order names another one")
     if order != "NCTHW" and time_is_first(array):
-        refuse(name, shape, "neighbours along its first axis, where clips would be, are more alike than along its second, where time "
-               "would be", "TN" + order[2:], order)
+        refuse(name, shape, "neighbours along its first axis, where clips would be, are more alike than along its "
+               "second, where time would be", "TN" + order[2:], order)
     return order
 
 
@@ -114,10 +117,14 @@ def first_axis_is_time(array):
     return closer(array, lambda i, t: (i + 1, t), lambda i, t: ((i + length // 2) % length, t))
 
 
-def time_is_last(array):
-    """Whether the last of three axes differs in kind from the first two, which then are rows and columns."""
-    if array.shape[2] == 1:
+def time_is_last(*clips):
+    """Whether the last of three axes differs in kind from the first two, which then are rows and columns. That is asked
+    only if these two go better together, as the sides of a frame, than the last two do."""
+    first, second, last = clips[0].shape
+    square = first == second != last
+    narrow = max(second, last) >= 2 * min(second, last) and max(first, second) < 2 * min(first, second)
+    if min(first, second) < 8 or last == 1 or not (square or narrow):
         return False
-    turned = [np.moveaxis(array, axis, 0) for axis in range(3)]
-    steps = np.log([distance(a[:-1], a[1:]) + 1e-12 for a in turned])
+    turned = [[np.moveaxis(clip, axis, 0) for clip in clips] for axis in range(3)]
+    steps = np.log([np.mean([distance(a[:-1], a[1:]) for a in ways]) + 1e-12 for ways in turned])
     return abs(steps[0] - steps[1]) < abs(steps[1] - steps[2]) / 2 > 0.1

@@ -1,16 +1,18 @@
 """Your own sequences: arrays, folders of images, GIFs and videos, all read as clips with the numbers that they have.
 
-    x.npy, x.npz            clips (N,T,H,W) or (N,T,H,W,C), or one clip (T,H,W) or (T,H,W,C), of any numbers; archives.py says which
-                            arrays of a .npz are taken, order.py what becomes of other orders of the axes
-    mnist_test_seq.npy      Srivastava's Moving MNIST test set, which has time first: (20,10000,64,64), or under this name (20,N,H,W)
+    x.npy, x.npz            clips (N,T,H,W) or (N,T,H,W,C), or one clip (T,H,W) or (T,H,W,C), of any numbers;
+                            archives.py says which arrays of a .npz are taken, order.py what other orders may be
+    mnist_test_seq.npy      Srivastava's Moving MNIST test set, which has time first: (20,10000,64,64), or under this
+                            name (20,N,H,W)
     moving-mnist-test.npz   as PredRNN's authors keep theirs: arrays `clips`, `dims` and `input_raw_data`
-    a folder                of images: one clip, in the order of the numbers in the names; of folders, videos, arrays: folders.py
+    a folder                of images: one clip, in the order of the numbers in the names; of folders, videos or arrays:
+                            folders.py
     x.gif, x.tif, x.png     one clip, if there are several frames in it
     x.avi, x.mp4            one clip; videos need the extra `video`, and are kept decoded in the user's cache
 
-Nothing is guessed silently: what was read, left out and assumed stands in `Clips.said`. Images are gray if red, green and
-blue differ nowhere by more than a camera or a codec makes them, else colour. A .npy may be larger than the memory: its
-frames stay on the disk until they are used. Images are kept in memory, and refused if they would take more than
+Nothing is guessed silently: what was read, left out and assumed stands in `Clips.said`. Images are gray if red, green
+and blue differ nowhere by more than a camera or a codec makes them, else colour. A .npy may be larger than the memory:
+its frames stay on the disk until they are used. Images are kept in memory, and refused if they would take more than
 MAX_BYTES of it.
 """
 
@@ -21,15 +23,17 @@ from pathlib import Path
 import numpy as np
 
 from tinypredrnn.data.archives import read_arrays
-from tinypredrnn.data.clips import Clips
+from tinypredrnn.data.clips import Clips, file_of
 from tinypredrnn.data.decoded import decode_video
 from tinypredrnn.data.folders import find_clips
 from tinypredrnn.data.frames import MAX_PIXELS, check_bytes, check_channels, check_frame, check_size, fit, reading
-from tinypredrnn.data.images import NEARLY, colourfulness, frames_of
+from tinypredrnn.data.pictures import Pictures
 from tinypredrnn.data.split import split
 from tinypredrnn.data.times import runs
-from tinypredrnn.data.values import find_scale, hints
+from tinypredrnn.data.values import find_scale, flags, hints
+from tinypredrnn.data.words import listed
 from tinypredrnn.errors import ConfigError, DataError
+from tinypredrnn.files import user_cache
 
 __all__ = ["Clips", "read_sequences", "split"]
 KINDS = {1: "gray", 3: "colour"}
@@ -40,8 +44,8 @@ def read_sequences(path, size=None, channels=None, range=None, unit="", order=""
 
     size       (height, width) in pixels to resize all frames to; None: they must all have the same size, and keep it
     channels   1: colours become gray; 3: gray becomes colour; None: as they are, but all colour if some are
-    range      (low, high): the stored numbers that become 0 and 1 for the model; None: 0 and 255 for bytes, 0 and 1 for floats
-               within [0, 1], for other numbers as the data have them
+    range      (low, high): the stored numbers that become 0 and 1 for the model; None: 0 and 255 for bytes, 0 and 1 for
+               floats within [0, 1], for other numbers as the data have them
     unit       the name of the physical units that the stored numbers are in, such as "dBZ"
     order      what the axes of arrays mean, such as "TNHW"; "": found out
     array      the name of the array of a .npz to read; "": all that are films
@@ -56,14 +60,19 @@ def read_sequences(path, size=None, channels=None, range=None, unit="", order=""
     said, clips, parts, groups = [], {}, {}, {}
     found = find_clips(path, said)
     if (order or array) and not all(item.kind == "array" for item in found):
-        raise ConfigError(f"sequences: order and array say how arrays are read, and {path} holds others: leave them out")
-    pictures = Pictures(size, channels, every, missing)
+        raise ConfigError(f"sequences: order and array say how arrays are read, and {path} holds others: leave them "
+                          "out")
+    pictures, held = Pictures(size, channels, every, missing), 0
     for item in found:
         content, named = read_one(item, pictures, order, array, every, said)
+        held += sum(clip.nbytes for clip in content.values() if file_of(clip) is None)
+        with reading(item.files[0]):
+            check_bytes(held)
         for name, clip in content.items():
             groups |= {len(clips): item.group} if item.group else {}
             parts |= {len(clips): part} if (part := named.get(name, item.part)) else {}
-            clips[name if len(found) == 1 else name_among_files(item, name, len(content))] = clip
+            name = name if len(found) == 1 else name_among_files(item, name, len(content))
+            clips[f"{name} ({item.files[0].name})" if name in clips else name] = clip
     with reading(path):
         clips = convert(clips, size, channels, missing)
         scale = find_scale(clips, range, unit, missing, said)
@@ -74,12 +83,13 @@ def read_sequences(path, size=None, channels=None, range=None, unit="", order=""
 
 def check_options(size, channels, order, every):
     if size is not None and (len(size) != 2 or min(size) < 1 or math.prod(size) > MAX_PIXELS):
-        raise ConfigError(f"sequences: size is a height and a width in pixels, at least 1 and at most {MAX_PIXELS:,} in all, got "
-                          f"{size}")
+        raise ConfigError(f"sequences: size is a height and a width in pixels, at least 1 and at most {MAX_PIXELS:,} "
+                          f"in all, got {size}")
     if channels is not None and channels < 1:
         raise ConfigError(f"sequences: channels is 1 for gray or 3 for colour, got {channels}")
     if order and (set(order) - set("NTHWC") or len(set(order)) < len(order) or not set("THW") <= set(order)):
-        raise ConfigError(f"sequences: order names axes, T, H, W and perhaps N and C, each once, such as TNHW, got {order}")
+        raise ConfigError("sequences: order names axes, T, H, W and perhaps N and C, each once, such as TNHW, got "
+                          f"{order}")
     if every < 1:
         raise ConfigError(f"sequences: one frame of every N is taken, N at least 1, got {every}")
 
@@ -90,10 +100,12 @@ def read_one(item, pictures, order, array, every, said):
     if item.kind == "array":
         with reading(file):
             content, named = read_arrays(file, order, array, said)
-        return {name: clip[::every] for name, clip in content.items()}, named
+        return {name: clip[::every] if every > 1 else clip for name, clip in content.items()}, named
     if item.kind == "video":
         frames, starts, words = decode_video(file, pictures.size, pictures.channels)
         said += words
+        if file_of(frames) is not None:
+            said.append(f"decoded videos are kept in {user_cache() / 'frames'}, which may be deleted at any time")
         cut = runs(len(frames), starts)
         return {item.name + (f"[{run.start}:{run.stop}]" if starts else ""): frames[run][::every] for run in cut}, {}
     return {item.name: pictures.read(item.files, said)}, {}
@@ -115,84 +127,20 @@ def by_part(parts, count, said):
     listed = {part: numbers for part, numbers in listed.items() if numbers}
     if not listed.keys() - {"training"} or (len(parts) == count and "training" not in listed):
         return {}
-    said.append("the names tell the parts of the data: " + ", ".join(f"{len(numbers)} clip(s) for {part}" for part, numbers in listed.items()))
+    counts = [f"{len(numbers)} clip(s) for {part}" for part, numbers in listed.items()]
+    said.append(f"the names tell the parts of the data: {', '.join(counts)}")
     return listed
 
 
 def about(path, clips):
     """What was read, in a sentence."""
-    shapes, lengths = [clip.shape for clip in clips.values()], sorted({len(clip) for clip in clips.values()})
-    height, width, channels = shapes[0][1:]
-    kinds = " and ".join(sorted({str(clip.dtype) for clip in clips.values()}))
-    return (f"read {len(clips):,} clip(s) of {' to '.join(str(n) for n in lengths[::max(1, len(lengths) - 1)])} frames of {height}x{width}, "
+    height, width, channels = next(iter(clips.values())).shape[1:]
+    lengths = [len(clip) for clip in clips.values()]
+    frames = " to ".join(map(str, sorted({min(lengths), max(lengths)})))
+    kinds = listed({clip.dtype for clip in clips.values()})
+    return (f"read {len(clips):,} clip(s) of {frames} frames of {height}x{width}, "
             f"{KINDS.get(channels, f'{channels} channels')}, {kinds}, from {path}")
 
-
-# pictures
-
-class Pictures:
-    """Reads pictures into memory, as films of one size; what it was asked for, and what it has read so far."""
-
-    def __init__(self, size, channels, every, missing):
-        self.size, self.channels, self.every, self.missing = size, channels, every, missing
-        self.first, self.values, self.most = None, 0, 1
-
-    def read(self, files, said):
-        """The frames of picture files, in order, as a clip (T,H,W,C)."""
-        frames, colour = [], 0
-        for number, (file, frame) in enumerate((each, frame) for each in self.chosen(files) for frame in frames_of(each, said)):
-            if len(files) == 1 and number % self.every:
-                continue
-            with reading(file):
-                difference = colourfulness(frame)
-                colour = max(colour, difference)
-                gray = frame.shape[2] == 3 and frame.dtype == np.uint8 and not difference
-                frame = fit(frame[..., :1].copy() if gray else frame, self.size, self.channels, self.missing)
-                self.count(file, frame, 1 if colour <= NEARLY and frame.shape[2] == 3 and self.channels is None else frame.shape[2])
-            frames.append(frame)
-        if 0 < colour <= NEARLY and self.channels is None:
-            said.append(f"red, green and blue differ by at most {colour} of 255: read as gray; --channels 3 keeps the colours")
-            frames = [fit(frame, None, 1) for frame in frames]
-        with reading(files[0]):
-            return stack(frames, said)
-
-    def chosen(self, files):
-        return files[::self.every] if len(files) > 1 else files
-
-    def count(self, file, frame, channels):
-        """DataError if a frame has another size than those before, or if there is too little memory for them."""
-        self.first = self.first or (file, frame.shape[:2])
-        check_size(frame.shape[:2], *self.first)
-        self.values, self.most = self.values + frame[..., 0].nbytes, max(self.most, channels)
-        check_bytes(self.values * self.most)  # one colour frame makes all frames colour
-
-
-def stack(frames, said):
-    """A list of frames as one clip (T,H,W,C); the list is emptied meanwhile, since there may not be enough memory for
-    both. Deep gray among bytes becomes bytes."""
-    dtypes, channels = {frame.dtype for frame in frames}, {frame.shape[2] for frame in frames}
-    if not channels <= {1, 3} and len(channels) > 1:
-        raise DataError(f"expected pictures with as many channels as this one, got some with {' and '.join(map(str, sorted(channels)))}")
-    dtype, divisor = np.result_type(*dtypes), 1
-    if len(dtypes) > 1:
-        if any(d.kind == "f" for d in dtypes):
-            raise DataError(f"expected pictures of one kind, got {' and '.join(sorted(map(str, dtypes)))}: convert them")
-        if np.dtype(np.uint8) in dtypes:
-            most = max(int(frame.max()) for frame in frames if frame.dtype != np.uint8)
-            if most > 65535 or min(int(frame.min()) for frame in frames) < 0:
-                raise DataError(f"expected gray values of 8 or 16 bits, got up to {most} beside bytes: convert them")
-            dtype, divisor = np.dtype(np.uint8), 257 if most > 255 else 1
-            said.append(f"pictures of more than 8 bits among others of 8 are read as bytes{', divided by 257' if divisor > 1 else ''}")
-    elif dtype == np.int32 and min(int(frame.min()) for frame in frames) >= 0 and max(int(frame.max()) for frame in frames) <= 65535:
-        dtype = np.dtype(np.uint16)  # PIL's own way to hold 16 bits
-    clip = np.empty((len(frames), *frames[0].shape[:2], max(channels)), dtype)
-    for t in reversed(range(len(clip))):
-        frame = frames.pop()
-        clip[t] = np.rint(frame / divisor) if divisor > 1 and frame.dtype != np.uint8 else frame
-    return clip
-
-
-# all together
 
 def convert(clips, size, channels, missing):
     """Clips (T,H,W,C) of one size and number of channels; those that are so already are not copied."""
@@ -200,9 +148,9 @@ def convert(clips, size, channels, missing):
     for number in has if channels else ():
         check_channels(channels, number)
     if not channels and len(has) > 1 and not has <= {1, 3}:
-        raise DataError(f"expected clips with as many channels as each other, got some with {' and '.join(map(str, sorted(has)))}")
+        raise DataError(f"expected clips with as many channels as each other, got some with {listed(has)}")
     if len(kinds := {clip.dtype if clip.dtype.kind != "f" else "floats" for clip in clips.values()}) > 1:
-        raise DataError(f"expected clips of one kind of numbers, got {' and '.join(sorted(map(str, kinds)))}: choose some with --array, or "
+        raise DataError(f"expected clips of one kind of numbers, got {listed(kinds)}: choose some with --array, or "
                         "convert them")
     channels, first = channels or max(has), None
     shapes = {name: (len(clip), *(size or clip.shape[1:3]), channels) for name, clip in clips.items()}
@@ -210,9 +158,14 @@ def convert(clips, size, channels, missing):
         check_frame(*clips[name].shape[1:3])
         first = first or (name, shape[1:3])
         check_size(shape[1:3], *first)
-    spread = [name for name, clip in clips.items() if clip.shape != shapes[name] and (*clip.shape[:3], channels) == shapes[name] and clip.shape[3] == 1]
-    clips |= {name: np.broadcast_to(clips[name], shapes[name]) for name in spread}  # gray among colours: a view
+    for name, clip in clips.items():
+        if clip.shape == (*shapes[name][:3], 1):  # gray among colours: a view
+            clips[name] = np.broadcast_to(clip, shapes[name])
     changed = [name for name, clip in clips.items() if clip.shape != shapes[name]]
+    true = [name for name, clip in clips.items() if flags(clip)]
+    if true and (changed or len(true) < len(clips)):  # averages need more than 0 and 1
+        check_bytes(sum(clips[name].nbytes for name in true))
+        clips |= {name: clips[name] * np.uint8(255) for name in true}
     check_bytes(sum(math.prod(shapes[name]) * clips[name].itemsize for name in changed))
     for name in changed:
         clip, clips[name] = clips[name], np.empty(shapes[name], clips[name].dtype)

@@ -13,7 +13,7 @@ from tinypredrnn.data.clips import Clips
 from tinypredrnn.errors import DataError
 
 PARTS = "training", "validation", "test"
-LOOK = 1 << 28  # bytes: of larger data, all frames are hashed only if a sample of the clips shares frames with others
+LOOK = 1 << 26  # bytes: of larger data, all frames are hashed only if a sample of the clips shares frames with others
 
 
 class Film(NamedTuple):
@@ -24,7 +24,7 @@ class Film(NamedTuple):
     sound: bool  # the clips agree wherever they overlap, so that the film can be cut in time
 
 
-def split(clips, length, seed=0):
+def split(clips, length, seed=0, grouped=True):
     """Three Clips, for training, validation and test, and how they were set apart, in words.
 
     By clip if at least ten have `length` frames: a tenth of those is drawn by `seed` for validation, and a tenth for
@@ -32,94 +32,112 @@ def split(clips, length, seed=0):
     much before that for validation, and the rest for training; clips that are too short for all three go to training.
     By clip again, with at least three of them, if all clips are too short for that.
 
-    Clips that share frames, and those of a group, count as one. Parts that the data name (`clips.parts`) are kept; what
-    they lack is drawn from the clips for training.
+    Clips that share frames count as one, and so do those of a group if they are to stay together (`grouped`) and there
+    are enough groups. Parts that the data name (`clips.parts`) are kept; what they lack is drawn from the clips for
+    training.
 
     Raises DataError if one of the three would be left without `length` frames in a row, or if parts that the data name
     share frames.
     """
     marks = fingerprints(clips)
     films = find_films(clips, marks)
-    given = {part: list(clips.parts.get(part, ())) for part in PARTS}
-    named = {n: part for part in PARTS for n in given[part]}
+    part_of = {n: part for part in PARTS for n in clips.parts.get(part, ())}  # the others are for training
+    part_of = [part_of.get(n, "training") for n in range(len(clips))]
     for film in films:
-        if len(parts := {named.get(n, "training") for n in film.places}) > 1:
-            one, other = (next(n for n in film.places if named.get(n, "training") == part) for part in sorted(parts)[:2])
-            raise DataError(f"{clips.names[one]} and {clips.names[other]} share frames, but are in two parts of the data: take one of them out")
-    lacking = [part for part in PARTS[1:] if not given[part]]
-    pool = [film for film in films if all(named.get(n, "training") == "training" for n in film.places)]
-    chosen, how = set_apart(clips, pool, length, seed, lacking)
-    for part in PARTS[1:]:
-        chosen.setdefault(part, [(n, slice(None)) for n in given[part]])
-    if named:
+        if other := [n for n in film.places if part_of[n] != part_of[min(film.places)]]:
+            raise DataError(f"{clips.names[min(film.places)]} and {clips.names[other[0]]} share frames, but are in two "
+                            "parts of the data: take one of them out")
+    lacking = [part for part in PARTS[1:] if part not in part_of]
+    pool = [film for film in films if part_of[min(film.places)] == "training"]
+    chosen, how = set_apart(clips, pool, length, seed, lacking, clips.groups if grouped else {})
+    chosen |= {part: [(n, slice(None)) for n in clips.parts[part]] for part in PARTS[1:] if part not in lacking}
+    if clips.parts:
         how = "as the data say" + (f", {' and '.join(lacking)} {how}" if lacking else "")
-    parts = [Clips({clips.names[n]: clips[n][frames] for n, frames in chosen[part]}, clips.scale) if chosen[part] else None for part in PARTS]
-    for name, part in zip(PARTS, parts):
-        if part is None or not len(part.windows(length)):
-            raise DataError(f"expected {length} frames in a row for each of training, validation and test, got none for {name}: give more or "
-                            "longer clips, or ask for fewer frames")
+    parts = []
+    for part in PARTS:
+        cut = {clips.names[n]: clips[n][frames] for n, frames in chosen[part]}
+        if not any(len(clip) >= length for clip in cut.values()):
+            raise DataError(f"expected {length} frames in a row for each of training, validation and test, got none "
+                            f"for {part}: give more or longer clips, or ask for fewer frames")
+        parts.append(Clips(cut, clips.scale))
     return *parts, in_words(clips, films, length, how, parts, again(marks, chosen))
 
 
 def in_words(clips, films, length, how, parts, repeated):
-    counts = [f"{sum(len(clip) for clip in part.clips):,} frames of {len(part)} clip(s) for {name}" for part, name in zip(parts, PARTS)]
+    counts = [f"{sum(map(len, part.clips)):,} frames of {len(part)} clip(s) for {name}"
+              for part, name in zip(parts, PARTS)]
     short = sum(len(clip) < length for clip in clips.clips)
     words = f"set apart {how}: {', '.join(counts)}; {short} clip(s) have fewer than {length} frames"
-    if (joined := [film for film in films if len(film.places) > 1]):
-        words += (f"; {sum(len(film.places) for film in joined)} clips share frames, as if cut from {len(joined)} film(s), and what lies across a "
-                  "border between parts is left out")
-    if clips.groups:
-        words += f"; the clips of each of {len(set(clips.groups.values()))} groups are kept together"
+    if joined := [film for film in films if len(film.places) > 1]:
+        words += (f"; {sum(len(film.places) for film in joined)} clips share frames, as if cut from {len(joined)} "
+                  "film(s), and what lies across a border between parts is left out")
     return words + (f"; {repeated:,} frames for the test look exactly like frames for training" if repeated else "")
 
 
-def set_apart(clips, films, length, seed, lacking):
-    """({part: [(clip number, slice of its frames)]} for training and the `lacking` parts, how it was done) of some films."""
-    families = find_families(clips, films)
-    whole = lambda family: [(n, slice(None)) for film in family for n in film.places]
-    everything = {"training": [place for family in families for place in whole(family)]}
-    if not lacking:
-        return everything, ""
-    long = [k for k, family in enumerate(families) if any(len(clips[n]) >= length for film in family for n in film.places)]
-    parts = {part: [] for part in ("training", *lacking)}
-    need = {id(film): length if len(film.places) == 1 else 2 * length - 1 for film in films}  # clips of a film may begin anywhere
-    fits = [film for film in films if film.sound and film.frames >= (1 + len(lacking)) * need[id(film)]]
-    if len(long) >= 10 or not fits and len(long) > len(lacking):
-        drawn, held = np.random.default_rng(seed).permutation(long), max(1, len(long) // 10)
-        for k, part in enumerate(lacking):
-            parts[part] = [place for n in sorted(drawn[k * held:(k + 1) * held]) for place in whole(families[n])]
-        parts["training"] = [place for n in sorted(drawn[len(lacking) * held:]) for place in whole(families[n])]
-        return parts, "by clip"
-    if not fits:
-        longest = max([film.frames for film in films if film.sound], default=0)
-        many = 1 + len(lacking)
-        raise DataError(f"expected {length} frames in a row for each of training, validation and test, so a clip of {many * length} or "
-                        f"{'three' if many == 3 else 'two'} of {length}, got {len(families)} of at most {longest}: give more or longer "
-                        f"clips, or ask for fewer frames{shared(films)}")
-    for film in films:
-        if max(len(clips[n]) for n in film.places) >= length:
-            held = max(need[id(film)], film.frames // 10) if film in fits else 0
-            edges = [0, *(film.frames - k * held for k in range(len(lacking), -1, -1))]
-            for part, first, last in zip(parts, edges, edges[1:]):
-                for n, place in film.places.items():
-                    start, stop = max(first - place, 0), min(last - place, len(clips[n]))
-                    if stop > start and (len(film.places) == 1 or stop - start >= length):
-                        parts[part].append((n, slice(start, stop)))
-    return parts, "by time"
+def set_apart(clips, films, length, seed, lacking, groups):
+    """({part: [(clip number, slice of its frames)]} of films, for training and the `lacking` parts, how it was done)"""
+    families = find_families(films, groups)
+    grouped = f", each of {len(families)} folders or single clips as a whole" if len(families) < len(films) else ""
+    long = [family for family in families if longest(clips, family) >= length]
+    cuttable = [film for film in films if film.frames >= (1 + len(lacking)) * least(film, length)]
+    if len(long) >= 10 or not cuttable and len(long) > len(lacking):
+        return by_clip(long, lacking, seed), "by clip" + grouped
+    if cuttable or not lacking:
+        how = "by time" + (" within each folder" if grouped else "")
+        return by_time(clips, films, cuttable, length, lacking), how
+    singles = [[film] for film in films if longest(clips, [film]) >= length]
+    if len(singles) > len(lacking):
+        return by_clip(singles, lacking, seed), "by clip (there are too few folders to keep each of them together)"
+    many, together = 1 + len(lacking), sum(len(film.places) for film in films if len(film.places) > 1)
+    together = f" ({together} clips share frames with others, and count as one)" if together else ""
+    raise DataError(f"expected {length} frames in a row for each of training, validation and test, so a clip of "
+                    f"{many * length} or {'three' if many == 3 else 'two'} of {length}, got {len(films)} of at most "
+                    f"{longest(clips, films)}{together}: give more or longer clips, or ask for fewer frames")
 
 
-def shared(films):
-    count = sum(len(film.places) for film in films if len(film.places) > 1)
-    return f" ({count} clips share frames with others, and count as one)" if count else ""
-
-
-def find_families(clips, films):
+def find_families(films, groups):
     """Films in lists: those with clips of one group together, in the order of their first clips."""
     families = {}
     for film in films:
-        labels = sorted({clips.groups[n] for n in film.places if n in clips.groups})
-        families.setdefault(labels[0] if labels else -1 - min(film.places), []).append(film)
+        labels = [groups[n] for n in film.places if n in groups]
+        families.setdefault(labels[0] if labels else min(film.places), []).append(film)
     return list(families.values())
+
+
+def longest(clips, films):
+    return max((len(clips[n]) for film in films for n in film.places), default=0)
+
+
+def least(film, length):
+    """How much of a film a part must have of it to hold `length` frames of one clip; infinite if it cannot be cut."""
+    if not film.sound:
+        return np.inf
+    return length if len(film.places) == 1 else 2 * length - 1  # clips of a film may begin anywhere
+
+
+def by_clip(families, lacking, seed):
+    """A tenth of the families, drawn, for each of the `lacking` parts; the others for training."""
+    drawn, held = np.random.default_rng(seed).permutation(len(families)), max(1, len(families) // 10)
+    numbers = {part: drawn[k * held:(k + 1) * held] for k, part in enumerate(lacking)}
+    numbers["training"] = drawn[len(lacking) * held:]
+    return {part: [(n, slice(None)) for k in sorted(chosen) for film in families[k] for n in film.places]
+            for part, chosen in numbers.items()}
+
+
+def by_time(clips, films, cuttable, length, lacking):
+    """The last tenths of the `cuttable` films for the `lacking` parts; the rest, and other films, for training."""
+    parts, able = {part: [] for part in ("training", *lacking)}, {min(film.places) for film in cuttable}
+    for film in films:
+        if longest(clips, [film]) < length:
+            continue
+        held = max(least(film, length), film.frames // 10) if min(film.places) in able else 0
+        edges = [0, *(film.frames - k * held for k in range(len(lacking), -1, -1))]
+        for part, first, last in zip(parts, edges, edges[1:]):
+            for n, place in film.places.items():
+                start, stop = max(first - place, 0), min(last - place, len(clips[n]))
+                if stop > start and (len(film.places) == 1 or stop - start >= length):
+                    parts[part].append((n, slice(start, stop)))
+    return parts
 
 
 # frames that clips have in common
@@ -129,12 +147,16 @@ def fingerprints(clips):
     total = sum(clip.nbytes for clip in clips.clips)
     if total <= LOOK:
         return [hashes(clip) for clip in clips.clips]
-    firsts, looked, left = {hash(clip[0].tobytes()): n for n, clip in enumerate(clips.clips)}, [None] * len(clips), LOOK
+    firsts, looked, left = defaultdict(set), [None] * len(clips), LOOK
+    for n, clip in enumerate(clips.clips):
+        if clip[0].min() != clip[0].max():  # dark frames say nothing
+            firsts[hash(clip[0].tobytes())].add(n)
     for n in np.random.default_rng(0).permutation(len(clips)).tolist():
         if clips[n].nbytes <= left:
             left -= clips[n].nbytes
             looked[n] = hashes(clips[n])
-    found = any(firsts.get(code, n) != n for n, codes in enumerate(looked) if codes for code in codes[1:])
+    found = any(len(same) > 1 for same in firsts.values()) or any(
+        firsts.get(code, {n}) != {n} for n, codes in enumerate(looked) for code in codes or ())
     return [hashes(clip) for clip in clips.clips] if found else looked
 
 
@@ -161,18 +183,20 @@ def find_films(clips, marks):
             seen |= set(row)
             first = min(places.values())
             places = {m: place - first for m, place in sorted(places.items())}
-            films.append(Film(places, max(place + len(clips[m]) for m, place in places.items()), sound and agree(marks, places)))
+            frames = max(place + len(clips[m]) for m, place in places.items())
+            films.append(Film(places, frames, sound and agree(marks, places)))
     return films
 
 
 def agree(marks, places):
     """Whether clips at their places in a film show the same wherever they overlap."""
     film = {}
-    return len(places) == 1 or all(film.setdefault(place + t, code) == code for n, place in places.items() for t, code in enumerate(marks[n]))
+    return len(places) == 1 or all(film.setdefault(place + t, code) == code
+                                   for n, place in places.items() for t, code in enumerate(marks[n]))
 
 
 def links(clips, marks):
-    """{(clip, another): which frame of the first is the other's first} for clips that share frames, None if there is no such place.
+    """{(clip, another): which frame of the first is the other's first} for clips that share frames; None for "nowhere".
 
     What counts is a frame that a clip has once, or a change from one frame to another. Frames of one number, the dark
     ones, are alike in many films and say nothing.
@@ -192,9 +216,9 @@ def links(clips, marks):
                 shared[one, other][t - u] += 1
     found = {}
     for (one, other), offsets in shared.items():
-        offset = offsets.most_common(1)[0][0]
+        (offset, times), = offsets.most_common(1)
         overlap = range(max(0, offset), min(len(marks[one]), offset + len(marks[other])))
-        if all(marks[one][t] == marks[other][t - offset] for t in overlap):
+        if 2 * times > offsets.total() and all(marks[one][t] == marks[other][t - offset] for t in overlap):
             found[one, other] = offset
         elif len(set(marks[one]) & set(marks[other])) >= max(2, min(len(marks[one]), len(marks[other])) // 10):
             found[one, other] = None

@@ -1,22 +1,25 @@
-"""Steps of time, where they are written: in the names of pictures, in arrays `times` and `run_start`. A gap is never crossed.
+"""Steps of time, where they are written: in names of pictures, in arrays `times` and `run_start`. No gap is crossed.
 
-A step that is longer than one and a half usual ones is a gap, and so is one that leads back in time. Where more than half
-of the steps would be gaps, the frames were not taken at regular times at all: they are kept together, and that is said.
+A step that is longer than one and a half usual ones is a gap, and so is one that leads back in time. Where more than a
+third of the steps would be gaps, the frames were not taken at regular times at all: they are kept together, and that
+is said.
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from datetime import datetime
 
 import numpy as np
 
+from tinypredrnn.data.words import in_short
+
 TIMES = "times", "time", "timestamps", "timestamp", "datetimes", "dates"
 STARTS = "run_start", "run_starts"
 DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"  # year, month, day
-                  r"(?:[-_.T ]{0,3}([01]\d|2[0-3])[-_.:h]?([0-5]\d)(?:[-_.:m]?([0-5]\d))?)?(?!\d)")  # and hour, minute, second
+                  r"(?:[-_.T ]{0,3}([01]\d|2[0-3])[-_.:h]?([0-5]\d)(?:[-_.:m]?([0-5]\d))?)?(?!\d)")  # and the clock
 
 
-def gaps(numbers, most=0.5):
+def gaps(numbers, most=1 / 3):
     """(the frames before which there is a gap, whether the frames are at regular times) of frames at these times: not
     more than `most` of the steps are gaps."""
     steps = np.diff(np.asarray(numbers, np.float64))
@@ -41,27 +44,32 @@ def films(names):
     """The films that names of pictures, without their endings, belong to: {what their names share: [(number, name)]}.
 
     Of the numbers in a name, the date and time counts, or else the number that differs most often; what remains of the
-    name says which film it is: cam1_0003 and cam2_0003 belong to two. In the order of time within each film. {} if the
-    names do not fall into films of at least two, since then nobody knows what their numbers mean.
+    name says which film it is: cam1_0003 and cam2_0003 belong to two. In the order of time within each film.
     """
+    alone = lambda found: sum(len(film) < 2 for film in found.values())
+    dated = by_number(names, dated=True)
+    found = min(dated, by_number(names, dated=False), key=alone) if alone(dated) else dated  # as a shared date is
+    return {key: sorted(film) for key, film in found.items()}
+
+
+def by_number(names, dated):
+    """`films`, in any order; `dated`: a date in a name counts before other numbers."""
     found, kinds = defaultdict(list), defaultdict(list)
     for name in names:
-        if match := DATE.search(name):
+        if match := DATE.search(name) if dated else None:
             found[name[:match.start()] + "*" + name[match.end():]].append((seconds(match), name))
         else:
             kinds["#".join(re.split(r"\d+", name.lower()))].append(name)
     for kind in kinds.values():
-        numbers = np.array([[int(n[-15:]) for n in re.findall(r"\d+", name)] for name in kind]).reshape(len(kind), -1)
-        if not numbers.shape[1]:
-            return {}
-        place = max(range(numbers.shape[1]), key=lambda k: (len(set(numbers[:, k])), k))
-        for name, number in zip(kind, numbers[:, place].tolist()):
+        numbers = [[int(number[-15:]) for number in re.findall(r"\d+", name)] for name in kind]
+        places = range(len(numbers[0]))
+        place = max(places, key=lambda k: (len({row[k] for row in numbers}), k), default=None)
+        for name, row in zip(kind, numbers):
             parts = re.split(r"(\d+)", name)
-            parts[2 * place + 1] = "*"
-            found["".join(parts).lower()].append((number, name))
-    if any(len(film) < 2 for film in found.values()):
-        return {}
-    return {key: sorted(film) for key, film in found.items()}
+            if places:
+                parts[2 * place + 1] = "*"
+            found["".join(parts).lower()].append((row[place] if places else 0, name))
+    return found
 
 
 def seconds(match):
@@ -74,13 +82,13 @@ def seconds(match):
 
 
 def numbered(film):
-    """Plain numbers for a film's names: what their numbers count is the clock or the calendar if that leaves fewer gaps."""
+    """Plain numbers for a film's names: what they count is the clock or the calendar if that leaves fewer gaps."""
     numbers = [number for number, _ in film]
     candidates = [numbers]
     if max(numbers) < 240_000:  # 1255, 1300: the clock; seconds may be there
-        split = [(n // 100, n % 100) for n in numbers] if max(numbers) < 2400 else [(n // 10_000 * 60 + n // 100 % 100, n % 100)
-                                                                                  for n in numbers]
-        candidates.append([60 * a + b for a, b in split] if all(b < 60 for _, b in split) else numbers)
+        clock = [(n // 10_000, n // 100 % 100, n % 100) for n in numbers]
+        if all(minute < 60 and second < 60 for _, minute, second in clock):
+            candidates.append([3600 * hour + 60 * minute + second for hour, minute, second in clock])
     if all(190_001 <= n <= 209_912 and 1 <= n % 100 <= 12 for n in numbers):  # 202412, 202501: months
         candidates.append([n // 100 * 12 + n % 100 for n in numbers])
     if all(1_900_001 <= n <= 2_099_366 and 1 <= n % 1000 <= 366 for n in numbers):  # 2024366, 2025001: days of a year
@@ -91,7 +99,7 @@ def numbered(film):
 def pictures_apart(name, names, said):
     """[(name of a clip, [names of its pictures])] of a folder `name` of pictures that have these names, in order."""
     apart, cut = films(names), []
-    if not apart:
+    if any(len(film) < 2 for film in apart.values()):  # then nobody knows what the numbers mean
         return [(name, names)]
     if len(apart) > 1:
         said.append(f"{name}: the names tell {len(apart)} films apart ({in_short(apart)}), each is a clip of its own")
@@ -100,17 +108,12 @@ def pictures_apart(name, names, said):
         starts, regular = gaps(numbered(film))
         pieces = [ordered[piece] for piece in runs(len(ordered), starts)]
         if starts:
-            said.append(f"{clip}: frames are missing in {len(starts)} place(s), the first between {ordered[starts[0] - 1]} and "
-                        f"{ordered[starts[0]]}; no sequence crosses a gap")
+            said.append(f"{clip}: frames are missing in {len(starts)} place(s), the first between "
+                        f"{ordered[starts[0] - 1]} and {ordered[starts[0]]}; no sequence crosses a gap")
         elif not regular:
             said.append(f"{clip}: the numbers in the names are not evenly spaced; the frames are taken as if they were")
         cut += [(f"{clip} {piece[0]}" if starts else clip, piece) for piece in pieces]
     return cut
-
-
-def in_short(names, most=3):
-    names = list(names)
-    return ", ".join(map(str, names[:most])) + (", ..." if len(names) > most else "")
 
 
 # arrays
@@ -119,8 +122,8 @@ def times_apart(name, clip, beside, said):
     """{name: clip} of a film (T,H,W,C) cut where the arrays `beside` it, {name: array}, say that time has a gap."""
     starts, sources = set(), []
     for other, array in beside.items():
-        if other in STARTS and array.ndim == 1 and array.dtype.kind in "iu" and len(array) and 0 <= array.min() and array.max() < len(clip):
-            starts |= set(array.tolist()) - {0}
+        if other in STARTS and array.dtype.kind in "iu" and {*array.ravel().tolist()} <= {*range(len(clip))}:
+            starts |= {*array.ravel().tolist()} - {0}
             sources.append(other)
         elif other in TIMES and (numbers := moments(array)) is not None and len(numbers) == len(clip):
             found, regular = gaps(numbers)
@@ -132,7 +135,8 @@ def times_apart(name, clip, beside, said):
             said.append(f"{other} {array.shape} does not fit the {len(clip)} frames of {name}, and is not used")
     if not starts:
         return {name: clip}
-    said.append(f"{name}: {' and '.join(sources)} tell {len(starts) + 1} runs apart; no sequence crosses from one to the next")
+    said.append(f"{name}: {' and '.join(sources)} tell {len(starts) + 1} runs apart; no sequence crosses from one to "
+                "the next")
     return {f"{name}[{piece.start}:{piece.stop}]": clip[piece] for piece in runs(len(clip), starts)}
 
 
@@ -142,8 +146,8 @@ def moments(array):
         return None
     if array.dtype.kind in "SU":
         try:
-            array = np.array([str(text, "ascii") if isinstance(text, bytes) else text.removesuffix("Z") for text in array.tolist()],
-                             "datetime64[us]")
+            texts = np.char.decode(array, "ascii") if array.dtype.kind == "S" else array
+            array = np.array([text.removesuffix("Z") for text in texts.tolist()], "datetime64[us]")
         except (ValueError, TypeError):
             return None
     if array.dtype.kind in "Mm":
@@ -155,8 +159,3 @@ def uneven(numbers):
     """Whether frames that are shown at these times are not evenly spaced."""
     steps = np.diff(np.asarray(numbers, np.float64))
     return len(steps) > 1 and bool((abs(steps - np.median(steps)) > 0.5 * np.median(steps)).any())
-
-
-def counted(things):
-    """Things with how many there are of each, such as "3 of .heic, 1 of .txt"."""
-    return ", ".join(f"{n} of {thing}" for thing, n in sorted(Counter(things).items()))

@@ -11,24 +11,25 @@ from tinypredrnn.errors import ConfigError, DataError
 LOOK = 4 << 30  # bytes: of larger data, an even sample of the frames is looked at
 PIECE = 1 << 24  # bytes that are looked at at a time
 ROUNDING = 1e-5  # how far floats may lie outside of [0, 1] and mean 0 or 1
-CODES = -9999, -999, -99, -32768, -32767, 9999, 32767, 65535, -1e30, 1e30  # what people store where they have no data
-HINTS = 240, 4, 1e-4  # the frames of a clip, and the clips, that hints look at; a mean change below this is hardly one
+CODES = (-9999, -999, -99, -32768, -32767, 9999, 32767, 65535, 9.969209968386869e36, 3.4028234663852886e38,
+         *(sign * 10.0**power for sign in (1, -1) for power in (20, 30, 33, 36)), -3.4028234663852886e38)  # for no data
+HINTS = 240, 4, 1 << 23  # what hints look at: so many frames, or bytes, of each of so many clips
+HARDLY = 1e-4  # a mean change from frame to frame below this part of the range is hardly one
 
 
 class Survey(NamedTuple):
-    """What frames hold: the least and the largest known number, how many places are unknown, and the first such place."""
+    """What frames hold: the least and the largest known number, how many places are unknown, and the first of them."""
 
     low: float
     high: float
     places: int
     unknown: int
     first: str
-    infinite: str
-    sampled: bool
+    infinite: str  # the first clip with infinite numbers, or ""
 
 
 def pieces(clips):
-    """(name, first frame, some frames) of all clips in turn; of very large data a sample of frames. And whether it is one."""
+    """(name, first frame, some frames) of all clips in turn; of very large data, a sample of frames."""
     total = sum(clip.nbytes for clip in clips.values())
     stride = max(1, math.ceil(total / LOOK))
     for name, clip in clips.items():
@@ -52,8 +53,7 @@ def survey(clips, missing):
                 gone |= frames == missing
             count = int(gone.sum())
             if count and not first:
-                t, row, column, _ = (int(n) for n in np.unravel_index(gone.argmax(), gone.shape))
-                first = f"{name}, frame {start + t}, row {row}, column {column}"
+                first = place(name, start, gone)
             unknown += count
             known = frames[~gone] if count else frames
             least, most = (float(known.min()), float(known.max())) if known.size else (np.inf, -np.inf)
@@ -62,24 +62,26 @@ def survey(clips, missing):
                 known = known[np.isfinite(known)]
                 least, most = (float(known.min()), float(known.max())) if known.size else (np.inf, -np.inf)
         low, high = min(low, least), max(high, most)
-    return Survey(low, high, places, unknown, first, infinite, sum(clip.nbytes for clip in clips.values()) > LOOK)
+    return Survey(low, high, places, unknown, first, infinite)
 
 
 def find_scale(clips, range, unit, missing, said):
-    """The Scale of clips {name: (T,H,W,C)}: as `range` (low, high), `unit` and `missing` say, and else as their numbers do.
+    """The Scale of clips {name: (T,H,W,C)}: as `range` (low, high), `unit` and `missing` say, else as their numbers do.
 
     DataError if there are no numbers, if some are infinite, or if some seem to mean that there are no data.
     """
     dtypes = {clip.dtype for clip in clips.values()}
     bytes_alone = dtypes == {np.dtype(np.uint8)}
     if range is None and missing is None and bytes_alone and not all(flags(clip) for clip in clips.values()):
-        hint_at_a_part(clips, said)
+        hint_at_a_part(max(int(frames.max()) for frames in looked_at(clips)), 255, said)
         return Scale(units=BYTES.stored, unit=unit) if unit else BYTES
     found = survey(clips, missing)
     if found.infinite:
-        raise DataError(f"expected finite numbers, or NaN where there are none, got infinite ones in {found.infinite}: replace them")
+        raise DataError("expected finite numbers, or NaN where there are none, got infinite ones in "
+                        f"{found.infinite}: replace them")
     if found.low > found.high:
-        raise DataError(f"expected numbers, got {found.unknown:,} places without data and none with: is --missing right?")
+        raise DataError(f"expected numbers, got {found.unknown:,} places without data and none with: is --missing "
+                        "right?")
     if found.unknown:
         share = 100 * found.unknown / found.places
         said.append(f"{found.unknown:,} places ({share:.2g}%) have no data, the first in {found.first}")
@@ -89,15 +91,18 @@ def find_scale(clips, range, unit, missing, said):
         refuse_codes(clips, found, range, said)
     if range is None:
         range, units, why = range_of(dtypes, clips, found)
+        if units == (0, 1) == range:
+            hint_at_a_part(found.high, 1, said)
         if why:
-            said.append(f"{why}; {range[0]:g} becomes 0 and {range[1]:g} becomes 1 for the model (--range LO HI changes that)")
+            said.append(f"{why}; {range[0]:g} becomes 0 and {range[1]:g} becomes 1 for the model (--range LO HI "
+                        "changes that)")
     else:
         range = units = tuple(float(end) for end in range)
         if len(range) != 2 or not np.isfinite(range).all() or not range[0] < range[1]:
             raise ConfigError(f"sequences: range is a smaller and a larger number, got {range}")
         if found.low < range[0] or found.high > range[1]:
-            said.append(f"the numbers go from {found.low:g} to {found.high:g}; what lies outside of {range[0]:g} to {range[1]:g} is set to its "
-                        "nearer end for the model")
+            said.append(f"the numbers go from {found.low:g} to {found.high:g}; what lies outside of {range[0]:g} to "
+                        f"{range[1]:g} is set to its nearer end for the model")
     return Scale(stored=range, units=range if unit else units, unit=unit, missing=missing)
 
 
@@ -113,13 +118,13 @@ def flags(clip):
 def range_of(dtypes, clips, found):
     """(the stored numbers that become 0 and 1, the same in units, why) if nobody has said them."""
     low, high = found.low, found.high
-    sampled = " in a sample of the frames" if found.sampled else ""
+    sampled = " in a sample of the frames" if sum(clip.nbytes for clip in clips.values()) > LOOK else ""
     if all(dtype.kind == "f" for dtype in dtypes) and -ROUNDING <= low and high <= 1 + ROUNDING:
         return (0.0, 1.0), (0.0, 1.0), ""
     if dtypes == {np.dtype(np.uint8)} and all(flags(clip) for clip in clips.values()):
         return (0.0, 1.0), (0.0, 1.0), ""
-    if all(dtype.kind in "iu" for dtype in dtypes) and 0 <= low and 1 < high <= 255:
-        ends = 0.0, 255.0
+    if 0 <= low < 64 and 128 < high <= 255:
+        ends = 0.0, 255.0  # bytes, in another dtype
     else:
         ends = outwards(low, high)
     names = ", ".join(sorted(str(dtype) for dtype in dtypes))
@@ -131,71 +136,88 @@ def outwards(low, high):
     if low == high:
         return low, low + 1.0
     step = 10.0 ** (math.floor(math.log10(high - low)) - 1)
-    ends = [float(f"{round_(end / step) * step:.12g}") for end, round_ in ((low, lambda x: math.floor(x + 1e-4)),
-                                                                           (high, lambda x: math.ceil(x - 1e-4)))]
-    return tuple(ends) if ends[0] < ends[1] else (low, high)
+    first, last = math.floor(low / step + 1e-4), math.ceil(high / step - 1e-4)  # 0.004 in float32 is 0.0040000002
+    return (float(f"{first * step:.12g}"), float(f"{last * step:.12g}")) if first < last else (low, high)
 
 
 def refuse_codes(clips, found, range, said):
     """DataError if the least or the largest number is one that people store where they have no data, and lies far from
     all others. If the range was given, it is only said."""
-    for code, end in (found.low, "least"), (found.high, "largest"):
-        if code not in CODES:
+    for code in {end for end in (found.low, found.high) if np.isclose(end, CODES, rtol=1e-6, atol=0).any()}:
+        rest = survey(clips, code)
+        apart = rest.low - code if code == found.low else code - rest.high
+        if rest.low > rest.high or apart <= max(rest.high - rest.low, 1):
             continue
-        rest = [frames[frames != code] for _, _, frames in pieces(clips)]
-        rest = [r for r in rest if r.size]
-        count = found.places - sum(r.size for r in rest)
-        if not rest:
-            continue
-        low, high = float(min(np.nanmin(r) for r in rest)), float(max(np.nanmax(r) for r in rest))
-        apart = low - code if end == "least" else code - high
-        if apart <= max(high - low, 1):
-            continue
-        name, t, row, column = next((name, start + int(at[0]), int(at[1]), int(at[2])) for name, start, frames in pieces(clips)
-                                    for at in np.argwhere(frames == code)[:1])
-        what = (f"{count:,} places ({100 * count / found.places:.2g}%) hold {code:g}, far from all others ({low:g} to {high:g}), the first in "
-                f"{name}, frame {t}, row {row}, column {column}")
+        count = rest.unknown - found.unknown
+        first = next(place(name, start, frames == code) for name, start, frames in pieces(clips) if code in frames)
+        what = (f"{count:,} places ({100 * count / found.places:.2g}%) hold {code:g}, far from all others "
+                f"({rest.low:g} to {rest.high:g}), the first in {first}")
         if range is None:
-            raise DataError(f"{what}: if that means that there are no data, say --missing {code:g}; else name the range with --range LO HI")
-        said.append(f"{what}; --missing {code:g} if that means that there are no data")
+            raise DataError(f"{what}: if that means that there are no data, say --missing {exactly(code, clips)}; else "
+                            "name the range with --range LO HI")
+        said.append(f"{what}; --missing {exactly(code, clips)} if that means that there are no data")
+
+
+def exactly(number, clips):
+    """A number in words that are read back as the same number of the clips' dtype."""
+    stored = next(iter(clips.values())).dtype.type
+    return f"{number:g}" if stored(float(f"{number:g}")) == stored(number) else str(stored(number))
+
+
+def place(name, start, true):
+    """In words, the first place where `true` (T,H,W,C) is so, of frames of a clip that begin at `start`."""
+    t, row, column, _ = (int(n) for n in np.unravel_index(true.argmax(), true.shape))
+    return f"{name}, frame {start + t}, row {row}, column {column}"
 
 
 # hints
 
-def hint_at_a_part(clips, said):
-    """A sentence if bytes use only a small part of their range."""
-    most = max(int(frames.max()) for frames in looked_at(clips))
-    if 0 < most < 26:
-        said.append(f"the bytes looked at go up to {most} of 255, {100 * most / 255:.0f}% of the range: --range 0 {most} makes use of all of it")
+def hint_at_a_part(most, full, said):
+    """A sentence if numbers that go up to `most` use only a small part of the range from 0 to `full`."""
+    if 0 < most < full / 10:
+        said.append(f"the numbers go up to {most:.4g}, {100 * most / full:.2g}% of the range from 0 to {full}: "
+                    f"--range 0 {outwards(0, most)[1]:g} makes use of all of it")
 
 
 def looked_at(clips):
     """The first frames of a few clips, evenly taken."""
-    frames, most, _ = HINTS
+    frames, most, size = HINTS
     chosen = list(clips.values())
     for clip in chosen[::max(1, math.ceil(len(chosen) / most))]:
-        yield clip[:frames]
+        yield clip[:min(frames, max(2, size // clip[0].nbytes))]
 
 
 def hints(clips, scale, every, said):
-    """Sentences about clips in which nothing is, or nothing moves, or frames repeat."""
+    """Sentences about clips in which nothing is, or nothing moves, or frames repeat; and about gray ones in colour."""
     looked = list(looked_at(clips))
+    floats = looked[0].dtype.kind == "f"
+    if looked[0].shape[3] == 3 and all(np.array_equal(f[..., :2], f[..., 1:], equal_nan=floats) for f in looked):
+        said.append("red, green and blue are equal in the frames looked at: --channels 1 makes them gray, which is a "
+                    "third of the work")
     empty = sum(bool((frames == frames[:1, :1, :1]).all()) for frames in looked)
     if empty:
-        said.append(f"in {empty} of the {len(looked)} clips looked at all frames hold one number: there is nothing to predict")
-    changes = [np.array([not np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(frames, frames[1:])]) for frames in looked]
-    steps, moved = sum(map(len, changes)), sum(int(c.sum()) for c in changes)
+        said.append(f"in {empty} of the {len(looked)} clips looked at all frames hold one number: there is nothing to "
+                    "predict")
+    changes = [np.array([change(a, b) for a, b in zip(frames, frames[1:])]) for frames in looked]  # NaN: nothing known
+    steps, moved = sum(map(len, changes)), sum(int((c != 0).sum()) for c in changes)
     if not steps or empty == len(looked):
         return
+    span, mean = scale.stored[1] - scale.stored[0], np.nanmean(np.concatenate([*changes, [np.inf] * (not moved)]))
     if not moved:
         said.append("nothing moves in the clips looked at: copying the last frame predicts them perfectly")
     elif moved <= steps / 2:
         apart = [n for c in changes for n in np.diff(np.flatnonzero(c))]
         often = every * int(np.median(apart)) if apart else round(every * steps / moved)
-        said.append(f"{steps - moved} of {steps} frames looked at repeat the one before: --every {max(2, often)} takes one of each")
-    else:
-        span = scale.stored[1] - scale.stored[0]
-        change = np.nanmean([np.nanmean(np.abs(np.diff(frames[:, ::4, ::4].astype(np.float64), axis=0))) for frames in looked if len(frames) > 1])
-        if change < HINTS[2] * span:
-            said.append(f"the frames hardly change from one to the next ({100 * change / span:.2g}% of the range on average): --every N takes one "
-                        "of N")
+        said.append(f"{steps - moved} of {steps} frames looked at repeat the one before: --every {max(2, often)} takes "
+                    "one of each")
+    elif mean < HARDLY * span:
+        said.append(f"the frames hardly change from one to the next ({100 * mean / span:.2g}% of the range on "
+                    "average): --every N takes one of N")
+
+
+def change(one, other):
+    """The mean difference between two frames where both are known; 0 only if they are equal everywhere."""
+    if np.array_equal(one, other, equal_nan=one.dtype.kind == "f"):
+        return 0.0
+    difference = np.abs(other.astype(np.float64) - one)
+    return float(difference[np.isfinite(difference)].mean()) if np.isfinite(difference).any() else np.nan

@@ -15,6 +15,7 @@ from tinypredrnn.data.times import gaps, uneven
 from tinypredrnn.errors import DataError
 
 VIDEOS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
+UNKNOWN = -(1 << 62)  # ffmpeg's times below this are none
 BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}  # how QuickTime and MP4 files begin
 
 
@@ -29,24 +30,29 @@ class Video:
         try:
             import imageio_ffmpeg
         except ImportError as error:
-            raise DataError(f"{path} is a video, and what decodes videos is not installed: `pip install imageio-ffmpeg`, "
-                            "or turn the video into a folder of images") from error
+            raise DataError(f"{path} is a video, and what decodes videos is not installed: `pip install "
+                            "imageio-ffmpeg`, or turn the video into a folder of images") from error
         self.path, self.ffmpeg, self.starts, self.said = path, imageio_ffmpeg, [], []
         with reading(path):
             self.kind = container(path)
 
     def __iter__(self):
         with reading(self.path):
-            source = self.ffmpeg.read_frames(str(self.path.absolute()), pix_fmt="rgb24", input_params=["-f", self.kind],
+            source = self.ffmpeg.read_frames(str(self.path.absolute()), pix_fmt="rgb24", input_params=self.input(),
                                              output_params=self.as_stored())
-            width, height = next(source)["size"]
+            about, count = next(source), 0
+            width, height = about["size"]
             check_frame(height, width)
-            count = 0
-            for count, frame in enumerate(source, start=1):
+            for frame in source:
                 yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
+                count += 1
             if not count:
                 raise DataError("expected a video, got a file without a frame: replace it")
-            self.check(count)
+            self.check(count, about["duration"] * about["fps"])
+
+    def input(self):
+        """Words that make ffmpeg open a file as what it is, and leave out frames of which only a part is there."""
+        return ["-f", self.kind, "-fflags", "+discardcorrupt"]
 
     def as_stored(self):
         """The words that keep ffmpeg from repeating and dropping frames, whose name has changed."""
@@ -54,42 +60,47 @@ class Video:
         modern = version is None or (int(version[1]), int(version[2])) >= (5, 1)
         return ["-fps_mode", "passthrough"] if modern else ["-vsync", "passthrough"]
 
-    def check(self, count):
-        """Compare the frames that came with those that the file announces, and with their times."""
-        announced, times = avi_frames(self.path) if self.kind == "avi" else 0, self.times()
-        announced = max(announced, len(times))
+    def check(self, count, due):
+        """Compare the frames that came with those that the file announces (`due`, if even), and with their times."""
+        name, times = self.path.name, self.times()
+        announced = max(avi_frames(self.path) if self.kind == "avi" else 0, len(times))
+        if count == len(times):  # else nobody knows which of the times are whose
+            self.starts, regular = gaps(times, most=0.1)  # more of them: a variable frame rate
+            if self.starts:
+                self.said.append(f"{name}: the recording pauses in {len(self.starts)} place(s), the first before frame "
+                                 f"{self.starts[0]}; no sequence crosses a pause")
+            elif not regular or uneven(times):
+                self.said.append(f"{name}: its frames are not evenly spaced in time (variable frame rate); they are "
+                                 "taken one by one as if they were")
+            elif np.isfinite(due) and due > 1.05 * count + 1:
+                announced = max(announced, round(due))
         if count < announced:
-            self.said.append(f"{self.path.name}: {count} of the {announced} frames that it announces are there, the file seems to be cut short")
-        if count != len(times):
-            return  # nobody knows which of the times are whose
-        self.starts, regular = gaps(times, most=0.1)  # more of them: a variable frame rate
-        if self.starts:
-            self.said.append(f"{self.path.name}: the recording pauses in {len(self.starts)} place(s), the first before frame "
-                             f"{self.starts[0]}; no sequence crosses a pause")
-        elif not regular or uneven(times):
-            self.said.append(f"{self.path.name}: its frames are not evenly spaced in time (variable frame rate); they are taken one by one as "
-                             "if they were")
+            self.said.append(f"{name}: {count} of the {announced} frames that it announces are there; it seems to be "
+                             "cut short")
 
     def times(self):
         """When each stored frame is shown, in units of the container, in order; read without decoding."""
-        words = [self.ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", self.kind, "-i", str(self.path.absolute()), "-map", "0:v:0", "-c", "copy",
-                 "-f", "framecrc", "-"]
-        listed = subprocess.run(words, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL).stdout
-        rows = [line.split(",") for line in listed.splitlines() if line and not line.startswith("#")]
-        return sorted(int(row[2]) for row in rows if len(row) > 4 and row[4].strip() != "0" and row[2].strip("- ").isdecimal())
+        words = [self.ffmpeg.get_ffmpeg_exe(), "-v", "error", *self.input(), "-i", str(self.path.absolute()),
+                 "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"]
+        listed = subprocess.run(words, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+        rows = [line.split(",") for line in listed.stdout.splitlines() if line and not line.startswith("#")]
+        rows = [row for row in rows if len(row) > 4 and row[4].strip() != "0"]  # of no bytes: the frame before stays
+        times = [int(row[2]) for row in rows if row[2].strip("- ").isdecimal()]
+        return sorted(times) if all(time > UNKNOWN for time in times) else []
 
 
 def container(path):
-    """ffmpeg's name of the format that a file begins as, whatever its name says: a text that names other files is none."""
+    """ffmpeg's name of the format that a file begins as: a text that names other files is none of these."""
     with open(path, "rb") as file:
         start = file.read(512)
     for found, name in ((start[:4] == b"RIFF" and start[8:12] == b"AVI ", "avi"), (start[4:8] in BOXES, "mov"),
                         (start[:4] == b"\x1a\x45\xdf\xa3", "matroska"), (start[:4] == b"\0\0\1\xba", "mpeg"),
-                        (start[:4] == b"\0\0\1\xb3", "mpegvideo"), (start[:1] == start[188:189] == start[376:377] == b"G", "mpegts")):
+                        (start[:4] == b"\0\0\1\xb3", "mpegvideo"),
+                        (start[:1] == start[188:189] == start[376:377] == b"G", "mpegts")):
         if found:
             return name
-    raise DataError("expected a video in a container that is known (AVI, MP4, QuickTime, Matroska, WebM, MPEG), got something else: "
-                    "convert it")
+    raise DataError("expected a video in a container that is known (AVI, MP4, QuickTime, Matroska, WebM, MPEG), got "
+                    "something else: convert it")
 
 
 def avi_frames(path):
