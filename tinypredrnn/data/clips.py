@@ -1,5 +1,6 @@
 """Clips: films of one frame size, and the windows of them that a model is trained on."""
 
+import dataclasses
 import mmap
 
 import numpy as np
@@ -46,7 +47,8 @@ class Clips:
                             f"{others.size[0]}x{others.size[1]} with {others.channels}: name a --size and --channels for both")
         clips = self.named() | {f"{part} {name}": clip for name, clip in others.named().items()}
         parts = self.parts | {part: list(range(len(self), len(clips)))}
-        return Clips(clips, self.scale, (*self.said, *others.said), parts, self.groups)
+        scale = dataclasses.replace(self.scale, gaps=self.scale.gaps or others.scale.gaps)
+        return Clips(clips, scale, (*self.said, *others.said), parts, self.groups)
 
     def windows(self, length, stride=1):
         """Where `length` frames in a row can be taken, `stride` apart: rows of (clip, first frame), int (N,2)"""

@@ -75,7 +75,7 @@ class OwnSequences(Source):
         clips = read_sequences(path, o.size or None, o.channels or None, o.range or (scale and scale.stored), o.unit, o.order, o.array,
                                o.every, missing)
         if scale:
-            clips.scale = scale
+            clips.scale = dataclasses.replace(scale, gaps=scale.gaps or clips.scale.gaps)
         return clips
 
     @classmethod

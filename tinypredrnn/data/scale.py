@@ -19,7 +19,7 @@ class Scale:
     units     the same two in physical units; (0, 1) if there are none
     unit      the name of these units: "dBZ", "K", "mm/h"; "" if there are none
     missing   the stored number that says that there are no data in a place; None if there is no such number. NaN says so always
-    gaps      whether there may be places without data: a model is then trained and scored on the others
+    gaps      whether there are places without data: a model is trained and scored on the others
     """
 
     stored: tuple = (0.0, 255.0)

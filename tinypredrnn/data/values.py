@@ -103,7 +103,7 @@ def find_scale(clips, range, unit, missing, said):
         if found.low < range[0] or found.high > range[1]:
             said.append(f"the numbers go from {found.low:g} to {found.high:g}; what lies outside of {range[0]:g} to "
                         f"{range[1]:g} is set to its nearer end for the model")
-    return Scale(stored=range, units=range if unit else units, unit=unit, missing=missing)
+    return Scale(stored=range, units=range if unit else units, unit=unit, missing=missing, gaps=bool(found.unknown))
 
 
 def flags(clip):

@@ -30,7 +30,7 @@ class Descent:
         self.optimiser = OPTIMISERS[recipe.optimiser](model.parameters(), recipe.rate)
         self.pixel_loss, self.clip = find_loss(recipe.loss), recipe.clip or math.inf
         self.first = plan.data.given - 1 if recipe.loss_over == "future" else 0  # the first output that the loss looks at
-        self.gaps = plan.scale.gaps
+        self.gaps = plan.scale.gaps  # asked beforehand, since a recorded step cannot look at the numbers
         self.captured = None
         if graph and model.capturable and ranks.size == 1 and has_tensor_cores(self.device):  # others need cuBLAS, which cannot be captured
             self.captured = CapturedStep(self.differentiate, self.optimiser, self.clip, self.device)
