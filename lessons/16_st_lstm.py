@@ -329,7 +329,7 @@ try:
 except tp.errors.ShapeError as error:
     print(error)
 #> (1, 2, 16, 32, 1)
-#> model: its peepholes are made for frames of 16x16, got 16x32: build it with the size of the frames
+#> model: it is made for frames of 16x16, got 16x32: build it with the size of the frames
 
 # %% [markdown]
 # ### Exercise 16.4: back to the ConvLSTM

@@ -4,6 +4,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinypredrnn.autograd import no_grad
+from tinypredrnn.data.scale import BYTES
 from tinypredrnn.errors import DataError
 from tinypredrnn.files import read_json
 from tinypredrnn.metrics import DEFAULT, Scores, compared, table
@@ -27,7 +28,7 @@ def predict(model, inputs, horizon):
         model.train(training)
 
 
-def score_set(model, sequences, given, scale, metrics=DEFAULT, baselines=("copy_last",), protocol="float", batch=25, progress=iter):
+def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=("copy_last",), protocol="float", batch=25, progress=iter):
     """Score a set (N,T,H,W,C), as stored: the model sees `given` frames and predicts the rest. Returns an entry of metrics.json.
 
     scale                a Scale, which brings the frames to [0, 1]
