@@ -255,9 +255,9 @@ check("13.3", lambda: depth(np.float32([[1, 1, 0, 0, 1, 0], [1, 0, 1, 0, 0, 0], 
 # ## What you have now
 # A forecast, the way it fails, and the usual remedy.
 #
-# - The loop is `tinypredrnn/models/predictor.py`, `unroll`, and its choice of inputs is
-#   `tinypredrnn/models/predictor.py`, `unroll`; a forecast is `tinypredrnn/models/predictor.py`, `forward`. Every
-#   network of the package is a `tinypredrnn/models/predictor.py`, `Predictor`.
+# - The loop, with its choice of inputs, is `tinypredrnn/models/predictor.py`, `unroll`; a forecast is
+#   `tinypredrnn/models/predictor.py`, `forward`. Every network of the package is a `tinypredrnn/models/predictor.py`,
+#   `Predictor`.
 # - `tinypredrnn/train/schedules.py`, `truth_mask` has the schedules: `linear` as here, `off` (always alone), and
 #   `reverse`, in which the network must also do without some of the *given* frames (PredRNN-V2).
 #
