@@ -72,7 +72,8 @@ def test_a_text_that_names_another_video_is_no_video(tmp_path, text):
 
 def test_a_video_that_was_held_sideways_is_turned_upright(tmp_path):
     upright = read_sequences(write(tmp_path / "a.mp4", FILM))[0]
-    command = [ffmpeg.get_ffmpeg_exe(), "-v", "error", "-display_rotation", "90", "-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "b.mp4"]
+    command = [ffmpeg.get_ffmpeg_exe(), "-v", "error", "-display_rotation", "90", "-i", tmp_path / "a.mp4", "-c", "copy",
+               tmp_path / "b.mp4"]
     if subprocess.run(command, capture_output=True).returncode:
         pytest.skip("this ffmpeg cannot write how a video was held")
     np.testing.assert_array_equal(read_sequences(tmp_path / "b.mp4")[0], np.rot90(upright, axes=(1, 2)))
