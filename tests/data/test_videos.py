@@ -70,6 +70,26 @@ def test_a_text_that_names_another_video_is_no_video(tmp_path, text):
         read_sequences(tmp_path / "a.mp4")
 
 
+def test_a_video_that_was_held_sideways_is_turned_upright(tmp_path):
+    upright = read_sequences(write(tmp_path / "a.mp4", FILM))[0]
+    command = [ffmpeg.get_ffmpeg_exe(), "-v", "error", "-display_rotation", "90", "-i", tmp_path / "a.mp4", "-c", "copy",
+               tmp_path / "b.mp4"]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("this ffmpeg cannot write how a video was held")
+    np.testing.assert_array_equal(read_sequences(tmp_path / "b.mp4")[0], np.rot90(upright, axes=(1, 2)))
+
+
+def test_a_computer_without_ffmpeg(tmp_path, monkeypatch):
+    def missing():
+        raise RuntimeError("No ffmpeg exe could be found")
+
+    write(tmp_path / "a.avi", FILM)
+    monkeypatch.setattr(ffmpeg, "get_ffmpeg_exe", missing)
+    with pytest.raises(DataError, match="what decodes videos is not installed") as caught:
+        read_sequences(tmp_path / "a.avi")
+    assert "damaged" not in str(caught.value)
+
+
 def test_colour(tmp_path):
     frames = np.stack([FILM, FILM // 2, FILM // 4], -1)
     clips = read_sequences(write(tmp_path / "a.avi", frames, pixels="rgb24"))

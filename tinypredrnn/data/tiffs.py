@@ -1,5 +1,6 @@
 """TIFFs of science, which tifffile reads: channels of any number and depth, in planes or in pages of their own."""
 
+import logging
 import math
 import re
 
@@ -22,6 +23,7 @@ def has_bands(image):
 def open_tiff(path):
     import tifffile  # scikit-image brings it
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says of damage, our errors say
     return tifffile.TiffFile(path)
 
 

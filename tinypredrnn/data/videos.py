@@ -29,7 +29,9 @@ class Video:
     def __init__(self, path):
         try:
             import imageio_ffmpeg
-        except ImportError as error:
+
+            imageio_ffmpeg.get_ffmpeg_exe()
+        except (ImportError, RuntimeError) as error:  # the second if it comes without ffmpeg for this computer
             raise DataError(f"{path} is a video, and what decodes videos is not installed: `pip install "
                             "imageio-ffmpeg`, or turn the video into a folder of images") from error
         self.path, self.ffmpeg, self.starts, self.said = path, imageio_ffmpeg, [], []
