@@ -131,6 +131,44 @@ def test_a_start_from_another_runs_weights(room):
     run(room, "train_sequences.py", "--out", "tuned", "--resume", "--steps", 5)  # needs no word of it
 
 
+def test_numbers_stay_in_their_units_from_reading_to_prediction(room):
+    """Temperatures in training, scores and forecasts; a place without data counts for nothing."""
+    bytes_ = np.stack([clip for clip in read_sequences(room / "squares").named().values()])[..., 0]  # (4,24,12,16)
+    celsius = (bytes_ / np.float32(255) * 40 - 10).round(1)
+    celsius[0, 5, 3, 3] = -99
+    np.save(room / "celsius.npy", celsius)
+    words = "--range", -10, 30, "--unit", "deg C", "--missing=-99"
+    printed = run(room, "train_sequences.py", "--data", "celsius.npy", "--out", "celsius_run", *SMALL, *words)
+    assert "1 places" in printed and "have no data, the first in celsius[0], frame 5, row 3, column 3" in printed
+    plan = read_checkpoint(room / "celsius_run")[0]
+    assert (plan.scale.stored, plan.scale.units, plan.scale.unit, plan.scale.missing) == ((-10, 30), (-10, 30), "deg C", -99) and plan.scale.gaps
+    run(room, "predict.py", "celsius_run", "--input", "celsius.npy", "--clip", 2, "--frames", 2, "--out", "celsius_after")
+    forecast = np.load(room / "celsius_after" / "prediction.npy")
+    assert forecast.shape == (2, 12, 16, 1) and -10 <= forecast.min() < -5 and forecast.max() <= 30
+    scores = json.loads((room / "celsius_run" / "metrics.json").read_text())["sequences"]
+    assert np.isfinite(scores["mse"]) and "black" not in scores
+
+
+def test_floats_and_bytes_of_the_same_pictures_are_predicted_alike(room):
+    clip = read_sequences(room / "squares" / "clip1")[0]
+    np.save(room / "floats.npy", (clip / np.float32(255))[None, ..., 0])
+    for name in "floats.npy", "squares/clip1":
+        run(room, "predict.py", "run", "--input", name, "--frames", 2, "--out", f"from_{name[:6]}")
+    one, other = (np.load(room / f"from_{name}" / "prediction.npy") for name in ("floats", "square"))
+    np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_other_files_for_validation_and_test(room):
+    save_squares(room / "for_test", clips=2, frames=10)
+    printed = run(room, "train_sequences.py", "--data", "squares", "--test", "for_test", "--out", "tested", *SMALL)
+    assert "set apart as the data say" in printed and "20 frames of 2 clip(s) for test" in printed
+    run(room, "train_sequences.py", "--resume", "--out", "tested", "--steps", 5)
+    shutil.copytree(room / "squares", room / "copies")
+    with pytest.raises(AssertionError) as caught:
+        run(room, "train_sequences.py", "--data", "squares", "--test", "copies", "--out", "leaking", *SMALL)
+    assert "share frames, but are in two parts of the data" in str(caught.value)
+
+
 @pytest.mark.parametrize("size", [(13, 17), (19, 16)])
 def test_odd_sizes_need_nothing(room, size):
     save_squares(room / f"odd{size[0]}", size=size)

@@ -93,6 +93,7 @@ REPORT = {  # what is reported -> a function that finds it out
     "caches": {
         "compiled kernels": lambda: files_in(user_cache() / "compiled"),
         "downloads": lambda: files_in(user_cache() / "mnist"),
+        "decoded videos": lambda: files_in(user_cache() / "frames"),
     },
     "data": {"TINYPREDRNN_DATA": data_folder, "MNIST": mnist},
 }

@@ -35,7 +35,7 @@ def main(words):
     out, horizon = Folder(arguments.out, "prediction"), arguments.frames or plan.data.horizon
     refuse(out, arguments)
 
-    clips = read(arguments, plan, horizon)  # {name: (T,H,W,C)}, and where each one ends
+    clips, scale = read(arguments, plan, horizon)
     if not 1 <= arguments.clip <= len(clips):
         raise ConfigError(f"{arguments.input or 'the run'} has {len(clips)} clip(s), got --clip {arguments.clip}: choose 1 to {len(clips)}")
     name, (whole, end) = list(clips.items())[arguments.clip - 1]
@@ -45,7 +45,7 @@ def main(words):
         raise DataError(f"{name} has {end} frame(s) and the run was trained to watch {plan.data.given}: give a longer clip, or --all to "
                         "go on from these")
     past, future = whole[:end], whole[end:end + horizon]
-    inputs = plan.scale.to_model(past[None] if arguments.all else past[None, -plan.data.given:])  # (1,J,H,W,C)
+    inputs = scale.to_model(past[None] if arguments.all else past[None, -plan.data.given:])  # (1,J,H,W,C)
     prediction = continued(trained_model(plan, parts, arguments.device), inputs, horizon, plan)  # (1,K,H,W,C)
 
     with out:
@@ -56,7 +56,7 @@ def main(words):
                 if frame.shape[-1] in (1, 3):
                     with replacing(fresh / f"frame_{k:04d}.png") as temporary:
                         Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame).save(temporary)
-        truth = plan.scale.to_model(future[None]) if len(future) == horizon else None  # (1,K,H,W,C)
+        truth = scale.to_model(future[None]) if len(future) == horizon else None  # (1,K,H,W,C)
         shown = np.nan_to_num(inputs), None if truth is None else np.nan_to_num(truth), prediction
         first = slice(IN_A_STRIP)
         out.draw("prediction.png", viz.save_strip, shown[0], None if truth is None else shown[1][:, first], prediction[:, first])
@@ -69,13 +69,14 @@ def main(words):
 
 
 def read(arguments, plan, horizon):
-    """{name of a clip: (its frames (T,H,W,C), after how many of them the future begins)} to choose from."""
+    """({name of a clip: (its frames (T,H,W,C), after how many of them the future begins)} to choose from, their Scale)"""
     if arguments.input:
         fitted = (plan.frame[:2], plan.frame[2]) if arguments.fit else ()
-        clips = read_sequences(arguments.input, *fitted)
-        return {name: (clip, arguments.until or len(clip)) for name, clip in clips.named().items()}
+        clips = read_sequences(arguments.input, *fitted, missing=plan.scale.missing).on(plan.scale)
+        print(*clips.said, sep="\n")
+        return {name: (clip, arguments.until or len(clip)) for name, clip in clips.named().items()}, clips.scale
     world = find_source(plan.source)(plan.data.replace(horizon=horizon), plan.recipe.seed)
-    return {name: (clip, arguments.until or plan.data.given) for name, clip in world.samples(SAMPLES).items()}
+    return {name: (clip, arguments.until or plan.data.given) for name, clip in world.samples(SAMPLES).items()}, world.scale
 
 
 def refuse(out, arguments):

@@ -8,6 +8,8 @@ import numpy as np
 from tinypredrnn.data.scale import BYTES
 from tinypredrnn.errors import DataError
 
+PICTURES = {(0.0, 255.0), (0.0, 1.0)}  # what becomes 0 and 1 of bytes, and of floats in [0, 1]
+
 
 class Clips:
     """Clips of frames of one size: clips[n] is (T_n,H,W,C) in the stored dtype, and each may have its own length T_n.
@@ -40,11 +42,23 @@ class Clips:
         """{name: clip (T,H,W,C)}"""
         return {name: self[n] for n, name in enumerate(self.names)}
 
+    def on(self, scale):
+        """These Clips as a run sees them whose data have another Scale. Bytes and floats in [0, 1] mean the same; other numbers are read
+        on the run's scale, which is said."""
+        if {self.scale.stored, scale.stored} <= PICTURES:
+            return self
+        said = f"their numbers are read as in the run: {scale.stored[0]:g} becomes 0 and {scale.stored[1]:g} becomes 1"
+        scale = dataclasses.replace(scale, missing=self.scale.missing, gaps=self.scale.gaps)
+        return Clips(self.named(), scale, self.said if self.scale.stored == scale.stored else (*self.said, said), self.parts, self.groups)
+
     def with_part(self, part, others):
         """These Clips and `others`, which are the "validation" or "test" part of them; DataError if their frames are of another kind."""
         if (others.size, others.channels) != (self.size, self.channels):
             raise DataError(f"expected frames of one kind, got {self.size[0]}x{self.size[1]} with {self.channels} channel(s) and, for {part}, "
                             f"{others.size[0]}x{others.size[1]} with {others.channels}: name a --size and --channels for both")
+        if others.scale.stored != self.scale.stored:
+            raise DataError(f"expected numbers of one kind, got a scale from {self.scale.stored} and, for {part}, from {others.scale.stored}: "
+                            "store them alike")
         clips = self.named() | {f"{part} {name}": clip for name, clip in others.named().items()}
         parts = self.parts | {part: list(range(len(self), len(clips)))}
         scale = dataclasses.replace(self.scale, gaps=self.scale.gaps or others.scale.gaps)

@@ -26,6 +26,7 @@ class OwnOptions(SourceOptions):
     missing: str = option("", "the stored number that says that there are no data in a place; NaN always does")
     order: str = option("", "the axes of an array, such as NTHW, TNHW or NTCHW: N clips, T time, H height, W width, C channels")
     array: str = option("", "the array to read of a .npz that has several")
+    groups: bool = option(True, "clips of one folder (a person, a station) stay together when parts are set apart")
     every: int = option(1, "take one frame out of so many", least=1)
 
     def __post_init__(self):
@@ -58,7 +59,7 @@ class OwnSequences(Source):
             raise ConfigError(f"frames of {height}x{width} are too small to score, {metrics.SSIM_WINDOW}x{metrics.SSIM_WINDOW} is the "
                               "least: resize them with --size 64 64")
         self.scale, self.frame = clips.scale, (height, width, clips.channels)
-        self.training, self.held_out, self.test, words = split(clips, self.length, seed)
+        self.training, self.held_out, self.test, words = split(clips, self.length, seed, options.groups)
         kind = {1: "gray", 3: "colour"}.get(clips.channels, f"of {clips.channels} channels")
         self.said = (*clips.said, f"{options.data}: frames of {height}x{width}, {kind}, {words}")
         self.windows = self.training.windows(self.length)
@@ -72,11 +73,9 @@ class OwnSequences(Source):
             missing = float(o.missing) if o.missing else None
         except ValueError as error:
             raise ConfigError(f"missing is a number, got {o.missing!r:.60}") from error
-        clips = read_sequences(path, o.size or None, o.channels or None, o.range or (scale and scale.stored), o.unit, o.order, o.array,
+        clips = read_sequences(path, o.size or None, o.channels or None, o.range or None, o.unit, o.order, o.array,
                                o.every, missing)
-        if scale:
-            clips.scale = dataclasses.replace(scale, gaps=scale.gaps or clips.scale.gaps)
-        return clips
+        return clips.on(scale) if scale else clips
 
     @classmethod
     def places(cls, options):
@@ -114,9 +113,9 @@ class OneTest(OwnSequences):
     def __init__(self, path, options, scale, world, seed):
         known = {name: value for name, value in options.as_dict().items() if name in OwnOptions.names()}
         Source.__init__(self, OwnOptions().replace(**known), seed)
-        self.metrics, self.baselines, self.scale, self.name = world.metrics, world.baselines, scale, Path(path).stem
+        self.metrics, self.baselines, self.name = world.metrics, world.baselines, Path(path).stem
         self.test = self.read(path, scale)
-        self.frame, self.said = (*self.test.size, self.test.channels), self.test.said
+        self.scale, self.frame, self.said = self.test.scale, (*self.test.size, self.test.channels), self.test.said
         if not len(self.test.windows(self.length)):
             raise ConfigError(f"{path} has no {self.length} frames in a row, of which {self.options.given} are shown and the others predicted")
 
