@@ -28,6 +28,7 @@ class Adam:
 
     parameters   leaf Tensors; one without a gradient is skipped
     m, v, t      the moments, an array for each parameter, and the number of steps so far
+    skipped      for each parameter, in how many of these steps it had no gradient: its own t is t - skipped
 
     Raises ConfigError for parameters that cannot be changed or can never have a gradient of their own, and for betas
     outside of [0, 1).
@@ -47,16 +48,20 @@ class Adam:
             raise ConfigError(f"Adam: betas are from 0 up to, not including, 1, got {betas}")
         self.m = [array_module(p.data).zeros_like(p.data) for p in self.parameters]
         self.v = [array_module(p.data).zeros_like(p.data) for p in self.parameters]
-        self.t = 0
+        self.t, self.skipped = 0, [0] * len(self.parameters)
         self.rule = adam_rule(*betas, eps)
 
     def step(self, rate=None):
         """Change every parameter by its gradient; `rate` replaces the optimiser's for this step."""
         self.t += 1
-        self.update(*self.factors(self.rate if rate is None else rate, self.t))
+        for i, p in enumerate(self.parameters):
+            if p.grad is None:
+                self.skipped[i] += 1
+            else:
+                self.move(i, *self.factors(self.rate if rate is None else rate, self.t - self.skipped[i]))
 
     def update(self, step, unbias, scale=1.0, fine=1.0):
-        """Change parameters and moments in place, by one kernel for each parameter.
+        """Change parameters and moments in place, by one kernel for each parameter that has a gradient.
 
         step, unbias   as `factors` returns them
         scale          what the gradients are multiplied by first, in order to clip them
@@ -64,9 +69,14 @@ class Adam:
 
         Each may be a number, or an array without axes on a GPU, whose value nobody has to wait for.
         """
-        for p, m, v in zip(self.parameters, self.m, self.v):
+        for i, p in enumerate(self.parameters):
             if p.grad is not None:
-                self.rule.kernels[0](p.data, m, v, p.grad, step, unbias, scale, fine, into=[p.data, m, v])
+                self.move(i, step, unbias, scale, fine)
+
+    def move(self, i, step, unbias, scale=1.0, fine=1.0):
+        """`update` of parameter i alone."""
+        p, m, v = self.parameters[i], self.m[i], self.v[i]
+        self.rule.kernels[0](p.data, m, v, p.grad, step, unbias, scale, fine, into=[p.data, m, v])
 
     def factors(self, rate, t):
         """(rate / (1 - beta1^t), 1 / sqrt(1 - beta2^t)): what differs from one step to the next, apart from the gradient."""
@@ -74,17 +84,20 @@ class Adam:
         return rate / (1 - beta1 ** t), (1 - beta2 ** t) ** -0.5
 
     def state_dict(self):
-        """{"t": ..., "m.0": ..., "v.0": ..., ...} as NumPy arrays, copies."""
+        """{"t": ..., "m.0": ..., "v.0": ..., ...} as NumPy arrays, copies. t is one number, or one for each parameter if
+        they differ."""
         moments = {f"{name}.{i}": np.array(to_numpy(a)) for name in "mv" for i, a in enumerate(getattr(self, name))}
-        return {"t": np.array(self.t), **moments}
+        return {"t": self.t - np.array(self.skipped) if any(self.skipped) else np.array(self.t), **moments}
 
     def load_state_dict(self, arrays):
         """Take over what state_dict gave; CheckpointError, with nothing changed, if it belongs to other parameters."""
-        shapes = {f"{name}.{i}": p.shape for name in "mv" for i, p in enumerate(self.parameters)} | {"t": ()}
-        if {name: a.shape for name, a in arrays.items()} != shapes or arrays["t"].dtype.kind not in "iu" or arrays["t"] < 0:
+        shapes = {f"{name}.{i}": p.shape for name in "mv" for i, p in enumerate(self.parameters)}
+        t, found = arrays.get("t", np.array(-1)), {name: a.shape for name, a in arrays.items() if name != "t"}
+        if found != shapes or t.shape not in ((), (len(self.parameters),)) or t.dtype.kind not in "iu" or (t < 0).any():
             raise CheckpointError("Adam: these moments belong to other parameters: use a checkpoint of this very model")
         m, v = ([to_device(np.array(arrays[f"{name}.{i}"], p.dtype), p.device) for i, p in enumerate(self.parameters)] for name in "mv")
-        self.m, self.v, self.t = m, v, int(arrays["t"])
+        self.m, self.v, self.t = m, v, int(t.max())
+        self.skipped = [self.t - int(own) for own in np.broadcast_to(t, len(self.parameters))]
 
 
 OPTIMISERS = {"adam": Adam}

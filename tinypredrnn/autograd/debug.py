@@ -2,8 +2,8 @@
 
     1   time and memory of each op, forward and backward, as a table at the end; the first call of a fused op includes compiling it
     2   NaN or infinity: GraphError that names the op that made it, the module it is part of, and the line of your code that called it
-    3   an array that backward needs and that has been changed in place: GraphError that names the op, the argument and
-        the line
+    3   an array that backward needs and that has been changed in place, by your program or by an op's rule: GraphError
+        that names the op, the argument and the line
     4   every op as it runs
 
     with tp.debug(2):
@@ -28,6 +28,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from tinypredrnn.autograd.engine import calling, watching
+from tinypredrnn.autograd.options import brief
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module, device_of, synchronise, to_numpy
 from tinypredrnn.errors import ConfigError, GraphError
@@ -40,8 +41,8 @@ class Watch:
     for a new node."""
 
     def __init__(self, level, file=None):
-        if level not in range(5):
-            raise ConfigError(f"debug: levels are 0 to 4, got {level!r}")
+        if not isinstance(level, int) or level not in range(5):
+            raise ConfigError(f"debug: levels are 0 to 4, got {brief(level)}")
         self.level, self.file = level, file
         self.lock = threading.Lock()  # of the figures and of the file: several threads may be watched at once
         self.figures = defaultdict(lambda: dict(calls=0, forward=0.0, backward=0.0, made=0, saved=0))  # by op name: seconds, bytes
@@ -69,21 +70,24 @@ class Watch:
         if self.level >= 2:
             self.made_at[node] = place()
         if self.level >= 3:
-            self.prints[node] = {name: fingerprint(value) for name, value in saved_values(node).items()}
+            self.prints[node] = fingerprints(saved_values(node))
 
     def backward(self, node, dy, into):
         where = self.made_at.get(node, "called before debugging began")
-        before = self.prints.get(node, {})
-        now = saved_values(node) if before else {}
-        for name in before:
-            if name not in now or fingerprint(now[name]) != before[name]:
-                raise GraphError(f"{node.op.name}: its {name}, which backward needs, was changed in place since it was {where}: "
-                                 "change a copy")
+        saved = self.prints.get(node, {})
+        if name := changed(saved, saved_values(node)):
+            raise GraphError(f"{node.op.name}: its {name}, which backward needs, was changed in place since it was {where}: "
+                             "change a copy")
+        cotangents = dict(changeable("dy", dy)) if self.level >= 3 else {}
+        prints = fingerprints(cotangents)
         started = time.perf_counter()
         gradients = node.op.pull_back(dy, node, into)
         wait_for(gradients)
         seconds = time.perf_counter() - started
         self.count(node.op, backward=seconds)
+        if name := changed(prints, cotangents) or changed(saved, saved_values(node)):
+            raise GraphError(f"backward of {node.op.name}: its rule changed {name} in place, which others read as well: make a new "
+                             f"array; the op was {where}")
         if self.level >= 4:
             self.say(f"backward of {node.op.name}  {1e3 * seconds:.3f} ms")
         if self.level >= 2 and not all(map(is_finite, gradients)):
@@ -190,6 +194,16 @@ def changeable(name, value, inside=False):
             yield from changeable(f"{name}.{end}", getattr(value, end), inside)
     elif hasattr(value, "nbytes") or (inside and value is not None):
         yield name, value
+
+
+def fingerprints(values):
+    """{name: fingerprint} of {name: value}."""
+    return {name: fingerprint(value) for name, value in values.items()}
+
+
+def changed(before, values):
+    """The name of the first value whose fingerprint is no longer the one in `before`, or None."""
+    return next((name for name in before if name not in values or fingerprint(values[name]) != before[name]), None)
 
 
 def fingerprint(value):

@@ -183,6 +183,7 @@ def backward(root, cotangent=None, retain_graph=False):
         raise GraphError("backward: this tensor depends on nothing that requires a gradient: make its inputs with "
                          "tensor(..., requires_grad=True), outside of no_grad")
     cotangent = check_cotangent(root, cotangent)
+    check_grad(root)
     waiting = count_consumers(root.node) if root.node else {}
     arriving = {node: Pieces(node) if node.op.cuts else Outputs(node) for node in waiting}
     start, index = (root.node, root.index) if root.node else (root, 0)
@@ -208,7 +209,7 @@ def backward(root, cotangent=None, retain_graph=False):
 
 def count_consumers(root):
     """How many nodes are going to send something to each node below `root`; GraphError if an earlier backward has used
-    one of them up."""
+    one of them up, or if a leaf's grad cannot be added to."""
     waiting, stack = {root: 0}, [root]
     while stack:
         node = stack.pop()
@@ -221,7 +222,22 @@ def count_consumers(root):
                     waiting[target] = 0
                     stack.append(target)
                 waiting[target] += 1
+            elif target.grad is not None:
+                check_grad(target)
     return waiting
+
+
+def check_grad(leaf):
+    """GraphError if the grad that a leaf already has is not an array like its data."""
+    grad, data = leaf.grad, leaf.data
+    if grad is not None and (type(grad) is not type(data) or (grad.shape, grad.dtype) != (data.shape, data.dtype)):
+        what = f"{grad.dtype} {grad.shape}" if hasattr(grad, "dtype") else type(grad).__name__
+        raise GraphError(f"backward: cannot add to the grad of a leaf, which should be an array of {leaf.dtype} {leaf.shape} on "
+                         f"{leaf.device} and is {type(grad).__name__} {what}: set it to None first")
+
+
+def writable(array):
+    return getattr(array.flags, "writeable", True)  # CuPy's arrays, which all are, do not say so
 
 
 def send_to(parent, arriving):
@@ -231,7 +247,7 @@ def send_to(parent, arriving):
         return None
     target, index = parent
     if target not in arriving:
-        arriving[target] = [Arriving(target.grad, ours=True)]
+        arriving[target] = [Arriving(target.grad, ours=target.grad is not None and writable(target.grad))]
     return arriving[target][index]
 
 
@@ -245,7 +261,7 @@ def visit(node, dy, into):
         if gradient is not None and arriving is not None:
             gradient = array_module(gradient).asarray(gradient)  # NumPy turns arrays without axes into scalars
             fitted = fit(gradient, node, i)
-            arriving.add(fitted, ours=node.op.gives_new or fitted is not gradient)
+            arriving.add(fitted, ours=(node.op.gives_new or fitted is not gradient) and writable(fitted))
 
 
 def fit(gradient, node, i):
@@ -271,7 +287,10 @@ def check_cotangent(root, cotangent):
                              "reduce it to a scalar, for example with .sum(), or pass a cotangent of that shape")
         return xp.ones_like(root.data)
     if not hasattr(cotangent, "dtype"):
-        cotangent = xp.asarray(cotangent, root.dtype)  # plain numbers take the tensor's dtype
+        try:
+            cotangent = xp.asarray(cotangent, root.dtype)  # plain numbers take the tensor's dtype
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DTypeError(f"backward: expected an array or numbers as cotangent, got {type(cotangent).__name__} ({error})") from None
     elif hasattr(cotangent, "requires_grad"):
         cotangent = cotangent.data  # a tensor
     if device_of(cotangent) != root.device:

@@ -233,9 +233,9 @@ def as_rows(a, shape):
     return np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(-1), 0, width
 
 
-def as_floats(values, others=()):
+def as_floats(values):
     """Masks and integers with the float dtype that the others have, as a kernel takes them."""
-    dtype = next((x.dtype for x in (*values, *others) if hasattr(x, "dtype") and x.dtype.kind == "f"), np.dtype(float))
+    dtype = next((x.dtype for x in values if hasattr(x, "dtype") and x.dtype.kind == "f"), np.dtype(float))
 
     def cast(x):
         if getattr(getattr(x, "dtype", dtype), "kind", "f") == "f":
@@ -258,14 +258,15 @@ class Fused(Op):
     def __call__(self, *inputs, **named):
         if fusing.get():
             return super().__call__(*inputs, **named)
-        return self.function(*as_floats(inputs), **dict(zip(named, as_floats(named.values(), inputs))))
+        inputs, _ = self.arguments(inputs, named)
+        return self.function(*as_floats(inputs))
 
     def apply(self, *inputs):
         if any(isinstance(x, Symbol) for x in inputs):  # within another fused function
             return self.function(*inputs)
         arrays = [plain(x) for x in inputs]
-        self.check(arrays, {})
-        return self.forward(*arrays)
+        self.check(arrays)
+        return self.compute(arrays, {})
 
     @functools.cached_property
     def traced(self):

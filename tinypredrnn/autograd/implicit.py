@@ -4,6 +4,7 @@ import numpy as np
 
 from tinypredrnn.autograd.grid import grid
 from tinypredrnn.autograd.op import NEW, op
+from tinypredrnn.autograd.options import PADDING
 from tinypredrnn.backend import device_of
 from tinypredrnn.errors import DeviceError
 from tinypredrnn.gpu import convolution as kernels
@@ -21,7 +22,7 @@ def through_implicit_conv(dy, inputs, inputs_into, padding):
 
 
 @op(NEW, inputs=through_implicit_conv)
-def implicit_conv(*inputs, padding="same"):
+def implicit_conv(*inputs, padding: PADDING = "same"):
     """implicit_conv(w, b, x, h): conv2d with stride 1 of one frame or two side by side, in float32 on a GPU with tensor cores."""
     w, b, *parts = inputs
     if w.dtype != np.float32 or not has_tensor_cores(device_of(w)):

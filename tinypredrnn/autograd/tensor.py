@@ -119,7 +119,8 @@ class Tensor:
         return len(self.data)
 
     def __contains__(self, value):
-        return bool(array_module(self.data).any(self.data == (value.data if isinstance(value, Tensor) else value)))
+        equal = self.detach() == value
+        return bool(equal.data.any()) if isinstance(equal, Tensor) else equal  # False, if the value is None or a string
 
     def __bool__(self):
         if self.size != 1:

@@ -40,6 +40,7 @@ from tinypredrnn import threads
 from tinypredrnn.autograd.arrays import flat
 from tinypredrnn.autograd.grid import Grid, fold, grid, unfold
 from tinypredrnn.autograd.op import NEW, op
+from tinypredrnn.autograd.options import COUNT, PADDING, SIDES
 from tinypredrnn.autograd.products import product
 from tinypredrnn.autograd.tile_source import tile_source
 from tinypredrnn.backend import array_module, device_of
@@ -341,7 +342,7 @@ def weight_matrix(kernel, tile, like):
 
 
 @op(NEW, w=lambda du, w_shape, tile: product(weight_matrix(w_shape[:2], tile, du).T, du.reshape(len(du), -1)).reshape(w_shape))
-def winograd_weights(w, *, tile):
+def winograd_weights(w, *, tile: COUNT):
     """Weights (kh,kw,C,K) as the frequencies (F,C,K) that winograd_conv takes. It is an op of its own so that, if many
     convolutions share weights, their gradients are summed as frequencies and transformed back once. tile: m, the same
     as there."""
@@ -357,17 +358,18 @@ def conv_rule(dy, inputs, inputs_into, kernel, tile, padding):
 
 
 @op(NEW, inputs=conv_rule)
-def winograd_conv(*inputs, kernel, tile, padding="same"):
+def winograd_conv(*inputs, kernel: SIDES, tile: COUNT, padding: PADDING = "same"):
     """winograd_conv(u, b, x, h, ...): conv2d with stride 1 of the frames x, h, ... side by side, which are never copied together.
 
     u (F,C,K) from winograd_weights with the same `tile`, kernel (kh,kw), b (K,) or None; the channels of x, h, ... add up to C.
     -> (B,H',W',K). Raises ShapeError if the shapes do not fit.
     """
-    u, b, *frames = inputs
-    if (u.ndim != 3 or not frames or any(x.ndim != 4 or x.shape[:3] != frames[0].shape[:3] for x in frames)
-            or u.shape[:2] != ((tile + kernel[0] - 1) * (tile + kernel[1] - 1), sum(x.shape[3] for x in frames))
-            or (b is not None and b.shape != u.shape[2:])):
+    u, b, *frames = *inputs, *[None] * (2 - len(inputs))
+    u_shape, b_shape, *shapes = [getattr(x, "shape", ()) for x in (u, b, *frames)]
+    if (len(u_shape) != 3 or not frames or any(len(shape) != 4 or shape[:3] != shapes[0][:3] for shape in shapes)
+            or u_shape[:2] != ((tile + kernel[0] - 1) * (tile + kernel[1] - 1), sum(shape[3] for shape in shapes))
+            or (b is not None and b_shape != u_shape[2:])):
         raise ShapeError("winograd_conv: expected u (F,C,K) of winograd_weights with the same kernel and tile, b (K,) or None and frames "
-                         f"(B,H,W,...) of C channels together, got u {u.shape}, "
-                         f"b {None if b is None else b.shape}, frames {[x.shape for x in frames]}, kernel {kernel}, tile {tile}")
+                         f"(B,H,W,...) of C channels together, got u {u_shape}, b {None if b is None else b_shape}, frames {shapes}, "
+                         f"kernel {kernel}, tile {tile}")
     return convolve(frames, u, b, grid(frames[0].shape[1:3], kernel, padding=padding), tile)
