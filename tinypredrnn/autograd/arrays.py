@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from tinypredrnn.autograd.op import NEW, PIECES, op
-from tinypredrnn.autograd.options import AXES, FLAG, INDEX, NUMBER_FROM_0, SHAPE, WHOLE, WIDTHS
+from tinypredrnn.autograd.kinds import AXES, FLAG, INDEX, NUMBER_FROM_0, SHAPE, WHOLE, WIDTHS
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ShapeError
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from tinypredrnn.autograd.engine import calling, watching
-from tinypredrnn.autograd.options import brief
+from tinypredrnn.autograd.kinds import brief
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module, device_of, synchronise, to_numpy
 from tinypredrnn.errors import ConfigError, GraphError

@@ -3,7 +3,7 @@
 import functools
 from typing import NamedTuple
 
-from tinypredrnn.autograd.options import SIDES
+from tinypredrnn.autograd.kinds import SIDES
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ShapeError
 

@@ -13,7 +13,7 @@ what else it needs, and only that is kept for it:
 
 Positional parameters of the function are its inputs: arrays, tensors, plain numbers, or None for one that may be left
 out; `*parts` takes any number of them, and its rule returns one cotangent for each. Keyword-only parameters are options;
-an annotation says what one may be, see options.py, and without one it is passed as it is. The rule of `*parts` may also
+an annotation says what one may be, see kinds.py, and without one it is passed as it is. The rule of `*parts` may also
 ask for `parts_into`: the engine.Arriving of each input, or None for a constant. Through it, the rule can have a gradient
 computed later (it then returns None for that input), or add to the sum that is already there (it then returns that sum).
 
@@ -33,7 +33,7 @@ from types import MethodType
 import numpy as np
 
 from tinypredrnn.autograd.engine import Node, recording, watching
-from tinypredrnn.autograd.options import Kind, brief
+from tinypredrnn.autograd.kinds import Kind, brief
 from tinypredrnn.autograd.symbol import Symbol
 from tinypredrnn.autograd.tensor import Tensor, tensor
 from tinypredrnn.backend import array_module, device_of

@@ -40,7 +40,7 @@ from tinypredrnn import threads
 from tinypredrnn.autograd.arrays import flat
 from tinypredrnn.autograd.grid import Grid, fold, grid, unfold
 from tinypredrnn.autograd.op import NEW, op
-from tinypredrnn.autograd.options import COUNT, PADDING, SIDES
+from tinypredrnn.autograd.kinds import COUNT, PADDING, SIDES
 from tinypredrnn.autograd.products import product
 from tinypredrnn.autograd.tile_source import tile_source
 from tinypredrnn.backend import array_module, device_of
