@@ -15,8 +15,8 @@ import numpy as np
 
 import tinypredrnn as tp
 from tinypredrnn.backend import find_device, to_device, to_numpy
-from tinypredrnn.data.drawn_digits import draw_digits
 from tinypredrnn.data.digits import Digits
+from tinypredrnn.data.drawn_digits import draw_digits
 from tinypredrnn.data.moving_digits import MovingDigits
 from tinypredrnn.errors import command
 from tinypredrnn.files import write_json

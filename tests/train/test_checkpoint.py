@@ -18,6 +18,7 @@ from tinypredrnn.models import construct
 from tinypredrnn.train import predict, read_checkpoint, save_checkpoint
 from tinypredrnn.train.checkpoint import checksum, fingerprint
 
+
 def small_plan(**changes):
     return make_plan(**{"size": (16, 16), "seed": 1, "hidden": (3, 2), "kernel": 3, "patch": 4} | changes)
 

@@ -8,9 +8,9 @@ from plans import make_plan
 
 import tinypredrnn as tp
 from tinypredrnn.errors import TooLargeError
+from tinypredrnn.models import construct
 from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import Adam
-from tinypredrnn.models import construct
 from tinypredrnn.train import check_memory, truth_mask
 from tinypredrnn.train.limits import saying_what_a_step_takes, step_memory
 

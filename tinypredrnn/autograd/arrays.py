@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from tinypredrnn.autograd.op import NEW, PIECES, op
 from tinypredrnn.autograd.kinds import AXES, FLAG, INDEX, NUMBER_FROM_0, SHAPE, WHOLE, WIDTHS
+from tinypredrnn.autograd.op import NEW, PIECES, op
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ShapeError
 

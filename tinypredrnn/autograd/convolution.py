@@ -22,8 +22,8 @@ from tinypredrnn.autograd.arrays import broadcast_to, concat, flat, pad, reshape
 from tinypredrnn.autograd.engine import recording
 from tinypredrnn.autograd.grid import fold, grid, unfold
 from tinypredrnn.autograd.implicit import implicit_conv
-from tinypredrnn.autograd.op import op
 from tinypredrnn.autograd.kinds import COUNT, PADDING, SIDES, SIZE, brief
+from tinypredrnn.autograd.op import op
 from tinypredrnn.autograd.products import product
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.autograd.winograd import cost, longest_sum, winograd_conv, winograd_weights

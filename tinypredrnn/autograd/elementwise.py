@@ -6,8 +6,8 @@ just as well. A rule works at the broadcast shape; the engine sums its result ba
 
 import numpy as np
 
-from tinypredrnn.autograd.op import NEW, Op
 from tinypredrnn.autograd.kinds import NUMBER
+from tinypredrnn.autograd.op import NEW, Op
 from tinypredrnn.autograd.symbol import Symbol
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module

@@ -3,8 +3,8 @@
 import numpy as np
 
 from tinypredrnn.autograd.grid import grid
-from tinypredrnn.autograd.op import NEW, op
 from tinypredrnn.autograd.kinds import PADDING
+from tinypredrnn.autograd.op import NEW, op
 from tinypredrnn.backend import device_of
 from tinypredrnn.errors import DeviceError
 from tinypredrnn.gpu import convolution as kernels

@@ -39,8 +39,8 @@ import numpy as np
 from tinypredrnn import threads
 from tinypredrnn.autograd.arrays import flat
 from tinypredrnn.autograd.grid import Grid, fold, grid, unfold
-from tinypredrnn.autograd.op import NEW, op
 from tinypredrnn.autograd.kinds import COUNT, PADDING, SIDES
+from tinypredrnn.autograd.op import NEW, op
 from tinypredrnn.autograd.products import product
 from tinypredrnn.autograd.tile_source import tile_source
 from tinypredrnn.backend import array_module, device_of
