@@ -12,6 +12,7 @@ import venv
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tinypredrnn as tp
