@@ -34,6 +34,8 @@ class Adam:
     outside of [0, 1).
     """
 
+    capturable = True  # a step can be recorded as a CUDA graph: `factors` and `update` ask the GPU for nothing
+
     def __init__(self, parameters, rate=1e-3, betas=(0.9, 0.999), eps=1e-8):
         self.parameters, self.rate, self.betas, self.eps = list(parameters), rate, betas, eps
         for i, p in enumerate(self.parameters):
@@ -100,6 +102,7 @@ class Adam:
         self.skipped = [self.t - int(own) for own in np.broadcast_to(t, len(self.parameters))]
 
 
+# Optimisers by name, as a recipe names them: made of (parameters, rate), with step(rate), state_dict() and load_state_dict(arrays)
 OPTIMISERS = {"adam": Adam}
 
 

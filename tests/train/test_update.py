@@ -86,3 +86,33 @@ def test_a_rehearsal_changes_nothing(frames):
 
 def test_only_capturable_models_would_be_captured():
     assert PredRNN.capturable and not tp.models.Predictor.capturable
+
+
+class Descending:
+    """Plain gradient descent, as another optimiser from outside."""
+
+    def __init__(self, parameters, rate):
+        self.parameters, self.steps = parameters, 0
+
+    def step(self, rate):
+        self.steps += 1
+        for p in self.parameters:
+            p.data -= rate * p.grad
+
+    def state_dict(self):
+        return {"steps": np.array(self.steps)}
+
+    def load_state_dict(self, arrays):
+        self.steps = int(arrays["steps"])
+
+
+def test_another_optimiser_is_one_entry(frames, monkeypatch):
+    monkeypatch.setitem(tp.optim.OPTIMISERS, "descent", Descending)
+    update = make(optimiser="descent", rate=0.1)
+    before = update.model.state_dict()
+    update(frames, 0)
+    for name, p in update.model.named_tensors():
+        np.testing.assert_allclose(p.data, before[name] - 0.1 * p.grad, rtol=1e-5, atol=1e-7)
+    other = make(optimiser="descent")
+    other.load_state_dict(update.state_dict())
+    assert other.optimiser.steps == 1

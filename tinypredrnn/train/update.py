@@ -32,7 +32,8 @@ class Descent:
         self.first = plan.data.given - 1 if recipe.loss_over == "future" else 0  # the first output that the loss looks at
         self.gaps = plan.scale.gaps  # asked beforehand, since a recorded step cannot look at the numbers
         self.captured = None
-        if graph and model.capturable and ranks.size == 1 and has_tensor_cores(self.device):  # others need cuBLAS, which cannot be captured
+        capturable = model.capturable and getattr(self.optimiser, "capturable", False)
+        if graph and capturable and ranks.size == 1 and has_tensor_cores(self.device):  # others need cuBLAS, which cannot be captured
             self.captured = CapturedStep(self.differentiate, self.optimiser, self.clip, self.device)
 
     def __call__(self, frames, k):
