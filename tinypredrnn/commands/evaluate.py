@@ -45,7 +45,8 @@ def main(words):
     with alone(run, ".lock-scoring", wait=True), RunFolder(run) as folder:
         if read_trained(run)[:2] != (plan, iteration):
             raise BusyError(f"the run in {run} has changed since it was read: start again")
-        print(*source.said, sep="\n")
+        for sentence in source.said:
+            print(sentence)
         report(model, plan, source, iteration, folder, own, arguments.protocol)
     return 0
 

@@ -44,7 +44,7 @@ def train(world, *words):
         if base.source != world or choice.model not in (None, base.model):
             raise ConfigError(f"the run in {choice.out} trains {base.model} on {base.source}: resume it as that")
     else:
-        base = new_plan(choice.model or "predrnn", world, choice.preset or "quick")
+        base = new_plan(choice.model or "predrnn", world, choice.preset)
     parser = choices(world)
     for title, record in ("the world", base.data), (f"the network, {base.model}", base.options), ("the recipe", base.recipe):
         add_arguments(parser.add_argument_group(title), record)
@@ -71,7 +71,8 @@ def train(world, *words):
 def run(trainer, folder):
     """Train, score and draw; `folder` is the RunFolder. Returns the exit status."""
     plan, source, out = trainer.plan, trainer.source, shlex.quote(str(trainer.out))
-    print(*source.said, sep="\n")
+    for sentence in source.said:
+        print(sentence)
     print(f"{plan.model} with {trainer.model.count_parameters():,} parameters on {trainer.device}, "
           f"{plan.recipe.steps - trainer.iteration:,} steps of {plan.recipe.batch} sequences{source.out_of}; the run is written to {out}")
     if plan.recipe.start and not trainer.iteration:

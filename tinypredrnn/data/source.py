@@ -42,7 +42,7 @@ class Source:
         Options     its record of options, a subclass of SourceOptions
         metrics     the metrics of its scores (metrics.Metric), the first of which also judges the validation set
         baselines   what predictions are compared with (metrics.BASELINES)
-        presets     {name: {option: value}} for `--preset`, options of the model, the source and the recipe alike; "quick" is the default
+        presets     {name: {option: value}} for `--preset`, options of the model, the source and the recipe alike; the first is the default
 
     Attributes of each source:
         options     its options; where the data decide (their size, say), as they decided

@@ -78,12 +78,14 @@ class Plan:
                 "recipe": self.recipe.as_dict()}
 
 
-def new_plan(model, source, preset="quick", **changes):
-    """A Plan: the defaults, changed by the model's own recipe, by a preset of the world, and by options of any of the three records.
+def new_plan(model, source, preset=None, **changes):
+    """A Plan: the defaults, changed by the model's own recipe, by a preset of the world (its first if None), and by options of any of
+    the three records.
 
     ConfigError for an unknown name or an impossible value.
     """
     world = find_source(source)
+    preset = next(iter(world.presets)) if preset is None else preset
     if preset not in world.presets:
         raise ConfigError(f"preset {preset!r} is unknown: expected one of {', '.join(world.presets)}")
     network = find_model(model)
