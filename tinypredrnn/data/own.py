@@ -11,6 +11,8 @@ from tinypredrnn.data.source import Source, SourceOptions, stream
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.options import option
 
+PLACES = "data", "validation", "test"  # the options that name files and folders
+
 
 @dataclasses.dataclass(frozen=True)
 class OwnOptions(SourceOptions):
@@ -64,7 +66,8 @@ class OwnSequences(Source):
         self.said = (*clips.said, f"{options.data}: frames of {height}x{width}, {kind}, {words}")
         self.windows = self.training.windows(self.length)
         self.out_of = f" out of {len(self.windows):,}"
-        self.options = options.replace(data=str(Path(options.data).absolute()), size=clips.size, channels=clips.channels)
+        places = {name: str(Path(getattr(options, name)).expanduser().absolute()) for name in PLACES if getattr(options, name)}
+        self.options = options.replace(**places, size=clips.size, channels=clips.channels)
 
     def read(self, path, scale=None):
         """The Clips at `path`, as the options say; if they are another's beside them, in its Scale."""
@@ -79,8 +82,7 @@ class OwnSequences(Source):
 
     @classmethod
     def places(cls, options):
-        named = {"--data": options.data, "--validation": options.validation, "--test": options.test}
-        return {flag: place for flag, place in named.items() if place}
+        return {f"--{name}": getattr(options, name) for name in PLACES if getattr(options, name)}
 
     def batch(self, k, count, rows=slice(None)):
         drawn = stream("training", self.seed, k).integers(len(self.windows), size=count)[rows]
