@@ -1,13 +1,14 @@
-"""One command line for all: `tinypredrnn COMMAND ...`, or `python -m tinypredrnn COMMAND ...`. Each has its own --help.
+"""The command line: `tinypredrnn COMMAND ...`, or `python -m tinypredrnn COMMAND ...`. Each command has its own --help.
 
     train mnist|sequences   train a network on moving digits, or on sequences of your own
-    evaluate RUN            score it, on the test set of its own world or on other data
+    evaluate RUN            score a trained run, on the test set of its own world or on other data
     predict [RUN]           continue a clip
-    models                  the networks that there are
-    course                  the lessons: write, run, what comes next
-    info                    what is here, and how to get what is missing (the default)
+    models                  list the networks
+    course                  write lessons, run them, or show which comes next
+    info                    show what is installed, and how to get what is missing (the default)
 
-Exit status: 0 all done; 129, 130 or 143 stopped by SIGHUP, Ctrl-C or SIGTERM, all saved; 2 something is wrong, in one sentence.
+Exit status: 0 if all is done; 129, 130 or 143 if stopped by SIGHUP, Ctrl-C or SIGTERM, with everything saved; 2 after
+an error, which one sentence explains.
 """
 
 import importlib
@@ -15,25 +16,27 @@ import sys
 
 from tinypredrnn.errors import ConfigError, command
 
-COMMANDS = {"train": "commands.train", "evaluate": "commands.evaluate", "predict": "commands.predict", "models": "commands.models",
-            "course": "course", "info": "commands.info"}
+COMMANDS = {"train": "commands.train", "evaluate": "commands.evaluate", "predict": "commands.predict",
+            "models": "commands.models", "course": "course", "info": "commands.info"}
 
 
 def main(words=None):
-    """Run a command; `words` are those of the command line if None. Returns the exit status."""
+    """Run a command and return its exit status. `words` default to those of the command line."""
     name, *words = (sys.argv[1:] if words is None else words) or ["info"]
     if name in ("-h", "--help"):
         print(__doc__)
         return 0
     if name not in COMMANDS:
-        raise ConfigError(f"command {name!r} is unknown: expected one of {', '.join(COMMANDS)}; --help says what they do")
+        raise ConfigError(f"command {name!r} is unknown: expected one of {', '.join(COMMANDS)}; --help says what they "
+                          "do")
     return importlib.import_module(f"tinypredrnn.{COMMANDS[name]}").main(words)
 
 
 def console():
-    """The console script's entry."""
+    """The entry point of the console script."""
     name, *words = sys.argv[1:] or ["info"]
-    sys.argv[0] = f"tinypredrnn {name}" if name in COMMANDS else "tinypredrnn"  # as usages and errors name the program
+    # the program's name in usage and error messages
+    sys.argv[0] = f"tinypredrnn {name}" if name in COMMANDS else "tinypredrnn"
     return command(lambda: main([name, *words]))
 
 

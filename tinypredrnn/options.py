@@ -1,11 +1,11 @@
-"""Options: records of named values that check themselves. A model, a world and a recipe each have one, with defaults and help texts.
+"""Options: records of named values that check themselves. A model, a world and a recipe each have one.
 
     @dataclasses.dataclass(frozen=True)
     class Options(tp.options.Options):
         hidden: tuple = option((64, 64), "width of each layer, from the bottom up", least=1)
         rate: float = option(1e-3, "learning rate", above=0)
 
-Each of them is a flag on the command line (--hidden 64 64) and an entry of a checkpoint.
+Each option is a flag on the command line (--hidden 64 64) and an entry in a checkpoint.
 """
 
 import argparse
@@ -16,28 +16,34 @@ import numpy as np
 
 from tinypredrnn.errors import ConfigError
 
-LARGEST_WHOLE, LARGEST = 10**12, 1e30  # limits for whole and for other numbers, except seeds: more cannot be meant
+# limits for whole and for other numbers, except seeds: a larger one is a typing error
+LARGEST_WHOLE, LARGEST = 10**12, 1e30
 
 
 def option(default, help, choices=None, least=None, above=None, count=None, of=float, watches=False, flag=None):
-    """A field of such a record.
+    """A field of an `Options` record.
 
-    default   its type is the option's: bool, int, float, str, or a tuple of ints or of floats; if that is empty, `of` says which
-    choices   the values that are allowed; a dict that others may add to is asked anew each time
-    least     the smallest number allowed, also inside a tuple; `above`: numbers must be larger than this
-    count     how many numbers a tuple has; () is allowed if it is the default
-    watches   it says where the data lie or how a run is watched, so a run that is resumed may have another value
-    flag      on the command line, if not --name
+    default   its type is the option's type: bool, int, float, str, or a tuple of ints or floats
+    choices   the allowed values; a dict may grow later, and is looked up each time a value is checked
+    least     the smallest number allowed, also inside a tuple
+    above     numbers must be larger than this
+    count     how many numbers a tuple has; () is also allowed if it is the default
+    of        the type of a tuple's numbers, if the default is ()
+    watches   True if the option only says where the data are or how a run is watched: a resumed run may change it
+    flag      its name on the command line, if that is not --name
     """
     if type(default) is tuple:
         of = type((*default, of())[0])
-    metadata = dict(help=help, choices=choices, least=least, above=above, count=count, of=of, watches=watches, flag=flag)
+    metadata = dict(help=help, choices=choices, least=least, above=above, count=count, of=of, watches=watches,
+                    flag=flag)
     return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The base of these records, themselves frozen dataclasses, and the record without any option. ConfigError for a value that is impossible."""
+    """The base class of these records, which are frozen dataclasses; by itself, a record without options. Raises
+    ConfigError if a value is impossible.
+    """
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -49,10 +55,11 @@ class Options:
         return [field.name for field in dataclasses.fields(cls)]
 
     def replace(self, **changes):
-        """The record with some options changed; ConfigError for an unknown name or an impossible value."""
+        """The record with some options changed. ConfigError if a name is unknown or a value impossible."""
         unknown = changes.keys() - set(self.names())
         if unknown:
-            raise ConfigError(f"unknown option {', '.join(sorted(unknown))}: expected some of {', '.join(self.names())}")
+            raise ConfigError(f"unknown option {', '.join(sorted(unknown))}: expected some of "
+                              f"{', '.join(self.names())}")
         return dataclasses.replace(self, **{name: plain(value) for name, value in changes.items()})
 
     def as_dict(self):
@@ -61,7 +68,7 @@ class Options:
 
 
 def plain(value):
-    """A value as an option has it: lists become tuples, and NumPy's numbers Python's."""
+    """A value as an option stores it: lists become tuples, and NumPy numbers become Python numbers."""
     if isinstance(value, (list, tuple)):
         return tuple(map(plain, value))
     return value.item() if isinstance(value, np.generic) else value
@@ -89,7 +96,7 @@ def check_value(field, value):
 
 
 def same_kind(value, kind, of):
-    """Whether a value is of a kind: a finite number for float, a tuple of kind `of` for tuple, else of just that type."""
+    """Whether a value has a type: float takes any finite number, tuple needs entries of type `of`, others are exact."""
     if kind is tuple:
         return type(value) is tuple and all(same_kind(n, of, None) for n in value)
     if kind is float:
@@ -98,7 +105,7 @@ def same_kind(value, kind, of):
 
 
 def add_arguments(parser, record, without=()):
-    """A flag for every option of a record, whose values are shown as the defaults; left out, a flag changes nothing."""
+    """Add a flag for every option of a record. The record's values are shown as defaults; a flag left out is None."""
     for field in dataclasses.fields(record):
         if field.name in without:
             continue
@@ -110,7 +117,8 @@ def add_arguments(parser, record, without=()):
         if kind is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, **details)
         elif kind is tuple:
-            parser.add_argument(flag, type=asked["of"], nargs="+", metavar={int: "N", float: "X"}[asked["of"]], **details)
+            parser.add_argument(flag, type=asked["of"], nargs="+", metavar={int: "N", float: "X"}[asked["of"]],
+                                **details)
         elif asked["choices"] is not None:
             parser.add_argument(flag, type=kind, choices=list(asked["choices"]), **details)
         else:
@@ -118,5 +126,5 @@ def add_arguments(parser, record, without=()):
 
 
 def given(arguments, names):
-    """The options out of `names` that were given on the command line, as {name: value}."""
+    """Those options of `names` that were given on the command line, as {name: value}."""
     return {name: plain(value) for name in names if (value := getattr(arguments, name, None)) is not None}

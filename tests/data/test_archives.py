@@ -137,7 +137,7 @@ def test_names_of_files_are_read_as_those_of_arrays(tmp_path):
         saved(tmp_path / f"{name}.npy", part)
     read = read_sequences(tmp_path)
     check(read, [*clips[9:], *clips[:9]])
-    assert read.parts == {"training": list(range(3, 12)), "test": [0, 1, 2]} and said(read, "masks.npy are no films")
+    assert read.parts == {"training": list(range(3, 12)), "test": [0, 1, 2]} and said(read, "masks.npy are not films")
     for name in "images", "labels":
         save_images(tmp_path / "more" / name, film(9))
     check(read_sequences(tmp_path / "more"), [film(9)])
@@ -172,7 +172,7 @@ def test_folders_of_arrays_of_persons_stay_together(tmp_path):
 @pytest.mark.parametrize("name, words", [
     ("a.nc", r"xarray\.open_dataset\('a\.nc'\)"), ("a.h5", r"xarray\.open_dataset"), ("a.zip", "unpack it"),
     ("a.zarr", r"xarray\.open_zarr\('a\.zarr'\)"), ("a.tar.gz", "unpack it"), ("a.mat", r"scipy\.io\.loadmat"),
-    ("a.pt", r"torch\.load"), ("a.pkl", "may hold code"), ("a.heic", "convert such pictures")])
+    ("a.pt", r"torch\.load"), ("a.pkl", "may contain code"), ("a.heic", "convert such pictures")])
 @pytest.mark.parametrize("in_a_folder", [False, True])
 def test_other_kinds_of_files_are_named_with_what_to_do(tmp_path, name, words, in_a_folder):
     if name == "a.zarr":

@@ -357,7 +357,7 @@ def test_what_is_transparent_shows_one_background(tmp_path, kind):
         else:
             picture.save(tmp_path / f"{t}.gif") if kind == "gif" else picture.quantize().save(tmp_path / f"{t}.png")
     clips = read_sequences(tmp_path)
-    assert said(clips, "laid over black") and sum("black" in sentence for sentence in clips.said) == 1
+    assert said(clips, "shown on black") and sum("black" in sentence for sentence in clips.said) == 1
     clip = clips[0][..., 0].astype(int)
     assert (clip[shape <= 60] == 0).all() and abs(clip - seen).max() <= (0 if kind in ("png", "key") else 16)
 

@@ -78,7 +78,7 @@ def test_several_films_in_one_folder_are_several_clips(tmp_path):
     for folder in "before", "after", "dated":
         clips = read_sequences(tmp_path / folder)
         check(clips, list(frames))
-        assert said(clips, "4 films apart")
+        assert said(clips, "belong to 4 films")
 
 
 def test_every_frame_of_a_stride_within_each_run(tmp_path):

@@ -85,7 +85,7 @@ def test_a_computer_without_ffmpeg(tmp_path, monkeypatch):
 
     write(tmp_path / "a.avi", FILM)
     monkeypatch.setattr(ffmpeg, "get_ffmpeg_exe", missing)
-    with pytest.raises(DataError, match="what decodes videos is not installed") as caught:
+    with pytest.raises(DataError, match="the decoder for videos is not installed") as caught:
         read_sequences(tmp_path / "a.avi")
     assert "damaged" not in str(caught.value)
 

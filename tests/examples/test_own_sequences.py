@@ -317,7 +317,7 @@ def test_what_no_computer_holds_is_refused_at_once(room, refusal, script, words)
     ("run --input squares --frames 0", "expected a whole number from 1 to"),
     ("run --input squares --until 30", "has 24 frame(s), got --until 30: choose one of these"),
     ("run --input short", "has 2 frame(s) and the run was trained to watch 4"),
-    ("run --input colour_clip", "cannot take the clip's colour frames of 12x16: say --fit"),
+    ("run --input colour_clip", "cannot take the clip's colour frames of 12x16: convert them with --fit"),
     ("fixed --input large", "cannot take the clip's gray frames of 24x32"),
     ("run --input squares --out held", "held holds files that are not known to be written by this program"),
     ("run --input squares --out held --overwrite", "(frame_0001.png): name another --out"),

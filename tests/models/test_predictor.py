@@ -251,7 +251,7 @@ def frames_of(least, most):
     (frames_of(-1, 1), r"got -1 to 1: map them from .-1, 1. by .x . 1. / 2"),
     (frames_of(-0.42, 2.8), "got -0.42 to 2.8: scale them as the frames"),
     (frames_of(-300, 5), "scale them as the frames"),
-    (np.where(np.arange(48 * 6).reshape(1, 3, 6, 8, 2) == 200, np.nan, 0.5), "got nan to nan: replace what is not a number"),
+    (np.where(np.arange(48 * 6).reshape(1, 3, 6, 8, 2) == 200, np.nan, 0.5), "got nan to nan: replace NaN and infinity"),
     (np.where(np.arange(48 * 6).reshape(1, 3, 6, 8, 2) == 200, np.inf, 0.5), "got 0.5 to inf: scale"),
 ], ids=["bytes", "bytes after a dark frame", "signed", "standardised", "wild", "nan", "infinity"])
 def test_frames_on_another_scale_are_refused(frames, message):

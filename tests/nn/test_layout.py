@@ -62,5 +62,5 @@ def test_every_layer_can_be_laid_out_and_outside_of_a_layout_all_is_as_ever():
 def test_build_model_refuses_weights_that_no_computer_holds(name, options):
     if name == "predrnn_m" and "hidden" in options:
         options = {"hidden": (10**7, 10**7)}
-    with pytest.raises(TooLargeError, match="weights of this network do not fit into the .*: take a smaller"):
+    with pytest.raises(TooLargeError, match="weights of this network do not fit into the .*: choose a smaller"):
         build_model(name, **dict(size=(16, 16), hidden=(3, 3), kernel=3, patch=4) | options)

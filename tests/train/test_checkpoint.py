@@ -275,7 +275,7 @@ def test_options_that_would_take_terabytes_are_refused_before_a_model_is_built(c
     arrays = dict(np.load(checkpoint))
     arrays["config"] = changed(arrays["config"], **options)
     save_sealed(checkpoint, arrays)
-    assert "asks for more than it holds" in refused(checkpoint)
+    assert "needs more numbers than it holds" in refused(checkpoint)
 
 
 LYING = {"hidden": (200_000, 2), "kernel": 10**6 + 1, "channels": 10**12}

@@ -1,1 +1,1 @@
-"""The command line: `tinypredrnn train mnist`, `tinypredrnn evaluate runs/mnist`, ... Each command is a function of its words."""
+"""The commands, such as `tinypredrnn train mnist`: modules whose `main` takes the words of the command line."""

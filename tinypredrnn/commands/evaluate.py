@@ -1,12 +1,13 @@
-"""Score a trained run on the test set of its own world, or on other data, beside baselines that need no model.
+"""Score a trained run on the test set of its own world, or on other data, and compare it with simple baselines.
 
     tinypredrnn evaluate runs/mnist --digits 3                  three digits, never seen in training
     tinypredrnn evaluate runs/mnist --data mnist_test_seq.npy   a file of sequences, here the official test set
     tinypredrnn evaluate runs/sequences
 
-The scores join RUN/metrics.json under the test set's name, such as "mnist-3"; RUN/prediction-mnist-3.png and .gif show some sequences,
-RUN/frame_curves-mnist-3.png the scores frame by frame (the paper's Figure 3). While a run is being trained, its folder is not
-free: wait, or score a copy of it. Several evaluations of one run wait for each other.
+The scores are added to RUN/metrics.json under the test set's name, such as "mnist-3". RUN/prediction-mnist-3.png and
+.gif show some sequences, and RUN/frame_curves-mnist-3.png the scores frame by frame (the paper's Figure 3). A run
+cannot be scored while it is being trained: wait, or score a copy of its folder. Several evaluations of one run wait for
+each other.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from tinypredrnn.files import alone, path_argument
 from tinypredrnn.options import add_arguments, given
 from tinypredrnn.train import RunFolder, read_scores, read_trained, report, trained_model
 
-OURS = "given", "data", "test_sequences"  # options of a world that are the run's own, or another flag here
+OURS = "given", "data", "test_sequences"  # options of a world that the run fixes, or that have another flag here
 
 
 def main(words):
@@ -52,7 +53,7 @@ def main(words):
 
 
 def every_world(parser):
-    """The parser with the options of all worlds, to be shown: which of them there are depends on the run."""
+    """The parser with the options of all worlds, only for --help: which ones a run really has depends on its world."""
     shown = set(OURS)
     for name, world in SOURCES.items():
         add_arguments(parser.add_argument_group(f"if its world is {name}"), world.Options(), shown)
@@ -61,13 +62,17 @@ def every_world(parser):
 
 
 def choices(**options):
-    """A parser for what is no option of the run's world."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
-    parser.add_argument("run", type=path_argument, help="folder that training wrote; it comes first")
-    parser.add_argument("--data", type=path_argument, help="a file or folder of sequences, all of which are a test (default: the run's own)")
+    """A parser for everything that is not an option of the run's world."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+    parser.add_argument("run", type=path_argument, help="folder that training wrote; must come first")
+    parser.add_argument("--data", type=path_argument,
+                        help="a file or folder of sequences, all used as a test set (default: the run's own test set)")
     parser.add_argument("--sequences", type=int, dest="test_sequences", metavar="N",
                         help="how many test sequences to score (default: as many as after training)")
     parser.add_argument("--protocol", choices=metrics.PROTOCOLS, default="float",
-                        help="official: PSNR and SSIM after rounding down to 8 bits, as in the authors' code (default: %(default)s)")
-    parser.add_argument("--device", default="cpu", help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
+                        help="official: PSNR and SSIM after rounding down to 8 bits, as in the authors' code (default: "
+                             "%(default)s)")
+    parser.add_argument("--device", default="cpu",
+                        help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
     return parser

@@ -1,4 +1,4 @@
-"""What is here, and how to get what is missing: `tinypredrnn info`, or `python -m tinypredrnn`."""
+"""Show what is installed, and how to get what is missing: `tinypredrnn info`, or `python -m tinypredrnn`."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ from tinypredrnn.files import user_cache
 
 PACKAGE = Path(tinypredrnn.__file__).parent
 NEEDED = "numpy", "numba", "scikit-image", "matplotlib", "tqdm", "pooch", "threadpoolctl", "scipy", "networkx", "pillow"
-PACKAGES = {  # name -> how to install it, even without a checkout whose extras could be named
+PACKAGES = {  # name -> how to install it; no extras are named, since there may be no checkout that has them
     **{name: f"pip install {name}" for name in NEEDED},
     "cupy": 'for a GPU: pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]" (CUDA 12)',
     "mpi4py": "for several processes: pip install mpi4py mpich",
@@ -44,7 +44,7 @@ def blas():
     from threadpoolctl import threadpool_info
 
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    if not pools:  # Apple's, whose number of threads is unknown
+    if not pools:  # Apple's Accelerate, whose number of threads is unknown
         return np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
     return "; ".join(f"{pool['num_threads']}, {pool['internal_api']} {pool['version']}" for pool in pools)
 
@@ -53,7 +53,7 @@ def numba_threads():
     import numba
     from numba.np.ufunc.parallel import _launch_threads
 
-    _launch_threads()  # the layer is chosen only when threads start
+    _launch_threads()  # the layer is only chosen when the threads start
     return f"{numba.get_num_threads()}, layer {numba.threading_layer()}"
 
 
@@ -89,7 +89,8 @@ def mnist():
 REPORT = {  # what is reported -> a function that finds it out
     "packages": {name: partial(package, name) for name in PACKAGES},
     "devices": {"cpu": cores, "gpu": lambda: "; ".join(backend.gpu_names())},
-    "threads": {"tinypredrnn": lambda: tinypredrnn.threads.THREADS, "BLAS": blas, "numba": numba_threads, "environment": environment},
+    "threads": {"tinypredrnn": lambda: tinypredrnn.threads.THREADS, "BLAS": blas, "numba": numba_threads,
+                "environment": environment},
     "caches": {
         "compiled kernels": lambda: files_in(user_cache() / "compiled"),
         "downloads": lambda: files_in(user_cache() / "mnist"),

@@ -1,4 +1,4 @@
-"""The networks that there are: `tinypredrnn models`."""
+"""List the networks: `tinypredrnn models`."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ def main(words):
 
 
 def describe(name, frame=(64, 64, 1)):
-    """What a network is and how large, with its default options, for frames (height, width, channels)."""
+    """A network's description, size and default options, for frames (height, width, channels)."""
     network = MODELS[name]
     options = network.Options()
     about = (network.__doc__ or "").strip().split("\n")[0]

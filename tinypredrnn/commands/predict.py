@@ -1,14 +1,14 @@
-"""Continue a clip: the frames after its last one, as the model of a run sees them coming.
+"""Continue a clip: predict the frames after its last one with the model of a run.
 
-    tinypredrnn predict                                                a look: the trained model that comes with the package
+    tinypredrnn predict                                      the trained model that comes with the package
     tinypredrnn predict runs/sequences --input my_clips/take1 --frames 20
-    tinypredrnn predict runs/sequences --input my_clips/take1 --until 30   as if it ended there, beside what really came
+    tinypredrnn predict runs/sequences --input my_clips/take1 --until 30    from frame 31 on, with the true frames
 
-RUN is the folder of a run, or a checkpoint file. The clip is a folder of images, a .npy, .npz, GIF or video file; there is no need for a
-truth to compare with. Without --input the run shows sequences of its own world, and their real future beside. Into --out go
-prediction.npy (K,H,W,C), floats in the run's units, frame_NNNN.png of gray and colour frames, numbered on from the clip's last frame,
-prediction.gif, and prediction.png with the first 30. --overwrite replaces what an earlier prediction wrote there, once the new one is
-whole, and nothing else.
+RUN is the folder of a run, or a checkpoint file. The clip is a folder of images, or a .npy, .npz, GIF or video file; it
+needs no true frames to compare with. Without --input, sequences of the run's own world are continued, and shown with
+their true future. The folder --out receives prediction.npy (K,H,W,C), floats in the run's units; frame_NNNN.png for
+gray and colour frames, whose numbers continue those of the clip; prediction.gif; and prediction.png with the first 30
+frames. --overwrite replaces only what an earlier prediction wrote there, and only once the new one is complete.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from tinypredrnn.files import lies_within, path_argument, replacing
 from tinypredrnn.folder import Folder, refuse_overlap
 from tinypredrnn.train import PRETRAINED, predict, read_trained, trained_model
 
-IN_A_STRIP = 30  # frames: a picture of more is too wide to be looked at
+IN_A_STRIP = 30  # frames; a picture with more would be too wide to look at
 SAMPLES = 20  # sequences of the run's own world to choose from
 
 
@@ -37,19 +37,20 @@ def main(words):
 
     clips, scale = read(arguments, plan, horizon)
     if not 1 <= arguments.clip <= len(clips):
-        raise ConfigError(f"{arguments.input or 'the run'} has {len(clips)} clip(s), got --clip {arguments.clip}: choose 1 to {len(clips)}")
+        raise ConfigError(f"{arguments.input or 'the run'} has {len(clips)} clip(s), got --clip {arguments.clip}: "
+                          f"choose 1 to {len(clips)}")
     name, (whole, end) = list(clips.items())[arguments.clip - 1]
     if not 1 <= end <= len(whole):
         raise ConfigError(f"{name} has {len(whole)} frame(s), got --until {end}: choose one of these")
     if end < plan.data.given and not arguments.all:
-        raise DataError(f"{name} has {end} frame(s) and the run was trained to watch {plan.data.given}: give a longer clip, or --all to "
-                        "go on from these")
+        raise DataError(f"{name} has {end} frame(s) and the run was trained to watch {plan.data.given}: give a longer "
+                        "clip, or continue from these with --all")
     past, future = whole[:end], whole[end:end + horizon]
     inputs = scale.to_model(past[None] if arguments.all else past[None, -plan.data.given:])  # (1,J,H,W,C)
     prediction = continued(trained_model(plan, parts, arguments.device), inputs, horizon, plan)  # (1,K,H,W,C)
 
     with out:
-        refuse(out, arguments)  # once more: another program may have been quicker
+        refuse(out, arguments)  # checked again: another program may have written here in the meantime
         with out.renewing() as fresh:
             np.save(fresh / "prediction.npy", plan.scale.to_units(prediction[0]).astype(np.float32))
             for k, frame in enumerate(np.rint(prediction[0] * 255).astype(np.uint8), start=end + 1):
@@ -59,7 +60,8 @@ def main(words):
         truth = scale.to_model(future[None]) if len(future) == horizon else None  # (1,K,H,W,C)
         shown = np.nan_to_num(inputs), None if truth is None else np.nan_to_num(truth), prediction
         first = slice(IN_A_STRIP)
-        out.draw("prediction.png", viz.save_strip, shown[0], None if truth is None else shown[1][:, first], prediction[:, first])
+        out.draw("prediction.png", viz.save_strip, shown[0], None if truth is None else shown[1][:, first],
+                 prediction[:, first])
         out.draw("prediction.gif", viz.save_gif, *shown)
     watched = f"its {end} frames" if inputs.shape[1] == end else f"the last {inputs.shape[1]} of its {end} frames"
     further = f" (it was trained to predict {plan.data.horizon})" if horizon > plan.data.horizon else ""
@@ -69,19 +71,19 @@ def main(words):
 
 
 def read(arguments, plan, horizon):
-    """({name of a clip: (its frames (T,H,W,C), after how many of them the future begins)} to choose from, their Scale)"""
+    """The clips to choose from, {name: (frames (T,H,W,C), how many of them are the past)}, and their Scale."""
     if arguments.input:
         fitted = (plan.frame[:2], plan.frame[2]) if arguments.fit else ()
         clips = read_sequences(arguments.input, *fitted, missing=plan.scale.missing).on(plan.scale)
         print(*clips.said, sep="\n")
         return {name: (clip, arguments.until or len(clip)) for name, clip in clips.named().items()}, clips.scale
     world = find_source(plan.source)(plan.data.replace(horizon=horizon), plan.recipe.seed)
-    return {name: (clip, arguments.until or plan.data.given) for name, clip in world.samples(SAMPLES).items()}, world.scale
+    return {name: (clip, arguments.until or plan.data.given)
+            for name, clip in world.samples(SAMPLES).items()}, world.scale
 
 
 def refuse(out, arguments):
-    """ConfigError if the prediction must not go into the Folder `out`: it is the input's, or holds what may not be
-    replaced."""
+    """ConfigError if the prediction must not go into the Folder `out`: it overlaps the input, or has files to keep."""
     if arguments.input:
         refuse_overlap(out.path, arguments.input, "--input")
         if lies_within(out.path, arguments.input):
@@ -92,7 +94,7 @@ def refuse(out, arguments):
 
 
 def continued(model, inputs, frames, plan):
-    """The next frames after `inputs` (1,J,H,W,C); an error in one sentence if the model cannot take such frames."""
+    """The next frames after `inputs` (1,J,H,W,C). ConfigError if the model cannot take such frames."""
     def kind(height, width, channels):
         return f"{ {1: 'gray', 3: 'colour'}.get(channels, f'{channels}-channel') } frames of {height}x{width}"
 
@@ -100,22 +102,29 @@ def continued(model, inputs, frames, plan):
         return predict(model, inputs, frames)
     except ShapeError as error:
         raise ConfigError(f"the run was trained on {kind(*plan.frame)}, and its model cannot take the clip's "
-                          f"{kind(*inputs.shape[2:])}: say --fit to convert these") from error
+                          f"{kind(*inputs.shape[2:])}: convert them with --fit") from error
 
 
 def choices():
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=path_argument, nargs="?", default=PRETRAINED,
                         help="folder of a run, or a checkpoint file (default: the model that comes with the package)")
     parser.add_argument("--input", type=path_argument, help="the clip to continue (default: the run's own world)")
     parser.add_argument("--clip", type=int, default=1, metavar="N",
-                        help="which one, if the input has several (default: %(default)s)")
+                        help="which clip, if the input has several (default: %(default)s)")
     parser.add_argument("--until", type=whole_number_from(1), metavar="N",
-                        help="let the clip end after N frames, and lay those after it beside the prediction (default: its end)")
-    parser.add_argument("--frames", type=whole_number_from(1), metavar="K", help="how many frames to predict (default: as many as in training)")
-    parser.add_argument("--all", action="store_true", help="watch the whole clip, not only as many of its last frames as in training")
-    parser.add_argument("--fit", action="store_true", help="resize the clip, and make it gray or colour, as the run was trained")
-    parser.add_argument("--out", type=path_argument, default=Path("predicted"), help="folder for the frames (default: %(default)s)")
+                        help="treat frame N as the clip's last, and show the true frames after it with the prediction "
+                             "(default: its end)")
+    parser.add_argument("--frames", type=whole_number_from(1), metavar="K",
+                        help="how many frames to predict (default: as many as in training)")
+    parser.add_argument("--all", action="store_true",
+                        help="feed the whole clip to the model, not only as many of its last frames as in training")
+    parser.add_argument("--fit", action="store_true",
+                        help="resize the clip, and convert it to gray or colour, to match the run's training data")
+    parser.add_argument("--out", type=path_argument, default=Path("predicted"),
+                        help="folder for the frames (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace the prediction in --out")
-    parser.add_argument("--device", default="cpu", help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
+    parser.add_argument("--device", default="cpu",
+                        help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
     return parser

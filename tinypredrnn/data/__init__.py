@@ -1,4 +1,4 @@
-"""Worlds to predict, by name. Another one is entered from outside by `tp.data.SOURCES["mine"] = Mine`, a subclass of Source."""
+"""Worlds to predict, by name. To add one, write `tp.data.SOURCES["mine"] = Mine`, where Mine is a Source subclass."""
 
 from tinypredrnn.data.moving_digits import MovingDigits
 from tinypredrnn.data.own import OwnSequences
@@ -10,7 +10,7 @@ SOURCES = {"mnist": MovingDigits, "sequences": OwnSequences}
 
 
 def find_source(name):
-    """The class of that name; ConfigError lists the names."""
+    """The Source class of that name. ConfigError if there is none."""
     if name not in SOURCES:
         raise ConfigError(f"data {name!r} is unknown: expected one of {', '.join(SOURCES)}")
     return SOURCES[name]

@@ -1,11 +1,11 @@
-"""Files of arrays, .npy and .npz: which of their arrays are films, and what their names say.
+"""Array files, .npy and .npz: which of their arrays are films, and what the arrays' names mean.
 
-    frames                      is taken, and the others are left out; times and run_start beside it tell its runs apart
-    train, validation, test     also as part of a name: the parts of the data
+    frames                      is read, and the others are left out; times and run_start beside it separate its runs
+    train, validation, test     also as a part of a name: the parts of the data
     x and y, input and target   the beginning and the end of the same sequences: they are joined
-    mask, labels                are no films: left out if there is something else
-    clips, dims, input_raw_data as PredRNN's authors keep their data
-    any others                  a clip each, or several each
+    mask, labels                are not films: left out if there is something else
+    clips, dims, input_raw_data the format of PredRNN's authors
+    any others                  one or several clips each
 """
 
 import re
@@ -29,8 +29,8 @@ AUTHORS = {"clips", "dims", "input_raw_data"}
 def read_arrays(path, order, array, said):
     """({name: clip (T,H,W,C)}, {name: part}) of a .npy or .npz file.
 
-    order   the order of the axes, "" to find it out
-    array   the name of the array to read, "" for all films
+    order   the order of the axes; "" to infer it
+    array   the name of the array to read; "" for all films
     """
     if path.suffix.lower() == ".npy":
         return read_one(path, order, array, said), {}
@@ -61,23 +61,23 @@ def read_arrays(path, order, array, said):
 
 
 def read_one(path, order, array, said):
-    """{name: clip} of a .npy, which stays on the disk until it is used."""
+    """{name: clip} of a .npy, whose numbers stay on disk until they are used."""
     if array:
         raise DataError(f"a .npy holds one array without a name, got --array {array}: leave it out")
     with open(path, "rb") as file:
-        shape = read_header(file, path.stem).shape  # says what is wrong with arrays of objects
+        shape = read_header(file, path.stem).shape  # gives a clear error for arrays of objects
     named = len(shape) == 4 and shape[0] == 20 and path.name.startswith("mnist_test_seq")
     if not order and (named or shape == (20, 10_000, 64, 64)):
         order = "TNHW"
-        said.append(f"{path.name} {shape} is read as the Moving MNIST test set, which has time first; --order NTHW if "
-                    "it has not")
+        said.append(f"{path.name} {shape} is read as the Moving MNIST test set, which has time first; use --order NTHW "
+                    "if it does not")
     return cut_apart(path.stem, np.load(path, mmap_mode="r", allow_pickle=False), order, said)
 
 
 # names
 
 def words(name):
-    """The words in a name, without what comes between them: "X_train2" -> ["x", "train", "2"]"""
+    """The words in a name, without what separates them: "X_train2" -> ["x", "train", "2"]"""
     found = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)]
     return [piece for word in found for piece in ([word[0], word[1:]] if word[1:] in PARTS else [word])]  # xtrain
 
@@ -114,7 +114,7 @@ def pairs(names):
 
 
 def joined(names, shapes, file, order, said):
-    """Pairs of (name, {name: clip}), x and y of the same sequences as one."""
+    """Pairs of (name, {name: clip}), with x and y of the same sequences joined."""
     targets = pairs(names)
     for name in names:
         if name in targets:
@@ -125,12 +125,13 @@ def joined(names, shapes, file, order, said):
 
 
 def join(x, y, beginnings, ends, said):
-    """{name: clip} of sequences whose beginnings and ends stand in two arrays. Frames that stand in both, because y is
-    x some frames later, are taken once."""
+    """{name: clip} of sequences whose beginnings and ends are in two arrays. Frames that are in both, because y is x
+    shifted by some frames, are taken once.
+    """
     one, other = next(iter(beginnings.values())), next(iter(ends.values()))
     alike = one.shape[1:] == other.shape[1:] and one.dtype == other.dtype
     if len(beginnings) != len(ends) or len(beginnings) == 1 or not alike:
-        raise DataError(f"{x} and {y} seem to be inputs and targets, but they are no beginnings and ends of the same "
+        raise DataError(f"{x} and {y} seem to be inputs and targets, but they are not beginnings and ends of the same "
                         f"sequences: choose one of them with --array {x} or --array {y}")
     most = min(len(one), len(other))
     for both in range(most, -1, -1):  # frames that x ends with and y begins with
@@ -145,8 +146,9 @@ def join(x, y, beginnings, ends, said):
 # PredRNN's authors
 
 def authors_clips(clips, dims, raw):
-    """{name: clip} of the arrays of PredRNN's authors. For the input of clip n and for its output, clips (2,N,2) says
-    at which frame of raw (frames,C,H,W) it starts and how many it has; dims (1,3) says C, H and W once more."""
+    """{name: clip} of the arrays of PredRNN's authors. clips (2,N,2) has, for the input and the output of clip n, its
+    first frame in raw (frames,C,H,W) and its number of frames; dims (1,3) repeats C, H and W.
+    """
     if clips.ndim != 3 or clips.shape[::2] != (2, 2) or clips.dtype.kind not in "iu" or raw.ndim != 4 or 0 in raw.shape:
         raise DataError("expected clips (2,N,2) of whole numbers and input_raw_data (frames,C,H,W), got "
                         f"{clips.shape} and {raw.shape}")

@@ -1,4 +1,4 @@
-"""NumPy's files, .npy and .npz: their headers say how large the arrays in them are before any of these is read."""
+"""The headers of NumPy's files, .npy and .npz: they give the size of each array before it is read."""
 
 import math
 from typing import NamedTuple
@@ -12,7 +12,7 @@ PLAIN = "biufcSUMm"  # numbers, text and times: the kinds of dtype that hold no 
 
 
 class Header(NamedTuple):
-    """What a .npy says about its array before the numbers."""
+    """What a .npy file says about its array, before the numbers."""
 
     shape: tuple
     dtype: np.dtype
@@ -20,10 +20,10 @@ class Header(NamedTuple):
 
 
 def headers(archive, objects=False):
-    """{name: Header} of an open .npz (what np.load gives), none of whose arrays is read.
+    """{name: Header} of an open .npz (the result of np.load); no array is read.
 
-    DataError if one is not an array of plain numbers or text, or is longer or shorter than its header says; with
-    `objects`, arrays of Python objects, which are never read, are named as well.
+    DataError if one is not an array of plain numbers or text, or if its length is not what its header says. With
+    `objects`, arrays of Python objects, which are never read, are listed as well.
     """
     found = {}
     for member in archive.zip.infolist():
@@ -39,10 +39,11 @@ def headers(archive, objects=False):
 
 
 def read_header(file, name, objects=False):
-    """The Header at the beginning of a .npy that is open for reading in binary."""
+    """The Header at the beginning of a .npy that is open for binary reading."""
     read = HEADERS.get(np.lib.format.read_magic(file))
     if read is None:
-        raise DataError(f"expected an array of plain numbers, got {name} in a format version that these never need")
+        raise DataError(f"expected an array of plain numbers, got {name} in a format version that such arrays never "
+                        "need")
     shape, _, dtype = read(file)
     if dtype.kind == "O" and not objects:
         refuse_objects(name)

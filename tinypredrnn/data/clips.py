@@ -1,4 +1,4 @@
-"""Clips: films of one frame size, and the windows of them that a model is trained on."""
+"""Clips: films with one frame size, and the windows of them on which a model is trained."""
 
 import dataclasses
 import mmap
@@ -8,18 +8,18 @@ import numpy as np
 from tinypredrnn.data.scale import BYTES
 from tinypredrnn.errors import DataError
 
-PICTURES = {(0.0, 255.0), (0.0, 1.0)}  # what becomes 0 and 1 of bytes, and of floats in [0, 1]
+PICTURES = {(0.0, 255.0), (0.0, 1.0)}  # the stored numbers that become 0 and 1, for bytes and for floats in [0, 1]
 
 
 class Clips:
-    """Clips of frames of one size: clips[n] is (T_n,H,W,C) in the stored dtype, and each may have its own length T_n.
+    """Clips with frames of one size: clips[n] is (T_n,H,W,C) in its stored dtype; each may have its own length T_n.
 
     clips      {name: (T_n,H,W,C)}, at least one
     scale      the Scale that brings the stored numbers to [0, 1] and to physical units
-    said       sentences for the user: what was read, left out, assumed
-    parts      {"training": [clip numbers], "validation": [...], "test": [...]} as far as the data themselves say; clips
-               in none of these are for training
-    groups     {clip number: label}: clips of one label (a person, a station) stay together when clips are set apart
+    said       sentences for the user: what was read, left out and assumed
+    parts      {"training": [clip numbers], "validation": [...], "test": [...]} as far as the data themselves define
+               them; all other clips are for training
+    groups     {clip number: label}: clips with the same label (a person, a station) stay in the same part
     """
 
     def __init__(self, clips, scale=BYTES, said=(), parts=None, groups=None):
@@ -33,7 +33,7 @@ class Clips:
 
     def __getitem__(self, n):
         file = self.files[n]
-        if file is not None and file.size() < len(file):  # reading on would kill Python
+        if file is not None and file.size() < len(file):  # reading beyond its end would crash Python
             raise DataError(f"the file that holds {self.names[n]} has become shorter since it was opened: put it back "
                             "and start again")
         return self.clips[n]
@@ -43,39 +43,42 @@ class Clips:
         return {name: self[n] for n, name in enumerate(self.names)}
 
     def on(self, scale):
-        """These Clips as a run sees them whose data have another Scale. Bytes and floats in [0, 1] mean the same; other numbers are read
-        on the run's scale, which is said."""
+        """These Clips on the Scale of a run. Bytes and floats in [0, 1] already mean the same on both; other numbers
+        are read on the run's scale, and `said` says so.
+        """
         if {self.scale.stored, scale.stored} <= PICTURES:
             return self
         said = f"their numbers are read as in the run: {scale.stored[0]:g} becomes 0 and {scale.stored[1]:g} becomes 1"
         scale = dataclasses.replace(scale, missing=self.scale.missing, gaps=self.scale.gaps)
-        return Clips(self.named(), scale, self.said if self.scale.stored == scale.stored else (*self.said, said), self.parts, self.groups)
+        return Clips(self.named(), scale, self.said if self.scale.stored == scale.stored else (*self.said, said),
+                     self.parts, self.groups)
 
     def with_part(self, part, others):
-        """These Clips and `others`, which are the "validation" or "test" part of them; DataError if their frames are of another kind."""
+        """These Clips together with `others`, as their "validation" or "test" part. DataError if they do not match."""
         if (others.size, others.channels) != (self.size, self.channels):
-            raise DataError(f"expected frames of one kind, got {self.size[0]}x{self.size[1]} with {self.channels} channel(s) and, for {part}, "
-                            f"{others.size[0]}x{others.size[1]} with {others.channels}: name a --size and --channels for both")
+            raise DataError(f"expected frames of the same kind, got {self.size[0]}x{self.size[1]} with {self.channels} "
+                            f"channel(s) and, for {part}, {others.size[0]}x{others.size[1]} with {others.channels}: "
+                            "name a --size and --channels for both")
         if others.scale.stored != self.scale.stored:
-            raise DataError(f"expected numbers of one kind, got a scale from {self.scale.stored} and, for {part}, from {others.scale.stored}: "
-                            "store them alike")
+            raise DataError(f"expected numbers on one scale, got a scale from {self.scale.stored} and, for {part}, "
+                            f"from {others.scale.stored}: store both in the same way")
         clips = self.named() | {f"{part} {name}": clip for name, clip in others.named().items()}
         parts = self.parts | {part: list(range(len(self), len(clips)))}
         scale = dataclasses.replace(self.scale, gaps=self.scale.gaps or others.scale.gaps)
         return Clips(clips, scale, (*self.said, *others.said), parts, self.groups)
 
     def windows(self, length, stride=1):
-        """Where `length` frames in a row can be taken, `stride` apart: rows of (clip, first frame), int (N,2)"""
+        """All windows of `length` frames in a row, `stride` frames apart: (clip, first frame) for each, int (N,2)."""
         starts = [np.arange(0, len(clip) - length + 1, stride) for clip in self.clips]
         return np.stack([np.repeat(np.arange(len(self)), [len(s) for s in starts]), np.concatenate(starts)], axis=1)
 
     def cut(self, windows, length):
-        """The frames of some windows: (N,length,H,W,C) in the stored dtype"""
+        """The frames of these windows: (N,length,H,W,C) in the stored dtype."""
         return np.stack([self[n][start:start + length] for n, start in windows])
 
 
 def file_of(array):
-    """The mmap of the file that an array's numbers stay in until they are used, or None."""
+    """The mmap of the file in which an array's numbers stay until they are used, or None."""
     while isinstance(array, np.ndarray):
         array = array.base
     return array if isinstance(array, mmap.mmap) else None

@@ -1,8 +1,9 @@
-"""Decoded videos, kept: a file of frames for each video in the user's cache, mapped into memory and read as needed.
+"""A cache of decoded videos: for each video a file of frames in the user's cache, mapped into memory and read as
+needed.
 
-An entry is a line of JSON that says what it was made from (path, size and date of the video, size and channels asked
-for) and the checksum of the frames, padded with spaces to HEAD bytes, then the frames. It counts only if all of that
-agrees; else it is made again. Without a cache that can be written the frames are kept in memory.
+An entry is a line of JSON, padded with spaces to HEAD bytes, and then the frames. The JSON says what the entry was made
+from (path, size and date of the video, requested size and channels) and has the checksum of the frames. An entry is
+used only if all of that agrees; else it is made again. If the cache cannot be written, the frames are kept in memory.
 """
 
 import contextlib
@@ -19,12 +20,12 @@ from tinypredrnn.data.videos import Video
 from tinypredrnn.files import replacing, user_cache
 
 HEAD = 4096  # bytes, so that the frames begin at a page of memory
-FORMAT = 1  # counted up if what an entry means changes
-PIECE = 1 << 24  # bytes that a checksum is taken of at a time
+FORMAT = 1  # to be increased whenever the format of entries changes
+PIECE = 1 << 24  # bytes per update of a checksum
 
 
 class Coloured(Exception):
-    """A frame that is not gray, in a video that was taken for gray."""
+    """Raised by a coloured frame in a video that has been gray so far."""
 
 
 def decode_video(path, size, channels):
@@ -33,7 +34,8 @@ def decode_video(path, size, channels):
     state = path.stat()
     asked = {"format": FORMAT, "video": str(path.resolve()), "bytes": state.st_size, "modified": state.st_mtime_ns,
              "size": list(size or ()), "channels": channels}
-    name = json.dumps([asked["video"], asked["size"], channels]).encode()  # another version of a video takes its place
+    # a new version of a video replaces the old one
+    name = json.dumps([asked["video"], asked["size"], channels]).encode()
     place = user_cache() / "frames" / f"{hashlib.sha256(name).hexdigest()[:32]}.frames"
     if (found := kept(place, asked)) is not None:
         return found
@@ -41,13 +43,13 @@ def decode_video(path, size, channels):
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with replacing(place) as temporary, open(temporary, "wb") as file:
             decode_into(file, path, size, channels, asked)
-    except OSError:  # no space, not permitted: whatever is wrong with the cache
+    except OSError:  # the cache cannot be used: no space, not permitted, ...
         return in_memory(path, size, channels)
     return kept(place, asked) or in_memory(path, size, channels)
 
 
 def kept(place, asked):
-    """What `decode_video` gives, from the cache; None if it is not there, is of something else, or is spoilt."""
+    """What `decode_video` returns, from the cache. None if it is missing, damaged, or of another video."""
     try:
         with open(place, "rb") as file:
             head = json.loads(file.read(HEAD))
@@ -84,20 +86,20 @@ def decode_into(file, path, size, channels, asked):
 
 
 def in_memory(path, size, channels):
-    """What `decode_video` gives, decoded into memory."""
+    """What `decode_video` returns, decoded into memory."""
     for wanted in (channels,) if channels else (1, 3):
         video, frames, count = Video(path), [], 0
         with contextlib.suppress(Coloured), reading(path):
             for frame in frames_of(video, size, wanted, channels):
                 count += frame.nbytes
-                check_bytes(2 * count)  # the list, and the array that is made of it
+                check_bytes(2 * count)  # the list, and the array that is made from it
                 frames.append(frame)
             break
     return np.stack(frames), video.starts, video.said + decided(channels, wanted)
 
 
 def frames_of(video, size, wanted, asked):
-    """A video's frames as they are kept: `wanted` channels, gray only if they are so or if gray was `asked` for."""
+    """A video's frames with `wanted` channels. Raises Coloured if one is not gray and gray was not `asked` for."""
     for frame in video:
         if wanted == 1 and asked is None and colourfulness(frame) > NEARLY:
             raise Coloured

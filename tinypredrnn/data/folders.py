@@ -1,10 +1,10 @@
-"""What a file or folder holds for us: which of its files are clips, and which are left out and why.
+"""Find the clips in a file or folder, and say which files are left out and why.
 
-    a folder of pictures        a clip; several if their names tell several films apart, or frames are missing; a .npy
-                                of one frame (H,W) or (H,W,C) is a picture
-    a folder of folders         the clips in each; those in folders of folders stay together when clips are set apart,
-                                as those of a person or a station; folders called train, validation and test are the
-                                parts of the data, and masks or labels beside others are left out
+    a folder of pictures        one clip; several if the names belong to several films, or if frames are missing; a
+                                .npy of one frame (H,W) or (H,W,C) is a picture
+    a folder of folders         the clips in each; the clips of a folder that has subfolders (a person, a station) stay
+                                in the same part; folders called train, validation and test are the parts of the data;
+                                folders of masks or labels beside others are left out
     a folder of videos, of .npy and .npz, of GIFs and of other pictures of several frames: the clips in each file
 """
 
@@ -27,16 +27,16 @@ EXPECTED = ("a folder of images, a folder with a folder of images, a GIF, a vide
             ".npz, GIF or video file")
 SYSTEM = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "thumbs.db", "desktop.ini"}
 FOREIGN = {".arw", ".avif", ".cr2", ".cr3", ".dng", ".exr", ".fits", ".heic", ".heif", ".jp2", ".jxl", ".nef"}
-DEEPEST = 6  # folders within folders: links may lead round in circles
+DEEPEST = 6  # folders within folders: links may form a loop
 WITH_XARRAY = "convert it, for example with xarray: np.save('clips.npy', xarray.open_dataset('{name}')['NAME'].values)"
 HOW = {
     **dict.fromkeys([".nc", ".nc4", ".cdf", ".h5", ".hdf5", ".he5", ".grib", ".grib2", ".grb"], WITH_XARRAY),
     ".zarr": WITH_XARRAY.replace("dataset", "zarr"),
-    **dict.fromkeys([".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"], "unpack it, and name the folder that comes out"),
+    **dict.fromkeys([".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"], "unpack it, and name the resulting folder"),
     ".mat": "convert it: np.save('clips.npy', scipy.io.loadmat('{name}')['NAME'])",
     **dict.fromkeys([".pt", ".pth"],
                     "convert it: np.save('clips.npy', torch.load('{name}', weights_only=True).numpy())"),
-    **dict.fromkeys([".pkl", ".pickle"], "such a file may hold code and is never opened: let who made it save .npy"),
+    **dict.fromkeys([".pkl", ".pickle"], "such a file may contain code and is never opened: ask its author for a .npy"),
     **dict.fromkeys(FOREIGN, "convert such pictures to PNG or JPEG"),
 }
 
@@ -52,7 +52,7 @@ class Found(NamedTuple):
 
 
 def find_clips(path, said):
-    """The list of what is Found at `path`, at least one. DataError if there is nothing, or something else beside it."""
+    """The list of clips Found at `path`, at least one. DataError if there is none, or something else beside it."""
     if path.is_dir() and path.suffix.lower() != ".zarr":
         found = in_folder(path, path.resolve().name, said)
         if not found:
@@ -67,7 +67,7 @@ def find_clips(path, said):
 
 
 def in_folder(folder, label, said, depth=0):
-    """What is Found in a folder that is called `label`, with names relative to it."""
+    """The clips Found in a folder, with names relative to it; `label` is what the user sees as its name."""
     folders, files = visible(folder, said)
     clips, pictures, others = [], [], [sub for sub in folders if sub.suffix.lower() == ".zarr"]
     for file in files:
@@ -85,7 +85,7 @@ def in_folder(folder, label, said, depth=0):
             endings = counted(file.suffix.lower() or "no ending" for file in others)
             said.append(f"{label}: files of other kinds are left out: {endings}")
     else:
-        for file in others if depth else folder.rglob("*"):  # an archive in a folder beside clips is no matter
+        for file in others if depth else folder.rglob("*"):  # an archive in a folder beside clips does no harm
             if not depth or file.suffix.lower() in FOREIGN:
                 refuse_foreign(file)
     if pictures and not clips:
@@ -100,22 +100,22 @@ def in_folder(folder, label, said, depth=0):
 
 
 def films_alone(label, clips, said):
-    """What was Found in a folder's files without masks and labels. DataError for inputs and targets in a file each."""
+    """The Found `clips` without masks and labels. DataError if inputs and targets are in separate files."""
     arrays = {item.files[0].stem: item for item in clips if item.kind == "array"}
     for x, y in pairs(arrays).items():
         raise DataError(f"{label}: {x} and {y} seem to be inputs and targets, the beginnings and the ends of the same "
-                        "sequences: save them as arrays of one .npz, or joined: np.concatenate([x, y], axis=1)")
+                        "sequences: save both in one .npz, or joined: np.concatenate([x, y], axis=1)")
     films = set(without_masks([item.files[0].stem for item in clips]))
     if left := [item.name for item in clips if item.files[0].stem not in films]:
-        said.append(f"{label}: {in_short(left)} are no films and left out")
+        said.append(f"{label}: {in_short(left)} are not films and left out")
     return [item for item in clips if item.files[0].stem in films]
 
 
 def in_folders(folders, label, said, depth):
-    """What is Found in each of some folders, named after them."""
+    """The clips Found in each of some folders, with names that begin with the folder's."""
     clips, empty, names = [], [], without_masks([sub.name for sub in folders])
     if left := [sub.name for sub in folders if sub.name not in names]:
-        said.append(f"{label}: {in_short(left)} are no films and left out")
+        said.append(f"{label}: {in_short(left)} are not films and left out")
     for sub in folders:
         if sub.name in left:
             continue
@@ -133,7 +133,7 @@ def in_folders(folders, label, said, depth):
 
 
 def film_clips(label, pictures, said):
-    """The clips that the pictures of a folder make, by what their names say."""
+    """The clips that the pictures of a folder form, according to their names."""
     files = defaultdict(list)
     for picture in pictures:
         files[picture.stem].append(picture)
@@ -143,12 +143,12 @@ def film_clips(label, pictures, said):
 
 
 def visible(folder, said):
-    """(folders, files) in a folder, in natural order, without what is hidden, the system's, or written by us."""
+    """(folders, files) in a folder, in natural order, without hidden and system files and our own output."""
     with reading(folder):
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
         ours = [entry for entry in entries if is_output(entry)]
         system = [entry for entry in entries if entry.name.lower() in SYSTEM and entry not in ours]
-    said.extend(f"{output} holds what tinypredrnn wrote: it is not read as data" for output in ours)
+    said.extend(f"{output} holds output of tinypredrnn: it is not read as data" for output in ours)
     said.extend(f"{folder.name}: {entry.name} of the operating system is left out" for entry in system)
     left = set(ours) | set(system)
     entries = sorted((entry for entry in entries if entry not in left), key=natural)
@@ -161,14 +161,14 @@ def natural(path: Path):
 
 
 def refuse_foreign(path):
-    """DataError for a file of a kind that is known, but not read."""
+    """DataError, with a way to convert it, if a file is of a known kind that is not read."""
     suffix = path.suffix.lower()
     if suffix in HOW and path.exists():
         raise DataError(f"{path} is a {suffix}, which is not read here: {HOW[suffix].format(name=path.name)}")
 
 
 def refuse_holes(folder, pictures, others):
-    """DataError if files of other kinds stand where frames of a film are missing: its motion would jump there."""
+    """DataError if files of other kinds fill gaps in a film's numbering: without them its motion would jump."""
     have = {file.stem for file in pictures}
     more = {file.stem: file for file in others if file.stem not in have}
     if not more:
@@ -178,7 +178,7 @@ def refuse_holes(folder, pictures, others):
         known = {number for number, stem in film if stem in have}
         holes += [more[stem] for number, stem in film
                   if known and min(known) < number < max(known) and number not in known]
-    if all(len(film) < 2 for film in films(have).values()):  # names that say nothing
+    if all(len(film) < 2 for film in films(have).values()):  # the names have no useful numbers
         holes = [file for file in more.values() if file.suffix.lower() in FOREIGN]
     if holes:
         remedy = HOW.get(holes[0].suffix.lower(), "convert them, or move them elsewhere").format(name=holes[0].name)

@@ -1,4 +1,4 @@
-"""One frame (H,W,C) at a time: how large it may be, another size, other channels."""
+"""Single frames (H,W,C): limits on their size, resizing, and conversion of channels."""
 
 import contextlib
 
@@ -15,7 +15,7 @@ LUMA = np.array([0.299, 0.587, 0.114])  # the weights of red, green and blue in 
 
 @contextlib.contextmanager
 def reading(path):
-    """Within it, whatever is raised becomes a DataError that names `path`, except what is wrong with an option."""
+    """A context in which every exception except ConfigError becomes a DataError that names `path`."""
     try:
         yield
     except ConfigError:
@@ -25,9 +25,9 @@ def reading(path):
     except MemoryError as error:
         raise DataError(f"{path} does not fit into the memory that there is ({str(error) or 'none is left'}): give "
                         "fewer or smaller frames") from error
-    except Exception as error:  # NumPy, PIL and ffmpeg raise whatever a damaged file makes their parsers stumble over
+    except Exception as error:  # NumPy, PIL and ffmpeg raise all kinds of exceptions on damaged files
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise DataError(f"{path} is damaged, or something else than its name says ({reason}): replace it") from error
+        raise DataError(f"{path} is damaged, or is not what its name says ({reason}): replace it") from error
 
 
 def check_frame(height, width):
@@ -37,7 +37,7 @@ def check_frame(height, width):
 
 
 def check_bytes(count):
-    """DataError if frames of so many bytes are too much to be kept in memory."""
+    """DataError if frames of `count` bytes in all are too large to be kept in memory."""
     if count > MAX_BYTES:
         raise DataError(f"its frames take more than {MAX_BYTES >> 30} GiB of memory: give fewer or smaller ones, or a "
                         ".npy, which is read as needed")
@@ -45,23 +45,24 @@ def check_bytes(count):
 
 
 def check_size(size, first, expected):
-    """DataError if a frame has another size than the `expected` one of `first`."""
+    """DataError if `size` is not `expected`, the size of the frame `first`."""
     if tuple(size) != tuple(expected):
         raise DataError(f"expected frames of one size, got {size[0]}x{size[1]} pixels here and {expected[0]}x"
-                        f"{expected[1]} in {first}: make them alike, or name a size that all are resized to")
+                        f"{expected[1]} in {first}: make them equal, or give a size to which all are resized")
 
 
 def check_channels(asked, has):
-    """ConfigError if frames that have so many channels cannot be given so many as are asked for."""
+    """ConfigError if frames with `has` channels cannot be converted to `asked` channels."""
     if asked not in (None, has) and not (asked in (1, 3) and has in (1, 3)):
         raise ConfigError(f"sequences: channels is 1 for gray or 3 for colour, got {asked} for frames that have {has}")
 
 
 def fit(frame, size=None, channels=None, missing=None):
-    """A frame (H,W,C) at another size and with other channels, None for as it is: gray is luma, and shrinking averages.
+    """Resize a frame (H,W,C) and convert its channels; None leaves them as they are. Gray is luma, and shrinking
+    averages.
 
-    Bytes are rounded as Pillow rounds them, other whole numbers to the nearest. A place without data, NaN or `missing`,
-    is one that gets most of its light from such places.
+    Bytes are rounded as in Pillow, other whole numbers to the nearest. A pixel of the result has no data (NaN or
+    `missing`) if most of its weight comes from pixels without data.
     """
     if size in (None, frame.shape[:2]) and channels in (None, frame.shape[2]):
         return frame
@@ -91,6 +92,6 @@ def fit(frame, size=None, channels=None, missing=None):
 
 
 def resize(values, size):
-    """(H,W,C) floats at another size; the arithmetic is Pillow's, in float32."""
+    """Resize (H,W,C) floats; Pillow computes in float32."""
     planes = [Image.fromarray(np.ascontiguousarray(plane, np.float32)) for plane in np.moveaxis(values, 2, 0)]
     return np.stack([plane.resize(size[::-1], Image.Resampling.BILINEAR) for plane in planes], -1).astype(np.float64)

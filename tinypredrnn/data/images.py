@@ -1,8 +1,8 @@
-"""Pictures: one file at a time, as the frames (H,W,C) that are in it, of which a GIF or a TIFF may hold several.
+"""Read picture files as frames (H,W,C); a GIF or a TIFF may hold several.
 
-Their decoders are written by others and read files from anywhere, so nothing is taken on trust: what a decoder raises
-becomes a DataError that names the file, only formats that are plain data are opened, and no frame may have more than
-MAX_PIXELS. A picture is turned upright as its camera noted, and what is transparent shows a black background.
+Files may come from anywhere and decoders are not ours, so nothing is trusted: every exception of a decoder becomes a
+DataError that names the file, only formats that are plain data are opened, and no frame may have more than MAX_PIXELS.
+A picture is rotated as its camera noted, and transparent parts are shown on black.
 """
 
 import warnings
@@ -16,15 +16,16 @@ from tinypredrnn.data.tiffs import NO_PAGE, PAGE, bands, channels_in_pages, has_
 from tinypredrnn.data.times import uneven
 from tinypredrnn.errors import DataError
 
-SEVERAL = {".apng", ".gif", ".npy", ".png", ".tif", ".tiff", ".webp"}  # what may hold several frames
+SEVERAL = {".apng", ".gif", ".npy", ".png", ".tif", ".tiff", ".webp"}  # formats that may hold several frames
 IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".ppm"} | SEVERAL - {".npy"}
-FORMATS = "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"  # for others, such as EPS, PIL starts other programs
+# for other formats, such as EPS, PIL starts other programs
+FORMATS = "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"
 ORIENTATION = 274  # the tag by which cameras note how they were held
-NEARLY = 4  # of 255: red, green and blue that differ by no more are gray that a camera or a codec has coloured
+NEARLY = 4  # of 255: if red, green and blue differ by no more, they are gray with slight errors of a camera or codec
 
 
 def open_image(path):
-    """PIL's image of a file, not decoded yet; a size too large to be true, of which PIL only warns, is an error."""
+    """PIL's image of a file, not decoded yet. PIL's warning about a suspiciously large image becomes an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         return Image.open(path, formats=FORMATS)
@@ -41,7 +42,7 @@ def holds_several(path):
             return not (len(shape) == 2 or len(shape) == 3 and shape[2] <= 4 < min(shape[:2]))
         with open(path, "rb") as file:
             head = file.read(4096)
-        if head.startswith(b"\x89PNG") and b"IDAT" in head:  # known at once, which is worth it for thousands
+        if head.startswith(b"\x89PNG") and b"IDAT" in head:  # a quick answer, which matters for thousands of files
             return b"acTL" in head.partition(b"IDAT")[0]
         try:
             with open_image(path) as image:
@@ -70,27 +71,27 @@ def frames_of(path, said):
             if opened.format == "TIFF" and has_bands(opened):
                 yield from bands(path, said)
                 return
-            opened.filename = ""  # else PIL maps a TIFF into memory, and takes one that is to be turned for a lying one
+            opened.filename = ""  # else PIL maps a TIFF into memory, and fails on one that has to be rotated
             times, left = [0.0], 0
             layers = channels_in_pages(opened) if opened.format == "TIFF" else 1
             if layers > 1:
                 yield from bands(path, said, layers)
                 return
             for number, frame in enumerate(ImageSequence.Iterator(opened)):
-                still = number == 0 and opened.info.get("default_image")  # for whoever shows no animation
+                still = number == 0 and opened.info.get("default_image")  # for programs that show no animations
                 if still or opened.format == "TIFF" and frame.tag_v2.get(PAGE, 0) & NO_PAGE:
                     left += 1
                     continue
                 times.append(times[-1] + (frame.info.get("duration") or 0))
                 yield pixels(frame, said)
             if left:
-                said.append(f"{path.name}: {left} of its pages are previews or masks and left out")
+                said.append(f"{path.name}: {left} of its pages are previews or masks and are left out")
             if times[-1] and uneven(times[:-1]):
                 said.append(f"{path.name}: its frames are not shown for equal times; they are taken as if they were")
 
 
 def array_of(path):
-    """A frame that is kept as an array (H,W) or (H,W,C)."""
+    """A frame stored as an array (H,W) or (H,W,C)."""
     frame = np.load(path, allow_pickle=False)
     if frame.dtype.kind not in "biuf":
         raise DataError(f"expected numbers, got {frame.dtype}")
@@ -100,9 +101,9 @@ def array_of(path):
 
 
 def pixels(image, said):
-    """What PIL has opened as (H,W,C): its own 16 bits or floats if it is gray, else bytes."""
+    """A PIL image as an array (H,W,C): gray keeps its 16 bits or floats, everything else becomes bytes."""
     check_frame(image.height, image.width)
-    if "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1:  # PIL turns TIFFs by itself
+    if "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1:  # PIL rotates TIFFs by itself
         said.append("pictures are turned upright, as the cameras noted in them")
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":  # deep gray: 16 bits, 32 bits, floats
@@ -110,7 +111,7 @@ def pixels(image, said):
     if image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
         coloured = image.convert("RGBA")
         if coloured.getextrema()[3][0] < 255:
-            said.append("what is transparent in pictures is laid over black")
+            said.append("transparent parts of pictures are shown on black")
             image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), coloured)
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L"))[..., None]

@@ -1,4 +1,4 @@
-"""The world of Moving MNIST: sequences made from real digits the moment they are needed, and fixed test sets."""
+"""The world of Moving MNIST: training sequences that are made from digits as needed, and fixed test sets."""
 
 import dataclasses
 
@@ -21,26 +21,32 @@ class DigitOptions(SourceOptions):
 
     size: tuple = option((64, 64), "height and width of the frames in pixels", least=1, count=2)
     digits: int = option(2, "digits in each sequence", least=1)
-    rule: str = option("paper", "how digits move: by the paper's text, or as in Srivastava's mnist_test_seq", tuple(SPEEDS))
-    data_dir: str = option("", "folder with MNIST's idx files; else $TINYPREDRNN_DATA, the cache, a download, drawn digits", watches=True)
+    rule: str = option("paper", "how digits move: by the paper's text, or as in Srivastava's mnist_test_seq",
+                       tuple(SPEEDS))
+    data_dir: str = option("", "folder with MNIST's idx files; else $TINYPREDRNN_DATA, the cache, a download, drawn "
+                               "digits", watches=True)
 
     def __post_init__(self):
         super().__post_init__()
         if self.test_sequences > TEST_SEQUENCES:
-            raise ConfigError(f"test_sequences is at most {TEST_SEQUENCES}, the length of a test set, got {self.test_sequences}")
+            raise ConfigError(f"test_sequences is at most {TEST_SEQUENCES}, the length of a test set, got "
+                              f"{self.test_sequences}")
 
 
 class MovingDigits(Source):
-    """Sequences of handwritten digits that fly and bounce, (N,T,H,W,1) uint8. The test set is named after its digits: "mnist-2"."""
+    """Sequences of handwritten digits that move and bounce, (N,T,H,W,1) uint8. A test set is named "mnist-2" if it
+    shows two digits.
+    """
 
     Options = DigitOptions
     metrics, baselines = metrics.DIGITS, ("copy_last", "black")
     presets = {
-        # minutes on two CPU cores: the digits are followed, not yet sharp
+        # minutes on two CPU cores: predictions follow the digits but are not sharp yet
         "quick": dict(hidden=(32, 32), kernel=3, patch=8, steps=1_000, rate=4e-3, rate_schedule="cosine", loss="l2",
                       sampling_until=600, validate_every=200, test_sequences=300),
         # half the paper's width and a quarter of its iterations
-        "small": dict(hidden=(64,) * 4, steps=20_000, sampling_until=12_500, validate_every=1_000, test_sequences=1_000),
+        "small": dict(hidden=(64,) * 4, steps=20_000, sampling_until=12_500, validate_every=1_000,
+                      test_sequences=1_000),
         "paper": {},
     }
 
@@ -68,7 +74,8 @@ class MovingDigits(Source):
         return self.moving("validation").fixed_set("validation", self.options.validation_sequences)
 
     def tests(self):
-        return {f"mnist-{self.options.digits}": lambda: self.moving("test").fixed_set("test", self.options.test_sequences)}
+        count = self.options.test_sequences
+        return {f"mnist-{self.options.digits}": lambda: self.moving("test").fixed_set("test", count)}
 
     def samples(self, count):
         """Digits drawn by our own pen: there is always something to see, without MNIST and without a network."""

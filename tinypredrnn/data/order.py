@@ -1,8 +1,9 @@
-"""What the axes of an array mean: N clips, T times, H rows, W columns, C channels, and in which order.
+"""What the axes of an array mean and in which order they are: N clips, T times, H rows, W columns, C channels.
 
-The plain orders are THW, THWC, NTHW and NTHWC. A single channel in another place is recognised by its length and said.
-Whatever cannot be told from the shape is looked at: frames that follow each other are more alike than frames of two
-clips. If that contradicts the plain order, the array is refused with the flag that says what it is, never guessed.
+The plain orders are THW, THWC, NTHW and NTHWC. Channels in another place are recognised by their number, and the user
+is told so. If the shape does not decide, the frames are compared: successive frames are more alike than frames of two
+clips. If that contradicts the plain order, the array is refused, never guessed, and the error names the flag that gives
+the order.
 """
 
 import numpy as np
@@ -10,16 +11,16 @@ import numpy as np
 from tinypredrnn.errors import DataError
 
 SHAPES = "clips (N,T,H,W) or (N,T,H,W,C), or one clip (T,H,W) or (T,H,W,C)"
-FEW = 4  # axes up to this long may be channels wherever they stand: gray, a vector field, colour, colour and infrared
-MAX_CHANNELS = 16  # more in the last place are channels only if the order is said
-MAX_CLIPS = 1_000_000  # of one array
-PAIRS, SIDE = 200, 64  # how many pairs of frames are compared, and on how many rows and columns of each
+FEW = 4  # an axis of at most this length may be channels in any place: gray, a vector field, colour, with infrared
+MAX_CHANNELS = 16  # a longer last axis is channels only if the order is given
+MAX_CLIPS = 1_000_000  # in one array
+PAIRS, SIDE = 200, 64  # how many pairs of frames are compared, and on about how many rows and columns of each
 
 
 def cut_apart(name, array, order, said):
-    """{name: clip (T,H,W,C)} of an array, without a copy. `order` names its axes, "" lets it be found out.
+    """{name: clip (T,H,W,C)} of an array, without a copy. `order` names its axes; if it is "", it is inferred.
 
-    DataError if the array is nothing of the kind, or if its axes may mean something else than the plain order says.
+    DataError if the array cannot hold clips, or if its axes may have another meaning than in the plain order.
     """
     if array.dtype.kind not in "biuf":
         raise DataError(f"expected numbers, got {array.dtype} in {name}")
@@ -89,7 +90,7 @@ def refuse(name, shape, why, *orders):
 
 
 def distance(one, other):
-    """The mean difference between two frames, over the places that both have."""
+    """The mean difference between two frames, over the places where both have data."""
     steps = tuple(slice(None, None, max(1, n // SIDE)) for n in one.shape)
     difference = np.abs(one[steps].astype(np.float64) - other[steps])
     known = np.isfinite(difference)
@@ -97,7 +98,7 @@ def distance(one, other):
 
 
 def closer(array, near, far):
-    """Whether array[near(i, t)] is clearly and nearly always closer to array[i, t] than array[far(i, t)] is."""
+    """Whether array[near(i, t)] is clearly, and nearly always, closer to array[i, t] than array[far(i, t)]."""
     draw, found = np.random.default_rng(0), []
     for _ in range(PAIRS):
         i, t = (int(draw.integers(max(1, n - 1))) for n in array.shape[:2])
@@ -112,14 +113,15 @@ def time_is_first(array):
 
 
 def first_axis_is_time(array):
-    """Whether neighbours along the first axis are more alike than places that are half of its length apart."""
+    """Whether neighbours along the first axis are more alike than entries that are half of its length apart."""
     length = len(array)
     return closer(array, lambda i, t: (i + 1, t), lambda i, t: ((i + length // 2) % length, t))
 
 
 def time_is_last(*clips):
-    """Whether the last of three axes differs in kind from the first two, which then are rows and columns. That is asked
-    only if these two go better together, as the sides of a frame, than the last two do."""
+    """Whether the last of three axes differs in kind from the first two, which then are rows and columns. This is only
+    tested if, by their lengths, the first two are more likely to be the sides of a frame than the last two.
+    """
     first, second, last = clips[0].shape
     square = first == second != last
     narrow = max(second, last) >= 2 * min(second, last) and max(first, second) < 2 * min(first, second)

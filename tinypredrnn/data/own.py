@@ -1,4 +1,4 @@
-"""The world of one's own frames: clips from files, parts of which are kept apart for validation and test."""
+"""The world of the user's own frames: clips from files, some of which are set apart for validation and test."""
 
 import dataclasses
 from pathlib import Path
@@ -16,20 +16,21 @@ PLACES = "data", "validation", "test"  # the options that name files and folders
 
 @dataclasses.dataclass(frozen=True)
 class OwnOptions(SourceOptions):
-    """What can be said about files. Left out, each is read from the data, and what was taken for it is said."""
+    """What the user can say about files. What is left out is inferred from the data, and the result is reported."""
 
     data: str = option("", "the sequences: a folder, or a .npy, .npz, GIF or video file", watches=True)
-    validation: str = option("", "sequences for validation; empty: a part of the data", watches=True)
-    test: str = option("", "sequences for the test; empty: a part of the data", watches=True)
-    size: tuple = option((), "height and width in pixels that all frames are resized to", least=1, count=2, of=int)
-    channels: int = option(0, "1: colours become gray, 3: gray becomes colour (0: as they are)", least=0)
+    validation: str = option("", "sequences for validation; empty: a part of --data", watches=True)
+    test: str = option("", "sequences for the test; empty: a part of --data", watches=True)
+    size: tuple = option((), "height and width in pixels to which all frames are resized", least=1, count=2, of=int)
+    channels: int = option(0, "1: convert all frames to gray, 3: to colour (0: leave them as they are)", least=0)
     range: tuple = option((), "the stored numbers that become 0 and 1", count=2)
     unit: str = option("", "name of the unit of these numbers, such as dBZ")
-    missing: str = option("", "the stored number that says that there are no data in a place; NaN always does")
-    order: str = option("", "the axes of an array, such as NTHW, TNHW or NTCHW: N clips, T time, H height, W width, C channels")
-    array: str = option("", "the array to read of a .npz that has several")
-    groups: bool = option(True, "clips of one folder (a person, a station) stay together when parts are set apart")
-    every: int = option(1, "take one frame out of so many", least=1)
+    missing: str = option("", "the stored number that marks places without data; NaN always does")
+    order: str = option("", "the axes of an array, such as NTHW, TNHW or NTCHW: N clips, T time, H height, W width, C "
+                            "channels")
+    array: str = option("", "the array to read from a .npz that has several")
+    groups: bool = option(True, "keep the clips of one folder (a person, a station) in the same part of the data")
+    every: int = option(1, "keep one frame out of so many", least=1)
 
     def __post_init__(self):
         super().__post_init__()
@@ -39,13 +40,15 @@ class OwnOptions(SourceOptions):
 
 
 class OwnSequences(Source):
-    """Clips read from files (sequences.py), in the numbers that they are stored in. Training batches are windows drawn from them."""
+    """Clips read from files (sequences.py), as stored. Training batches are random windows of them."""
 
     Options = OwnOptions
-    # frames full of light and texture need finer patches and smaller steps than digits
-    presets = {"quick": dict(hidden=(32, 32), kernel=3, patch=4, steps=1_000, rate=1e-3, rate_schedule="cosine", loss="l2",
+    # bright, textured frames need finer patches and smaller steps than digits
+    presets = {"quick": dict(hidden=(32, 32), kernel=3, patch=4, steps=1_000, rate=1e-3, rate_schedule="cosine",
+                             loss="l2",
                              sampling_until=600, validate_every=200, test_sequences=300),
-               "small": dict(hidden=(64,) * 4, steps=20_000, sampling_until=12_500, validate_every=1_000, test_sequences=1_000),
+               "small": dict(hidden=(64,) * 4, steps=20_000, sampling_until=12_500, validate_every=1_000,
+                             test_sequences=1_000),
                "paper": {}}
 
     def __init__(self, options, seed):
@@ -58,8 +61,9 @@ class OwnSequences(Source):
                 clips = clips.with_part(part, self.read(path, clips.scale))
         height, width = clips.size
         if min(height, width) < metrics.SSIM_WINDOW:
-            raise ConfigError(f"frames of {height}x{width} are too small to score, {metrics.SSIM_WINDOW}x{metrics.SSIM_WINDOW} is the "
-                              "least: resize them with --size 64 64")
+            raise ConfigError(f"frames of {height}x{width} are too small to score, "
+                              f"{metrics.SSIM_WINDOW}x{metrics.SSIM_WINDOW} is the least: resize them with --size 64 "
+                              "64")
         self.scale, self.frame = clips.scale, (height, width, clips.channels)
         self.training, self.held_out, self.test, words = split(clips, self.length, seed, options.groups)
         kind = {1: "gray", 3: "colour"}.get(clips.channels, f"of {clips.channels} channels")
@@ -70,7 +74,7 @@ class OwnSequences(Source):
         self.options = options.replace(**places, size=clips.size, channels=clips.channels)
 
     def read(self, path, scale=None):
-        """The Clips at `path`, as the options say; if they are another's beside them, in its Scale."""
+        """The Clips at `path`, read with these options; on `scale` if one is given."""
         o = self.options
         try:
             missing = float(o.missing) if o.missing else None
@@ -95,7 +99,7 @@ class OwnSequences(Source):
         return {"sequences": lambda: self.take(self.test, self.options.test_sequences)}
 
     def take(self, clips, count):
-        """At most `count` sequences (N,T,H,W,C), evenly over the clips, so that no frame is predicted in two of them."""
+        """At most `count` sequences (N,T,H,W,C), spread evenly over the clips; no frame is predicted in two of them."""
         windows = clips.windows(self.length, stride=self.options.horizon)
         return clips.cut(windows[np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)], self.length)
 
@@ -105,11 +109,11 @@ class OwnSequences(Source):
 
 
 class OneTest(OwnSequences):
-    """Nothing but a test: all sequences of a file or folder, as a run sees them, by the metrics of its world.
+    """Only a test set: all sequences of a file or folder, on a run's scale and with the metrics of its world.
 
-    options   those of the run's world; what is said there about files counts here as well
+    options   those of the run's world; what they say about files applies here too
     scale     the run's Scale
-    world     the class of its world
+    world     the class of the run's world
     """
 
     def __init__(self, path, options, scale, world, seed):
@@ -119,7 +123,8 @@ class OneTest(OwnSequences):
         self.test = self.read(path, scale)
         self.scale, self.frame, self.said = self.test.scale, (*self.test.size, self.test.channels), self.test.said
         if not len(self.test.windows(self.length)):
-            raise ConfigError(f"{path} has no {self.length} frames in a row, of which {self.options.given} are shown and the others predicted")
+            raise ConfigError(f"{path} has no {self.length} frames in a row, of which {self.options.given} would be "
+                              "shown and the others predicted")
 
     def tests(self):
         return {self.name: lambda: self.take(self.test, self.options.test_sequences)}

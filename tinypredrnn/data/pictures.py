@@ -1,4 +1,4 @@
-"""Pictures put together: frame after frame into a film of one size and one kind of numbers, in memory."""
+"""Combine pictures into films: frame after frame, with one size and one dtype, in memory."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from tinypredrnn.errors import DataError
 
 
 class Pictures:
-    """Reads pictures into memory, as films of one size; what it was asked for, and what it has read so far."""
+    """Reads pictures into memory as films of one size. It keeps track of the first size and of the memory used."""
 
     def __init__(self, size, channels, every, missing):
         self.size, self.channels, self.every, self.missing = size, channels, every, missing
@@ -20,7 +20,7 @@ class Pictures:
     def read(self, files, said):
         """The frames of picture files, in order, as a clip (T,H,W,C)."""
         frames, colour = [], 0
-        several = len(files) == 1  # the frames of one file; else files of a frame each
+        several = len(files) == 1  # one file with the frames; else one frame per file
         chosen = files if several else files[::self.every]
         found = ((each, frame) for each in chosen for frame in frames_of(each, said))
         for file, frame in itertools.islice(found, 0, None, self.every if several else 1):
@@ -43,14 +43,15 @@ class Pictures:
         self.first = self.first or (file, frame.shape[:2])
         check_size(frame.shape[:2], *self.first)
         self.values, self.most = self.values + frame[..., 0].nbytes, max(self.most, frame.shape[2])
-        if (count := self.values * self.most) > self.allowed:  # one colour frame makes all frames colour
+        if (count := self.values * self.most) > self.allowed:  # a single colour frame makes all frames colour
             check_bytes(count)
-            self.allowed = count + count // 16  # to ask how much memory there is takes a while
+            self.allowed = count + count // 16  # asking how much memory is free takes a while
 
 
 def stack(frames, said):
-    """A list of frames as one clip (T,H,W,C); the list is emptied meanwhile, since there may not be enough memory for
-    both. Deep gray among bytes becomes bytes."""
+    """A list of frames as one clip (T,H,W,C). The list is emptied meanwhile, since there may not be enough memory for
+    both. Gray of more than 8 bits becomes bytes if there are bytes as well.
+    """
     dtypes, channels = {frame.dtype for frame in frames}, {frame.shape[2] for frame in frames}
     if not channels <= {1, 3} and len(channels) > 1:
         raise DataError(f"expected pictures with as many channels as each other, got some with {listed(channels)}")

@@ -1,4 +1,4 @@
-"""Scale: between the numbers that are stored, those in [0, 1] that a model sees, and physical units."""
+"""Scale: conversion between stored numbers, the numbers in [0, 1] that a model sees, and physical units."""
 
 import dataclasses
 
@@ -9,17 +9,17 @@ from tinypredrnn.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """A straight line each way; what lies beyond its ends is set to the nearer end for the model.
+    """A linear map in each direction. For the model, numbers outside the range are set to its nearer end.
 
         stored    0 ... 255         the numbers in files and in memory
-        model     0 ... 1           what networks, losses and metrics see
-        units  -32 ... 95.5 dBZ     what people mean
+        model     0 ... 1           the numbers that networks, losses and metrics see
+        units  -32 ... 95.5 dBZ     physical quantities
 
     stored    the stored numbers that become 0 and 1
     units     the same two in physical units; (0, 1) if there are none
     unit      the name of these units: "dBZ", "K", "mm/h"; "" if there are none
-    missing   the stored number that says that there are no data in a place; None if there is no such number. NaN says so always
-    gaps      whether there are places without data: a model is trained and scored on the others
+    missing   the stored number that marks places without data, or None; NaN always marks them
+    gaps      whether there are places without data: a model is trained and scored on the others only
     """
 
     stored: tuple = (0.0, 255.0)
@@ -35,26 +35,26 @@ class Scale:
                 raise ConfigError(f"a scale goes from a smaller to a larger number, got {ends} as {name}")
 
     def to_model(self, stored, dtype=np.float32):
-        """Stored frames as a model sees them: floats in [0, 1], NaN where there are no data."""
+        """Stored frames on the model's scale: floats in [0, 1], NaN in places without data."""
         first, last = self.stored
-        exact = dtype if stored.dtype.itemsize < 4 else np.float64  # float32 holds every number of 16 bits
+        exact = dtype if stored.dtype.itemsize < 4 else np.float64  # float32 represents all 16-bit integers exactly
         frames = stored.astype(exact)
         if self.missing is not None:
             frames[stored == self.missing] = np.nan
         if first:
             frames -= first
         frames /= last - first
-        if not (stored.dtype == np.uint8 and self.stored == (0, 255)):  # bytes lie within the scale
+        if not (stored.dtype == np.uint8 and self.stored == (0, 255)):  # bytes are always within the range
             np.clip(frames, 0, 1, out=frames)
         return frames.astype(dtype, copy=False)
 
     def to_units(self, frames):
-        """Frames as a model sees them, in physical units."""
+        """Convert frames from the model's scale to physical units."""
         first, last = self.units
         return first + frames * (last - first)
 
     def from_units(self, values):
-        """Physical values as a model sees them."""
+        """Convert physical values to the model's scale."""
         first, last = self.units
         return (np.asarray(values) - first) / (last - first)
 
@@ -64,7 +64,7 @@ class Scale:
 
 
 def read_scale(values):
-    """The Scale of what `as_dict` gave."""
+    """The Scale that `as_dict` turned into `values`."""
     return Scale(**values | {name: tuple(values[name]) for name in ("stored", "units")})
 
 

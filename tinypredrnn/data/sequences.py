@@ -1,19 +1,18 @@
-"""Your own sequences: arrays, folders of images, GIFs and videos, all read as clips with the numbers that they have.
+"""Your own sequences: arrays, folders of images, GIFs and videos, all read as clips with their stored numbers.
 
     x.npy, x.npz            clips (N,T,H,W) or (N,T,H,W,C), or one clip (T,H,W) or (T,H,W,C), of any numbers;
-                            archives.py says which arrays of a .npz are taken, order.py what other orders may be
+                            archives.py says which arrays of a .npz are read, order.py which other orders are possible
     mnist_test_seq.npy      Srivastava's Moving MNIST test set, which has time first: (20,10000,64,64), or under this
                             name (20,N,H,W)
-    moving-mnist-test.npz   as PredRNN's authors keep theirs: arrays `clips`, `dims` and `input_raw_data`
+    moving-mnist-test.npz   the format of PredRNN's authors: arrays `clips`, `dims` and `input_raw_data`
     a folder                of images: one clip, in the order of the numbers in the names; of folders, videos or arrays:
-                            folders.py
-    x.gif, x.tif, x.png     one clip, if there are several frames in it
+                            see folders.py
+    x.gif, x.tif, x.png     one clip, if it has several frames
     x.avi, x.mp4            one clip; videos need the extra `video`, and are kept decoded in the user's cache
 
-Nothing is guessed silently: what was read, left out and assumed stands in `Clips.said`. Images are gray if red, green
-and blue differ nowhere by more than a camera or a codec makes them, else colour. A .npy may be larger than the memory:
-its frames stay on the disk until they are used. Images are kept in memory, and refused if they would take more than
-MAX_BYTES of it.
+Nothing is guessed silently: `Clips.said` says what was read, left out and assumed. Images are gray if red, green and
+blue differ only by the small errors of cameras and codecs, else colour. A .npy may be larger than the memory: its
+frames stay on disk until they are used. Images are kept in memory, and refused if they would take more than MAX_BYTES.
 """
 
 import math
@@ -42,26 +41,26 @@ KINDS = {1: "gray", 3: "colour"}
 def read_sequences(path, size=None, channels=None, range=None, unit="", order="", array="", every=1, missing=None):
     """The Clips at `path`, a file or folder of one of the kinds above.
 
-    size       (height, width) in pixels to resize all frames to; None: they must all have the same size, and keep it
-    channels   1: colours become gray; 3: gray becomes colour; None: as they are, but all colour if some are
+    size       (height, width) in pixels to which all frames are resized; None: all must have the same size
+    channels   1: all become gray; 3: all become colour; None: as they are, but all colour if some are
     range      (low, high): the stored numbers that become 0 and 1 for the model; None: 0 and 255 for bytes, 0 and 1 for
-               floats within [0, 1], for other numbers as the data have them
-    unit       the name of the physical units that the stored numbers are in, such as "dBZ"
-    order      what the axes of arrays mean, such as "TNHW"; "": found out
-    array      the name of the array of a .npz to read; "": all that are films
-    every      take one frame of so many
-    missing    the stored number that means that there are no data in a place; NaN always does
+               floats within [0, 1], for other numbers the range of the data
+    unit       the name of the physical units of the stored numbers, such as "dBZ"
+    order      what the axes of arrays mean, such as "TNHW"; "": inferred
+    array      the name of the array to read from a .npz; "": all that are films
+    every      keep one frame out of so many
+    missing    the stored number that marks places without data; NaN always does
 
     Raises DataError, which names the file, if there is nothing of these kinds, if a file is damaged, too large, or of
-    another size than the others, or if its meaning is not clear; ConfigError for an impossible option.
+    another frame size than the others, or if its meaning is not clear; ConfigError if an option is impossible.
     """
     path, size = Path(os.path.expanduser(path)), None if size is None else tuple(size)
     check_options(size, channels, order, every)
     said, clips, parts, groups = [], {}, {}, {}
     found = find_clips(path, said)
     if (order or array) and not all(item.kind == "array" for item in found):
-        raise ConfigError(f"sequences: order and array say how arrays are read, and {path} holds others: leave them "
-                          "out")
+        raise ConfigError(f"sequences: order and array are options for arrays, but {path} holds other files: leave "
+                          "them out")
     pictures, held = Pictures(size, channels, every, missing), 0
     for item in found:
         content, named = read_one(item, pictures, order, array, every, said)
@@ -95,7 +94,7 @@ def check_options(size, channels, order, every):
 
 
 def read_one(item, pictures, order, array, every, said):
-    """({name: clip (T,H,W,C)}, {name: part}) of what was Found."""
+    """({name: clip (T,H,W,C)}, {name: part}) of a Found item."""
     file = item.files[0]
     if item.kind == "array":
         with reading(file):
@@ -112,7 +111,7 @@ def read_one(item, pictures, order, array, every, said):
 
 
 def name_among_files(item, name, count):
-    """The name of a clip of one of several files."""
+    """The name of a clip if it comes from one of several files."""
     if item.kind != "array":
         return name
     file, label = item.files[0], item.name.removesuffix(item.files[0].suffix)
@@ -122,7 +121,7 @@ def name_among_files(item, name, count):
 
 
 def by_part(parts, count, said):
-    """{part: [clip numbers]} of {clip number: part}; {} unless there is something to train on and something else."""
+    """{part: [clip numbers]} from {clip number: part}; {} unless there are both training clips and others."""
     listed = {part: [n for n in parts if parts[n] == part] for part in ("training", "validation", "test")}
     listed = {part: numbers for part, numbers in listed.items() if numbers}
     if not listed.keys() - {"training"} or (len(parts) == count and "training" not in listed):
@@ -143,7 +142,7 @@ def about(path, clips):
 
 
 def convert(clips, size, channels, missing):
-    """Clips (T,H,W,C) of one size and number of channels; those that are so already are not copied."""
+    """Convert clips (T,H,W,C) to one size and number of channels; clips that have them already are not copied."""
     has = {clip.shape[3] for clip in clips.values()}
     for number in has if channels else ():
         check_channels(channels, number)
@@ -163,12 +162,12 @@ def convert(clips, size, channels, missing):
             clips[name] = np.broadcast_to(clip, shapes[name])
     changed = [name for name, clip in clips.items() if clip.shape != shapes[name]]
     true = [name for name, clip in clips.items() if flags(clip)]
-    if true and (changed or len(true) < len(clips)):  # averages need more than 0 and 1
+    if true and (changed or len(true) < len(clips)):  # averages need values between 0 and 1
         check_bytes(sum(clips[name].nbytes for name in true))
         clips |= {name: clips[name] * np.uint8(255) for name in true}
     check_bytes(sum(math.prod(shapes[name]) * clips[name].itemsize for name in changed))
     for name in changed:
         clip, clips[name] = clips[name], np.empty(shapes[name], clips[name].dtype)
-        for frame, out in zip(clip, clips[name]):  # one at a time: all at once would take several times the room
+        for frame, out in zip(clip, clips[name]):  # one at a time: all at once would take several times the memory
             out[...] = fit(frame, size, channels, missing)
     return clips

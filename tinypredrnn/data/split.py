@@ -1,7 +1,7 @@
-"""What is for training, for validation and for the test, so that no frame is in two of them.
+"""Divide clips into training, validation and test, so that no frame is in two of them.
 
-Clips are often cut from one film, one a few frames after the other, and then share frames. Such clips are found by the
-hashes of their frames and put back to their places in the film: a film is set apart as a whole, or by its time.
+Clips are often cut from one film, each a few frames after the one before, and then share frames. Such clips are found
+by hashes of their frames and put back in their places in the film: a film is kept as a whole, or cut in time.
 """
 
 from collections import Counter, defaultdict
@@ -13,11 +13,11 @@ from tinypredrnn.data.clips import Clips
 from tinypredrnn.errors import DataError
 
 PARTS = "training", "validation", "test"
-LOOK = 1 << 26  # bytes: of larger data, all frames are hashed only if a sample of the clips shares frames with others
+LOOK = 1 << 26  # bytes: in larger data, all frames are hashed only if a sample of the clips shares frames with others
 
 
 class Film(NamedTuple):
-    """Clips that share frames, or one clip alone."""
+    """Clips that share frames, or a single clip."""
 
     places: dict  # {clip number: which frame of the film is its first}
     frames: int  # the film's length
@@ -25,19 +25,18 @@ class Film(NamedTuple):
 
 
 def split(clips, length, seed=0, grouped=True):
-    """Three Clips, for training, validation and test, and how they were set apart, in words.
+    """Three Clips, for training, validation and test, and a description of how they were divided.
 
-    By clip if at least ten have `length` frames: a tenth of those is drawn by `seed` for validation, and a tenth for
-    the test. By time if there are fewer: the last tenth of each clip, but at least `length` frames, is for the test, as
-    much before that for validation, and the rest for training; clips that are too short for all three go to training.
-    By clip again, with at least three of them, if all clips are too short for that.
+    If at least ten clips have `length` frames, the division is by clip: a random tenth of them (drawn with `seed`) is
+    for validation, and a tenth for the test. If there are fewer, it is by time: the last tenth of each clip, but at
+    least `length` frames, is for the test, as much before that for validation, and the rest for training; a clip that
+    is too short for all three goes to training. If all clips are too short for that, the division is by clip again,
+    which needs at least three.
 
-    Clips that share frames count as one, and so do those of a group if they are to stay together (`grouped`) and there
-    are enough groups. Parts that the data name (`clips.parts`) are kept; what they lack is drawn from the clips for
-    training.
+    Clips that share frames count as one. So do the clips of a group, if `grouped` and if there are enough groups. Parts
+    that the data define (`clips.parts`) are kept; missing parts are taken from the training clips.
 
-    Raises DataError if one of the three would be left without `length` frames in a row, or if parts that the data name
-    share frames.
+    Raises DataError if one of the three has no `length` frames in a row, or if parts that the data define share frames.
     """
     marks = fingerprints(clips)
     films = find_films(clips, marks)
@@ -75,7 +74,7 @@ def in_words(clips, films, length, how, parts, repeated):
 
 
 def set_apart(clips, films, length, seed, lacking, groups):
-    """({part: [(clip number, slice of its frames)]} of films, for training and the `lacking` parts, how it was done)"""
+    """Divide films among training and the `lacking` parts: {part: [(clip number, slice of its frames)]}, and how."""
     families = find_families(films, groups)
     grouped = f", each of {len(families)} folders or single clips as a whole" if len(families) < len(films) else ""
     long = [family for family in families if longest(clips, family) >= length]
@@ -96,7 +95,7 @@ def set_apart(clips, films, length, seed, lacking, groups):
 
 
 def find_families(films, groups):
-    """Films in lists: those with clips of one group together, in the order of their first clips."""
+    """Lists of films: those with clips of the same group are together, in the order of their first clips."""
     families = {}
     for film in films:
         labels = [groups[n] for n in film.places if n in groups]
@@ -109,14 +108,14 @@ def longest(clips, films):
 
 
 def least(film, length):
-    """How much of a film a part must have of it to hold `length` frames of one clip; infinite if it cannot be cut."""
+    """How many frames of a film make sure that a part has `length` of one clip; infinite if it cannot be cut."""
     if not film.sound:
         return np.inf
-    return length if len(film.places) == 1 else 2 * length - 1  # clips of a film may begin anywhere
+    return length if len(film.places) == 1 else 2 * length - 1  # the clips of a film may begin anywhere in it
 
 
 def by_clip(families, lacking, seed):
-    """A tenth of the families, drawn, for each of the `lacking` parts; the others for training."""
+    """A random tenth of the families for each of the `lacking` parts; the others for training."""
     drawn, held = np.random.default_rng(seed).permutation(len(families)), max(1, len(families) // 10)
     numbers = {part: drawn[k * held:(k + 1) * held] for k, part in enumerate(lacking)}
     numbers["training"] = drawn[len(lacking) * held:]
@@ -143,13 +142,13 @@ def by_time(clips, films, cuttable, length, lacking):
 # frames that clips have in common
 
 def fingerprints(clips):
-    """A hash of each frame of each clip; None for clips that were not looked at, of data too large to be all read."""
+    """A hash of each frame of each clip; None for clips that were not read because the data are too large."""
     total = sum(clip.nbytes for clip in clips.clips)
     if total <= LOOK:
         return [hashes(clip) for clip in clips.clips]
     firsts, looked, left = defaultdict(set), [None] * len(clips), LOOK
     for n, clip in enumerate(clips.clips):
-        if clip[0].min() != clip[0].max():  # dark frames say nothing
+        if clip[0].min() != clip[0].max():  # frames of a single value prove nothing
             firsts[hash(clip[0].tobytes())].add(n)
     for n in np.random.default_rng(0).permutation(len(clips)).tolist():
         if clips[n].nbytes <= left:
@@ -174,7 +173,7 @@ def find_films(clips, marks):
     for n in range(len(clips)):
         if n not in seen:
             places, sound, row = {n: 0}, True, [n]
-            for one in row:  # which grows meanwhile
+            for one in row:  # the list grows during the loop
                 for other, offset in neighbours[one].items():
                     sound &= offset is not None and places.get(other, places[one] + offset) == places[one] + offset
                     if other not in places:
@@ -189,17 +188,18 @@ def find_films(clips, marks):
 
 
 def agree(marks, places):
-    """Whether clips at their places in a film show the same wherever they overlap."""
+    """Whether clips, at their places in a film, have the same frames wherever they overlap."""
     film = {}
     return len(places) == 1 or all(film.setdefault(place + t, code) == code
                                    for n, place in places.items() for t, code in enumerate(marks[n]))
 
 
 def links(clips, marks):
-    """{(clip, another): which frame of the first is the other's first} for clips that share frames; None for "nowhere".
+    """{(clip, another): which frame of the first is the other's first} for clips that share frames.
 
-    What counts is a frame that a clip has once, or a change from one frame to another. Frames of one number, the dark
-    ones, are alike in many films and say nothing.
+    The offset is None if they share frames but no offset fits. Evidence is a frame that occurs only once in a clip, or
+    a change from one frame to another. Frames of a single value, such as black ones, occur in many films and prove
+    nothing.
     """
     where = defaultdict(list)
     for n, codes in enumerate(marks):
@@ -226,6 +226,6 @@ def links(clips, marks):
 
 
 def again(marks, chosen):
-    """How many frames of the test are exactly like a frame of the training, as far as they were looked at."""
+    """How many test frames are equal to a training frame, among those that were hashed."""
     of = lambda part: [code for n, frames in chosen[part] if marks[n] for code in marks[n][frames]]
     return sum(code in known for code in of("test")) if (known := set(of("training"))) else 0

@@ -1,4 +1,4 @@
-"""TIFFs of science, which tifffile reads: channels of any number and depth, in planes or in pages of their own."""
+"""Scientific TIFFs, read by tifffile: any number and depth of channels, also as planes or as separate pages."""
 
 import logging
 import math
@@ -10,26 +10,27 @@ from tinypredrnn.data.frames import check_bytes, check_frame
 from tinypredrnn.errors import DataError
 
 BITS, SAMPLES, PLANES, EXTRA, PAGE, DESCRIPTION = 258, 277, 284, 338, 254, 270  # tags
-NO_PAGE = 1 | 4  # the bits of PAGE that say: a smaller copy of another page; a mask
+NO_PAGE = 1 | 4  # the bits of PAGE that mark a smaller copy of another page, and a mask
 
 
 def has_bands(image):
-    """Whether a TIFF has other channels than gray, colour and transparency of 8 bits, or keeps them in planes."""
+    """Whether a TIFF has channels other than 8-bit gray, colour and transparency, or stores them in planes."""
     samples, bits, extra = (image.tag_v2.get(tag, least) for tag, least in ((SAMPLES, 1), (BITS, (1,)), (EXTRA, ())))
     return samples > 1 and (image.tag_v2.get(PLANES, 1) == 2 or max(bits) > 8 or 0 in extra
                             or samples > 3 and not extra and image.mode != "CMYK")
 
 
 def open_tiff(path):
-    import tifffile  # scikit-image brings it
+    import tifffile  # installed with scikit-image
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says of damage, our errors say
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # our own errors report damage
     return tifffile.TiffFile(path)
 
 
 def channels_in_pages(image):
-    """How many pages of a TIFF are the channels of one frame, as ImageJ says in the description. DataError if it holds
-    volumes, or is an OME-TIFF of several channels."""
+    """How many pages of a TIFF are the channels of one frame, from ImageJ's description. DataError if it holds volumes,
+    or is an OME-TIFF with several channels.
+    """
     told = str(image.tag_v2.get(DESCRIPTION, ""))
     found = re.findall(r'\b(channels|slices|frames|SizeC|SizeZ|SizeT)="?(\d+)', told)
     counts = dict.fromkeys(["channels", "slices", "frames", "SizeC", "SizeZ", "SizeT"], 1)
@@ -44,7 +45,7 @@ def channels_in_pages(image):
 
 
 def bands(path, said, layers=1):
-    """The pages of a TIFF with all of their channels, or with `layers` pages for the channels of one frame."""
+    """The frames of a TIFF: pages with all of their channels, or `layers` pages for the channels of one frame."""
     planes = []
     for frame in pages(path):
         planes.append(frame)
@@ -62,7 +63,7 @@ def pages(path):
             if page.subfiletype & NO_PAGE:
                 continue
             check_frame(page.imagelength, page.imagewidth)
-            check_bytes(math.prod(page.shape) * page.dtype.itemsize)  # there may be very many channels
+            check_bytes(math.prod(page.shape) * page.dtype.itemsize)  # there may be a huge number of channels
             frame = page.asarray()
             if frame.ndim == 3 and page.planarconfig == 2:
                 frame = frame.transpose(1, 2, 0)

@@ -1,8 +1,7 @@
-"""Steps of time, where they are written: in names of pictures, in arrays `times` and `run_start`. No gap is crossed.
+"""Find gaps in time, from the names of pictures or from arrays `times` and `run_start`. No sequence crosses a gap.
 
-A step that is longer than one and a half usual ones is a gap, and so is one that leads back in time. Where more than a
-third of the steps would be gaps, the frames were not taken at regular times at all: they are kept together, and that
-is said.
+A step of more than one and a half usual steps is a gap, and so is a step back in time. If more than a third of the
+steps would be gaps, the frames were not taken at regular times: they are kept together, and the user is told.
 """
 
 import re
@@ -20,8 +19,9 @@ DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\
 
 
 def gaps(numbers, most=1 / 3):
-    """(the frames before which there is a gap, whether the frames are at regular times) of frames at these times: not
-    more than `most` of the steps are gaps."""
+    """(the frames before which there is a gap, whether times are regular) for frames at these times. Times are regular
+    if at most a share `most` of the steps are gaps.
+    """
     steps = np.diff(np.asarray(numbers, np.float64))
     if len(steps) < 2:
         return [], True
@@ -33,7 +33,7 @@ def gaps(numbers, most=1 / 3):
 
 
 def runs(count, starts):
-    """The runs of `count` frames that begin at 0 and at each of `starts`, as slices."""
+    """Slices that cut `count` frames at each of `starts`."""
     edges = sorted({0, count, *starts})
     return [slice(first, last) for first, last in zip(edges, edges[1:])]
 
@@ -41,19 +41,20 @@ def runs(count, starts):
 # names of pictures
 
 def films(names):
-    """The films that names of pictures, without their endings, belong to: {what their names share: [(number, name)]}.
+    """Sort names of pictures, without endings, into films: {what their names share: [(number, name)]}.
 
-    Of the numbers in a name, the date and time counts, or else the number that differs most often; what remains of the
-    name says which film it is: cam1_0003 and cam2_0003 belong to two. In the order of time within each film.
+    The number of a name is its date and time, or else the one of its numbers that differs most often. The rest of the
+    name identifies the film: cam1_0003 and cam2_0003 belong to two films. Each film is in the order of time.
     """
     alone = lambda found: sum(len(film) < 2 for film in found.values())
     dated = by_number(names, dated=True)
-    found = min(dated, by_number(names, dated=False), key=alone) if alone(dated) else dated  # as a shared date is
+    # for example if all names share one date
+    found = min(dated, by_number(names, dated=False), key=alone) if alone(dated) else dated
     return {key: sorted(film) for key, film in found.items()}
 
 
 def by_number(names, dated):
-    """`films`, in any order; `dated`: a date in a name counts before other numbers."""
+    """`films`, unsorted; if `dated`, a date in a name takes precedence over other numbers."""
     found, kinds = defaultdict(list), defaultdict(list)
     for name in names:
         if match := DATE.search(name) if dated else None:
@@ -82,10 +83,10 @@ def seconds(match):
 
 
 def numbered(film):
-    """Plain numbers for a film's names: what they count is the clock or the calendar if that leaves fewer gaps."""
+    """Plain numbers for a film's names, read as clock times or calendar dates if that leaves fewer gaps."""
     numbers = [number for number, _ in film]
     candidates = [numbers]
-    if max(numbers) < 240_000:  # 1255, 1300: the clock; seconds may be there
+    if max(numbers) < 240_000:  # 1255, 1300: clock times, perhaps with seconds
         clock = [(n // 10_000, n // 100 % 100, n % 100) for n in numbers]
         if all(minute < 60 and second < 60 for _, minute, second in clock):
             candidates.append([3600 * hour + 60 * minute + second for hour, minute, second in clock])
@@ -97,12 +98,12 @@ def numbered(film):
 
 
 def pictures_apart(name, names, said):
-    """[(name of a clip, [names of its pictures])] of a folder `name` of pictures that have these names, in order."""
+    """[(name of a clip, [names of its pictures])] for a folder `name` whose pictures have these names, in order."""
     apart, cut = films(names), []
-    if any(len(film) < 2 for film in apart.values()):  # then nobody knows what the numbers mean
+    if any(len(film) < 2 for film in apart.values()):  # the numbers have no clear meaning
         return [(name, names)]
     if len(apart) > 1:
-        said.append(f"{name}: the names tell {len(apart)} films apart ({in_short(apart)}), each is a clip of its own")
+        said.append(f"{name}: the names belong to {len(apart)} films ({in_short(apart)}), and each is a separate clip")
     for key, film in apart.items():
         clip, ordered = f"{name}/{key}" if len(apart) > 1 else name, [picture for _, picture in film]
         starts, regular = gaps(numbered(film))
@@ -119,7 +120,7 @@ def pictures_apart(name, names, said):
 # arrays
 
 def times_apart(name, clip, beside, said):
-    """{name: clip} of a film (T,H,W,C) cut where the arrays `beside` it, {name: array}, say that time has a gap."""
+    """{name: clip} of a film (T,H,W,C), cut at the gaps in time that the arrays `beside` it, {name: array}, show."""
     starts, sources = set(), []
     for other, array in beside.items():
         if other in STARTS and array.dtype.kind in "iu" and {*array.ravel().tolist()} <= {*range(len(clip))}:

@@ -1,4 +1,4 @@
-"""What the numbers in frames are: their range, where there are no data, and whether anything moves."""
+"""Examine the numbers in frames: their range, where data are missing, and whether anything moves."""
 
 import math
 from typing import NamedTuple
@@ -8,17 +8,19 @@ import numpy as np
 from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import ConfigError, DataError
 
-LOOK = 4 << 30  # bytes: of larger data, an even sample of the frames is looked at
-PIECE = 1 << 24  # bytes that are looked at at a time
-ROUNDING = 1e-5  # how far floats may lie outside of [0, 1] and mean 0 or 1
+LOOK = 4 << 30  # bytes: in larger data, only an even sample of the frames is examined
+PIECE = 1 << 24  # bytes that are examined at a time
+ROUNDING = 1e-5  # how far outside of [0, 1] floats may be and still count as 0 or 1
 CODES = (-9999, -999, -99, -32768, -32767, 9999, 32767, 65535, 9.969209968386869e36, 3.4028234663852886e38,
-         *(sign * 10.0**power for sign in (1, -1) for power in (20, 30, 33, 36)), -3.4028234663852886e38)  # for no data
-HINTS = 240, 4, 1 << 23  # what hints look at: so many frames, or bytes, of each of so many clips
-HARDLY = 1e-4  # a mean change from frame to frame below this part of the range is hardly one
+         *(sign * 10.0**power for sign in (1, -1) for power in (20, 30, 33, 36)),
+         -3.4028234663852886e38)  # common codes for missing data
+# hints examine at most so many frames of each of about so many clips, and about so many bytes of each
+HINTS = 240, 4, 1 << 23
+HARDLY = 1e-4  # frames hardly change if their mean change is below this share of the range
 
 
 class Survey(NamedTuple):
-    """What frames hold: the least and the largest known number, how many places are unknown, and the first of them."""
+    """Facts about frames: the smallest and largest known number, how many places are unknown, and the first of them."""
 
     low: float
     high: float
@@ -29,7 +31,7 @@ class Survey(NamedTuple):
 
 
 def pieces(clips):
-    """(name, first frame, some frames) of all clips in turn; of very large data, a sample of frames."""
+    """(name, number of the first frame, frames) for pieces of all clips; in very large data, for a sample of frames."""
     total = sum(clip.nbytes for clip in clips.values())
     stride = max(1, math.ceil(total / LOOK))
     for name, clip in clips.items():
@@ -66,9 +68,9 @@ def survey(clips, missing):
 
 
 def find_scale(clips, range, unit, missing, said):
-    """The Scale of clips {name: (T,H,W,C)}: as `range` (low, high), `unit` and `missing` say, else as their numbers do.
+    """The Scale of clips {name: (T,H,W,C)}, from `range` (low, high), `unit` and `missing`, else from their numbers.
 
-    DataError if there are no numbers, if some are infinite, or if some seem to mean that there are no data.
+    DataError if there are no known numbers, if some are infinite, or if some seem to be codes for missing data.
     """
     dtypes = {clip.dtype for clip in clips.values()}
     bytes_alone = dtypes == {np.dtype(np.uint8)}
@@ -86,7 +88,7 @@ def find_scale(clips, range, unit, missing, said):
         share = 100 * found.unknown / found.places
         said.append(f"{found.unknown:,} places ({share:.2g}%) have no data, the first in {found.first}")
     elif missing is not None:
-        said.append(f"no place holds {missing:g}, which is to mean that there are no data")
+        said.append(f"no place holds {missing:g}, the code for missing data")
     if missing is None:
         refuse_codes(clips, found, range, said)
     if range is None:
@@ -107,7 +109,7 @@ def find_scale(clips, range, unit, missing, said):
 
 
 def flags(clip):
-    """Whether bytes are an array of bool, of which a view was taken: 0 and 1 are all that there is."""
+    """Whether an array of bytes is a view of an array of bool, so that it holds only 0 and 1."""
     while isinstance(clip, np.ndarray):
         if clip.dtype == bool:
             return True
@@ -116,7 +118,7 @@ def flags(clip):
 
 
 def range_of(dtypes, clips, found):
-    """(the stored numbers that become 0 and 1, the same in units, why) if nobody has said them."""
+    """(the stored numbers that become 0 and 1, the same in units, why), inferred from the data."""
     low, high = found.low, found.high
     sampled = " in a sample of the frames" if sum(clip.nbytes for clip in clips.values()) > LOOK else ""
     if all(dtype.kind == "f" for dtype in dtypes) and -ROUNDING <= low and high <= 1 + ROUNDING:
@@ -124,7 +126,7 @@ def range_of(dtypes, clips, found):
     if dtypes == {np.dtype(np.uint8)} and all(flags(clip) for clip in clips.values()):
         return (0.0, 1.0), (0.0, 1.0), ""
     if 0 <= low < 64 and 128 < high <= 255:
-        ends = 0.0, 255.0  # bytes, in another dtype
+        ends = 0.0, 255.0  # bytes, stored in another dtype
     else:
         ends = outwards(low, high)
     names = ", ".join(sorted(str(dtype) for dtype in dtypes))
@@ -132,7 +134,7 @@ def range_of(dtypes, clips, found):
 
 
 def outwards(low, high):
-    """The range rounded outwards to numbers of about two digits more than its length has."""
+    """The range from `low` to `high`, rounded outwards to two significant digits of its length."""
     if low == high:
         return low, low + 1.0
     step = 10.0 ** (math.floor(math.log10(high - low)) - 1)
@@ -141,8 +143,9 @@ def outwards(low, high):
 
 
 def refuse_codes(clips, found, range, said):
-    """DataError if the least or the largest number is one that people store where they have no data, and lies far from
-    all others. If the range was given, it is only said."""
+    """DataError if the smallest or largest number is a common code for missing data and is far from all others. If the
+    range was given, the user is only told.
+    """
     for code in {end for end in (found.low, found.high) if np.isclose(end, CODES, rtol=1e-6, atol=0).any()}:
         rest = survey(clips, code)
         apart = rest.low - code if code == found.low else code - rest.high
@@ -153,19 +156,19 @@ def refuse_codes(clips, found, range, said):
         what = (f"{count:,} places ({100 * count / found.places:.2g}%) hold {code:g}, far from all others "
                 f"({rest.low:g} to {rest.high:g}), the first in {first}")
         if range is None:
-            raise DataError(f"{what}: if that means that there are no data, say --missing {exactly(code, clips)}; else "
-                            "name the range with --range LO HI")
-        said.append(f"{what}; --missing {exactly(code, clips)} if that means that there are no data")
+            raise DataError(f"{what}: if that marks missing data, use --missing {exactly(code, clips)}; else give the "
+                            "range with --range LO HI")
+        said.append(f"{what}; use --missing {exactly(code, clips)} if that marks missing data")
 
 
 def exactly(number, clips):
-    """A number in words that are read back as the same number of the clips' dtype."""
+    """A number as text from which the same number of the clips' dtype can be read."""
     stored = next(iter(clips.values())).dtype.type
     return f"{number:g}" if stored(float(f"{number:g}")) == stored(number) else str(stored(number))
 
 
 def place(name, start, true):
-    """In words, the first place where `true` (T,H,W,C) is so, of frames of a clip that begin at `start`."""
+    """In words, the first place where `true` (T,H,W,C) holds; `start` is the number of its first frame in the clip."""
     t, row, column, _ = (int(n) for n in np.unravel_index(true.argmax(), true.shape))
     return f"{name}, frame {start + t}, row {row}, column {column}"
 
@@ -173,14 +176,14 @@ def place(name, start, true):
 # hints
 
 def hint_at_a_part(most, full, said):
-    """A sentence if numbers that go up to `most` use only a small part of the range from 0 to `full`."""
+    """Add a hint if the numbers, up to `most`, use only a small part of the range from 0 to `full`."""
     if 0 < most < full / 10:
         said.append(f"the numbers go up to {most:.4g}, {100 * most / full:.2g}% of the range from 0 to {full}: "
                     f"--range 0 {outwards(0, most)[1]:g} makes use of all of it")
 
 
 def looked_at(clips):
-    """The first frames of a few clips, evenly taken."""
+    """The first frames of a few clips, which are evenly spaced."""
     frames, most, size = HINTS
     chosen = list(clips.values())
     for clip in chosen[::max(1, math.ceil(len(chosen) / most))]:
@@ -188,7 +191,7 @@ def looked_at(clips):
 
 
 def hints(clips, scale, every, said):
-    """Sentences about clips in which nothing is, or nothing moves, or frames repeat; and about gray ones in colour."""
+    """Add hints about clips that are empty, do not move, repeat frames, or are gray but stored in colour."""
     looked = list(looked_at(clips))
     floats = looked[0].dtype.kind == "f"
     if looked[0].shape[3] == 3 and all(np.array_equal(f[..., :2], f[..., 1:], equal_nan=floats) for f in looked):
@@ -198,7 +201,8 @@ def hints(clips, scale, every, said):
     if empty:
         said.append(f"in {empty} of the {len(looked)} clips looked at all frames hold one number: there is nothing to "
                     "predict")
-    changes = [np.array([change(a, b) for a, b in zip(frames, frames[1:])]) for frames in looked]  # NaN: nothing known
+    # NaN if nothing is known
+    changes = [np.array([change(a, b) for a, b in zip(frames, frames[1:])]) for frames in looked]
     steps, moved = sum(map(len, changes)), sum(int((c != 0).sum()) for c in changes)
     if not steps or empty == len(looked):
         return

@@ -1,8 +1,8 @@
-"""Videos: their frames as they are stored, one by one. ffmpeg decodes them; the extra `video` brings it.
+"""Read the stored frames of videos one by one. ffmpeg decodes them; the extra `video` installs it.
 
-By default ffmpeg repeats and drops frames until they come at an even rate, believes a file that names other files, and
-ends without a word where a file was cut off. Here every stored frame is given once, only containers that are known are
-opened, and what the container announced is compared with what came.
+By default ffmpeg repeats and drops frames to get an even rate, follows files that refer to other files, and does not
+report that a file was cut off. Here every stored frame is returned once, only known containers are opened, and the
+number of frames is compared with what the container announces.
 """
 
 import re
@@ -15,12 +15,12 @@ from tinypredrnn.data.times import gaps, uneven
 from tinypredrnn.errors import DataError
 
 VIDEOS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
-UNKNOWN = -(1 << 62)  # ffmpeg's times below this are none
+UNKNOWN = -(1 << 62)  # ffmpeg's times below this mean "no time"
 BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}  # how QuickTime and MP4 files begin
 
 
 class Video:
-    """A video file; iterating gives its frames, (H,W,3) uint8. DataError if it is none, or if nothing decodes it here.
+    """A video file; iterating yields its frames, (H,W,3) uint8. DataError if it is not a video or cannot be decoded.
 
     starts     after the iteration: the frames before which there is a gap in time
     said       after the iteration: sentences about what was read
@@ -32,8 +32,8 @@ class Video:
 
             imageio_ffmpeg.get_ffmpeg_exe()
         except (ImportError, RuntimeError) as error:  # the second if it comes without ffmpeg for this computer
-            raise DataError(f"{path} is a video, and what decodes videos is not installed: `pip install "
-                            "imageio-ffmpeg`, or turn the video into a folder of images") from error
+            raise DataError(f"{path} is a video, and the decoder for videos is not installed: `pip install "
+                            "imageio-ffmpeg`, or convert the video to a folder of images") from error
         self.path, self.ffmpeg, self.starts, self.said = path, imageio_ffmpeg, [], []
         with reading(path):
             self.kind = container(path)
@@ -53,21 +53,21 @@ class Video:
             self.check(count, about["duration"] * about["fps"])
 
     def input(self):
-        """Words that make ffmpeg open a file as what it is, and leave out frames of which only a part is there."""
+        """Options that fix the container format for ffmpeg, and make it leave out incomplete frames."""
         return ["-f", self.kind, "-fflags", "+discardcorrupt"]
 
     def as_stored(self):
-        """The words that keep ffmpeg from repeating and dropping frames, whose name has changed."""
+        """Options that keep ffmpeg from repeating and dropping frames; their name depends on the version."""
         version = re.match(r"n?(\d+)\.(\d+)", self.ffmpeg.get_ffmpeg_version())
         modern = version is None or (int(version[1]), int(version[2])) >= (5, 1)
         return ["-fps_mode", "passthrough"] if modern else ["-vsync", "passthrough"]
 
     def check(self, count, due):
-        """Compare the frames that came with those that the file announces (`due`, if even), and with their times."""
+        """Compare the number of frames with what the file announces (`due`, if evenly spaced), and with their times."""
         name, times = self.path.name, self.times()
         announced = max(avi_frames(self.path) if self.kind == "avi" else 0, len(times))
-        if count == len(times):  # else nobody knows which of the times are whose
-            self.starts, regular = gaps(times, most=0.1)  # more of them: a variable frame rate
+        if count == len(times):  # else the times cannot be assigned to frames
+            self.starts, regular = gaps(times, most=0.1)  # more gaps mean a variable frame rate
             if self.starts:
                 self.said.append(f"{name}: the recording pauses in {len(self.starts)} place(s), the first before frame "
                                  f"{self.starts[0]}; no sequence crosses a pause")
@@ -86,13 +86,13 @@ class Video:
                  "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"]
         listed = subprocess.run(words, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
         rows = [line.split(",") for line in listed.stdout.splitlines() if line and not line.startswith("#")]
-        rows = [row for row in rows if len(row) > 4 and row[4].strip() != "0"]  # of no bytes: the frame before stays
+        rows = [row for row in rows if len(row) > 4 and row[4].strip() != "0"]  # no bytes: the frame before stays on
         times = [int(row[2]) for row in rows if row[2].strip("- ").isdecimal()]
         return sorted(times) if all(time > UNKNOWN for time in times) else []
 
 
 def container(path):
-    """ffmpeg's name of the format that a file begins as: a text that names other files is none of these."""
+    """ffmpeg's name of a file's format, by its first bytes. A text that refers to other files has none of these."""
     with open(path, "rb") as file:
         start = file.read(512)
     for found, name in ((start[:4] == b"RIFF" and start[8:12] == b"AVI ", "avi"), (start[4:8] in BOXES, "mov"),

@@ -1,4 +1,4 @@
-"""The networks, by name. Another one is entered from outside by `tp.models.MODELS["mine"] = Mine`, a subclass of Predictor."""
+"""The networks, by name. To add one, write `tp.models.MODELS["mine"] = Mine`, where Mine is a Predictor subclass."""
 
 import operator
 
@@ -15,16 +15,17 @@ MODELS = {"convlstm": ConvLSTMNetwork, "predrnn_m": PredRNNM, "predrnn": PredRNN
 def build_model(name, size=(64, 64), channels=1, seed=0, **options):
     """A network with freshly drawn weights, float32 on the CPU; `.to(device, dtype)` changes that.
 
-    name       "convlstm" (Equation 2), "predrnn_m" (Equation 3) or "predrnn" (Equation 4), or what else is in MODELS
-    size       frames' (height, width); "predrnn" runs at any size afterwards, the peepholes of the others fix it
-    channels   of a frame: 1 gray, 3 colour, or others
+    name       "convlstm" (Equation 2), "predrnn_m" (Equation 3), "predrnn" (Equation 4), or another name in MODELS
+    size       (height, width) of the frames; "predrnn" runs at any size afterwards, the others only at this one,
+               because of their peepholes
+    channels   of a frame: 1 for gray, 3 for colour, or another number
     seed       of the weights: the same seed gives the same network
-    options    the model's own (its class's Options). Of these three: hidden=(128,) * 4, one width for each layer, from the bottom
-               up; kernel=5, of all gate convolutions, odd; patch=4, frames are cut into patch x patch pixels that become channels;
-               forget_bias=1.0; layer_norm=False
+    options    those of the model (its class's Options). For these three networks: hidden=(128,) * 4, the width of each
+               layer from the bottom up; kernel=5, the odd side of all gate kernels; patch=4, the side of the patches
+               whose pixels become channels; forget_bias=1.0; layer_norm=False
 
-    Raises ConfigError for an unknown name, an unknown option or an impossible size, TooLargeError if the weights do not
-    fit into the memory that there is.
+    Raises ConfigError if the name or an option is unknown or the size impossible, TooLargeError if the weights do not
+    fit into memory.
     """
     frame = *whole_numbers("size", size, 2), *whole_numbers("channels", [channels], 1)
     if not isinstance(seed, int) or seed < 0:
@@ -33,17 +34,17 @@ def build_model(name, size=(64, 64), channels=1, seed=0, **options):
 
 
 def construct(name, frame, options, seed):
-    """The network of that name for frames (height, width, channels), with its record of options. Raises as build_model does."""
+    """The network `name` for frames (height, width, channels), with a record of options. Errors as in build_model."""
     try:
         lay_out(memory_limit(), name, frame, options, seed)
     except TooLargeError as error:
-        raise TooLargeError(f"build_model: the weights of this network do not fit into the {in_words(memory_limit())} of memory "
-                            "that there is: take a smaller hidden, kernel or size") from error
+        raise TooLargeError(f"build_model: the weights of this network do not fit into the {in_words(memory_limit())} "
+                            "of memory that there is: choose a smaller hidden, kernel or size") from error
     return find_model(name)(frame, options, generator(seed))
 
 
 def lay_out(most, name, frame, options, seed=0):
-    """The network that `construct` would give, without memory: its parameters have shapes, but no numbers.
+    """The network that `construct` would return, but without memory: its parameters have shapes and no values.
 
     TooLargeError if they would take more than `most` bytes.
     """
@@ -52,14 +53,14 @@ def lay_out(most, name, frame, options, seed=0):
 
 
 def find_model(name):
-    """The class of that name; ConfigError lists the names."""
+    """The network class of that name. ConfigError if there is none."""
     if name not in MODELS:
         raise ConfigError(f"model {name!r} is unknown: expected one of {', '.join(MODELS)}")
     return MODELS[name]
 
 
 def whole_numbers(what, values, count):
-    """`values` as a tuple of ints; ConfigError unless they are `count` whole numbers from 1 up."""
+    """`values` as a tuple of ints. ConfigError unless they are `count` whole numbers, each at least 1."""
     try:
         numbers = tuple(operator.index(v) for v in values)
     except TypeError:

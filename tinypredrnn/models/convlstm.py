@@ -1,11 +1,14 @@
-"""The ConvLSTM network (Shi et al. 2015; Section 2.2 and Figure 1, right): layers with memories of their own."""
+"""The ConvLSTM network (Shi et al. 2015; Section 2.2 and Figure 1, right): each layer has its own memory."""
 
 from tinypredrnn.cells import ConvLSTM
 from tinypredrnn.models.stack import PatchedStack
 
 
 class ConvLSTMNetwork(PatchedStack):
-    """Layer l sees H_t of layer l-1 (layer 1: the frame); its own H and C go along time. Frames of one size only (peepholes)."""
+    """Layer l reads H_t of layer l-1 (layer 1: the frame) and passes its own H and C on to the next time step.
+
+    The frames must have the size that it was built for, because of its peepholes.
+    """
 
     def __init__(self, frame, options, rng):
         super().__init__(frame, options, rng)

@@ -15,21 +15,23 @@ from tinypredrnn.options import Options
 
 
 class Predictor(Module):
-    """A network that predicts the next frame, step by step. A model says how, by two methods:
+    """A network that predicts the next frame, step by step. A model defines two methods:
 
-        start(x) -> state                        of the first step, for frames x (B,T,h,w,X)
-        step(x, state) -> (prediction, state)    frame t (B,h,w,X) -> the prediction of frame t + 1 (B,h,w,X), and the next state
+        start(x) -> state                        the initial state, for frames x (B,T,h,w,X)
+        step(x, state) -> (prediction, state)    from frame t (B,h,w,X) to the prediction of frame t + 1 (B,h,w,X)
+                                                 and the next state
 
-    and, if it does not work on the frames as they are, by two more, `enter` and `leave`. Class attributes:
+    and, if it transforms the frames first, two more, `enter` and `leave`. Class attributes:
 
         Options             the record of its options (tinypredrnn.options), with defaults and help texts
-        recipe              how its authors trained it: {option: value}, where that differs from the defaults of train.Recipe
-        any_size            whether it takes frames of any height and width, not only of those that it was built for
-        capturable          whether its training step can be recorded as a CUDA graph: only convolutions that our own kernel computes
-        loss_needs_states   whether its loss asks for the states of all steps; if not, they are not kept
+        recipe              how its authors trained it: {option: value} for what differs from train.Recipe's defaults
+        any_size            whether it takes frames of any height and width, not only of the size that it was built for
+        capturable          whether its training step can be recorded as a CUDA graph: it may only use convolutions
+                            that our own kernel computes
+        loss_needs_states   whether its loss needs the states of all steps; if not, they are not kept
 
     frame     (height, width, channels) of the frames
-    options   an Options
+    options   an instance of the class's Options
     """
 
     Options = Options
@@ -40,7 +42,7 @@ class Predictor(Module):
         self.frame, self.options = tuple(frame), options
 
     def enter(self, frames):
-        """Frames (B,T,H,W,C) as the network sees them, (B,T,h,w,X)."""
+        """Convert frames (B,T,H,W,C) to the network's inputs (B,T,h,w,X)."""
         return frames
 
     def leave(self, predictions, size):
@@ -56,20 +58,20 @@ class Predictor(Module):
         raise NotImplementedError
 
     def loss(self, pixel_loss, predictions, frames, states):
-        """The training loss as a Tensor without axes.
+        """The training loss, a scalar Tensor.
 
         pixel_loss    the loss that the recipe names: (predictions, frames) -> Tensor
-        predictions   (B,T,H,W,C) of the `frames` (B,T,H,W,C)
-        states        those after each step, first to last, if `loss_needs_states`, else None
+        predictions   (B,T,H,W,C), the predictions of `frames` (B,T,H,W,C)
+        states        the states after each step, from first to last, if `loss_needs_states`; else None
         """
         return pixel_loss(predictions, frames)
 
     def forward(self, sequence, horizon=10):
-        """The next `horizon` frames after `sequence`, without ground truth: (B,J,H,W,C) -> (B,horizon,H,W,C), not clipped.
+        """Predict the next `horizon` frames after `sequence`: (B,J,H,W,C) -> (B,horizon,H,W,C), not clipped.
 
-        Frames lie in [0, 1], or a little outside, as predictions may (scale.py). Raises ShapeError, DTypeError and
-        RangeError (also for NaN) if these cannot be the model's frames, ConfigError for a horizon below 1,
-        TooLargeError for one whose frames do not fit into memory.
+        The values of the frames are in [0, 1], or a little outside, as predictions may be (scale.py). Raises
+        ShapeError, DTypeError or RangeError (also for NaN) if the model cannot take such frames, ConfigError if the
+        horizon is below 1, TooLargeError if its frames do not fit into memory.
         """
         if horizon < 1:
             raise ConfigError(f"predict: horizon is the number of frames to predict, at least 1, got {horizon}")
@@ -83,9 +85,10 @@ class Predictor(Module):
         return self.unroll(frames, truth)[:, given - 1:]
 
     def unroll(self, frames, truth, states=None):
-        """Predict frame t + 1 at every step t: (B,T,H,W,C) -> (B,steps,H,W,C), of which output t is the prediction of frame t + 1.
+        """Run the network over frames (B,T,H,W,C) -> (B,steps,H,W,C), where output t is the prediction of frame t + 1.
 
-        truth    (B, steps): 1 feeds the network frame t, 0 its own prediction of it; scheduled sampling draws these
+        truth    (B, steps): if 1, step t sees the true frame t, if 0, the network's own prediction of it; scheduled
+                 sampling draws these numbers
         states   a list to which the state after each step is appended
         """
         frames = self.check(frames)
@@ -93,7 +96,8 @@ class Predictor(Module):
         asked, truth = truth, array_module(x.data).asarray(truth, x.dtype)
         if truth.ndim != 2 or len(truth) != len(x) or truth.size == 0:
             raise ShapeError(f"unroll: expected truth (B, steps) for {len(x)} sequences, got {truth.shape}")
-        # If only true frames go in, nothing is mixed. A GPU's array is not asked: one would have to wait for the answer.
+        # If all inputs of a step are true frames, nothing needs to be mixed. An array on a GPU is not checked for that,
+        # because reading it would make us wait for the GPU.
         all_true = np.all(asked, axis=0) if array_module(asked) is np else [False] * truth.shape[1]
         truth = truth[..., None, None, None]  # (B,steps,1,1,1)
         state, prediction, predictions = self.start(x), None, []
@@ -112,20 +116,21 @@ class Predictor(Module):
         return self.leave(stack(*predictions, axis=1), frames.shape[2:4])
 
     def zeros(self, *shape):
-        """A part of an initial state, where the model is and in its dtype."""
+        """A part of the initial state, on the model's device and in its dtype."""
         like = next(self.named_tensors())[1].data
-        return Tensor(hollow(shape) if current_layout.get() is not None else array_module(like).zeros(shape, like.dtype))
+        return Tensor(hollow(shape) if current_layout.get() is not None
+                      else array_module(like).zeros(shape, like.dtype))
 
     def check(self, frames):
-        """`frames` as a Tensor where the model is; a clear error if they cannot be its input."""
+        """`frames` as a Tensor on the model's device. ShapeError or DTypeError if the model cannot take them."""
         frames = frames if isinstance(frames, Tensor) else tensor(frames, device=self.device)
         height, width, channels = self.frame
         if frames.ndim != 5 or frames.shape[-1] != channels or 0 in frames.shape:
             raise ShapeError(f"model: expected frames (B,T,H,W,{channels}), got {frames.shape}")
         if not self.any_size and frames.shape[2:4] != (height, width):
-            raise ShapeError(f"model: it is made for frames of {height}x{width}, got {frames.shape[2]}x{frames.shape[3]}: "
-                             "build it with the size of the frames")
+            raise ShapeError(f"model: it is made for frames of {height}x{width}, got "
+                             f"{frames.shape[2]}x{frames.shape[3]}: build it with the size of the frames")
         if frames.dtype != self.dtype:
-            raise DTypeError(f"model: expected {self.dtype} frames in [0, 1], got {frames.dtype}: "
-                             + ("divide by 255 and convert with .astype" if frames.dtype.kind in "ui" else "convert with .astype"))
+            remedy = "divide by 255 and convert with .astype" if frames.dtype.kind in "ui" else "convert with .astype"
+            raise DTypeError(f"model: expected {self.dtype} frames in [0, 1], got {frames.dtype}: {remedy}")
         return frames

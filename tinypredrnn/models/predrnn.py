@@ -1,4 +1,4 @@
-"""PredRNN (Section 3): first with the zigzag memory alone (Figure 1, left; Equation 3), then with ST-LSTMs (Figure 2; Equation 4)."""
+"""PredRNN (Section 3): with the memory M alone (Figure 1, left; Equation 3) or with ST-LSTMs (Figure 2, Equation 4)."""
 
 from tinypredrnn.cells import STLSTM, ZigzagConvLSTM
 from tinypredrnn.errors import ConfigError
@@ -6,17 +6,19 @@ from tinypredrnn.models.stack import PatchedStack
 
 
 class PredRNNM(PatchedStack):
-    """Table 1's "PredRNN with spatiotemporal memory M": one pair (H, M) climbs the layers, then goes on to the next time step.
+    """Table 1's "PredRNN with spatiotemporal memory M": one pair (H, M) goes up the layers, then to the next step.
 
-    Frames of one size only (peepholes).
+    The frames must have the size that it was built for, because of its peepholes.
     """
 
     def __init__(self, frame, options, rng):
         if len(set(options.hidden)) > 1:
-            raise ConfigError(f"predrnn_m: one memory goes through all layers, so they need equal widths, got hidden={options.hidden}")
+            raise ConfigError(f"predrnn_m: one memory goes through all layers, so they need equal widths, got "
+                              f"hidden={options.hidden}")
         super().__init__(frame, options, rng)
-        self.cells = [ZigzagConvLSTM(self.inputs if layer == 0 else 0, width, options.kernel, self.grid, rng, options.forget_bias,
-                                     options.layer_norm) for layer, width in enumerate(self.hidden)]
+        self.cells = [ZigzagConvLSTM(self.inputs if layer == 0 else 0, width, options.kernel, self.grid, rng,
+                                     options.forget_bias, options.layer_norm)
+                      for layer, width in enumerate(self.hidden)]
 
     def start(self, x):
         batch, _, h, w, _ = x.shape
@@ -30,9 +32,9 @@ class PredRNNM(PatchedStack):
 
 
 class PredRNN(PatchedStack):
-    """Table 1's "PredRNN + ST-LSTM": in each layer H and C go along time; M climbs the layers, then goes on to the next time step.
+    """Table 1's "PredRNN + ST-LSTM": in each layer H and C go along time; M goes up the layers, then to the next step.
 
-    H and C may have another width in each layer; M has the width of layer 1. Frames of any size, in training and after.
+    Each layer may have its own width of H and C; M has the width of layer 1. Frames may have any size.
     """
 
     any_size = True

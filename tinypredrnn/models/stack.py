@@ -1,4 +1,4 @@
-"""PatchedStack: recurrent cells on top of each other under a 1x1 output convolution, on frames that are cut into patches."""
+"""PatchedStack: a stack of recurrent cells with a 1x1 output convolution on top, on frames cut into patches."""
 
 import dataclasses
 
@@ -11,22 +11,24 @@ from tinypredrnn.options import Options, option
 
 @dataclasses.dataclass(frozen=True)
 class StackOptions(Options):
-    """The options of a stack. The defaults are the paper's, and those of the authors' code where the paper is silent."""
+    """The options of a stack. The defaults come from the paper, or from the authors' code if the paper gives none."""
 
     hidden: tuple = option((128,) * 4, "width of each layer, from the bottom up", least=1)
-    kernel: int = option(5, "side of all gate kernels, odd", least=1)
-    patch: int = option(4, "patch x patch pixels become channels of one position (authors' code; 1: none)", least=1)
-    forget_bias: float = option(1.0, "what the biases of all forget gates start at (authors' code)")
-    layer_norm: bool = option(False, "normalise the gates of each convolution (authors' code, off in their scripts)")
+    kernel: int = option(5, "side of all gate kernels, an odd number", least=1)
+    patch: int = option(4, "side of the patches whose pixels become channels (authors' code; 1: no patches)", least=1)
+    forget_bias: float = option(1.0, "initial bias of all forget gates (authors' code)")
+    layer_norm: bool = option(False,
+                              "normalise the output of each gate convolution (authors' code; off in their scripts)")
 
 
 class PatchedStack(Predictor):
-    """A stack of cells; a network says what they are, and how a frame climbs through them:
+    """A stack of cells. A network defines the cells, and how a frame goes up through them:
 
         climb(x, state) -> (features, state)    x (B,h,w,X) -> features (B,h,w,hidden[-1]) of the top layer
 
-    Patches of patch x patch pixels become channels: the paper is silent on that, the authors' code does it. Frames that the patches do
-    not tile are padded by zeros at the bottom and on the right, as the convolutions pad, and predictions are cut to the frames' size.
+    The patch x patch pixels of a patch become channels, as in the authors' code; the paper does not mention it. Frames
+    whose sides are not multiples of `patch` are padded with zeros at the bottom and on the right, as the convolutions
+    pad, and predictions are cropped to the frames' size.
     """
 
     Options = StackOptions
@@ -39,8 +41,8 @@ class PatchedStack(Predictor):
         if not self.hidden:
             raise ConfigError("model: hidden needs the width of at least one layer, got none")
         if self.patch > min(height, width):
-            raise ConfigError(f"model: patches of {self.patch}x{self.patch} are larger than frames of {height}x{width}: choose a smaller "
-                              "patch")
+            raise ConfigError(f"model: patches of {self.patch}x{self.patch} are larger than frames of "
+                              f"{height}x{width}: choose a smaller patch")
         self.grid = -(-height // self.patch), -(-width // self.patch)  # the frame's height and width in patches
         self.inputs = self.patch ** 2 * channels
         self.to_frame = Conv2d(self.hidden[-1], self.inputs, 1, rng)

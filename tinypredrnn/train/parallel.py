@@ -1,13 +1,13 @@
-"""Who trains: one process alone. Many processes that share a batch are a class with the same three names."""
+"""Which processes train: here one alone. A class for several that share a batch has the same three attributes."""
 
 
 class Alone:
-    """One process: it takes all rows of a batch, and its gradients are already those of the whole batch."""
+    """A single process: it takes all rows of a batch, so its gradients are already those of the whole batch."""
 
     rank, size = 0, 1
 
     def average(self, gradients):
-        """Replace the arrays by their averages over all processes, in place."""
+        """Replace each array, in place, by its average over all processes."""
 
 
 ALONE = Alone()

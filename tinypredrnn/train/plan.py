@@ -1,6 +1,6 @@
-"""Plan: everything that decides a run, in three records that check themselves: the model's options, the world's, and the recipe.
+"""Plan: everything that determines a run, in three records: the model's options, the world's options, and the recipe.
 
-It travels inside the checkpoint, so that no flag has to be repeated.
+A checkpoint contains the plan, so that no flag has to be repeated.
 """
 
 import dataclasses
@@ -16,12 +16,12 @@ from tinypredrnn.train.recipe import Recipe
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a run trains, on what, and how.
+    """What a run trains, on which data, and how.
 
-    model, source         names of models.MODELS and data.SOURCES
-    options, data         their records
-    recipe                a Recipe
-    frame, scale          (height, width, channels) of the frames and their Scale, as the world says; None until it has been asked
+    model, source   names in models.MODELS and data.SOURCES
+    options, data   the records of their options
+    recipe          a Recipe
+    frame, scale    (height, width, channels) of the frames and their Scale; None until the source has been opened
     """
 
     model: str
@@ -36,37 +36,39 @@ class Plan:
         return {"options": self.options, "data": self.data, "recipe": self.recipe}
 
     def owner(self, name):
-        """The field of the record that has an option of this name; ConfigError if there is none."""
+        """The field whose record has an option of this name. ConfigError if there is none."""
         for field, record in self.records().items():
             if name in record.names():
                 return field
-        raise ConfigError(f"unknown option {name}: a run of {self.model} on {self.source} has {', '.join(self.names())}")
+        raise ConfigError(f"unknown option {name}: a run of {self.model} on {self.source} has "
+                          f"{', '.join(self.names())}")
 
     def names(self):
         """The names of all options."""
         return [name for record in self.records().values() for name in record.names()]
 
     def get(self, name):
-        """The value of an option, whosever it is."""
+        """The value of an option of any of the three records."""
         return getattr(getattr(self, self.owner(name)), name)
 
     def replace(self, **changes):
-        """A plan with some options changed, whosever they are; ConfigError for an unknown name or an impossible value."""
+        """A plan with some options changed, of any record. ConfigError if a name is unknown or a value impossible."""
         by_record = {}
         for name, value in changes.items():
             by_record.setdefault(self.owner(name), {})[name] = value
-        return dataclasses.replace(self, **{field: getattr(self, field).replace(**own) for field, own in by_record.items()})
+        changed = {field: getattr(self, field).replace(**own) for field, own in by_record.items()}
+        return dataclasses.replace(self, **changed)
 
     def on(self, source):
-        """The plan for a Source that exists: with its frames, its scale, and its options as the data decided them."""
+        """The plan for an opened Source: with its frame, its scale, and its options as completed from the data."""
         return dataclasses.replace(self, data=source.options, frame=tuple(source.frame), scale=source.scale)
 
     def network(self):
-        """What models.construct takes."""
+        """The arguments of models.construct."""
         return self.model, self.frame, self.options, self.recipe.seed
 
     def watches(self, name):
-        """Whether an option only says where the data lie or how the run is watched, so that a resumed run may have another value."""
+        """Whether a resumed run may change an option, because it only says where data are or how the run is watched."""
         record = getattr(self, self.owner(name))
         return next(field for field in dataclasses.fields(record) if field.name == name).metadata["watches"]
 
@@ -79,10 +81,10 @@ class Plan:
 
 
 def new_plan(model, source, preset=None, **changes):
-    """A Plan: the defaults, changed by the model's own recipe, by a preset of the world (its first if None), and by options of any of
-    the three records.
+    """A Plan with the default options, changed by the model's recipe, then by a preset of the world (None: its first),
+    then by `changes`.
 
-    ConfigError for an unknown name or an impossible value.
+    ConfigError if a name is unknown or a value impossible.
     """
     world = find_source(source)
     preset = next(iter(world.presets)) if preset is None else preset
@@ -92,17 +94,19 @@ def new_plan(model, source, preset=None, **changes):
     plan = Plan(model, source, network.Options(), world.Options(), Recipe().replace(**network.recipe))
     if len(set(plan.names())) < len(plan.names()):
         twice = sorted({name for name in plan.names() if plan.names().count(name) > 1})
-        raise ConfigError(f"model {model} and data {source} both have an option {', '.join(twice)}, or a recipe has it: rename one")
+        raise ConfigError(f"model {model} and data {source} both have an option {', '.join(twice)}, or share it with "
+                          "the recipe: rename one")
     known = set(plan.names())
-    of_preset = {name: value for name, value in world.presets[preset].items() if name in known}  # another model has other options
+    # a preset may name options that other models do not have
+    of_preset = {name: value for name, value in world.presets[preset].items() if name in known}
     return plan.replace(**of_preset | changes)
 
 
 def read_plan(values):
-    """The Plan of what `as_dict` gave, or of the flat options of a version before there were three records.
+    """The Plan that `as_dict` turned into `values`, or that an old version stored as one flat record.
 
-    ConfigError for options that are unknown or impossible, or of a model or a world that is not registered; a run on a world that is
-    not registered can still be read.
+    ConfigError if an option is unknown or impossible, or if the model is not registered. If only the world is not
+    registered, the plan can still be read, with the options that all worlds have.
     """
     if "recipe" not in values:
         values = from_flat(values)
@@ -115,15 +119,17 @@ def read_plan(values):
     if source not in SOURCES:
         data = {option: value for option, value in data.items() if option in world.Options.names()}
     return Plan(name, source, find_model(name).Options().replace(**model), world.Options().replace(**data),
-                Recipe().replace(**values["recipe"]), frame and whole_numbers("frame", frame, 3), scale and read_scale(scale))
+                Recipe().replace(**values["recipe"]), frame and whole_numbers("frame", frame, 3),
+                scale and read_scale(scale))
 
 
 def from_flat(values):
-    """The options of an old run, which lie side by side, in the order of three records."""
+    """The flat options of an old run, sorted into the three records."""
     values = {"model": "predrnn", "size": (64, 64), "channels": 1} | values
     frame = [*values.pop("size"), values.pop("channels")]
     source = values.pop("source", "mnist" if frame[2] == 1 else "sequences")
-    own = {"model": find_model(values["model"]).Options.names(), "data": find_source(source).Options.names(), "recipe": Recipe.names()}
+    own = {"model": find_model(values["model"]).Options.names(), "data": find_source(source).Options.names(),
+           "recipe": Recipe.names()}
     nested = {"model": {"name": values.pop("model")}, "recipe": {},
               "data": {"name": source, "frame": frame, "scale": Scale().as_dict(), "size": frame[:2]}}
     if source == "sequences":
@@ -132,6 +138,6 @@ def from_flat(values):
         homes = [record for record, names in own.items() if name in names]
         if homes:
             nested[homes[0]][name] = value
-        elif name not in ("digits", "rule"):  # which runs on other worlds had as well
+        elif name not in ("digits", "rule"):  # old runs have these on every world
             raise ConfigError(f"unknown option {name}")
     return nested

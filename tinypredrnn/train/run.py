@@ -1,5 +1,4 @@
-"""A run's folder: which files it has, whether it may be written into, its log, and the signals that end a run in an
-orderly way."""
+"""A run's folder: its files, whether it may be written into, its log, and the signals that end a run cleanly."""
 
 import contextlib
 import os
@@ -15,17 +14,20 @@ from tinypredrnn.train.checkpoint import BEST, NAME, PREVIOUS, newest, read_chec
 from tinypredrnn.train.plan import read_plan
 from tinypredrnn.train.schedules import rate_at
 
-LOG = ("iteration", "loss", "rate", "seconds")  # and then the score of the validation set, such as validation_mse
+LOG = ("iteration", "loss", "rate", "seconds")  # followed by the score of the validation set, such as validation_mse
 LOG_HEAD = re.compile(",".join(LOG) + r",validation_\w{1,50}", re.ASCII)
 LOG_ROW = re.compile(r"\d{1,15}(,(-?\d+(\.\d+)?(e[-+]\d+)?|nan|inf)?){4}", re.ASCII)
-SCORED = "prediction{}.png", "prediction{}.gif", "frame_curves{}.png"  # {} names the test set, if not the run's own
-WRITTEN = (NAME, PREVIOUS, BEST, "config.json", "log.csv", "metrics.json", "curves.png", *(name.format("") for name in SCORED),
-           *(name.format("-*") for name in SCORED), "pictures", "pictures/[0-9]*.png", "pictures/[0-9]*.gif")  # as glob patterns
+# {} names the test set, unless it is the run's own
+SCORED = "prediction{}.png", "prediction{}.gif", "frame_curves{}.png"
+WRITTEN = (NAME, PREVIOUS, BEST, "config.json", "log.csv", "metrics.json", "curves.png",
+           *(name.format(which) for which in ("", "-*") for name in SCORED),
+           "pictures", "pictures/[0-9]*.png", "pictures/[0-9]*.gif")  # as glob patterns
 
 
 class RunFolder(Folder):
-    """The folder of a run. If it is older than the lists, what is ours is known by its checkpoint, and by agreeing with
-    that."""
+    """The folder of a run. In an old folder without a list of its files, our files are recognised by a sound checkpoint
+    and by agreeing with it.
+    """
 
     def __init__(self, path):
         super().__init__(path, "run")
@@ -43,15 +45,18 @@ class RunFolder(Folder):
                     path.unlink()
 
     def refuse(self, overwrite):
-        """ConfigError if a new run may not begin here: there is one already, or a file that is not ours has the name of
-        one of its files."""
+        """ConfigError if a new run may not begin here, because there is one already, or because a file that is not ours
+        has the name of one of its files.
+        """
         if self.holds() and not overwrite:
-            raise ConfigError(f"{self.path} holds a run: go on with it with --resume, replace it with --overwrite, or name another --out")
+            raise ConfigError(f"{self.path} holds a run: continue it with --resume, replace it with --overwrite, or "
+                              "name another --out")
         self.refuse_strangers(WRITTEN)
 
     def promote_previous(self):
-        """Put the previous checkpoint in the place of the newest, which is damaged: otherwise the next save would
-        replace the previous one by the damaged one."""
+        """Move the previous checkpoint to the place of the newest, which is damaged: otherwise the next save would
+        replace the previous checkpoint by the damaged one.
+        """
         with self:
             if os.path.lexists(self.path / NAME):
                 self.set_aside(NAME, "damaged")
@@ -63,12 +68,12 @@ class RunFolder(Folder):
 
 
 def written_without_list(out):
-    """The names of the files that a run of a version without lists wrote into the folder `out`; none without a sound
-    checkpoint.
+    """The names of the files that an old version, which kept no list, wrote into the folder `out`; none if there is no
+    sound checkpoint.
 
-    The checkpoint is proved by its checksum. The other files are taken for the run's if they agree with it: the options
-    by their values, the log and the scores by their form, and the pictures by the iterations and test sets that those
-    name.
+    The checkpoint is recognised by its checksum. The other files belong to the run if they agree with it: the options
+    by their values, the log and the scores by their format, and the pictures by the iterations and test sets that log
+    and scores name.
     """
     try:
         _, (plan, iteration, _) = newest(out)
@@ -91,26 +96,26 @@ def written_without_list(out):
         every, columns = plan.recipe.validate_every, read_log(log)
         seen = [int(n) for n, mse in zip(columns["iteration"], columns.get("validation_mse", ())) if mse]
         pictures = {*seen, *range(every, iteration + every + 1, every)}
-        found += ["log.csv", "curves.png", *(f"pictures/{n:06d}.{kind}" for n in sorted(pictures) for kind in ("png", "gif"))]
+        found += ["log.csv", "curves.png",
+                  *(f"pictures/{n:06d}.{kind}" for n in sorted(pictures) for kind in ("png", "gif"))]
     return found
 
 
 def same_run(one, other):
-    """Whether two plans differ at most in options that a resumed run may change."""
+    """Whether two plans differ only in options that a resumed run may change."""
     if (one.model, one.source, one.names()) != (other.model, other.source, other.names()):
         return False
     return all(one.get(name) == other.get(name) for name in one.names() if not one.watches(name))
 
 
 def prepare_run(out, plan, resume, overwrite, changes):
-    """The Plan to run with in the folder `out`: the given one, or to `resume`, the one in the checkpoint there.
+    """The Plan to run with in the folder `out`: the given one, or with `resume`, the one in the checkpoint there.
 
-    changes   the options that the user named; in order to resume, only those may differ from the checkpoint's that the
-              records allow: `steps`, `batch` (if there is less memory, say), where the data lie, and what only says how
-              the run is watched
+    changes   the options that the user named; a resumed run may only change `steps`, `batch` (for example because there
+              is less memory), where the data are, and how the run is watched
 
-    Raises ConfigError if a run would be overwritten although nobody asked for it, or continued as another one, or if
-    files that are not ours are in the way; CheckpointError if there is nothing to resume.
+    Raises ConfigError if a run would be overwritten without `overwrite`, or resumed with other options, or if files
+    that are not ours are in the way; CheckpointError if there is nothing to resume.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
@@ -122,8 +127,8 @@ def prepare_run(out, plan, resume, overwrite, changes):
     plan = saved.replace(**changes)
     for name in changes:
         if not plan.watches(name) and saved.get(name) != plan.get(name):
-            raise ConfigError(f"the run in {out} has {name} {saved.get(name)}, not {plan.get(name)}: leave the option out "
-                              "to go on with it, or start another run with another --out")
+            raise ConfigError(f"the run in {out} has {name} {saved.get(name)}, not {plan.get(name)}: leave the option "
+                              "out to go on with it, or start another run with another --out")
     old, new = saved.recipe, plan.recipe
     if iteration > new.steps:
         raise ConfigError(f"the run in {out} has done {iteration} steps already: ask for at least as many with --steps")
@@ -144,9 +149,9 @@ def resumable(out):
 
 
 class Log:
-    """log.csv, a row for each iteration. Rows after `iteration` are dropped: they are of steps that were not saved.
+    """log.csv, with a row for each iteration. Rows after `iteration` are dropped, since those steps were not saved.
 
-    judged_by   the name of the last column: of the validation set's score
+    judged_by   the name of the last column, the score of the validation set
     """
 
     def __init__(self, folder, iteration, judged_by):
@@ -183,8 +188,8 @@ def read_log(path):
 def catch_signals():
     """Yield a list to which Ctrl-C, SIGTERM and SIGHUP are appended, so that no step is interrupted halfway.
 
-    SIGTERM comes from `kill` and batch systems, often more than once; SIGHUP when a terminal or a connection is closed, unless it is
-    ignored, as under nohup. A Ctrl-C that is not the first of the signals stops the program at once.
+    SIGTERM comes from `kill` and batch systems, often more than once. SIGHUP comes when a terminal or a connection is
+    closed; it stays ignored if it was, as under nohup. A Ctrl-C after any other signal stops the program at once.
     """
     caught = []
     if threading.current_thread() is not threading.main_thread():
@@ -196,8 +201,10 @@ def catch_signals():
             raise KeyboardInterrupt
         caught.append(signal.Signals(number))
 
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
-    before = {number: signal.signal(number, enter) for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}
+    # Windows has no SIGHUP
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, enter) for number in numbers
+              if signal.getsignal(number) is not signal.SIG_IGN}
     try:
         yield caught
     finally:

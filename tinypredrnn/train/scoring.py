@@ -1,4 +1,4 @@
-"""Predicting and scoring a whole set of sequences, and what a run's folder keeps of that."""
+"""Predict and score whole sets of sequences, and save scores and pictures in a run's folder."""
 
 import numpy as np
 from tqdm import tqdm
@@ -16,24 +16,30 @@ DRAWN = 3  # sequences of a test set that are drawn
 
 
 def predict(model, inputs, horizon):
-    """The next `horizon` frames as a NumPy array: (N,J,H,W,C) -> (N,horizon,H,W,C), clipped to [0, 1], nothing recorded.
+    """The next `horizon` frames as a NumPy array: (N,J,H,W,C) -> (N,horizon,H,W,C), clipped to [0, 1], without
+    gradients.
 
-    NaN, a place without data, is given to the model as 0. The model is not in training meanwhile.
+    NaN, which marks places without data, is given to the model as 0. The model is in evaluation mode meanwhile.
     """
     training = model.training
     try:
         with no_grad():
-            return model.train(False)(np.nan_to_num(inputs) if np.isnan(inputs).any() else inputs, horizon).numpy().clip(0, 1)
+            known = np.nan_to_num(inputs) if np.isnan(inputs).any() else inputs
+            return model.train(False)(known, horizon).numpy().clip(0, 1)
     finally:
         model.train(training)
 
 
-def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=("copy_last",), protocol="float", batch=25, progress=iter):
-    """Score a set (N,T,H,W,C), as stored: the model sees `given` frames and predicts the rest. Returns an entry of metrics.json.
+def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=("copy_last",), protocol="float",
+              batch=25, progress=iter):
+    """Score a set of stored sequences (N,T,H,W,C): the model sees `given` frames and predicts the rest.
 
-    scale                a Scale, which brings the frames to [0, 1]
-    metrics, baselines   as a Source has them; `protocol` as Scores takes it
-    progress             wraps the iteration over batches, such as tqdm
+    scale                the Scale that maps the frames to [0, 1]
+    metrics, baselines   like those of a Source
+    protocol             as for Scores
+    progress             wraps the iteration over batches, for example tqdm
+
+    Returns an entry of metrics.json.
     """
     scores = Scores(metrics, baselines, protocol)
     for start in progress(range(0, len(sequences), batch)):
@@ -43,20 +49,20 @@ def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=(
 
 
 def report(model, plan, source, iteration, out, own=None, protocol="float"):
-    """Score each test set of a world, print the tables, and leave the scores and the pictures in a run's folder.
+    """Score each test set of a world, print the tables, and save the scores and pictures in a run's folder.
 
     plan, iteration   those of the weights
-    source            a Source; its test sets become entries of metrics.json under their names, with its notes and with the iteration
-                      and checksum of the weights
-    out               the folder, as a path or as the RunFolder that the caller is in; BusyError if another program writes into it
-    own               the run's own test set, whose pictures are prediction.png and .gif and frame_curves.png (default: the first one);
-                      those of the others have the set's name in theirs
+    source            a Source; each of its test sets becomes an entry of metrics.json under its name, with the source's
+                      notes and the iteration and checksum of the weights
+    out               the folder: a path, or a RunFolder that the caller has entered
+    own               name of the run's own test set (default: the first), whose pictures are prediction.png and .gif
+                      and frame_curves.png; the pictures of other test sets have the set's name in their names
 
-    DataError if metrics.json is damaged.
+    Raises DataError if metrics.json is damaged, BusyError if another program is writing into the folder.
     """
     with out if isinstance(out, RunFolder) else RunFolder(out) as folder:
         path = folder.path / "metrics.json"
-        read_scores(path)  # if it is damaged, that is better said before the work than after it
+        read_scores(path)  # a damaged file should be reported before the work, not after it
         tests = source.tests()
         own = next(iter(tests)) if own is None else own
         for name, make in tests.items():
@@ -65,18 +71,20 @@ def report(model, plan, source, iteration, out, own=None, protocol="float"):
                 model, sequences, given, source.scale, source.metrics, source.baselines, protocol,
                 progress=lambda batches: tqdm(batches, "scoring", leave=False, dynamic_ncols=True, disable=None))
             folder.write_json("metrics.json", read_scores(path) | {name: entry}, amends=True)
-            frames = source.scale.to_model(sequences[np.linspace(0, len(sequences) - 1, min(DRAWN, len(sequences))).astype(int)])
+            chosen = np.linspace(0, len(sequences) - 1, min(DRAWN, len(sequences))).astype(int)
+            frames = source.scale.to_model(sequences[chosen])
             shown = frames[:, :given], frames[:, given:], predict(model, frames[:, :given], frames.shape[1] - given)
             strip, animation, curves = (picture.format("" if name == own else f"-{name}") for picture in SCORED)
             folder.draw(strip, save_strip, *shown)
             folder.draw(animation, save_gif, *shown)
             folder.draw(curves, save_frame_curves, entry)
-            print("\n".join([f"{name}, {len(sequences)} test sequences of step {iteration:,}", table(entry), *compared(entry),
+            print("\n".join([f"{name}, {len(sequences)} test sequences of step {iteration:,}", table(entry),
+                             *compared(entry),
                              f"see {path.with_name(strip)}"]))
 
 
 def read_scores(path):
-    """The entries of metrics.json so far; DataError if it is damaged."""
+    """The entries that metrics.json has so far. DataError if it is damaged."""
     entries = read_json(path) if path.is_file() else {}
     if entries is None:
         raise DataError(f"{path} is damaged: move it elsewhere; its scores can be computed again")

@@ -1,4 +1,4 @@
-"""Trainer: the loop around the training steps, and what people want to watch, or to find afterwards."""
+"""Trainer: the loop around the training steps, with checkpoints, log, validation and pictures."""
 
 import contextlib
 import sys
@@ -27,17 +27,17 @@ SECONDS_BETWEEN_SAVES = 60
 
 
 class Trainer:
-    """A run: a model that learns to predict a world, and the folder that it is written to.
+    """A run: a model that learns to predict a world, and the folder that it writes to.
 
-    plan     a Plan
-    source   a Source, of which the plan is made (`plan.on(source)`)
+    plan     a Plan for this source (`plan.on(source)`)
+    source   a Source
     out      folder for config.json, the checkpoints, log.csv, curves.png and pictures/ (run.py)
     device   "cpu", "gpu", "gpu:N" or "auto"
     graph    on a GPU, replay each step as a CUDA graph if the model allows it
-    ranks    who else trains (parallel.py)
-    start    False: do not read the weights that the recipe starts from, for a run that is resumed
+    ranks    the processes that train together (parallel.py)
+    start    False: do not load the weights that the recipe starts from, because a checkpoint will be restored
 
-    Raises TooLargeError if a step cannot fit into the memory of the device, and what reading `recipe.start` raises.
+    Raises TooLargeError if a step cannot fit into the memory of the device, and any error of reading `recipe.start`.
     """
 
     def __init__(self, plan, source, out, device="cpu", graph=True, ranks=ALONE, start=True):
@@ -49,23 +49,23 @@ class Trainer:
             self.model.load_state_dict(read_trained(plan.recipe.start)[2]["model"])
         self.model.to(self.device)
         self.update = Descent(self.model, plan, graph, ranks)
-        self.data = fingerprint(source.fingerprint()) | {"first_batch": zlib.crc32(source.batch(0, plan.recipe.batch).tobytes())}
+        first_batch = zlib.crc32(source.batch(0, plan.recipe.batch).tobytes())
+        self.data = fingerprint(source.fingerprint()) | {"first_batch": first_batch}
         self.iteration, self.best = 0, None  # best: (score of the validation set, iteration)
 
     @contextlib.contextmanager
     def folder(self, resume=False, overwrite=False):
-        """Within it, the folder `out` is this program's alone and ready for `run`: the run to resume is restored, one
-        to overwrite is gone.
+        """A context in which this program owns the folder `out`, ready for `run`: an old run is restored or removed.
 
-        A run to overwrite stays whole until the new one has computed its first gradient, so that it can hardly fail
-        because of data or memory, and has written its first checkpoint. Yields the RunFolder. Raises BusyError if
-        another program is writing into it, and what prepare_run, restore and Descent raise.
+        A run to overwrite is kept until the new one has computed its first gradient and written its first checkpoint,
+        after which it can hardly fail for lack of data or memory. Yields the RunFolder. Raises BusyError if another
+        program is writing into the folder, and the errors of prepare_run, restore and Descent.
         """
         with self.files as files:
             if resume:
                 self.restore()
             else:
-                files.refuse(overwrite)  # once more: another program may have been quicker
+                files.refuse(overwrite)  # checked again: another program may have written here in the meantime
                 if old := files.holds():
                     self.update.rehearse(self.frames(0), 0)
                     self.save(previous=None)
@@ -73,10 +73,9 @@ class Trainer:
             yield files
 
     def restore(self):
-        """Go on from the checkpoint in `out`: what follows is the same as if the run had never stopped (on the CPU, bit
-        for bit).
+        """Continue from the checkpoint in `out`, as if the run had never stopped (on the CPU, bit for bit).
 
-        CheckpointError if it was trained on other data, or belongs to another model.
+        CheckpointError if it was trained on other data or belongs to another model.
         """
         name, (plan, iteration, parts) = newest(self.out)
         self.check_data(plan, parts["data"])
@@ -91,12 +90,13 @@ class Trainer:
                 self.judge(float(value), int(k))
 
     def check_data(self, plan, saved):
-        """CheckpointError if the checkpoint of a run with this plan says that it was trained on other data than these."""
+        """CheckpointError if a checkpoint, with this plan and these saved fingerprints, was trained on other data."""
         ours = {part: value for part, value in self.data.items() if part != "first_batch"}
         if not ours or not ours.keys() <= saved.keys():  # older checkpoints have no fingerprint
             if plan.recipe.batch != self.plan.recipe.batch:
-                raise CheckpointError(f"the checkpoint in {self.out} knows its data by its first batch of {plan.recipe.batch} alone: "
-                                      "resume it without --batch first; the next checkpoint can then go on with another")
+                raise CheckpointError(f"the checkpoint in {self.out} identifies its data only by the first batch of "
+                                      f"{plan.recipe.batch}: resume it without --batch first; the next checkpoint can "
+                                      "then be resumed with another --batch")
             ours = {"first_batch": self.data["first_batch"]}
         other = [part for part in ours if not np.array_equal(ours[part], saved.get(part))]
         if other:
@@ -112,20 +112,21 @@ class Trainer:
             write_checkpoint(temporary, self.plan, self.iteration, parts)
 
     def frames(self, k):
-        """Training batch k as the model sees it."""
+        """Training batch k on the model's scale."""
         rows = slice(self.update.ranks.rank, None, self.update.ranks.size)
         return self.plan.scale.to_model(self.source.batch(k, self.plan.recipe.batch, rows))
 
     def step(self, frames):
-        """One training iteration on frames (B,T,H,W,C) in [0, 1]; returns the loss. TrainingError if it is not a finite number."""
+        """One training iteration on frames (B,T,H,W,C) in [0, 1]. Returns the loss. TrainingError if not finite."""
         loss = self.update(frames, self.iteration)["loss"]
         self.iteration += 1
         return loss
 
     def run(self):
-        """Train up to recipe.steps. Returns the signal that stopped it early (Ctrl-C, SIGTERM, SIGHUP), with everything saved, or None.
+        """Train up to recipe.steps. Returns None, or the signal that stopped it early (Ctrl-C, SIGTERM, SIGHUP).
 
-        BusyError, and nothing more written, if the folder `out` was deleted or replaced in the meantime.
+        Everything is saved in both cases. If the folder `out` was deleted or replaced in the meantime, nothing more is
+        written and BusyError is raised.
         """
         with self.files:
             return self.train()
@@ -133,13 +134,14 @@ class Trainer:
     def train(self):
         plan, recipe = self.plan, self.plan.recipe
         if self.iteration == 0:
-            self.save()  # from now on there is something to resume, whatever happens
+            self.save()  # from now on the run can be resumed, whatever happens
         self.files.write_json("config.json", plan.as_dict())
         validation = self.source.validation()
         frames_per_step = recipe.batch * (plan.data.given + plan.data.horizon)
         saved = time.monotonic()
         upload = uploader(self.device)
-        patience = 0.1 if sys.stderr.isatty() else 10  # seconds: the bar must not flood a file
+        # seconds between updates, so that the bar does not fill a log file
+        patience = 0.1 if sys.stderr.isatty() else 10
         with (
             saying_what_a_step_takes(plan),
             catch_signals() as caught,
@@ -158,18 +160,20 @@ class Trainer:
                 log.add(self.iteration, f"{loss:.6g}", f"{rate:.4g}", f"{seconds:.4f}", score)
                 bar.set_postfix_str(f"loss {loss:.4f}, {frames_per_step / seconds:.0f} frames/s", refresh=False)
                 bar.update()
-                stop = bool(caught)  # read only once for each step, so that no signal can end the loop without a save
+                stop = bool(caught)  # read only once per step, so that no signal can end the loop without a save
                 if last or due or stop or time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
                     self.save()
-                    self.files.draw("curves.png", save_training_curves, read_log(self.out / "log.csv"), self.source.metrics)
+                    self.files.draw("curves.png", save_training_curves, read_log(self.out / "log.csv"),
+                                    self.source.metrics)
                     saved = time.monotonic()
         if self.device != "cpu":
             recorded = self.update.memory_recorded()
-            print(f"GPU memory: {memory_held(self.device) / 2**20:,.0f} MiB, and {recorded / 2**20:,.0f} MiB for the recorded step")
+            print(f"GPU memory: {memory_held(self.device) / 2**20:,.0f} MiB, and {recorded / 2**20:,.0f} MiB for the "
+                  "recorded step")
         return caught[0] if caught else None
 
     def next_of(self, batches):
-        """The next batch. If the data cannot be read any more, what has been learnt so far is saved first."""
+        """The next batch. If the data can no longer be read, a checkpoint is saved before the error is raised."""
         try:
             return next(batches)
         except DataError:
@@ -178,13 +182,14 @@ class Trainer:
 
     @property
     def judged_by(self):
-        """The log's column of the validation set's score."""
+        """The name of the log's column with the score of the validation set."""
         return f"validation_{self.source.metrics[0].name}"
 
     def validate(self, sequences):
-        """Predict the validation set (N,T,H,W,C), as stored, draw its first sequences, and keep the weights if they are the best so far.
+        """Predict the stored validation set (N,T,H,W,C), draw its first sequences, and save the weights if they are the
+        best.
 
-        Returns the first of the world's metrics, the mean over the predicted frames.
+        Returns the world's first metric, averaged over the predicted frames, as text for the log.
         """
         metric, given, frames = self.source.metrics[0], self.plan.data.given, self.plan.scale.to_model(sequences)
         inputs, truth = frames[:, :given], frames[:, given:]
@@ -200,7 +205,7 @@ class Trainer:
         return "" if score is None else f"{score:.6g}"
 
     def judge(self, score, iteration):
-        """Whether this score of the validation set, if there is one, is the best so far; it is then remembered."""
+        """Whether this score of the validation set is the best so far; if so, remember it. None never is."""
         sign = -1 if self.source.metrics[0].higher_is_better else 1
         if score is None or self.best and sign * score >= sign * self.best[0]:
             return False
