@@ -11,6 +11,7 @@ Each option is a flag on the command line (--hidden 64 64) and an entry in a che
 import argparse
 import dataclasses
 import math
+import re
 
 import numpy as np
 
@@ -104,6 +105,14 @@ def same_kind(value, kind, of):
     return type(value) is kind
 
 
+def command_parser(about, **options):
+    """An argparse parser for a command that a text describes. Flags are not abbreviated, and -1e30 is a number."""
+    parser = argparse.ArgumentParser(description=about, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+    parser._negative_number_matcher = re.compile(r"-\d+$|-\d*\.?\d+([eE][-+]?\d+)?$|-\d+\.([eE][-+]?\d+)?$")
+    return parser
+
+
 def add_arguments(parser, record, without=()):
     """Add a flag for every option of a record. The record's values are shown as defaults; a flag left out is None."""
     for field in dataclasses.fields(record):
@@ -117,7 +126,7 @@ def add_arguments(parser, record, without=()):
         if kind is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, **details)
         elif kind is tuple:
-            parser.add_argument(flag, type=asked["of"], nargs="+", metavar={int: "N", float: "X"}[asked["of"]],
+            parser.add_argument(flag, type=asked["of"], nargs=asked["count"] or "+", metavar={int: "N", float: "X"}[asked["of"]],
                                 **details)
         elif asked["choices"] is not None:
             parser.add_argument(flag, type=kind, choices=list(asked["choices"]), **details)

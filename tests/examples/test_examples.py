@@ -391,7 +391,7 @@ def test_a_second_training_after_rm_rf_has_the_folder_for_itself(room):
 REFUSED_BY_TRAIN = {
     "patches larger than the frames": ("--patch 64", "patches of 64x64 are larger than frames of 32x32"),
     "a canvas smaller than a digit": ("--size 24 24", "canvas"),
-    "a size of one number": ("--size 32", "size has 2 numbers"),
+    "a size of one number": ("--size 32", "--size: expected 2 arguments"),
     "colour": ("--channels 3", "unrecognized arguments: --channels 3"),
     "an even kernel": ("--kernel 4", "the kernel must be odd"),
     "no width": ("--hidden 0", "hidden"),

@@ -122,6 +122,43 @@ def test_a_run_is_scored_on_its_own_test_part_and_on_other_files(room):
     assert all(now[name] == pictures[name] for name in ("prediction.png", "prediction.gif", "frame_curves.png"))
 
 
+def test_results_on_other_data_never_take_the_place_of_the_runs_own(room):
+    """Another file of the same name, the same files read otherwise, a longer horizon: each has a name of its own."""
+    shutil.copytree(room / "run", room / "named")
+    before, pictures = json.loads((room / "named" / "metrics.json").read_text()), contents(room / "named")
+    for folder in "a", "b":
+        save_squares(room / folder / "sequences", clips=2, frames=9)
+        run(room, "evaluate.py", "named", "--data", f"{folder}/sequences")
+    run(room, "evaluate.py", "named", "--data", "a/sequences")  # once more: the same name
+    run(room, "evaluate.py", "named", "--horizon", 6)
+    entries = json.loads((room / "named" / "metrics.json").read_text())
+    assert list(entries) == ["sequences", "sequences-2", "sequences-3", "sequences-horizon-6"] and entries["sequences"] == before["sequences"]
+    assert len(entries["sequences-horizon-6"]["mse_per_frame"]) == 6
+    assert all(contents(room / "named")[name] == pictures[name] for name in ("prediction.png", "prediction.gif", "frame_curves.png"))
+
+
+def test_test_data_that_were_replaced_are_not_scored_as_the_runs_own(room, refusal):
+    save_squares(room / "replaced", clips=4)
+    run(room, "train_sequences.py", "--data", "replaced", "--out", "of_replaced", *SMALL)
+    for clip in (room / "replaced").iterdir():
+        for image in clip.iterdir():
+            Image.new("L", (16, 12)).save(image)
+    assert "not those that the run was trained with" in refusal("evaluate.py", "of_replaced")
+
+
+def test_a_clip_is_read_as_the_runs_own_data_were(room):
+    run(room, "train_sequences.py", "--data", "squares", "--every", 2, "--out", "every", *SMALL, "--given", 2, "--horizon", 2)
+    assert "watched the last 2 of its 12 frames" in run(room, "predict.py", "every", "--input", "squares/clip1", "--out", "every_after")
+    np.save(room / "turned.npy", np.zeros((16, 24, 12), np.uint8))  # width first
+    printed = run(room, "predict.py", "run", "--input", "turned.npy", "--order", "WTH", "--out", "turned_after")
+    assert "of its 24 frames" in printed
+
+
+def test_numbers_that_are_all_off_the_runs_scale_are_refused(room, refusal):
+    np.save(room / "thermal.npy", np.random.default_rng(0).integers(51_000, 52_000, (1, 24, 12, 16), dtype=np.uint16))
+    assert "expected numbers between 0 and 255, got 51" in refusal("predict.py", "run", "--input", "thermal.npy")
+
+
 def test_a_start_from_another_runs_weights(room):
     start = read_checkpoint(room / "run")[2]["model"]
     printed = run(room, "train_sequences.py", "--data", "squares", "--out", "tuned", *SMALL, "--from", "run", "--rate", "1e-12")
@@ -159,8 +196,8 @@ def test_floats_and_bytes_of_the_same_pictures_are_predicted_alike(room):
 
 
 def test_other_files_for_validation_and_test(room):
-    save_squares(room / "for_test", clips=2, frames=10)
-    printed = run(room, "train_sequences.py", "--data", "squares", "--test", "for_test", "--out", "tested", *SMALL)
+    np.save(room / "for_test.npy", np.random.default_rng(0).integers(256, size=(2, 10, 12, 16), dtype=np.uint8))
+    printed = run(room, "train_sequences.py", "--data", "squares", "--test", "for_test.npy", "--out", "tested", *SMALL)
     assert "set apart as the data say" in printed and "20 frames of 2 clip(s) for test" in printed
     run(room, "train_sequences.py", "--resume", "--out", "tested", "--steps", 5)
     shutil.copytree(room / "squares", room / "copies")
@@ -273,7 +310,7 @@ def refusal(room, monkeypatch, capsys):
     ("--data squares --patch 16", "patches of 16x16 are larger than frames of 12x16"),
     ("--data squares --patch 0", "patch"),
     ("--data squares --size 4 4 --patch 4", "4x4 are too small to score"),
-    ("--data squares --size 8", "size has 2 numbers"),
+    ("--data squares --size 8", "--size: expected 2 arguments"),
     ("--data squares --channels 2", "channels is 1 for gray or 3 for colour"),
     ("--data squares --patch 4 --given 20", "a clip of 90 or three of 30, got 4 of at most 24"),
     ("--data squares --out run", "run holds a run"),

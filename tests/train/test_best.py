@@ -69,3 +69,22 @@ def test_higher_may_be_better(small_trainer, tmp_path):
     run.source.metrics = (tp.metrics.SSIM,)
     assert run.judged_by == "validation_ssim"
     assert [run.judge(score, k) for k, score in enumerate((0.5, 0.4, None, 0.6, 0.6))] == [True, False, False, True, False]
+
+
+def test_a_best_of_another_run_of_the_same_network_is_passed_over(make, tmp_path, capsys):
+    for name, seed in (("run", 0), ("other", 1)):
+        make(tmp_path / name, seed=seed)[0].run()
+    shutil.copy(tmp_path / "other" / "best.npz", tmp_path / "run" / "best.npz")
+    capsys.readouterr()
+    assert read_trained(tmp_path / "run")[1] == 8 and "best.npz belongs to another run" in capsys.readouterr().err
+
+
+def test_without_its_file_the_best_is_forgotten(make, tmp_path):
+    first, _ = make(tmp_path / "run")
+    stop_after(first, 5).run()
+    (tmp_path / "run" / "best.npz").unlink()
+    second, seen = make(tmp_path / "run")
+    second.restore()
+    assert second.best is None
+    second.run()
+    assert read_trained(tmp_path / "run")[1] == 8  # 0.4 after 6 steps, then 0.3

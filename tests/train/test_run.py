@@ -136,7 +136,10 @@ def test_pictures_behind_a_link_are_left_alone(small_trainer, tmp_path, capsys):
     for overwrite in (False, True):
         with pytest.raises(ConfigError, match="pictures.*name another --out"):
             prepare_run(out, make_plan(), False, overwrite, {})
-    assert small_trainer(out).run() is None  # a link that came later costs the pictures
+    (out / "pictures").unlink()
+    trainer = small_trainer(out)
+    at_each_step(trainer, lambda frames: trainer.iteration or (out / "pictures").symlink_to(tmp_path / "photographs"))
+    assert trainer.run() is None  # a link that came later costs the pictures
     assert capsys.readouterr().err.count("pictures is a link: nothing is written behind it") == 4
     assert contents(tmp_path / "photographs") == {"000003.png": b"mine"}
 
@@ -156,6 +159,14 @@ def test_a_run_stays_whole_until_the_next_one_has_begun(small_trainer, tmp_path,
     with pytest.raises((ZeroDivisionError, MemoryError, TrainingError)), second.folder(overwrite=True):
         pass
     assert contents(tmp_path) == before and read_checkpoint(tmp_path)[1] == 2
+
+
+def test_a_second_run_in_the_same_folder_is_refused_also_from_python(small_trainer, tmp_path):
+    small_trainer(tmp_path, steps=2).run()
+    before = contents(tmp_path)
+    with pytest.raises(ConfigError, match="holds a run"):
+        small_trainer(tmp_path, seed=1).run()
+    assert contents(tmp_path) == before
 
 
 def test_to_begin_by_overwriting_changes_no_number(small_trainer, tmp_path):

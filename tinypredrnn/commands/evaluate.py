@@ -10,17 +10,20 @@ cannot be scored while it is being trained: wait, or score a copy of its folder.
 each other.
 """
 
-import argparse
+import re
+
+import numpy as np
 
 from tinypredrnn import metrics
 from tinypredrnn.data import SOURCES, find_source
 from tinypredrnn.data.own import OneTest
-from tinypredrnn.errors import BusyError, ConfigError
+from tinypredrnn.errors import BusyError, CheckpointError, ConfigError
 from tinypredrnn.files import alone, path_argument
-from tinypredrnn.options import add_arguments, given
-from tinypredrnn.train import RunFolder, read_scores, read_trained, report, trained_model
+from tinypredrnn.options import add_arguments, command_parser, given
+from tinypredrnn.train import RunFolder, fingerprint, read_scores, read_trained, report, trained_model
 
-OURS = "given", "data", "test_sequences"  # options of a world that the run fixes, or that have another flag here
+# options of a world that the run fixes, that have another flag here, or that say nothing of a test
+OURS = "given", "data", "test_sequences", "validation_sequences", "validation", "test", "groups"
 
 
 def main(words):
@@ -35,21 +38,47 @@ def main(words):
     arguments = parser.parse_args(words)
 
     changes = given(arguments, set(plan.data.names()) - {"given", "data"})
-    world, data = find_source(plan.source), plan.data.replace(**changes)
-    own = next(iter(world(plan.data, plan.recipe.seed).tests())) if not arguments.data else ""
-    source = (OneTest(arguments.data, data, plan.scale, world, plan.recipe.seed) if arguments.data
-              else world(data, plan.recipe.seed))
+    scores = read_scores(run / "metrics.json")
+    source, tests, own = worlds(arguments.data, plan, changes, parts["data"], scores)
     if source.frame[2] != plan.frame[2]:
         raise ConfigError(f"{run} was trained on frames of {plan.frame[2]} channel(s), these have {source.frame[2]}")
     model = trained_model(plan, parts, arguments.device)
-    read_scores(run / "metrics.json")
     with alone(run, ".lock-scoring", wait=True), RunFolder(run) as folder:
         if read_trained(run)[:2] != (plan, iteration):
             raise BusyError(f"the run in {run} has changed since it was read: start again")
         for sentence in source.said:
             print(sentence)
-        report(model, plan, source, iteration, folder, own, arguments.protocol)
+        report(model, plan, source, iteration, folder, tests, own, arguments.protocol)
     return 0
+
+
+def worlds(path, plan, changes, known, scores):
+    """(Source, {name of a test set: function}, name of the run's own) to score: a file's, or those of the run's world.
+
+    changes   the options of its world that the user named; a test set that they change gets a name that says so
+    known     what the checkpoint knows its data by: CheckpointError if the test data are others and nobody said so
+    scores    the entries so far: another file of the same name gets another one
+    """
+    world, seed, data = find_source(plan.source), plan.recipe.seed, plan.data.replace(**changes)
+    if path:
+        source = OneTest(path, data, plan.scale, world, seed)
+        name, number = source.name, 2
+        while name in scores and scores[name].get("data") != source.notes["data"]:
+            name, number = f"{source.name}-{number}", number + 1
+        return source, {name: source.tests()[source.name]}, None
+    source = world(data, seed)
+    if not changes and "test" in known:
+        found = fingerprint({"test": source.fingerprint()["test"]})
+        if not np.array_equal(found["test"], known["test"]):
+            raise CheckpointError("these test data are not those that the run was trained with: put them back, or name "
+                                  "a file with --data")
+    tests, changed = source.tests(), {name: value for name, value in changes.items() if not plan.watches(name)}
+    own = list(world(plan.data, seed).tests() if changed else tests)
+    if set(own) & set(tests) and changed:
+        label = "".join(f"-{name}-{'x'.join(map(str, value)) if type(value) is tuple else value}"
+                        for name, value in changed.items())
+        tests = {name + re.sub(r"[^\w.-]", "_", label): make for name, make in tests.items()}
+    return source, tests, own[0]
 
 
 def every_world(parser):
@@ -63,8 +92,7 @@ def every_world(parser):
 
 def choices(**options):
     """A parser for everything that is not an option of the run's world."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+    parser = command_parser(__doc__, **options)
     parser.add_argument("run", type=path_argument, help="folder that training wrote; must come first")
     parser.add_argument("--data", type=path_argument,
                         help="a file or folder of sequences, all used as a test set (default: the run's own test set)")

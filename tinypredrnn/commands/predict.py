@@ -11,7 +11,6 @@ gray and colour frames, whose numbers continue those of the clip; prediction.gif
 frames. --overwrite replaces only what an earlier prediction wrote there, and only once the new one is complete.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,11 @@ from PIL import Image
 
 from tinypredrnn import viz
 from tinypredrnn.data import find_source
-from tinypredrnn.data.sequences import read_sequences
+from tinypredrnn.data.own import READING, OwnOptions, read_clips
 from tinypredrnn.errors import ConfigError, DataError, ShapeError, whole_number_from
 from tinypredrnn.files import lies_within, path_argument, replacing
 from tinypredrnn.folder import Folder, refuse_overlap
+from tinypredrnn.options import add_arguments, command_parser, given
 from tinypredrnn.train import PRETRAINED, predict, read_trained, trained_model
 
 IN_A_STRIP = 30  # frames; a picture with more would be too wide to look at
@@ -35,7 +35,7 @@ def main(words):
     out, horizon = Folder(arguments.out, "prediction"), arguments.frames or plan.data.horizon
     refuse(out, arguments)
 
-    clips, scale = read(arguments, plan, horizon)
+    clips, scale = read(arguments, plan)
     if not 1 <= arguments.clip <= len(clips):
         raise ConfigError(f"{arguments.input or 'the run'} has {len(clips)} clip(s), got --clip {arguments.clip}: "
                           f"choose 1 to {len(clips)}")
@@ -57,27 +57,34 @@ def main(words):
                 if frame.shape[-1] in (1, 3):
                     with replacing(fresh / f"frame_{k:04d}.png") as temporary:
                         Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame).save(temporary)
-        truth = scale.to_model(future[None]) if len(future) == horizon else None  # (1,K,H,W,C)
-        shown = np.nan_to_num(inputs), None if truth is None else np.nan_to_num(truth), prediction
+        truth = None
+        if len(future):  # what is not known of it is drawn as frames without data
+            truth = np.full_like(prediction, np.nan)
+            truth[:, :len(future)] = scale.to_model(future[None])
         first = slice(IN_A_STRIP)
-        out.draw("prediction.png", viz.save_strip, shown[0], None if truth is None else shown[1][:, first],
+        out.draw("prediction.png", viz.save_strip, inputs, None if truth is None else truth[:, first],
                  prediction[:, first])
-        out.draw("prediction.gif", viz.save_gif, *shown)
+        out.draw("prediction.gif", viz.save_gif, inputs, truth, prediction)
     watched = f"its {end} frames" if inputs.shape[1] == end else f"the last {inputs.shape[1]} of its {end} frames"
     further = f" (it was trained to predict {plan.data.horizon})" if horizon > plan.data.horizon else ""
+    came = f", beside the {len(future)} that came" if len(future) else ""
     print(f"clip {arguments.clip} of {len(clips)}, {name}: watched {watched} and predicted "
-          f"{horizon}{further}, see {arguments.out / 'prediction.gif'}")
+          f"{horizon}{further}{came}, see {arguments.out / 'prediction.gif'}")
     return 0
 
 
-def read(arguments, plan, horizon):
-    """The clips to choose from, {name: (frames (T,H,W,C), how many of them are the past)}, and their Scale."""
+def read(arguments, plan):
+    """The clips to choose from, {name: (frames (T,H,W,C), how many of them are the past)}, and their Scale.
+
+    Files are read as the run's own were, unless flags say otherwise.
+    """
     if arguments.input:
-        fitted = (plan.frame[:2], plan.frame[2]) if arguments.fit else ()
-        clips = read_sequences(arguments.input, *fitted, missing=plan.scale.missing).on(plan.scale)
+        as_trained = {name: getattr(plan.data, name) for name in READING if name in plan.data.names()}
+        fitted = {"size": plan.frame[:2], "channels": plan.frame[2]} if arguments.fit else {}
+        clips = read_clips(arguments.input, OwnOptions().replace(**as_trained | given(arguments, READING) | fitted), plan.scale)
         print(*clips.said, sep="\n")
         return {name: (clip, arguments.until or len(clip)) for name, clip in clips.named().items()}, clips.scale
-    world = find_source(plan.source)(plan.data.replace(horizon=horizon), plan.recipe.seed)
+    world = find_source(plan.source)(plan.data, plan.recipe.seed)
     return {name: (clip, arguments.until or plan.data.given)
             for name, clip in world.samples(SAMPLES).items()}, world.scale
 
@@ -106,8 +113,7 @@ def continued(model, inputs, frames, plan):
 
 
 def choices():
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument("run", type=path_argument, nargs="?", default=PRETRAINED,
                         help="folder of a run, or a checkpoint file (default: the model that comes with the package)")
     parser.add_argument("--input", type=path_argument, help="the clip to continue (default: the run's own world)")
@@ -125,6 +131,8 @@ def choices():
     parser.add_argument("--out", type=path_argument, default=Path("predicted"),
                         help="folder for the frames (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace the prediction in --out")
+    unread = set(OwnOptions.names()) - set(READING)
+    add_arguments(parser.add_argument_group("how the input is read (default: as the run's own data)"), OwnOptions(), unread)
     parser.add_argument("--device", default="cpu",
                         help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
     return parser

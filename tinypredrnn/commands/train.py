@@ -15,7 +15,6 @@ an error, which one sentence explains, with the last checkpoint kept. Whatever e
 failure, --resume goes on from the last checkpoint.
 """
 
-import argparse
 import shlex
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from tinypredrnn.errors import CheckpointError, ConfigError
 from tinypredrnn.files import path_argument
 from tinypredrnn.folder import refuse_overlap
 from tinypredrnn.models import MODELS
-from tinypredrnn.options import add_arguments, given
+from tinypredrnn.options import add_arguments, command_parser, given
 from tinypredrnn.train import Trainer, new_plan, prepare_run, read_trained, report
 from tinypredrnn.train.run import resumable
 
@@ -97,8 +96,7 @@ def run(trainer, folder):
 
 def choices(world, **options):
     """A parser for everything that is not an option in the run's plan."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+    parser = command_parser(__doc__, **options)
     presets = list(find_source(world).presets)
     parser.add_argument("--model", choices=list(MODELS),
                         help="the network: Equation 2, 3 or 4 of the paper (default: predrnn)")

@@ -8,8 +8,6 @@ import numpy as np
 from tinypredrnn.data.scale import BYTES
 from tinypredrnn.errors import DataError
 
-PICTURES = {(0.0, 255.0), (0.0, 1.0)}  # the stored numbers that become 0 and 1, for bytes and for floats in [0, 1]
-
 
 class Clips:
     """Clips with frames of one size: clips[n] is (T_n,H,W,C) in its stored dtype; each may have its own length T_n.
@@ -41,17 +39,6 @@ class Clips:
     def named(self):
         """{name: clip (T,H,W,C)}"""
         return {name: self[n] for n, name in enumerate(self.names)}
-
-    def on(self, scale):
-        """These Clips on the Scale of a run. Bytes and floats in [0, 1] already mean the same on both; other numbers
-        are read on the run's scale, and `said` says so.
-        """
-        if {self.scale.stored, scale.stored} <= PICTURES:
-            return self
-        said = f"their numbers are read as in the run: {scale.stored[0]:g} becomes 0 and {scale.stored[1]:g} becomes 1"
-        scale = dataclasses.replace(scale, missing=self.scale.missing, gaps=self.scale.gaps)
-        return Clips(self.named(), scale, self.said if self.scale.stored == scale.stored else (*self.said, said),
-                     self.parts, self.groups)
 
     def with_part(self, part, others):
         """These Clips together with `others`, as their "validation" or "test" part. DataError if they do not match."""

@@ -1,6 +1,7 @@
 """The world of Moving MNIST: training sequences that are made from digits as needed, and fixed test sets."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
@@ -53,8 +54,16 @@ class MovingDigits(Source):
     def __init__(self, options, seed):
         super().__init__(options, seed)
         self.frame, self.generators = (*options.size, 1), {}
-        self.notes = {"digits_from": self.moving("test").source}
-        self.said = f"digits: {self.notes['digits_from']}",
+        if options.data_dir:
+            self.options = options.replace(data_dir=str(Path(options.data_dir).expanduser().absolute()))
+
+    @property
+    def notes(self):
+        return {"digits_from": self.moving("test").source}
+
+    @property
+    def said(self):
+        return f"digits: {self.notes['digits_from']}",
 
     def digits(self, split):
         """The Digits of "train", "validation" or "test"."""

@@ -12,6 +12,8 @@ from tinypredrnn.errors import ConfigError
 from tinypredrnn.options import option
 
 PLACES = "data", "validation", "test"  # the options that name files and folders
+READING = "order", "array", "every", "missing"  # the options that say how any file is to be read
+PICTURES = {(0.0, 255.0), (0.0, 1.0)}  # what becomes 0 and 1 of bytes, and of floats in [0, 1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,28 @@ class OwnOptions(SourceOptions):
                               f"{metrics.SSIM_WINDOW}x{metrics.SSIM_WINDOW} is the least")
 
 
+def read_clips(path, options, scale=None):
+    """The Clips at `path`, read with a record of OwnOptions; on a run's Scale if one is given.
+
+    Bytes and floats in [0, 1] are both pictures, and mean the same on their own scales. Other numbers are read on the
+    run's scale. Raises ConfigError, and DataError as read_sequences does, or if all numbers are off the run's scale.
+    """
+    o = options
+    try:
+        missing = float(o.missing) if o.missing else None
+    except ValueError as error:
+        raise ConfigError(f"missing is a number, got {o.missing!r:.60}") from error
+
+    def read(ends):
+        return read_sequences(path, o.size or None, o.channels or None, ends, o.unit, o.order, o.array, o.every, missing)
+
+    clips = read(o.range or None)
+    if scale and not {clips.scale.stored, scale.stored} <= PICTURES:
+        clips = read(scale.stored)
+        clips.scale = dataclasses.replace(scale, missing=clips.scale.missing, gaps=clips.scale.gaps)
+    return clips
+
+
 class OwnSequences(Source):
     """Clips read from files (sequences.py), as stored. Training batches are random windows of them."""
 
@@ -55,10 +79,10 @@ class OwnSequences(Source):
         super().__init__(options, seed)
         if not options.data:
             raise ConfigError("nothing to train on: name a folder of sequences with --data")
-        clips = self.read(options.data)
+        clips = read_clips(options.data, options)
         for part, path in (("validation", options.validation), ("test", options.test)):
             if path:
-                clips = clips.with_part(part, self.read(path, clips.scale))
+                clips = clips.with_part(part, read_clips(path, options, clips.scale))
         height, width = clips.size
         if min(height, width) < metrics.SSIM_WINDOW:
             raise ConfigError(f"frames of {height}x{width} are too small to score, "
@@ -72,17 +96,6 @@ class OwnSequences(Source):
         self.out_of = f" out of {len(self.windows):,}"
         places = {name: str(Path(getattr(options, name)).expanduser().absolute()) for name in PLACES if getattr(options, name)}
         self.options = options.replace(**places, size=clips.size, channels=clips.channels)
-
-    def read(self, path, scale=None):
-        """The Clips at `path`, read with these options; on `scale` if one is given."""
-        o = self.options
-        try:
-            missing = float(o.missing) if o.missing else None
-        except ValueError as error:
-            raise ConfigError(f"missing is a number, got {o.missing!r:.60}") from error
-        clips = read_sequences(path, o.size or None, o.channels or None, o.range or None, o.unit, o.order, o.array,
-                               o.every, missing)
-        return clips.on(scale) if scale else clips
 
     @classmethod
     def places(cls, options):
@@ -119,8 +132,9 @@ class OneTest(OwnSequences):
     def __init__(self, path, options, scale, world, seed):
         known = {name: value for name, value in options.as_dict().items() if name in OwnOptions.names()}
         Source.__init__(self, OwnOptions().replace(**known), seed)
-        self.metrics, self.baselines, self.name = world.metrics, world.baselines, Path(path).stem
-        self.test = self.read(path, scale)
+        self.metrics, self.baselines, self.name = world.metrics, world.baselines, Path(path).resolve().stem
+        self.notes = {"data": str(Path(path).resolve())}
+        self.test = read_clips(path, self.options, scale)
         self.scale, self.frame, self.said = self.test.scale, (*self.test.size, self.test.channels), self.test.said
         if not len(self.test.windows(self.length)):
             raise ConfigError(f"{path} has no {self.length} frames in a row, of which {self.options.given} would be "

@@ -102,6 +102,9 @@ def find_scale(clips, range, unit, missing, said):
         range = units = tuple(float(end) for end in range)
         if len(range) != 2 or not np.isfinite(range).all() or not range[0] < range[1]:
             raise ConfigError(f"sequences: range is a smaller and a larger number, got {range}")
+        if found.high < range[0] or found.low > range[1]:
+            raise DataError(f"expected numbers between {range[0]:g} and {range[1]:g}, got {found.low:g} to {found.high:g}: "
+                            "scale them as the others, or name another --range")
         if found.low < range[0] or found.high > range[1]:
             said.append(f"the numbers go from {found.low:g} to {found.high:g}; what lies outside of {range[0]:g} to "
                         f"{range[1]:g} is set to its nearer end for the model")

@@ -192,10 +192,17 @@ def read_trained(path):
     try:
         best = read_file(path / BEST)
         lay_out(math.inf, *newest_found[0].network()).check_state_dict(best[2]["model"])
+        if best[0].network() != newest_found[0].network() or not same_arrays(best[2]["data"], newest_found[2]["data"]):
+            raise CheckpointError(f"{path / BEST} belongs to another run")
         return best
     except CheckpointError as error:
         say_once(f"{error}; the newest checkpoint, of step {newest_found[1]:,}, is read instead")
         return newest_found
+
+
+def same_arrays(one, other):
+    """Whether two {name: array} are equal."""
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def trained_model(plan, parts, device="cpu"):

@@ -7,11 +7,14 @@ import dataclasses
 
 from tinypredrnn.data import SOURCES, find_source
 from tinypredrnn.data.scale import Scale, read_scale
-from tinypredrnn.data.source import Source, SourceOptions
+from tinypredrnn.data.source import Source, SourceOptions, check_source
 from tinypredrnn.errors import ConfigError
-from tinypredrnn.models import find_model, whole_numbers
+from tinypredrnn.models import MODELS, find_model, whole_numbers
 from tinypredrnn.options import Options
 from tinypredrnn.train.recipe import Recipe
+
+# names that an option cannot have: entries of a plan's records, and other flags of the commands
+RESERVED = {"name", "frame", "scale", "model", "preset", "device", "no_graph", "out", "resume", "overwrite", "run", "protocol", "help"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +63,11 @@ class Plan:
         return dataclasses.replace(self, **changed)
 
     def on(self, source):
-        """The plan for an opened Source: with its frame, its scale, and its options as completed from the data."""
+        """The plan for an opened Source: with its frame, its scale, and its options as completed from the data.
+
+        ConfigError if something is wrong with the Source.
+        """
+        check_source(source)
         return dataclasses.replace(self, data=source.options, frame=tuple(source.frame), scale=source.scale)
 
     def network(self):
@@ -96,9 +103,14 @@ def new_plan(model, source, preset=None, **changes):
         twice = sorted({name for name in plan.names() if plan.names().count(name) > 1})
         raise ConfigError(f"model {model} and data {source} both have an option {', '.join(twice)}, or share it with "
                           "the recipe: rename one")
-    known = set(plan.names())
-    # a preset may name options that other models do not have
-    of_preset = {name: value for name, value in world.presets[preset].items() if name in known}
+    if taken := RESERVED & set(plan.names()):
+        raise ConfigError(f"model {model} or data {source} has an option {', '.join(sorted(taken))}, a name that runs "
+                          "and commands use themselves: rename it")
+    # a preset may name options that only other models have
+    of_all = {name for network in MODELS.values() for name in network.Options.names()} | set(plan.names())
+    if unknown := world.presets[preset].keys() - of_all:
+        raise ConfigError(f"preset {preset} of data {source} has an unknown option {', '.join(sorted(unknown))}")
+    of_preset = {name: value for name, value in world.presets[preset].items() if name in plan.names()}
     return plan.replace(**of_preset | changes)
 
 

@@ -15,7 +15,7 @@ from tinypredrnn.train.plan import read_plan
 from tinypredrnn.train.schedules import rate_at
 
 LOG = ("iteration", "loss", "rate", "seconds")  # followed by the score of the validation set, such as validation_mse
-LOG_HEAD = re.compile(",".join(LOG) + r",validation_\w{1,50}", re.ASCII)
+LOG_HEAD = re.compile(",".join(LOG) + r",validation_[\w.-]{1,100}", re.ASCII)
 LOG_ROW = re.compile(r"\d{1,15}(,(-?\d+(\.\d+)?(e[-+]\d+)?|nan|inf)?){4}", re.ASCII)
 # {} names the test set, unless it is the run's own
 SCORED = "prediction{}.png", "prediction{}.gif", "frame_curves{}.png"
@@ -88,7 +88,7 @@ def written_without_list(out):
     if data and data.keys() == {"data", "split"}:
         found.append("data.json")
     if scores and all(type(entry) is dict and "weights_sha256" in entry for entry in scores.values()):
-        own = "sequences" if plan.source == "sequences" else f"mnist-{plan.data.digits}"
+        own = "sequences" if plan.source == "sequences" else f"mnist-{getattr(plan.data, 'digits', '')}"
         sets = ["" if name == own else name.removeprefix("mnist") for name in scores]
         found += ["metrics.json", *(name.format(of) for name in SCORED for of in sets)]
     log = out / "log.csv"

@@ -48,23 +48,25 @@ def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=(
     return scores.result()
 
 
-def report(model, plan, source, iteration, out, own=None, protocol="float"):
+def report(model, plan, source, iteration, out, tests=None, own=None, protocol="float"):
     """Score each test set of a world, print the tables, and save the scores and pictures in a run's folder.
 
     plan, iteration   those of the weights
     source            a Source; each of its test sets becomes an entry of metrics.json under its name, with the source's
                       notes and the iteration and checksum of the weights
     out               the folder: a path, or a RunFolder that the caller has entered
-    own               name of the run's own test set (default: the first), whose pictures are prediction.png and .gif
-                      and frame_curves.png; the pictures of other test sets have the set's name in their names
+    tests             {name: function that returns sequences} to score in place of the source's own test sets
+    own               name of the run's own test set (default: the source's first), whose pictures are prediction.png
+                      and .gif and frame_curves.png; the pictures of other test sets have the set's name in their names
 
     Raises DataError if metrics.json is damaged, BusyError if another program is writing into the folder.
     """
     with out if isinstance(out, RunFolder) else RunFolder(out) as folder:
         path = folder.path / "metrics.json"
         read_scores(path)  # a damaged file should be reported before the work, not after it
-        tests = source.tests()
-        own = next(iter(tests)) if own is None else own
+        if tests is None:
+            tests = source.tests()
+            own = next(iter(tests)) if own is None else own
         for name, make in tests.items():
             sequences, given = make(), plan.data.given
             entry = source.notes | {"iteration": iteration, "weights_sha256": checksum(model.state_dict())} | score_set(

@@ -51,6 +51,7 @@ class Trainer:
         self.update = Descent(self.model, plan, graph, ranks)
         first_batch = zlib.crc32(source.batch(0, plan.recipe.batch).tobytes())
         self.data = fingerprint(source.fingerprint()) | {"first_batch": first_batch}
+        self.ready = False  # whether the folder was checked or restored, so that `run` may write into it
         self.iteration, self.best = 0, None  # best: (score of the validation set, iteration)
 
     @contextlib.contextmanager
@@ -70,6 +71,7 @@ class Trainer:
                     self.update.rehearse(self.frames(0), 0)
                     self.save(previous=None)
                     files.remove([name for name in old if name != NAME])
+            self.ready = True
             yield files
 
     def restore(self):
@@ -84,7 +86,9 @@ class Trainer:
         self.iteration = iteration
         if name == PREVIOUS:
             self.files.promote_previous()
-        log = read_log(self.out / "log.csv") if (self.out / "log.csv").is_file() else {}
+        self.ready = True
+        kept = all((self.out / file).is_file() for file in ("log.csv", BEST))  # without best.npz there is no best
+        log = read_log(self.out / "log.csv") if kept else {}
         for k, value in zip(log.get("iteration", ()), log.get(self.judged_by, ())):
             if value and int(k) <= iteration:
                 self.judge(float(value), int(k))
@@ -105,9 +109,8 @@ class Trainer:
 
     def save(self, name=NAME, previous=PREVIOUS):
         """Write a checkpoint; the one before it is kept as `previous`."""
-        parts = {"model": self.model.state_dict(), "optimiser": self.update.state_dict(), "data": self.data}
-        if name == BEST:
-            parts |= {"optimiser": {}, "data": {}}
+        optimiser = {} if name == BEST else self.update.state_dict()
+        parts = {"model": self.model.state_dict(), "optimiser": optimiser, "data": self.data}
         with self.files.writing(name, previous) as temporary:
             write_checkpoint(temporary, self.plan, self.iteration, parts)
 
@@ -129,6 +132,8 @@ class Trainer:
         written and BusyError is raised.
         """
         with self.files:
+            if not self.ready:
+                self.files.refuse(overwrite=False)
             return self.train()
 
     def train(self):
