@@ -146,9 +146,8 @@ def plain_numpy(count):
 
     def run():
         rng = np.random.default_rng(0)
-        starts, angles, speeds = rng.random((count, 2,
-                                             2)) * room, rng.uniform(0, 2 * np.pi,
-                                                                     (count, 2)), rng.uniform(3, 5, (count, 2))
+        starts, angles = rng.random((count, 2, 2)) * room, rng.uniform(0, 2 * np.pi, (count, 2))
+        speeds = rng.uniform(3, 5, (count, 2))
         chosen, canvas = rng.integers(len(images), size=(count, 2)), np.zeros((count, 20, 64, 64, 1), np.uint8)
         for b, d in np.ndindex(count, 2):
             position, velocity = starts[b, d], speeds[b, d] * np.array([np.sin(angles[b, d]), np.cos(angles[b, d])])

@@ -110,8 +110,7 @@ def array_of_code(marker):
 
 
 CLAIMS = (b"\xff" * 4, b"\xff" * 8, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\1\0", b"\0" * 8, b"9" * 12,
-          b"9" * 30,
-          b"-1", b"NaN")
+          b"9" * 30, b"-1", b"NaN")
 
 
 def spoil(rng, content, marker):
@@ -232,8 +231,8 @@ def read_spoilt(name, read, original, folder, files, seed, answer):
                 traceback.print_exc()
         slowest = max(slowest, time.process_time() - started)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    answer.send(figures
-                + Counter({"ran code": marker.exists(), "slowest ms": round(1e3 * slowest), "peak MB": peak_memory()}))
+    figures += Counter({"ran code": marker.exists(), "slowest ms": round(1e3 * slowest), "peak MB": peak_memory()})
+    answer.send(figures)
 
 
 def peak_memory():

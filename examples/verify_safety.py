@@ -166,8 +166,9 @@ def last_step(out):
 def weights(out):
     """All numbers of the last checkpoint, as bytes."""
     found = read_kept(out)
-    return found and (found[1],
-                      {(part, name): a.tobytes() for part, arrays in found[2].items() for name, a in arrays.items()})
+    if not found:
+        return None
+    return found[1], {(part, name): a.tobytes() for part, arrays in found[2].items() for name, a in arrays.items()}
 
 
 def die(moment, call, script, *words):

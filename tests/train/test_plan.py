@@ -81,9 +81,10 @@ def test_a_models_own_recipe_is_where_its_training_starts_from(monkeypatch):
     assert new_plan("own", "mnist", "quick").recipe.steps == 1_000  # and a preset may name options that only other models have
 
 
-OLD = dict(model="convlstm", size=[32, 48], channels=1, hidden=[4, 5], kernel=3, patch=8, forget_bias=0.5, layer_norm=True, given=3,
-           horizon=4, digits=3, rule="srivastava", batch=2, steps=7, rate=0.1, rate_schedule="cosine", clip=0.5, loss="l2",
-           loss_over="future", sampling="reverse", sampling_until=3, validate_every=2, test_sequences=9, precision="fp32", seed=4)  # fmt: skip
+OLD = dict(model="convlstm", size=[32, 48], channels=1, hidden=[4, 5], kernel=3, patch=8, forget_bias=0.5,
+           layer_norm=True, given=3, horizon=4, digits=3, rule="srivastava", batch=2, steps=7, rate=0.1,
+           rate_schedule="cosine", clip=0.5, loss="l2", loss_over="future", sampling="reverse", sampling_until=3,
+           validate_every=2, test_sequences=9, precision="fp32", seed=4)  # fmt: skip
 
 
 def test_the_options_of_an_old_run_become_three_records():

@@ -90,8 +90,8 @@ def conv2d(x, w, b=None, *, stride=1, padding="same", dilation=1):
     of that of the result. Raises ShapeError if the shapes do not fit, ConfigError for an impossible option.
     """
     parts = x if isinstance(x, tuple) else (x,)
-    shapes, w_shape, b_shape = [getattr(part, "shape", ())
-                                for part in parts], getattr(w, "shape", ()), getattr(b, "shape", b)
+    shapes = [getattr(part, "shape", ()) for part in parts]
+    w_shape, b_shape = getattr(w, "shape", ()), getattr(b, "shape", b)
     if (any(len(shape) != 4 or shape[:3] != shapes[0][:3] for shape in shapes) or len(w_shape) != 4
             or sum(shape[3] for shape in shapes) != w_shape[2] or 0 in w_shape[2:]
             or b_shape not in (None, w_shape[3:])):
@@ -300,8 +300,8 @@ def space_to_depth(x, patch):
                          "that divides both")
     n = len(lead)
     x = x.reshape(*lead, h // patch, patch, w // patch, patch, c)
-    return x.transpose(*range(n), n, n + 2, n + 1, n + 3,
-                       n + 4).reshape(*lead, h // patch, w // patch, patch * patch * c)
+    patches = x.transpose(*range(n), n, n + 2, n + 1, n + 3, n + 4)
+    return patches.reshape(*lead, h // patch, w // patch, patch * patch * c)
 
 
 def depth_to_space(x, patch):

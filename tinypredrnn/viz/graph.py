@@ -88,8 +88,8 @@ def history(results):
                 raise GraphError("draw_graph: backward has freed this graph: draw it before, or call backward with "
                                  "retain_graph=True")
             seen.add(node)
-            stack += [(node, True),
-                      *((source, False) for source, _ in filter(None, node.parents) if hasattr(source, "op"))]
+            sources = [source for source, _ in filter(None, node.parents) if hasattr(source, "op")]
+            stack += [(node, True), *((source, False) for source in sources)]
     return order
 
 
