@@ -1,4 +1,5 @@
-"""Score a trained run on its test set, or on other data, beside copying the last frame and predicting black.
+"""Score a trained run on its test set, or on other data, and compare it with copying the last frame and predicting
+black.
 
     python examples/evaluate.py runs/mnist --digits 3
 

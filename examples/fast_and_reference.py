@@ -1,13 +1,13 @@
-"""Do fused gates and Winograd's convolution learn what plain code learns? The same training twice, and the two loss curves.
+"""Do fused gates and Winograd's convolution learn the same as plain code? Train with both and compare the loss curves.
 
-    python examples/fast_and_reference.py --plot curves.png              some minutes on two CPU cores
-    python examples/fast_and_reference.py --steps 20 --hidden 16 16      a look
+    python examples/fast_and_reference.py --plot curves.png              a few minutes on two CPU cores
+    python examples/fast_and_reference.py --steps 20 --hidden 16 16      a quick try
 
-fast        fused kernels, convolution by tiles where that costs less: what every other program here runs
-reference   op by op, direct convolution
-control     fast once more, one weight changed by 1 part in a million: what rounding alone does to a curve
+fast        fused kernels, and convolution by tiles if that is cheaper: what every other program here runs
+reference   op by op, with direct convolution
+control     fast again, with one weight changed by 1 part in a million: the effect of rounding alone
 
-All three begin with the same weights and see the same batches.
+All three start from the same weights and see the same batches.
 """
 
 import argparse
@@ -32,7 +32,7 @@ COLOURS = {"fast": "#D55E00", "reference": "#0072B2", "control": "#666666"}
 
 
 def losses(plan, batch, kind):
-    """The loss of each step (steps,) of a training of one kind: "fast", "reference" or "control"."""
+    """The loss of each step (steps,), for one kind of training: "fast", "reference" or "control"."""
     model = construct(*plan.network())
     if kind == "control":
         model.parameters()[0].data.reshape(-1)[0] *= 1 + 1e-6
@@ -41,11 +41,12 @@ def losses(plan, batch, kind):
         if kind == "reference":
             stack.enter_context(tp.unfused())
             stack.enter_context(tp.convolution_by("direct"))
-        return np.array([update(batch(k) / np.float32(255), k)["loss"] for k in range(plan.recipe.steps)])  # batches (B,T,H,W,1)
+        # batches (B,T,H,W,1)
+        return np.array([update(batch(k) / np.float32(255), k)["loss"] for k in range(plan.recipe.steps)])
 
 
 def compare(plan, batch):
-    """{kind: curve} of all three, and the largest relative differences of the reference and of the control from the fast curve."""
+    """{kind: curve} of all three, and the largest relative differences of reference and control from the fast curve."""
     curves, seconds = {}, {}
     for kind in COLOURS:
         start = time.perf_counter()
@@ -77,8 +78,10 @@ def draw(path, curves):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=whole_number_from(1), default=200, help="training steps of each (default: %(default)s)")
-    parser.add_argument("--hidden", type=whole_number_from(1), nargs="+", help="the layers' widths (default: those of the preset quick)")
+    parser.add_argument("--steps", type=whole_number_from(1), default=200,
+                        help="training steps of each (default: %(default)s)")
+    parser.add_argument("--hidden", type=whole_number_from(1), nargs="+",
+                        help="the layers' widths (default: those of the preset quick)")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the curves here")
     arguments = parser.parse_args()
     if arguments.steps < 1:
@@ -89,7 +92,8 @@ def main():
     digits = MovingMNIST(drawn_digits.draw_digits(np.random.default_rng(plan.recipe.seed), 1000)[0])
     curves, apart, seconds = compare(plan, lambda k: digits.batch(plan.recipe.seed, k, plan.recipe.batch))
     for kind, curve in curves.items():
-        print(f"{kind:10} loss of the first step {curve[0]:.5f}, of the last {curve[-1]:.5f}, {seconds[kind] / len(curve):.2f} s a step")
+        print(f"{kind:10} loss of the first step {curve[0]:.5f}, of the last {curve[-1]:.5f}, "
+              f"{seconds[kind] / len(curve):.2f} s a step")
     for kind, difference in apart.items():
         print(f"largest relative difference of a loss, {kind} and fast: {difference:.1e}")
     if arguments.plot:

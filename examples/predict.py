@@ -1,6 +1,6 @@
-"""Continue a clip: the frames after its last one, as the model of a run sees them coming.
+"""Continue a clip: predict the frames after its last one with the model of a run.
 
-    python examples/predict.py                                                      a look: the trained model that comes with the package
+    python examples/predict.py                              the trained model that comes with the package
     python examples/predict.py runs/sequences --input my_clips/take1 --frames 20
 
 The same as `tinypredrnn predict`.

@@ -94,9 +94,9 @@ def test_flags_left_out_change_nothing():
 
 
 BAD = [{"salt": 0.0}, {"salt": -1}, {"salt": math.nan}, {"salt": math.inf}, {"salt": "0.1"}, {"salt": None}, {"pots": 0}, {"pots": 1.0},
-       {"pots": True}, {"pots": "2"}, {"sizes": (3,)}, {"sizes": ()}, {"sizes": (3, 0)}, {"sizes": (3, 4.0)}, {"sizes": 3}, {"sizes": ("3", "4")},
-       {"spices": (-1,)}, {"spices": ("a",)}, {"name": "stew"}, {"name": ["borscht"]}, {"hot": 1}, {"hot": "yes"}, {"seed": -1},
-       {"pepper": 1}]  # fmt: skip
+       {"pots": True}, {"pots": "2"}, {"sizes": (3,)}, {"sizes": ()}, {"sizes": (3, 0)}, {"sizes": (3, 4.0)}, {"sizes": 3},
+       {"sizes": ("3", "4")}, {"spices": (-1,)}, {"spices": ("a",)}, {"name": "stew"}, {"name": ["borscht"]},
+       {"hot": 1}, {"hot": "yes"}, {"seed": -1}, {"pepper": 1}]  # fmt: skip
 
 
 @pytest.mark.parametrize("changes", BAD, ids=str)

@@ -147,8 +147,8 @@ def test_the_scan_for_random_numbers_sees_them():
 def test_arrows_run_one_way(file):
     """threads; backend <- gpu <- autograd <- nn <- cells <- models <- train <- commands; metrics <- data and viz stand beside and know no
     model."""
-    rooms = ["malloc", "errors", "options", "files", "folder", "compiled", "cgroups", "threads", "backend", "memory", "gpu", "autograd", "nn",
-             "cells", "models", "optim", "train", "commands"]
+    rooms = ["malloc", "errors", "options", "files", "folder", "compiled", "cgroups", "threads", "backend", "memory", "gpu",
+             "autograd", "nn", "cells", "models", "optim", "train", "commands"]
     beside = {"metrics": {"errors"}, "viz": {"errors", "files", "metrics"},
               "data": {"errors", "options", "files", "folder", "compiled", "memory", "metrics"}}
     here = file.relative_to(PACKAGE).with_suffix("").parts[0]

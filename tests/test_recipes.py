@@ -1,4 +1,5 @@
-"""README's recipes, from outside the package: an op, a cell, a model, a metric, a data set; then trained, stopped, resumed, scored, drawn."""
+"""The README's recipes, used from outside the package: an op, a cell, a model, a metric and a data set; then training with
+them, a stop, resuming, scoring and drawing."""
 
 import json
 import re

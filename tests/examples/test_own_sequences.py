@@ -99,11 +99,13 @@ def test_a_forecast_from_the_middle_is_laid_beside_what_came(room):
     assert "frame_0011.png" in {path.name for path in (room / "hindcast").iterdir()}
     both, alone = (Image.open(room / name / "prediction.gif").size[0] for name in ("hindcast", "after"))
     assert both > 1.5 * alone
-    assert "predicted 9 (it was trained to predict 3)" in run(room, "predict.py", "run", "--input", "squares/clip2", "--frames", 9, "--out", "far")
+    assert "predicted 9 (it was trained to predict 3)" in run(room, "predict.py", "run", "--input", "squares/clip2", "--frames", 9,
+                                                              "--out", "far")
 
 
 def test_without_an_input_the_run_shows_its_own_world(room):
-    assert "clip 2 of 4, test sequence 2: watched its 4 frames and predicted 3" in run(room, "predict.py", "run", "--clip", 2, "--out", "own")
+    said = run(room, "predict.py", "run", "--clip", 2, "--out", "own")
+    assert "clip 2 of 4, test sequence 2: watched its 4 frames and predicted 3" in said
 
 
 def test_a_run_is_scored_on_its_own_test_part_and_on_other_files(room):
@@ -178,7 +180,8 @@ def test_numbers_stay_in_their_units_from_reading_to_prediction(room):
     printed = run(room, "train_sequences.py", "--data", "celsius.npy", "--out", "celsius_run", *SMALL, *words)
     assert "1 places" in printed and "have no data, the first in celsius[0], frame 5, row 3, column 3" in printed
     plan = read_checkpoint(room / "celsius_run")[0]
-    assert (plan.scale.stored, plan.scale.units, plan.scale.unit, plan.scale.missing) == ((-10, 30), (-10, 30), "deg C", -99) and plan.scale.gaps
+    assert (plan.scale.stored, plan.scale.units, plan.scale.unit,
+            plan.scale.missing) == ((-10, 30), (-10, 30), "deg C", -99) and plan.scale.gaps
     run(room, "predict.py", "celsius_run", "--input", "celsius.npy", "--clip", 2, "--frames", 2, "--out", "celsius_after")
     forecast = np.load(room / "celsius_after" / "prediction.npy")
     assert forecast.shape == (2, 12, 16, 1) and -10 <= forecast.min() < -5 and forecast.max() <= 30
@@ -344,7 +347,8 @@ def test_a_clip_that_has_changed_since_is_noticed_on_resuming(room, refusal, cli
     ("predict.py", "--frames 100000000"), ("predict.py", "run --input squares --frames 1000000000000"),
 ])
 def test_what_no_computer_holds_is_refused_at_once(room, refusal, script, words):
-    assert re.search("would take at least|at most 33,554,432|expected a whole number from 1 to 1,000,000,000", refusal(script, *words.split()))
+    assert re.search("would take at least|at most 33,554,432|expected a whole number from 1 to 1,000,000,000",
+                     refusal(script, *words.split()))
 
 
 @pytest.mark.parametrize("words, message", [

@@ -175,7 +175,8 @@ def test_frames_that_the_weights_are_not_for(weights, options, message):
     (lambda: build_model("convlstm", (8, 8), 1, hidden=(2, 2), kernel=3, patch=2), "ConvLSTMNetwork"),
     (lambda: build_model("predrnn", (8, 8), 1, hidden=(2, 3), kernel=3, patch=2), r"one width, got \(2, 3\)"),
     (lambda: build_model("predrnn", (8, 8), 1, hidden=(2, 2), kernel=3, patch=2, layer_norm=True), "layer_norm=False"),
-    (lambda: build_model("predrnn", (8, 8), 1, hidden=(2, 2), kernel=3, patch=2, forget_bias=0.0), "4 biases of this model have changed: cells.0.from_xh.bias"),
+    (lambda: build_model("predrnn", (8, 8), 1, hidden=(2, 2), kernel=3, patch=2, forget_bias=0.0),
+     "4 biases of this model have changed: cells.0.from_xh.bias"),
     (lambda: small_network("predrnn", hidden=(2, 2)), "7 biases of this model have changed"),
 ])
 def test_models_that_the_official_network_cannot_hold(model, message):

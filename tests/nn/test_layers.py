@@ -79,7 +79,7 @@ def test_misuse_names_the_op():
     with pytest.raises(DTypeError, match="matmul.*float64"):
         Linear(2, 3, rng())(tp.tensor(np.ones((1, 2))))
     for momentum in (0, -0.1, 1.1):
-        with pytest.raises(ConfigError, match=f"momentum lies in \\(0, 1\\], got {momentum}"):
+        with pytest.raises(ConfigError, match=f"momentum must be in \\(0, 1\\], got {momentum}"):
             BatchNorm(3, momentum=momentum)
 
 

@@ -81,9 +81,10 @@ def test_a_models_own_recipe_is_where_its_training_starts_from(monkeypatch):
     assert new_plan("own", "mnist", "quick").recipe.steps == 1_000  # and a preset may name options that only other models have
 
 
-OLD = dict(model="convlstm", size=[32, 48], channels=1, hidden=[4, 5], kernel=3, patch=8, forget_bias=0.5, layer_norm=True, given=3, horizon=4,
-           digits=3, rule="srivastava", batch=2, steps=7, rate=0.1, rate_schedule="cosine", clip=0.5, loss="l2", loss_over="future",
-           sampling="reverse", sampling_until=3, validate_every=2, test_sequences=9, precision="fp32", seed=4)  # fmt: skip
+OLD = dict(model="convlstm", size=[32, 48], channels=1, hidden=[4, 5], kernel=3, patch=8, forget_bias=0.5,
+           layer_norm=True, given=3, horizon=4, digits=3, rule="srivastava", batch=2, steps=7, rate=0.1,
+           rate_schedule="cosine", clip=0.5, loss="l2", loss_over="future", sampling="reverse", sampling_until=3,
+           validate_every=2, test_sequences=9, precision="fp32", seed=4)  # fmt: skip
 
 
 def test_the_options_of_an_old_run_become_three_records():
@@ -98,9 +99,10 @@ def test_the_options_of_an_old_run_become_three_records():
     assert (own.source, own.frame, own.data.data, own.data.channels) == ("sequences", (32, 48, 3), "clips", 3)
 
 
-@pytest.mark.parametrize("change", [lambda v: v.update(colour=1), lambda v: v["recipe"].update(colour=1), lambda v: v["model"].update(kernel="5"),
-                                    lambda v: v["data"].update(frame=[0, 1, 1]), lambda v: v["data"].update(frame=[64, 64]),
-                                    lambda v: v["model"].update(name="lstm")])
+@pytest.mark.parametrize("change", [
+    lambda v: v.update(colour=1), lambda v: v["recipe"].update(colour=1), lambda v: v["model"].update(kernel="5"),
+    lambda v: v["data"].update(frame=[0, 1, 1]), lambda v: v["data"].update(frame=[64, 64]),
+    lambda v: v["model"].update(name="lstm")])
 def test_what_is_no_plan_is_refused(change):
     values = json.loads(json.dumps(make_plan().as_dict()))
     change(values)

@@ -31,7 +31,8 @@ def test_it_learns_and_writes_what_a_person_wants_to_find(small_trainer, tmp_pat
     assert [i + 1 for i, value in enumerate(log["validation_mse"]) if value] == [30, 40]
     assert float(log["rate"][-1]) < 1e-3 < max(map(float, log["rate"])) <= 0.02 and min(map(float, log["seconds"])) > 0
 
-    names = {".lock", ".tinypredrnn.json", "checkpoint.npz", "checkpoint-previous.npz", "best.npz", "config.json", "curves.png", "log.csv", "pictures"}
+    names = {".lock", ".tinypredrnn.json", "checkpoint.npz", "checkpoint-previous.npz", "best.npz", "config.json", "curves.png",
+             "log.csv", "pictures"}
     assert set(os.listdir(tmp_path / "run")) == names
     assert set(os.listdir(tmp_path / "run" / "pictures")) == {f"{i:06d}.{kind}" for i in (30, 40) for kind in ("png", "gif")}
     plan = read_plan(json.loads((tmp_path / "run" / "config.json").read_text()))

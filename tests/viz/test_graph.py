@@ -240,7 +240,7 @@ def test_what_cannot_be_drawn_is_explained(tmp_path):
         with pytest.raises(GraphError, match="expected tensors made by ops"):
             viz.draw_graph(no_graph, tmp_path / "graph.png")
     y.backward()
-    with pytest.raises(GraphError, match="used this graph up.*retain_graph=True"):
+    with pytest.raises(GraphError, match="freed this graph.*retain_graph=True"):
         viz.draw_graph(y)
     for _ in range(graph.TOO_MANY):
         x = x + 1

@@ -76,7 +76,8 @@ def moments(x, axis, eps):
 
 
 def through_normalise(dy, x, axis, eps):
-    """What is left of dy when the mean and the scale of x cannot matter any more: its parts along 1 and along y are removed."""
+    """What is left of dy when the mean and the scale of x cannot matter any more: its parts along 1 and along y are
+    removed."""
     centred, scale = moments(x, axis, eps)
     y = centred * scale
     return scale * (dy - dy.mean(axis=axis, keepdims=True) - y * (dy * y).mean(axis=axis, keepdims=True))
@@ -110,7 +111,8 @@ def stacked_product(a, b):
     a=lambda dy, b: stacked_product(dy, swap(b)),
     b=lambda dy, a, b_shape: flat(a).T @ flat(dy) if len(b_shape) == 2 else swap(a) @ dy)
 def matmul(a, b):
-    """Matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. Raises ShapeError for vectors."""
+    """Matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. Raises ShapeError for
+    vectors."""
     shapes = [getattr(factor, "shape", ()) for factor in (a, b)]
     if min(map(len, shapes)) < 2 or a.shape[-1] != b.shape[-2]:
         raise ShapeError(f"matmul: expected (..., n, k) @ (..., k, m), got {shapes[0]} @ {shapes[1]}")
@@ -149,7 +151,8 @@ def put_back(dy, x_shape, index):
     """Zeros of x's shape with dy where it came from; an element that was taken several times gets the sum."""
     xp = array_module(dy)
     dx = xp.zeros(x_shape, dy.dtype)
-    if all(isinstance(i, (int, slice, type(None), type(Ellipsis))) for i in (index if isinstance(index, tuple) else (index,))):
+    if all(isinstance(i, (int, slice, type(None), type(Ellipsis)))
+           for i in (index if isinstance(index, tuple) else (index,))):
         dx[index] = dy
     else:
         xp.add.at(dx, index, dy)
@@ -172,7 +175,8 @@ def cut(dy, parts_shape, axis):
 
 
 def side_by_side(parts, axis):
-    """np.concatenate. CuPy's sends the addresses of more than eight arrays to the GPU first, for which a CUDA graph has no moment."""
+    """np.concatenate. CuPy's sends the addresses of more than eight arrays to the GPU first, for which a CUDA graph has
+    no moment."""
     xp = array_module(*parts)
     while xp is not np and len(parts) > 8:
         parts = [xp.concatenate(parts[i:i + 8], axis=axis) for i in range(0, len(parts), 8)]
@@ -202,5 +206,6 @@ def split(x, *, parts: WHOLE, axis: WHOLE = -1):
     """Cut x into `parts` equal pieces along `axis`: split(gates, parts=4) gives i, f, g, o."""
     length = getattr(x, "shape", ())[axis]
     if parts < 1 or length % parts:
-        raise ShapeError(f"split: axis {axis} of {x.shape} has length {length}, which is not divisible into {parts} parts")
+        raise ShapeError(f"split: axis {axis} of {x.shape} has length {length}, which is not divisible into {parts} "
+                         "parts")
     return pieces(x, parts, axis)

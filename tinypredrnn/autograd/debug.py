@@ -1,13 +1,17 @@
 """The debug ladder: see what the autograd does, more with each level.
 
-    1   time and memory of each op, forward and backward, as a table at the end; the first call of a fused op includes compiling it
-    2   NaN or infinity: GraphError that names the op that made it, the module it is part of, and the line of your code that called it
+    1   time and memory of each op, forward and backward, as a table at the end; the first call of a fused op includes
+        compiling it
+    2   NaN or infinity: GraphError that names the op that made it, the module it is part of, and the line of your code
+        that called it
     3   an array that backward needs and that has been changed in place, by your program or by an op's rule: GraphError
         that names the op, the argument and the line
     4   every op as it runs
 
     with tp.debug(2):
-        loss = ...                              TINYPREDRNN_DEBUG=2 python your_script.py     (the same for a whole program)
+        loss = ...
+
+    TINYPREDRNN_DEBUG=2 python your_script.py     (the same for a whole program)
 
 Each level includes those below. All threads are watched, even those started earlier; of several `with` blocks, the one
 entered last counts. Debugging costs time: leave it at 0 otherwise. If TINYPREDRNN_DEBUG is not a level, a line on
@@ -45,7 +49,8 @@ class Watch:
             raise ConfigError(f"debug: levels are 0 to 4, got {brief(level)}")
         self.level, self.file = level, file
         self.lock = threading.Lock()  # of the figures and of the file: several threads may be watched at once
-        self.figures = defaultdict(lambda: dict(calls=0, forward=0.0, backward=0.0, made=0, saved=0))  # by op name: seconds, bytes
+        # by op name: seconds, bytes
+        self.figures = defaultdict(lambda: dict(calls=0, forward=0.0, backward=0.0, made=0, saved=0))
         self.made_at = WeakKeyDictionary()  # node -> where it was made
         self.prints = WeakKeyDictionary()  # node -> {name: fingerprint of a saved value that can be changed in place}
 
@@ -76,8 +81,8 @@ class Watch:
         where = self.made_at.get(node, "called before debugging began")
         saved = self.prints.get(node, {})
         if name := changed(saved, saved_values(node)):
-            raise GraphError(f"{node.op.name}: its {name}, which backward needs, was changed in place since it was {where}: "
-                             "change a copy")
+            raise GraphError(f"{node.op.name}: its {name}, which backward needs, was changed in place since it was "
+                             f"{where}: change a copy")
         cotangents = dict(changeable("dy", dy)) if self.level >= 3 else {}
         prints = fingerprints(cotangents)
         started = time.perf_counter()
@@ -86,8 +91,8 @@ class Watch:
         seconds = time.perf_counter() - started
         self.count(node.op, backward=seconds)
         if name := changed(prints, cotangents) or changed(saved, saved_values(node)):
-            raise GraphError(f"backward of {node.op.name}: its rule changed {name} in place, which others read as well: make a new "
-                             f"array; the op was {where}")
+            raise GraphError(f"backward of {node.op.name}: its rule changed {name} in place, which others read as "
+                             f"well: make a new array; the op was {where}")
         if self.level >= 4:
             self.say(f"backward of {node.op.name}  {1e3 * seconds:.3f} ms")
         if self.level >= 2 and not all(map(is_finite, gradients)):
@@ -119,10 +124,13 @@ class Watch:
         memory saved is what backward needs, in which an array saved by two ops counts twice."""
         with self.lock:  # another thread may still add an op
             rows = sorted(self.figures.items(), key=lambda item: -item[1]["forward"] - item[1]["backward"])
-        rows.append(("all", {key: sum(f[key] for _, f in rows) for key in ("calls", "forward", "backward", "made", "saved")}))
-        return "\n".join([f"{'op':24}{'calls':>8}{'forward ms':>12}{'backward ms':>13}{'made MB':>10}{'saved MB':>10}"] + [
-            f"{name:24}{f['calls']:8}{1e3 * f['forward']:12.2f}{1e3 * f['backward']:13.2f}{f['made'] / 1e6:10.2f}{f['saved'] / 1e6:10.2f}"
-            for name, f in rows])
+        keys = "calls", "forward", "backward", "made", "saved"
+        rows.append(("all", {key: sum(f[key] for _, f in rows) for key in keys}))
+        lines = [f"{'op':24}{'calls':>8}{'forward ms':>12}{'backward ms':>13}{'made MB':>10}{'saved MB':>10}"]
+        for name, f in rows:
+            lines.append(f"{name:24}{f['calls']:8}{1e3 * f['forward']:12.2f}{1e3 * f['backward']:13.2f}"
+                         f"{f['made'] / 1e6:10.2f}{f['saved'] / 1e6:10.2f}")
+        return "\n".join(lines)
 
 
 @contextlib.contextmanager

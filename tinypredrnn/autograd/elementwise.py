@@ -1,7 +1,7 @@
 """Elementwise maths: one table of name, forward and derivative.
 
-Forwards and rules are written with arithmetic and with other entries of this table only: what runs on arrays here runs on symbols
-just as well. A rule works at the broadcast shape; the engine sums its result back to the input's shape.
+Forwards and rules are written with arithmetic and with other entries of this table only: what runs on arrays here runs
+on symbols just as well. A rule works at the broadcast shape; the engine sums its result back to the input's shape.
 """
 
 import numpy as np
@@ -40,8 +40,8 @@ class Entry(Op):
         symbols = [x for x in inputs if isinstance(x, Symbol)]
         truths, compares = all(x.truth for x in symbols), self.name in COMPARISONS
         if truths and not (compares or self.name == "where" or self.name == "mul" and len(symbols) == 2):
-            raise ConfigError(f"fuse: {self.name} of nothing but truth values, such as x > 0: NumPy does not compute with them as "
-                              "with 0 and 1; use where(condition, a, b)")
+            raise ConfigError(f"fuse: {self.name} of nothing but truth values, such as x > 0: NumPy does not compute "
+                              "with them as with 0 and 1; use where(condition, a, b)")
         return Symbol(self.name, *inputs, truth=compares or truths and self.name == "mul")
 
 
@@ -256,14 +256,16 @@ def logsigmoid(x):
 
 # cross-entropy of a target in [0, 1], read as a probability, against a prediction
 
-@elementwise(logit=lambda dy, logit, target: dy * (exp(-softplus(-logit)) - target), target=lambda dy, logit: -dy * logit)
+@elementwise(logit=lambda dy, logit, target: dy * (exp(-softplus(-logit)) - target),
+             target=lambda dy, logit: -dy * logit)
 def bce_with_logits(logit, target):
     """-target log(p) - (1 - target) log(1 - p) with p = sigmoid(logit), finite for every logit"""
     return softplus(logit) - logit * target
 
 
 def bce(p, target):
-    """-target log(p) - (1 - target) log(1 - p) with p clipped to [1e-6, 1 - 1e-6], so that a wrong certainty costs 13.8, not infinity"""
+    """-target log(p) - (1 - target) log(1 - p) with p clipped to [1e-6, 1 - 1e-6], so that a wrong certainty costs
+    13.8, not infinity"""
     p = clip(p, 1e-6, 1 - 1e-6)
     return -(target * log(p) + sub(1, target) * log(1 - p))
 

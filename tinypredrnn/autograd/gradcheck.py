@@ -72,8 +72,8 @@ class Check:
                                     f"its gradient {leaf.grad.dtype} {leaf.grad.shape}")
         for y, other, u in zip(outputs, others, self.cotangents):
             if not np.array_equal(other.grad, u):
-                raise GradientError(f"gradcheck: a rule of {y.node.op.name} changed its cotangent in place, which others read as well: "
-                                    "make a new array")
+                raise GradientError(f"gradcheck: a rule of {y.node.op.name} changed its cotangent in place, which "
+                                    "others read as well: make a new array")
         self.gradients = [np.zeros(leaf.shape) if leaf.grad is None else leaf.grad for leaf in self.leaves]
 
     def outputs(self):

@@ -1,4 +1,4 @@
-"""Where the windows of a kernel lie on a frame, and the two maps between frames and windows, which are transposes of each other."""
+"""The positions of a kernel's windows on a frame, and two maps between frames and windows, each other's transposes."""
 
 import functools
 from typing import NamedTuple
@@ -9,7 +9,8 @@ from tinypredrnn.errors import ShapeError
 
 
 class Grid(NamedTuple):
-    """Where the windows of a kernel lie: over a frame of `size` + padding, one every `stride` pixels, `out` of them each way."""
+    """The windows of a kernel on a frame of `size` + padding: one every `stride` pixels, `out` of them in each
+    direction."""
 
     size: tuple  # (H, W) of the frame
     kernel: tuple  # (kh, kw)
@@ -27,8 +28,9 @@ class Grid(NamedTuple):
 
 @functools.lru_cache(1000)
 def grid(size, kernel, stride=1, dilation=1, padding="same"):
-    """The Grid of a kernel on frames of `size`, both tuples. padding: "valid" (none), "same" (out = ceil(size / stride)), or
-    pixels on each side. The ops have checked their options before; the kernel may come from the shape of weights."""
+    """The Grid of a kernel on frames of `size`, both tuples. padding: "valid" (none), "same" (out = ceil(size /
+    stride)), or pixels on each side. The ops have checked their options before; the kernel may come from the shape of
+    weights."""
     kernel = SIDES(kernel, "convolution", "kernel")
     reach = [(k - 1) * dilation + 1 for k in kernel]
     if padding == "same":
@@ -39,7 +41,8 @@ def grid(size, kernel, stride=1, dilation=1, padding="same"):
         before = after = [0 if padding == "valid" else padding] * 2
     out = tuple((n + b + a - r) // stride + 1 for n, b, a, r in zip(size, before, after, reach))
     if min(out) < 1:
-        raise ShapeError(f"convolution: a kernel that reaches over {tuple(reach)} pixels does not fit into frames of {tuple(size)}")
+        raise ShapeError(f"convolution: a kernel that reaches over {tuple(reach)} pixels does not fit into frames of "
+                         f"{tuple(size)}")
     return Grid(tuple(size), tuple(kernel), stride, dilation, tuple(before), tuple(after), out)
 
 

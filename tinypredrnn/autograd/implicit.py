@@ -23,9 +23,10 @@ def through_implicit_conv(dy, inputs, inputs_into, padding):
 
 @op(NEW, inputs=through_implicit_conv)
 def implicit_conv(*inputs, padding: PADDING = "same"):
-    """implicit_conv(w, b, x, h): conv2d with stride 1 of one frame or two side by side, in float32 on a GPU with tensor cores."""
+    """implicit_conv(w, b, x, h): conv2d with stride 1 of one frame or two side by side, in float32 on a GPU with tensor
+    cores."""
     w, b, *parts = inputs
     if w.dtype != np.float32 or not has_tensor_cores(device_of(w)):
-        raise DeviceError(f"implicit_conv: expected float32 on a GPU of compute capability 8.0 or more, got {w.dtype} on {device_of(w)}: "
-                          "leave out convolution_by")
+        raise DeviceError(f"implicit_conv: expected float32 on a GPU of compute capability 8.0 or more, got {w.dtype} "
+                          f"on {device_of(w)}: leave out convolution_by")
     return kernels.convolve(parts, w, b, grid(parts[0].shape[1:3], w.shape[:2], padding=padding))

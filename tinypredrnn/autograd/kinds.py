@@ -118,7 +118,8 @@ COUNT = Kind("a whole number from 1", whole_from(1))
 AXES = Kind("a whole number, a tuple of them or None", lambda value: None if value is None else several(whole)(value))
 SHAPE = Kind("whole numbers", lambda value: tuple(map(whole, value if are_several(value) else (value,))))
 SIDES = Kind("a whole number from 1, or a pair of them (height, width)", pair(whole_from(1)))
-SIZE = Kind("a pair of whole numbers (height, width), or None", lambda value: None if value is None else pair(whole)(value))
+SIZE = Kind("a pair of whole numbers (height, width), or None",
+            lambda value: None if value is None else pair(whole)(value))
 WIDTHS = Kind("a pair (before, after) for each axis", lambda value: tuple(tuple(map(whole, (a, b))) for a, b in value))
 PADDING = Kind('"same", "valid" or a number of pixels',
                lambda value: value if isinstance(value, str) and value in ("same", "valid") else whole_from(0)(value))

@@ -12,17 +12,18 @@ what else it needs, and only that is kept for it:
     a_shape    only an input's shape        axis ...      an option
 
 Positional parameters of the function are its inputs: arrays, tensors, plain numbers, or None for one that may be left
-out; `*parts` takes any number of them, and its rule returns one cotangent for each. Keyword-only parameters are options;
-an annotation says what one may be, see kinds.py, and without one it is passed as it is. The rule of `*parts` may also
-ask for `parts_into`: the engine.Arriving of each input, or None for a constant. Through it, the rule can have a gradient
-computed later (it then returns None for that input), or add to the sum that is already there (it then returns that sum).
+out; `*parts` takes any number of them, and its rule returns one cotangent for each. Keyword-only parameters are
+options; an annotation says what one may be, see kinds.py, and without one it is passed as it is. The rule of `*parts`
+may also ask for `parts_into`: the engine.Arriving of each input, or None for a constant. Through it, the rule can have
+a gradient computed later (it then returns None for that input), or add to the sum that is already there (it then
+returns that sum).
 
 A rule must not write into `dy` or into the values that it asked for, which others read as well: it makes a new array.
 `debug(3)` finds a rule that does.
 
 An op may make promises, which cost nothing to keep and save the engine copies: op(NEW, a=..., b=...).
 
-    NEW      every array that its rules return is new: nobody else holds it or a part of it, so it may be added to in place
+    NEW      every array that its rules return is new: nothing else uses any part of it, so it may be added to in place
     PIECES   its outputs are views that together cover its one input x. `dy` is then a single array, the cotangent of x,
              which the cotangents of the outputs are parts of: the rule of x returns it
 """
@@ -45,13 +46,15 @@ NEW, PIECES = "new", "pieces"
 def op(*promises, **rules):
     """Make an Op of the decorated function and these rules, which are named after the inputs; promises: NEW, PIECES.
 
-    Raises ConfigError for an unknown promise, for a rule of an unknown input, and for one that asks for something unknown.
+    Raises ConfigError for an unknown promise, for a rule of an unknown input, and for one that asks for something
+    unknown.
     """
     return lambda forward: Op(forward, rules, promises)
 
 
 class Op:
-    """A differentiable function. Called with tensors it computes, checks and records; called with arrays only, it just computes."""
+    """A differentiable function. Called with tensors, it computes, checks and records; with arrays only, it just
+    computes."""
 
     def __init__(self, forward, rules, promises=()):
         self.forward, self.rules, self.name, self.__doc__ = forward, rules, forward.__name__, forward.__doc__
@@ -104,17 +107,20 @@ class Op:
         return made if isinstance(result, tuple) else made[0]
 
     def arguments(self, inputs, options):
-        """(inputs, options): those inputs that were given by name in their places, and each option in the form of its kind.
+        """(inputs, options): those inputs that were given by name in their places, and each option in the form of its
+        kind.
 
         Raises ConfigError for unknown, missing and impossible options and for a wrong number of inputs.
         """
         if options:
             inputs += tuple(options.pop(name) for name in self.inputs[len(inputs):] if name in options)
-        if (options or self.required) and not (options.keys() >= self.required and options.keys() <= self.options.keys()):
-            raise ConfigError(f"{self.describe(inputs, options)}: its options are {', '.join(self.options) or 'none'}, of which it needs "
-                              f"{', '.join(sorted(self.required)) or 'none'}")
+        if (options or self.required) and not (options.keys() >= self.required
+                                               and options.keys() <= self.options.keys()):
+            raise ConfigError(f"{self.describe(inputs, options)}: its options are {', '.join(self.options) or 'none'}, "
+                              f"of which it needs {', '.join(sorted(self.required)) or 'none'}")
         if len(inputs) < self.least or len(inputs) > len(self.inputs) and not self.variadic:
-            raise ConfigError(f"{self.describe(inputs, options)}: expected the inputs {', '.join(self.inputs)}, got {len(inputs)} of them")
+            raise ConfigError(f"{self.describe(inputs, options)}: expected the inputs {', '.join(self.inputs)}, got "
+                              f"{len(inputs)} of them")
         for name in options:
             if name in self.kinds:
                 options[name] = self.kinds[name](options[name], self.name, name)
@@ -132,7 +138,8 @@ class Op:
         """The function's result. ShapeError and RangeError for what NumPy and CuPy refuse."""
         try:
             return watch.forward(self, arrays, options) if watch else self.forward(*arrays, **options)
-        except (ValueError, IndexError, OverflowError) as error:  # how they refuse shapes, axes, and integers beyond the dtype
+        except (ValueError, IndexError, OverflowError) as error:
+            # this is how they refuse shapes, axes, and integers beyond the dtype
             if isinstance(error, Error):
                 raise
             kind = RangeError if isinstance(error, OverflowError) else ShapeError
@@ -140,12 +147,14 @@ class Op:
 
     def record(self, inputs, arrays, options, outputs, dtype):
         """The Node of this application: where the inputs came from, and what the rules ask for."""
-        parents = [((x.node, x.index) if x.node else (x, 0)) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs]
+        parents = [((x.node, x.index) if x.node else (x, 0)) if isinstance(x, Tensor) and x.requires_grad else None
+                   for x in inputs]
         shapes = [getattr(x, "shape", ()) for x in arrays]
         options = {**self.options, **options}
         known = {**options, "y": outputs[0] if len(outputs) == 1 else outputs}
         if self.variadic:
-            known |= {self.inputs[0]: arrays, self.inputs[0] + "_shape": shapes, self.inputs[0] + "_into": None}  # see pull_back
+            # see pull_back
+            known |= {self.inputs[0]: arrays, self.inputs[0] + "_shape": shapes, self.inputs[0] + "_into": None}
             wanted = self.inputs
         else:
             known |= {name + "_shape": shape for name, shape in zip(self.inputs, shapes)}
@@ -162,7 +171,8 @@ class Op:
         input's Arriving."""
         if self.variadic:
             name = self.inputs[0]
-            return self.rules[name](dy, *(into if need == name + "_into" else node.saved[need] for need in self.asks[name]))
+            needed = (into if need == name + "_into" else node.saved[need] for need in self.asks[name])
+            return self.rules[name](dy, *needed)
         return [self.rule(name, dy, node) if parent else None for name, parent in zip(self.inputs, node.parents)]
 
     def rule(self, name, dy, node):
@@ -177,13 +187,15 @@ class Op:
         given = [a for a in arrays if hasattr(a, "dtype")]
         dtypes = {a.dtype for a in given if a.dtype.kind == "f"}
         if len({device_of(a) for a in given}) > 1:
-            raise DeviceError(f"{self.describe(arrays)}: inputs on different devices: move one with tensor(x, device=...)")
+            raise DeviceError(f"{self.describe(arrays)}: inputs on different devices: move one with tensor(x, "
+                              "device=...)")
         if len(dtypes) > 1:
             raise DTypeError(f"{self.describe(arrays)}: inputs of different float dtypes: convert one with .astype")
         return dtypes.pop() if dtypes else None
 
     def refuse_strange(self, inputs):
-        """DTypeError for anything but arrays of numbers and plain numbers, or None for an input that may be left out."""
+        """DTypeError for anything but arrays of numbers and plain numbers, or None for an input that may be left
+        out."""
         for i, x in enumerate(inputs):
             if isinstance(x, (int, float)) or getattr(getattr(x, "dtype", None), "kind", "none") in "fiub":
                 continue
@@ -191,14 +203,17 @@ class Op:
                 continue
             what = f"values of dtype {x.dtype}" if hasattr(x, "dtype") else type(x).__name__
             instead = ("pass the tensor to the fused function as an input" if isinstance(x, Symbol) else
-                       "pass its parts, *list" if isinstance(x, (list, tuple)) and self.variadic else "convert it with np.asarray first")
-            raise DTypeError(f"{self.describe(inputs)}: expected tensors, arrays or plain numbers, got {what}: {instead}")
+                       "pass its parts, *list" if isinstance(x, (list, tuple)) and self.variadic
+                       else "convert it with np.asarray first")
+            raise DTypeError(f"{self.describe(inputs)}: expected tensors, arrays or plain numbers, got {what}: "
+                             f"{instead}")
 
     def describe(self, arrays, options=()):
         """The call as error messages show it: `matmul(a: float32 (2, 3), b: float32 (4, 5))`."""
         names = [f"{self.inputs[0]}[{i}]" for i in range(len(arrays))] if self.variadic else self.inputs
         parts = [f"{name}: {a.dtype} {a.shape}" + (f" on {device_of(a)}" if device_of(a) != "cpu" else "")
-                 if hasattr(a, "dtype") and hasattr(a, "shape") else f"{name}={brief(a)}" for name, a in zip(names, arrays)]
+                 if hasattr(a, "dtype") and hasattr(a, "shape") else f"{name}={brief(a)}"
+                 for name, a in zip(names, arrays)]
         return f"{self.name}({', '.join(parts + [f'{name}={brief(value)}' for name, value in dict(options).items()])})"
 
 

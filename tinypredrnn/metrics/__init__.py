@@ -1,4 +1,4 @@
-"""How good is a prediction? Metrics, each computed frame by frame, beside baselines that need no model.
+"""Measure how good predictions are: metrics, computed frame by frame, and baselines that need no model.
 
 Prediction and truth are sequences (N,T,H,W,C) with values in [0,1]. For every frame of every sequence the prediction is
 clipped to [0,1], and then
@@ -9,15 +9,15 @@ clipped to [0,1], and then
     PSNR  -10 log10(mean over the pixels of (p - y)^2), in dB            the paper's Figure 5
     SSIM  structural similarity (Wang et al., 2004), at most 1           the paper's Figure 5
 
-"Pixels" means rows, columns and channels. The score of frame t is its mean over the sequences; a model's one number is
-the mean over its predicted frames. Other metrics are not means over sequences, such as a ratio of counts over the whole
-test set: metric.py says what a metric is, so that both kinds are collected alike.
+"Pixels" means rows, columns and channels. The score of frame t is the mean over the sequences; the single score of a
+model is the mean over its predicted frames. Other metrics, such as a ratio of counts over the whole test set, are not
+means over sequences; metric.py defines metrics so that both kinds are collected in the same way.
 
-Places without data are NaN in the truth, and count for no metric: sums and means are taken over the known pixels, SSIM
-over the windows without an unknown pixel. A frame of which nothing is known is left out.
+Places without data are NaN in the truth, and no metric counts them: sums and means are taken over the known pixels,
+SSIM over the windows without unknown pixels. A frame without any known pixel is left out.
 
     metric.py     what a metric is                    scores.py     the scores of a test set, collected batch by batch
-    pixels.py     MSE, MAE, CE, PSNR                  baselines.py  what needs no model
+    pixels.py     MSE, MAE, CE, PSNR                  baselines.py  predictions without a model
     structure.py  SSIM                                report.py     scores in words
 """
 

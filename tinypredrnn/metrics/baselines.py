@@ -1,4 +1,4 @@
-"""Predictions that need no model. One that does not beat them has learnt nothing about motion."""
+"""Predictions that need no model. A model that does not beat them has learnt nothing about motion."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +11,7 @@ class Baseline(NamedTuple):
 
     title     its row in a table: "copy last frame"
     phrase    its name within a sentence: "copying the last frame"
-    perfect   what is true of sequences that it predicts without an error: "nothing moves"
+    perfect   what is true of sequences that it predicts perfectly: "nothing moves"
     predict   (last input frame (N,H,W,C), shape of the truth (N,T,H,W,C)) -> (N,T,H,W,C), in [0,1] and without NaN
     """
 
@@ -22,7 +22,7 @@ class Baseline(NamedTuple):
 
 
 def copy_last(last_input, shape):
-    """The last input frame again and again; its places without data are black, as nobody knows more of them."""
+    """Repeat the last input frame; its places without data become black."""
     return np.broadcast_to(np.where(np.isnan(last_input), 0, last_input)[:, None], shape)
 
 

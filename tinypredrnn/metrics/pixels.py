@@ -1,7 +1,7 @@
-"""Metrics that look at each pixel by itself: MSE, MAE, cross-entropy, PSNR.
+"""Metrics that treat each pixel separately: MSE, MAE, cross-entropy, PSNR.
 
-The functions take a prediction and a truth (...,H,W,C) with values in [0,1] and give one number per frame (...). A
-pixel that is NaN in either is left out; a frame without any other is NaN.
+The functions take a prediction and a truth (...,H,W,C) with values in [0,1] and return one number per frame (...). A
+pixel that is NaN in either is left out; the result is NaN if no pixel remains.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ def _sum(values):
 
 
 def _mean(values):
-    """Their mean over the known pixels, likewise."""
+    """The mean over the known pixels of each frame, NaN if there are none: (...,H,W,C) -> (...)."""
     mean = values.mean(PIXELS)
     if not np.isnan(mean).any():
         return mean
@@ -39,9 +39,9 @@ def mae(prediction, truth):
 
 
 def cross_entropy(prediction, truth):
-    """Nats per frame if each pixel is a coin, `truth` its probability to show white, and `prediction` the guess of it.
+    """The binary cross-entropy in nats per frame: `truth` and `prediction` are probabilities that a pixel is white.
 
-    The paper's Table 1. Even a perfect prediction of gray pixels costs their own entropy: the least is not zero.
+    The paper's Table 1. Gray pixels have an entropy of their own, so even a perfect prediction of them is above zero.
     """
     p = np.clip(prediction, 1e-6, 1 - 1e-6)
     return -_sum(truth * np.log(p) + (1 - truth) * np.log(1 - p))
@@ -50,13 +50,13 @@ def cross_entropy(prediction, truth):
 def psnr(prediction, truth):
     """The peak signal-to-noise ratio of a frame in dB, where the peak is 1: the paper's Figure 5.
 
-    A perfect frame would have an infinite PSNR. The mean error is floored at 1e-10, so it scores 100 dB instead and
-    means stay finite.
+    The PSNR of a perfect frame would be infinite. The mean error is set to at least 1e-10, which limits the PSNR to 100
+    dB, so that means stay finite.
     """
     return -10 * np.log10(np.maximum(_mean(np.square(prediction - truth)), 1e-10))
 
 
 MSE = mean_of(mse, "mse", "MSE", "sum over pixels", higher_is_better=False)
-MAE = mean_of(mae, "mae", "MAE", "sum over pixels", higher_is_better=False, panel=False)  # its curve is much like
-CE = mean_of(cross_entropy, "ce", "CE", "nats", higher_is_better=False, panel=False)  # that of MSE, as is this
+MAE = mean_of(mae, "mae", "MAE", "sum over pixels", higher_is_better=False, panel=False)  # their curves look much
+CE = mean_of(cross_entropy, "ce", "CE", "nats", higher_is_better=False, panel=False)  # like that of MSE
 PSNR = mean_of(psnr, "psnr", "PSNR", "dB", higher_is_better=True)

@@ -7,7 +7,7 @@ from tinypredrnn.metrics.scores import DIGITS, describe
 def described(entry):
     """The metrics of an entry of metrics.json: [{"name", "title", "unit", "higher_is_better", "panel"}].
 
-    Entries of before metrics were described have some of DIGITS.
+    Old entries, without a description of their metrics, have some of DIGITS.
     """
     return entry.get("metrics") or [describe(metric) for metric in DIGITS if f"{metric.name}_per_frame" in entry]
 
@@ -18,8 +18,7 @@ def rivals(entry):
 
 
 def table(entry):
-    """The model and its baselines as a small text table, a column for each metric; "-" for a score that there is
-    not."""
+    """The model and its baselines as a small text table with a column for each metric; "-" if there is no score."""
     metrics = described(entry)
     frames = len(entry[f"{metrics[0]['name']}_per_frame"])
     known = f", {entry['known']:.1%} of the pixels known" if "known" in entry else ""
@@ -43,9 +42,9 @@ def _number(value, unit):
 def compared(entry):
     """Sentences, without full stops, that compare the model with its baselines by the first metric of the entry.
 
-    An error is given as its ratio to that of each baseline. There is no ratio to a baseline that makes no error, and
-    none worth reading to one that makes hardly any: it is said instead in how many sequences nothing moves, or nothing
-    is there.
+    An error is given as its ratio to the error of each baseline. There is no ratio if a baseline has no error, and no
+    meaningful one if its error is tiny: the sentences then say in how many sequences nothing moves, or nothing is
+    there.
     """
     first, sequences = described(entry)[0], entry["sequences"]
     name, title, unit = first["name"], first["title"], first["unit"]

@@ -1,6 +1,6 @@
-"""The scores of a model on a test set: sums collected batch by batch, then an entry of metrics.json.
+"""The scores of a model on a test set: sums are collected batch by batch and become an entry of metrics.json.
 
-Published PSNR and SSIM are not all computed alike (on floats, on bytes, even on bytes whose differences wrap around),
+Publications compute PSNR and SSIM in different ways (on floats, on bytes, even on bytes whose differences wrap around),
 so each score names its protocol:
 
     "float"     everything on floats with values in [0,1];
@@ -23,14 +23,14 @@ PROTOCOLS = {"float": (), "official": (PSNR, SSIM)}  # the metrics that each com
 
 
 def describe(metric):
-    """What tables and figures need to know of a Metric, for metrics.json."""
+    """What tables and figures need to know about a Metric, for metrics.json."""
     return {name: getattr(metric, name) for name in ("name", "title", "unit", "higher_is_better", "panel")}
 
 
 def as_sequences(array, name):
     """`array` as floating-point sequences (N,T,H,W,C): uint8 frames are divided by 255, floats are taken as they are.
 
-    Raises ShapeError, DTypeError, or DataError if a value is NaN or infinite: clipping must not hide a model that
+    Raises ShapeError, DTypeError, or DataError if a value is NaN or infinite: clipping must not hide that a model has
     diverged.
     """
     array = _as_floats(array, name)
@@ -55,9 +55,9 @@ def _as_floats(array, name):
 
 
 def _check_finite(array, name, truth=None):
-    """Each value must be a finite number, or, if there is a truth, each value at a place that it knows."""
+    """DataError unless all values are finite, or, if a truth is given, all values at its known places."""
     if np.isfinite([array.min(), array.max()]).all():
-        return  # as nearly always, and without another array of this size
+        return  # the usual case, without another array of this size
     where = True if truth is None else ~np.isnan(truth)
     if not np.isfinite(array).all(where=where):
         raise DataError(
@@ -66,7 +66,7 @@ def _check_finite(array, name, truth=None):
 
 
 def _as_truth(array, name):
-    """Sequences that lie in [0,1] already, as a truth is never clipped, or are NaN in places without data."""
+    """`array` as sequences that are in [0,1], or NaN in places without data; a truth is never clipped."""
     array = _as_floats(array, name)
     least, most = np.fmin.reduce(array, axis=None), np.fmax.reduce(array, axis=None)  # of the known values
     if least < 0 or most > 1:
@@ -75,7 +75,7 @@ def _as_truth(array, name):
 
 
 def score(prediction, truth, metrics=DIGITS, protocol="float"):
-    """The scores by predicted frame: {"mse": (T,), "mae": (T,), ...}, float64, NaN for a score that there is not.
+    """The scores by predicted frame: {"mse": (T,), "mae": (T,), ...}, float64, NaN if there is no score.
 
     prediction  (N,T,H,W,C), floats in any finite range (clipped to [0,1]) or uint8 (divided by 255)
     truth       (N,T,H,W,C), floats in [0,1] or uint8; NaN in places without data, where the prediction may be anything
@@ -90,7 +90,7 @@ def score(prediction, truth, metrics=DIGITS, protocol="float"):
 
 
 class Scores:
-    """The scores of a test set, collected batch by batch, for a model and for baselines beside it.
+    """The scores of a model and of baselines on a test set, collected batch by batch.
 
         scores = Scores()
         for inputs, truth in batches:                                    # (B,T,H,W,C) each
@@ -101,8 +101,8 @@ class Scores:
     baselines   names out of BASELINES
     protocol    "float" or "official"; see the top of this file
 
-    Only sums are kept: a test set of any length fits, and how it is cut into batches changes nothing. ConfigError for
-    an unknown baseline or protocol, or if two metrics have one name.
+    Only sums are kept, so a test set of any length fits into memory, and its division into batches changes nothing.
+    ConfigError if a baseline or the protocol is unknown, or if two metrics have the same name.
     """
 
     def __init__(self, metrics=DIGITS, baselines=("copy_last", "black"), protocol="float"):
@@ -124,12 +124,12 @@ class Scores:
         self.baselines, self.protocol = tuple(baselines), protocol
         self.sums = {}  # {(row, name of a metric): (T,P)}
         self.sequences = self.pixels = self.known = 0
-        self.perfect = dict.fromkeys(baselines, 0)  # sequences that the baseline predicts without an error
+        self.perfect = dict.fromkeys(baselines, 0)  # sequences that the baseline predicts perfectly
 
     def add(self, prediction, truth, last_input=None):
         """Score a batch: prediction and truth (B,T,H,W,C) as for `score`, and the frame just before them (B,H,W,C).
 
-        The frame may have places without data (NaN), and is only needed if there are baselines.
+        That frame may have places without data (NaN), and is only needed if there are baselines.
         """
         prediction, truth = _as_floats(prediction, "The prediction"), _as_truth(truth, "The truth")
         if prediction.shape != truth.shape:
@@ -153,10 +153,11 @@ class Scores:
                 )
             last_input = _as_truth(np.expand_dims(last_input, 1), "The last input frame")[:, 0]
 
-        sums, perfect, known = dict(self.sums), dict(self.perfect), self.known  # kept only if all can be scored
+        # stored only if all sequences can be scored
+        sums, perfect, known = dict(self.sums), dict(self.perfect), self.known
         for n in range(batch):  # one sequence at a time bounds the memory
             one = slice(n, n + 1)
-            y = truth[one].astype(np.float64)  # sums of thousands of pixels lose digits in float32
+            y = truth[one].astype(np.float64)  # float32 would lose digits in sums of thousands of pixels
             unknown = np.isnan(y)
             known += y.size - np.count_nonzero(unknown)
             rows = {"model": prediction[one]}
@@ -188,13 +189,13 @@ class Scores:
             return {metric.name: metric.finish(self.sums[row, metric.name]) for metric in self.metrics}
 
     def result(self):
-        """One entry of metrics.json, made of plain numbers, lists and strings; None for a score that there is not.
+        """One entry of metrics.json, made of plain numbers, lists and strings; None if there is no score.
 
-        `sequences` and `protocol`; `known`, the share of the pixels of the truth that are known, if not all are; for
-        the model `mse`, ... (means over the predicted frames) and `mse_per_frame`, ... (lists, first predicted frame
-        first); the same names for each baseline under its own (`copy_last`, `black`), with `perfect_sequences`, how
-        many it predicts without an error; its means once more, at hand, as `copy_last_mse`, ...; and under `metrics`
-        what tables and figures need to know of them.
+        It has `sequences` and `protocol`; `known`, the share of known pixels in the truth, unless all are known; for
+        the model `mse`, ... (means over the predicted frames) and `mse_per_frame`, ... (lists, from the first predicted
+        frame); the same for each baseline under its name (`copy_last`, `black`), with `perfect_sequences`, the number
+        of sequences that it predicts perfectly; its means again, for quick access, as `copy_last_mse`, ...; and
+        `metrics`, the descriptions that tables and figures need.
         """
         if not self.sequences:
             raise DataError(

@@ -1,4 +1,4 @@
-"""SSIM: how alike are the structures of two frames?"""
+"""SSIM: the structural similarity of two frames."""
 
 import numpy as np
 
@@ -10,11 +10,11 @@ OPTIONS = {"win_size": SSIM_WINDOW, "data_range": 1}
 
 
 def ssim(prediction, truth):
-    """scikit-image's structural similarity of a frame (Wang et al., 2004): (...,H,W,C) twice -> (...). The paper's
-    Figure 5.
+    """The structural similarity (Wang et al., 2004) by scikit-image, two (...,H,W,C) -> (...): the paper's Figure 5.
 
-    7x7 uniform window, range 1, the mean over windows and channels. A window that contains a NaN of either frame is
-    left out; a frame without any other window is NaN. Raises ShapeError for frames that are smaller than a window.
+    It uses a uniform 7x7 window and range 1, and is the mean over windows and channels. A window that contains a NaN of
+    either frame is left out; the result is NaN if no window remains. Raises ShapeError if frames are smaller than a
+    window.
     """
     from skimage.metrics import structural_similarity  # takes a second to import
 
@@ -37,10 +37,11 @@ def _of_whole_windows(prediction, truth):
     from skimage.metrics import structural_similarity
 
     unknown = np.isnan(prediction) | np.isnan(truth)
-    filled = (np.where(unknown, 0, frame) for frame in (prediction, truth))  # only windows that are left out see the 0
+    # only windows that are left out contain these 0
+    filled = (np.where(unknown, 0, frame) for frame in (prediction, truth))
     around = np.stack(
         [structural_similarity(p, y, full=True, **OPTIONS)[1] for p, y in zip(*filled)]
-    )  # each pixel, (C,H,W)
+    )  # for each pixel, (C,H,W)
     inside = slice(SSIM_WINDOW // 2, -(SSIM_WINDOW // 2))  # the pixels around which there is a whole window
     broken = np.lib.stride_tricks.sliding_window_view(unknown, (SSIM_WINDOW, SSIM_WINDOW), axis=(1, 2)).any((-2, -1))
     whole = around[:, inside, inside][~broken]

@@ -10,5 +10,6 @@ from tinypredrnn.viz.flow import draw_st_lstm, draw_stack
 from tinypredrnn.viz.frames import frame_strip, save_gif, save_strip
 from tinypredrnn.viz.graph import draw_graph
 
-__all__ = ["COLOURS", "draw_graph", "draw_st_lstm", "draw_stack", "frame_strip", "save_frame_curves", "save_gif", "save_strip",
+__all__ = ["COLOURS", "draw_graph", "draw_st_lstm", "draw_stack", "frame_strip", "save_frame_curves", "save_gif",
+           "save_strip",
            "save_training_curves"]

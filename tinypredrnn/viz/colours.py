@@ -1,12 +1,12 @@
-"""The colours of all pictures: what has a name here has its colour everywhere.
+"""The colours of all pictures: everything named here has the same colour in all of them.
 
-They are from the palette of Okabe and Ito, which colour-blind readers can tell apart.
+They are from the palette of Okabe and Ito, which colour-blind readers can distinguish.
 """
 
 COLOURS = {
     "input": "#666666", "truth": "#0072B2", "prediction": "#D55E00",  # frames, and curves about them
-    "X": "#666666", "H": "#666666", "C": "#56B4E9", "M": "#E69F00",  # what cells hand on: frames, states, both memories
-    "C and M": "#009E73",  # what looks at both memories
+    "X": "#666666", "H": "#666666", "C": "#56B4E9", "M": "#E69F00",  # what cells pass on: frames, states, both memories
+    "C and M": "#009E73",  # what reads both memories
     "parameter": "#F0E442", "op": "#333333", "fused op": "#009E73", "module": "#CC79A7",  # in a graph, beside inputs
 }
 LINE, SMALL_TEXT = "#888888", "#444444"

@@ -1,4 +1,4 @@
-"""How a model learns and how far it sees: curves over iterations, and over predicted frames."""
+"""Curves of the training over iterations, and of scores over predicted frames."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from tinypredrnn.errors import DataError
 from tinypredrnn.files import replacing
 from tinypredrnn.viz.colours import COLOURS
 
-PANELS = 6  # the most that the figure of scores by frame has, three in a row
+PANELS = 6  # at most so many in the figure of scores by frame, three in a row
 MODEL = {"color": COLOURS["prediction"], "marker": "o", "linestyle": "-"}
 BASELINES = [  # in the order of metrics.BASELINES, and again from the start if there are more
     {"color": COLOURS["input"], "marker": "s", "linestyle": "--"},
@@ -17,15 +17,15 @@ BASELINES = [  # in the order of metrics.BASELINES, and again from the start if 
 
 
 def save_training_curves(path, log, measured=metrics.DIGITS):
-    """Draw the training loss, and each measure of the validation set in a panel of its own, over the iterations.
+    """Draw the training loss and the scores of the validation set over the iterations, each in its own panel.
 
     log       the columns of log.csv, as numbers or as the strings of the file: `iteration`, `loss`, and any whose name
               begins with `validation_`, with an empty string (or NaN) in each row where it was not measured; other
               columns are not drawn
-    measured  the Metrics that these columns may be of, for the titles and units of the panels; others go by their names
+    measured  the Metrics that give the titles and units of the panels; other columns are labelled by their names
 
-    The loss is drawn faintly as it was logged, and boldly as a running mean over a fiftieth of the log (at least five
-    rows).
+    The logged loss is drawn as a thin line, and its running mean over a fiftieth of the log (at least five rows) as a
+    thick line.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
@@ -71,13 +71,13 @@ def save_training_curves(path, log, measured=metrics.DIGITS):
 
 
 def save_frame_curves(path, entry):
-    """Draw the scores over the predicted frames, as in the paper's Figures 3 and 5, beside the baselines.
+    """Draw the scores of model and baselines over the predicted frames, as in the paper's Figures 3 and 5.
 
-    entry   one test set's entry of metrics.json, as `metrics.Scores.result` gives it: the first six of its metrics that
-            want a panel are drawn (of all, if none does); a frame without a score leaves a gap
+    entry   one test set's entry of metrics.json, as returned by `metrics.Scores.result`: the first six metrics with
+            `panel` are drawn (the first six of all if none has it); a frame without a score leaves a gap
 
-    A baseline is left out if it is hopeless (more than four times the error of the last frame), as it would flatten the
-    rest. DataError if the entry has no scores by frame.
+    A baseline whose error is more than four times that of copying the last frame is left out, since it would flatten
+    the other curves. DataError if the entry has no scores by frame.
     """
     from matplotlib.figure import Figure
 
@@ -113,7 +113,7 @@ def save_frame_curves(path, entry):
 
 
 def _hopeless(name, entry, metric):
-    """Whether a baseline makes more than four times the error of the last frame."""
+    """Whether a baseline has more than four times the error of copying the last frame."""
     error, last = (entry.get(row, {}).get(metric["name"]) for row in (name, "copy_last"))
     return not metric["higher_is_better"] and error is not None and last is not None and error > 4 * last
 
@@ -128,6 +128,6 @@ def _tidy(axes):
 
 
 def _running_mean(values, window):
-    """The mean over a window centred on each value; at the ends, over the part of it that there is."""
+    """The mean over a window centred on each value; at the ends, over the part of the window that has values."""
     ones = np.ones(window)
     return np.convolve(values, ones, "same") / np.convolve(np.ones_like(values), ones, "same")

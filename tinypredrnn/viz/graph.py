@@ -1,10 +1,10 @@
-"""The graph of a computation as a picture: what backward is going to walk, seen before it does.
+"""Draw the graph of a computation, along which backward will go.
 
     h_new, (_, c_new, m_new) = cell(x, (h, c, m))
     viz.draw_graph([h_new, c_new, m_new], "cell.png", names=locals())
 
-The way down is the way forward. A box is an op, a leaf, or all that one call of a module did; layered.py gives the boxes
-their places.
+The computation goes from top to bottom. A box is an op, a leaf, or all that one call of a module computed; layered.py
+places the boxes.
 """
 
 import itertools
@@ -13,20 +13,22 @@ from collections import Counter
 from tinypredrnn.errors import ConfigError, GraphError
 from tinypredrnn.files import replacing
 
-READABLE, TOO_MANY = 50, 500  # boxes: up to the first nothing need be folded, beyond the second nobody could read them
+# boxes: modules are folded above the first number, and drawing is refused above the second
+READABLE, TOO_MANY = 50, 500
 
 
 def draw_graph(y, path=None, names=(), fold=None):
-    """Draw what a tensor, or each of a list of tensors, was computed from: ops, inputs and parameters with their names and shapes.
+    """Draw how a tensor, or a list of tensors, was computed: ops, inputs and parameters with their names and shapes.
 
-    path    the file to write, by its ending a PNG, PDF or SVG; None writes nothing
-    names   {name: tensor or module}, for instance locals(), for inputs, results, and modules of which only parts were called;
-            the parameters of a module that was called itself have their names without it
-    fold    a call of a module becomes one box where `fold` other calls surround it: 0 folds whole models, 1 their parts, 2 the parts
-            of those; None folds as much as it takes to be read
+    path    the file to write: a PNG, PDF or SVG, by its ending; None writes nothing
+    names   {name: tensor or module}, for example locals(): names of inputs, results, and modules of which only parts
+            were called; the parameters of a module that was called itself are named without it
+    fold    a module call inside `fold` other calls becomes one box: 0 folds whole models, 1 their parts, 2 the parts of
+            those; None folds as much as is needed to keep the picture readable
 
-    Returns the matplotlib Figure. What needs no gradient leaves no trace and is not drawn: inputs show with requires_grad=True.
-    Raises GraphError if there is no graph or backward has used it up, ConfigError if it is too large to be read.
+    Returns the matplotlib Figure. Values that need no gradient are not recorded and not drawn: create inputs with
+    requires_grad=True to see them. Raises GraphError if there is no graph or backward has freed it, ConfigError if it
+    is too large to be readable.
     """
     from tinypredrnn.viz.layered import draw  # here, since it imports matplotlib, networkx and SciPy
 
@@ -38,12 +40,12 @@ def draw_graph(y, path=None, names=(), fold=None):
     while fold is None and level > 0 and len(boxes) > READABLE:
         level -= 1
         fewer = collect(nodes, results, known, level)
-        if sum(bool(box.before) for box in fewer) < 2:  # the whole model in one box would say nothing
+        if sum(bool(box.before) for box in fewer) < 2:  # one box for the whole model would be useless
             break
         boxes = fewer
     if len(boxes) > TOO_MANY:
-        raise ConfigError(f"draw_graph: expected at most {TOO_MANY} boxes, which can just be read, got {len(boxes)}: draw fewer steps, "
-                          "or compute them in modules, which are folded")
+        raise ConfigError(f"draw_graph: expected at most {TOO_MANY} boxes, to stay readable, got {len(boxes)}: draw "
+                          "fewer steps, or compute them in modules, which are folded")
     figure = draw(boxes)
     if path is not None:
         with replacing(path) as temporary:
@@ -54,27 +56,28 @@ def draw_graph(y, path=None, names=(), fold=None):
 # what to draw
 
 class Box:
-    """One thing that is drawn: an "input" or "parameter", an "op" or "fused op", or one call of a "module" with all that it did."""
+    """A box of the drawing: an "input" or "parameter", an "op" or "fused op", or one whole call of a "module"."""
 
     def __init__(self, kind, *title, own=()):
-        self.kind, self.title, self.own = kind, list(title), own  # own: what a folded module keeps to itself
+        self.kind, self.title, self.own = kind, list(title), own  # own: what is hidden inside a folded module
         self.made = {}  # {output that something uses: its name and shape}
         self.before = {}  # {box that inputs come from: the arguments that they become}
 
     def lines(self):
-        """What is written in it: the title, then what was made, equal ones once."""
+        """The text in the box: its title, then its outputs, equal ones once with their number."""
         counts = Counter(self.made.values())
         return self.title + [f"{n} of {text}" if n > 1 else text for text, n in counts.items()]
 
     def arguments(self, source):
-        """What is written where the line from another box arrives: the arguments that its results become."""
+        """The text where the line from another box arrives: the arguments that its results become."""
         return "" if self.kind == "module" else ", ".join(filter(None, self.before[source]))
 
 
 def history(results):
-    """All nodes that the tensors come from, each after those that it uses."""
+    """All nodes from which the tensors were computed, each after the nodes that it uses."""
     if not all(getattr(y, "node", None) for y in results):
-        raise GraphError("draw_graph: expected tensors made by ops from something that requires a gradient, outside of no_grad")
+        raise GraphError("draw_graph: expected tensors made by ops from something that requires a gradient, outside of "
+                         "no_grad")
     order, seen, stack = [], set(), [(y.node, False) for y in results]
     while stack:
         node, inputs_done = stack.pop()
@@ -82,14 +85,16 @@ def history(results):
             order.append(node)
         elif node not in seen:
             if node.saved is None:
-                raise GraphError("draw_graph: backward has used this graph up: draw it before, or call backward with retain_graph=True")
+                raise GraphError("draw_graph: backward has freed this graph: draw it before, or call backward with "
+                                 "retain_graph=True")
             seen.add(node)
-            stack += [(node, True), *((source, False) for source, _ in filter(None, node.parents) if hasattr(source, "op"))]
+            sources = [source for source, _ in filter(None, node.parents) if hasattr(source, "op")]
+            stack += [(node, True), *((source, False) for source in sources)]
     return order
 
 
 def calls(node):
-    """The calls of modules during which a node was made, from the outside in."""
+    """The module calls during which a node was made, from the outermost to the innermost."""
     inwards, call = [], node.call
     while call:
         inwards.insert(0, call)
@@ -98,7 +103,7 @@ def calls(node):
 
 
 def find_names(nodes, given):
-    """{module, leaf, or (node, output): its name}: what was given, and the parts of the modules that were called."""
+    """{module, leaf, or (node, output): its name}, for what has a given name and for all parts of called modules."""
     known = {}
     outermost = {around[0].module for around in map(calls, nodes) if around}
     for name, thing in [*given.items(), *(("", module) for module in outermost)]:
@@ -112,9 +117,9 @@ def find_names(nodes, given):
 
 
 def collect(nodes, results, known, fold):
-    """The boxes. A call of a module runs to its end before anything else does, so that folding it never closes a circle."""
+    """The boxes. A module call ends before anything else begins, so folding it never creates a cycle."""
     boxes = {}  # node, leaf or Call -> Box
-    own = {}  # module -> its parameters, and what depends on them alone, such as weights that are transformed once for all calls
+    own = {}  # module -> its parameters, and what depends on them alone, such as weights transformed once for all calls
     parameters = {t for module in known if hasattr(module, "named_tensors") for _, t in module.named_tensors()}
 
     def box_of(thing):
@@ -140,7 +145,8 @@ def collect(nodes, results, known, fold):
         box = box_of(node)
         if box.own and all(parent and parent[0] in box.own for parent in node.parents):
             box.own.add(node)
-        speak = not node.op.variadic and node.op.name not in ("add", "mul")  # whose order says nothing
+        # the order of their arguments does not matter
+        speak = not node.op.variadic and node.op.name not in ("add", "mul")
         arguments = node.op.inputs if speak else itertools.repeat("")
         for argument, parent, shape in zip(arguments, node.parents, node.shapes):
             if parent and parent[0] not in box.own and box_of(parent[0]) is not box:
@@ -151,7 +157,7 @@ def collect(nodes, results, known, fold):
 
 
 def in_line(boxes):
-    """Beside folded modules, ops that follow each other and serve nothing else, such as reshape, transpose, reshape, are one box."""
+    """Merge chains of ops with no other users, such as reshape, transpose, reshape, into one box."""
     users = Counter(source for box in boxes for source in box.before)
     kept = {}
     for box in boxes:

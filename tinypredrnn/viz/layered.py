@@ -1,9 +1,9 @@
-"""A layered drawing of boxes: each in a row below all that it uses, with lines that pass between the other boxes.
+"""A layered drawing of boxes: each box is in a row below everything it uses, and lines pass between other boxes.
 
-The steps are those of Sugiyama, Tagawa and Toda (1981): rows, an order within each row, columns. The columns make the
-lines as short and as straight as possible, which is a linear program, as in Graphviz's dot (Gansner, Koutsofios, North
-and Vo 1993). networkx and SciPy, which scikit-image needs as well, do the graph theory and the optimisation. Lengths
-are in points, and y goes down.
+The steps are those of Sugiyama, Tagawa and Toda (1981): choose rows, then an order within each row, then columns. The
+columns make the lines as short and straight as possible by a linear program, as in Graphviz's dot (Gansner, Koutsofios,
+North and Vo 1993). networkx and SciPy, which scikit-image needs as well, handle the graph and the optimisation. Lengths
+are in points, and y points down.
 """
 
 import itertools
@@ -22,20 +22,20 @@ from scipy.sparse import bmat, identity
 
 from tinypredrnn.viz.colours import LINE, SMALL_TEXT, box_colours
 
-LARGE, SMALL, LEADING = 10, 7.5, 1.35  # letters, and the height of a line in letters
+LARGE, SMALL, LEADING = 10, 7.5, 1.35  # font sizes, and the line height as a multiple of them
 BESIDE, ABOVE, AROUND = 12, 36, 4  # free space between boxes, between rows, and on each side of a line
 KINDS = ("input", "parameter", "op", "fused op", "module")
 
 
 class Bend(NamedTuple):
-    """Where the lines from `source` pass a row on their way further down."""
+    """A point where the lines from `source` pass through a row on their way down."""
 
     source: object
     row: int
     kind, width, port = "bend", 2 * AROUND, 0
 
 
-# where things are
+# placing boxes
 
 def measure(box):
     """Set a box's width, height, and `port`, the distance between the lines that arrive."""
@@ -56,7 +56,7 @@ def arrange(boxes):
     links = nx.DiGraph((source, box) for box in boxes for source in box.before)
     links.add_nodes_from(boxes)
     depth = {box: k for k, row in enumerate(nx.topological_generations(links)) for box in row}
-    for box in reversed(depth):  # a module stands as high as it can, anything else just above what uses it
+    for box in reversed(depth):  # a module is as high as possible, anything else just above its first user
         if box.kind != "module" and links[box]:
             depth[box] = min(depth[user] for user in links[box]) - 1
 
@@ -72,8 +72,9 @@ def arrange(boxes):
 
 
 def uncross(rows, lines):
-    """Sort the rows so that few lines cross: down and up, everything goes to the mean place of what it is linked to in
-    the row before. That ends in a local minimum, so it is tried from several orders, and the best is kept."""
+    """Sort the rows so that few lines cross: in sweeps down and up, each box or bend moves to the mean place of its
+    neighbours in the row before. This finds a local minimum, so several starting orders are tried and the best is kept.
+    """
     rng, place, fewest = np.random.default_rng(0), {}, np.inf
     for attempt in range(20):
         for row in rows:
@@ -104,14 +105,14 @@ def find_ports(rows, lines):
 
 
 def columns(rows, lines, ports):
-    """{thing: x} with the least sum of weight * |x_a - x_b| over the lines. The rows keep their order, and the boxes
-    their distance."""
-    weights = {(a, b): (1, 2, 8)[(a.kind, b.kind).count("bend")] for a, b in lines.edges}  # long lines are straight
+    """{thing: x} with the least sum of weight * |x_a - x_b| over the lines. The order in rows and the gaps are kept."""
+    # long lines should be straight
+    weights = {(a, b): (1, 2, 8)[(a.kind, b.kind).count("bend")] for a, b in lines.edges}
     calls = {}
     for box in itertools.chain(*rows):
         if box.kind == "module":
             calls.setdefault(box.title[0], []).append(box)
-    for boxes in calls.values():  # calls of one module stand below each other
+    for boxes in calls.values():  # calls of one module should be below each other
         weights.update(dict.fromkeys(itertools.pairwise(boxes), 8))
     gaps = {(a, b): (a.width + b.width) / 2 + BESIDE for row in rows for a, b in itertools.pairwise(row)}
 
@@ -120,7 +121,7 @@ def columns(rows, lines, ports):
         graph.add_nodes_from(lines)
         return nx.incidence_matrix(graph, list(lines), list(pairs), oriented=True).T
 
-    # unknown are every x and the length of every line, all at least 0: length >= |x_b + port - x_a|, x_b - x_a >= gap
+    # the unknowns are all x and the lengths of all lines, at least 0: length >= |x_b + port - x_a|, x_b - x_a >= gap
     across, one, shifts = differences(weights), identity(len(weights)), [ports.get(pair, 0) for pair in weights]
     solution = linprog(
         c=[*[0] * len(lines), *weights.values()],
