@@ -134,7 +134,8 @@ def test_results_on_other_data_never_take_the_place_of_the_runs_own(room):
     run(room, "evaluate.py", "named", "--data", "a/sequences")  # once more: the same name
     run(room, "evaluate.py", "named", "--horizon", 6)
     entries = json.loads((room / "named" / "metrics.json").read_text())
-    assert list(entries) == ["sequences", "sequences-2", "sequences-3", "sequences-horizon-6"] and entries["sequences"] == before["sequences"]
+    assert list(entries) == ["sequences", "sequences-2", "sequences-3", "sequences-horizon-6"]
+    assert entries["sequences"] == before["sequences"]
     assert len(entries["sequences-horizon-6"]["mse_per_frame"]) == 6
     assert all(contents(room / "named")[name] == pictures[name] for name in ("prediction.png", "prediction.gif", "frame_curves.png"))
 
