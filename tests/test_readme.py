@@ -39,8 +39,9 @@ def test_the_snippets_run(monkeypatch, tmp_path):
     names = dict(tp=tp, np=np, sequence=np.zeros((2, 4, 16, 16, 1), np.float32), array=np.ones((2, 3)))
     monkeypatch.chdir(tmp_path)
     for registry in tp.models.MODELS, tp.data.SOURCES:
-        monkeypatch.setitem(registry, "drift", None)
-        monkeypatch.setitem(registry, "fronts", None)
+        for name in "drift", "fronts":
+            monkeypatch.setitem(registry, name, None)
+            monkeypatch.delitem(registry, name)  # so that what the snippets enter is taken out again
     for snippet in snippets:
         exec(snippet, names)
     assert names["frames"].shape == (2, 10, 16, 16, 1) and names["x"].grad.shape == (2, 3)
