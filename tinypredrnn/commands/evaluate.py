@@ -67,7 +67,7 @@ def worlds(path, plan, changes, known, scores):
             name, number = f"{source.name}-{number}", number + 1
         return source, {name: source.tests()[source.name]}, None
     source = world(data, seed)
-    if not changes and "test" in known:
+    if changes.keys() <= {"test_sequences"} and "test" in known:
         found = fingerprint({"test": source.fingerprint()["test"]})
         if not np.array_equal(found["test"], known["test"]):
             raise CheckpointError("these test data are not those that the run was trained with: put them back, or name "
