@@ -402,7 +402,7 @@ REFUSED_BY_TRAIN = {
     "a GPU that is not there": ("--device gpu:99", "GPU"),
     "a device that does not exist": ("--device toaster", "expected cpu, gpu, gpu:N or auto"),
     "nothing to resume": ("--resume", "nothing to resume"),
-    "no folder of digits": ("--data-dir nowhere", "t10k-images"),
+    "no folder of digits": ("--data-dir nowhere", "train-images"),
     "a truncated training file": ("--data-dir truncated", "cannot be read"),
     "a truncated test file, before any training": ("--data-dir truncated-test", "cannot be read"),
     "labels for images": ("--data-dir labels", "begin with 00 00 08 03"),
