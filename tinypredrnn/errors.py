@@ -123,9 +123,12 @@ def command(main):
             status = status or 141
         else:
             status, sentence = status or 2, sentence or f"stdout: {error}"
-    if sentence:
-        with contextlib.suppress(OSError):  # stderr may be what cannot be written
+    try:
+        if sentence:
             print(f"{sys.argv[0]}: {sentence}", file=sys.stderr)
+        sys.stderr.flush()
+    except OSError:  # what cannot be written would be tried again when Python ends, which would then exit with 120
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     return status
 
 

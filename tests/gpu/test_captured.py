@@ -81,7 +81,7 @@ def test_a_loss_that_is_no_number_changes_nothing(make, gpu, tmp_path):
     losses_and_weights(trainer, 3)
     before = trainer.model.state_dict() | trainer.update.state_dict()
     frames = trainer.frames(0)
-    frames[0, 1, 3, 3] = np.nan
+    frames[0, 1, 3, 3] = np.inf
     with pytest.raises(TrainingError, match="the loss of iteration 4 is nan"):
         trainer.step(frames)
     after = trainer.model.state_dict() | trainer.update.state_dict()

@@ -7,6 +7,7 @@ import pytest
 from plans import make_plan
 
 import tinypredrnn as tp
+from tinypredrnn.errors import TrainingError
 from tinypredrnn.models import construct
 from tinypredrnn.models.predrnn import PredRNN
 from tinypredrnn.train import Descent
@@ -58,6 +59,15 @@ def test_an_unknown_pixel_of_a_target_has_no_gradient(frames):
     assert with_gap == pytest.approx(without * 2 / 3, rel=1e-5)  # a mean over three frames, one of which adds nothing
     for g, p in zip(gradient, shorter.model.parameters()):
         np.testing.assert_allclose(g, p.grad * 2 / 3, rtol=1e-3, atol=1e-7)
+
+
+def test_nan_that_nobody_announced_is_said(frames):
+    update = make()
+    frames[0, 1, 2, 2] = np.nan
+    before = numbers(update)
+    with pytest.raises(TrainingError, match="the frames of iteration 1 hold NaN, and their Scale .* give it gaps=True"):
+        update(frames, 0)
+    assert numbers(update) == before
 
 
 class Quiet(PredRNN):
