@@ -25,9 +25,11 @@ setup(
     packages=[*find_packages(include=["tinypredrnn", "tinypredrnn.*"]), "tinypredrnn.lessons"],
     package_dir={"tinypredrnn.lessons": "lessons"},
     package_data={"tinypredrnn": ["pretrained/*", "gpu/*.cu", "gpu/*.cuh"], "tinypredrnn.lessons": ["pictures/*.png"]},
+    entry_points={"console_scripts": ["tinypredrnn = tinypredrnn.__main__:console"]},
     options={"build": {"build_base": build_folder.name}},
     install_requires=["numpy>=2", "numba>=0.60", "scikit-image>=0.24", "matplotlib>=3.8", "tqdm>=4.60", "pooch>=1.8",
-                      "threadpoolctl>=3"],
+                      "threadpoolctl>=3",
+                      "scipy>=1.13", "networkx>=3.2", "pillow>=10.1"],  # which scikit-image needs as well
     extras_require={
         "gpu": ["cupy-cuda13x[ctk]>=14"],
         "gpu12": ["cupy-cuda12x[ctk]>=14"],

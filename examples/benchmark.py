@@ -1,21 +1,24 @@
-"""How fast is it? Training, inference, memory, convolution, gates and data: beside PyTorch, where it is installed, and beside the floor.
+"""Measure training, inference, memory, convolution, gates and data, and compare with PyTorch, if installed, and a
+floor.
 
-    python examples/benchmark.py --json numbers.json --plot numbers.png       some ten minutes on two CPU cores
-    python examples/benchmark.py --quick                                      under a minute
-    python examples/benchmark.py --only gates "training step 4x64"            the cases with one of these in their names
-    python examples/benchmark.py --only growth --curves growth.png            how cost grows with frames, batch and width
+    python examples/benchmark.py --json numbers.json --plot numbers.png    about ten minutes on two CPU cores
+    python examples/benchmark.py --quick                                   less than a minute
+    python examples/benchmark.py --only gates "training step 4x64"         the cases with one of these in their names
+    python examples/benchmark.py --only growth --curves growth.png         how cost grows with frames, batch and width
 
-`ratio` is peer / ours: above 1, ours is better. `floor` is what this machine needs to multiply as many numbers as a direct convolution
-does, at the rate of its matrix product, or to move as many bytes as must be moved, at the rate of a plain copy.
+`ratio` is peer / ours: above 1, ours is better. `floor` is the time that this machine needs for the multiplications of
+a direct convolution at the rate of its matrix product, or for moving the necessary bytes at the rate of a plain copy.
 
-Timing that can be believed, one trap after the other:
+Reliable timing has to avoid several traps:
 
-- A machine changes its speed from minute to minute: all sides, the floor too, take turns (A B C A B C ...); the median turn counts.
-- First calls compile, load and allocate: one call of each kind goes untimed.
-- Threads of OpenMP and BLAS stay awake for a while after their work, and in one process one library's would take the cores from the
-  other's: each side has a process of its own, and everybody rests before a turn. It keeps their memory apart, too.
-- OpenMP, OpenBLAS, MKL and numba read their number of threads once, when they are loaded: it is in the environment before that.
-- A GPU works behind the program's back: the clock stops only when it is done.
+- The speed of a machine changes from minute to minute: all sides, and the floor, take turns (A B C A B C ...), and the
+  median turn counts.
+- First calls compile, load and allocate: one call of each kind is not timed.
+- Threads of OpenMP and BLAS stay awake for a while after their work, and in one process those of one library would take
+  the cores from those of the other: each side has its own process, and all pause before a turn. This also separates
+  their memory.
+- OpenMP, OpenBLAS, MKL and numba read their number of threads once, when loaded: the environment has it before.
+- A GPU works asynchronously: the clock stops only when it has finished.
 """
 
 import argparse
@@ -30,27 +33,29 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-ENVIRONMENT = dict(os.environ)  # before tinypredrnn asks OpenMP's threads not to wait awake: PyTorch is to run as it does alone
+# before tinypredrnn tells OpenMP's threads not to spin: PyTorch should run as it does by itself
+ENVIRONMENT = dict(os.environ)
 
 from tinypredrnn.backend import find_device, memory_in_use  # noqa: E402
 from tinypredrnn.errors import ConfigError, command, whole_number_from  # noqa: E402
 from tinypredrnn.files import replacing  # noqa: E402
 from tinypredrnn.viz import COLOURS  # noqa: E402
 
-PAUSE, TURN = 0.1, 0.2  # seconds: until threads sleep, and how long short calls are repeated in one turn
+PAUSE, TURN = 0.1, 0.2  # seconds: until threads sleep, and for which short calls are repeated in one turn
 
 
 # what is measured: {name: (task, its options)}
 
 def network(width, layers, kernel, size, patch, **more):
-    return dict(hidden=[width] * layers, kernel=kernel, size=[size, size], patch=patch, batch=8, given=10, horizon=10) | more
+    return dict(hidden=[width] * layers, kernel=kernel, size=[size, size], patch=patch, batch=8, given=10,
+                horizon=10) | more
 
 
 NETWORKS = {
     "2x32, 3x3, 8x8x64": network(32, 2, 3, 64, 8),  # the preset quick
     "4x64, 5x5, 16x16x16": network(64, 4, 5, 64, 4),  # small
     "4x128, 5x5, 16x16x16": network(128, 4, 5, 64, 4),  # paper
-    "2x128, 3x3, 25x25x16, batch 4": network(128, 2, 3, 100, 4, batch=4),  # the paper's for radar maps
+    "2x128, 3x3, 25x25x16, batch 4": network(128, 2, 3, 100, 4, batch=4),  # the paper's network for radar maps
     "4x32, 5x5, 64x64x1, batch 2": network(32, 4, 5, 64, 1, batch=2),  # without patches
 }
 KERNELS = {"matrix product": ("matmul", dict(n=3072)), "copy": ("copy", dict(size=1 << 28))}
@@ -66,24 +71,25 @@ KERNELS["generator, 2 digits, 20 frames"] = "generator", dict(count=256)
 GROUPS = [KERNELS] + [{f"training step {name}": ("training", options), f"inference {name}": ("inference", options)}
                       for name, options in NETWORKS.items()]  # the cases of a group share their processes
 QUICK = "matrix", "copy", "64->128, 3x3, 8x8", "gates 8x16x16x64", "generator", "2x32"
-GROWTH = {name: {f"growth, {name} {n}": ("training", network(32, 2, 5, 64, 4) | change(n)) for n in values} for name, values, change in (
+GROWTH = {name: {f"growth, {name} {n}": ("training", network(32, 2, 5, 64, 4) | change(n)) for n in values}
+          for name, values, change in (
     ("frames", (10, 20, 40), lambda n: dict(given=n // 2, horizon=n // 2)),
     ("batch", (1, 4, 16, 64), lambda n: dict(batch=n)),
     ("width", (16, 32, 64, 128), lambda n: dict(hidden=[n, n])))}
-PEERS = {  # of our own, beside PyTorch
+PEERS = {  # variants of ours, besides PyTorch
     "gates": {"ours unfused": "unfused"}, "st_lstm_gates": {"ours unfused": "unfused_st_lstm"},
     "generator": {"a plain NumPy loop": "plain_numpy"}}
 TASKS = {"PyTorch": ("training", "inference", "convolution", "gates", "st_lstm_gates", "matmul", "copy"),
-         "torch.compile": ("training",)}  # on a GPU only; compiling takes it minutes
+         "torch.compile": ("training",)}  # on a GPU only; compiling takes minutes
 
 
-# a side of the comparison: a process that computes when it is told to
+# a side of the comparison: a process that computes on request
 
 def resident(reset):
-    """Memory of this process: its peak, from now on if `reset`."""
+    """The peak memory of this process; if `reset`, the peak is counted from now on."""
     if reset:
         with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the peak so far
+            Path("/proc/self/clear_refs").write_text("5")  # makes Linux reset the peak
     return memory_in_use("cpu")
 
 
@@ -92,7 +98,8 @@ LOADING = {"gates": dict(shape=(1, 4, 4, 8)), "matmul": dict(n=1024),
 
 
 def serve(tasks, wait, memory):
-    """Take orders, a line of JSON each: with options, prepare a task and answer with its floor; without, take a turn at it.
+    """Answer orders, one line of JSON each: with options, prepare a task and answer with its floor; without, take a
+    turn.
 
     A little of each comes first: what a library loads and reserves for its first calls is not the memory of a task.
     """
@@ -108,7 +115,7 @@ def serve(tasks, wait, memory):
             warm_up, calls[name], floor = next(task for task in tasks if task.__name__ == name)(**order["options"])
             warm_up()
             wait()
-            grown = memory(reset=True) - start  # counts for this task, its weights and moments too, and not for those prepared before
+            grown = memory(reset=True) - start  # of this task alone, with its weights and moments
             before = {other: size + grown for other, size in before.items()} | {name: start}
             answer = {"floor": floor}
         else:
@@ -129,11 +136,12 @@ class Side:
     def __init__(self, script, device, threads, kind=""):
         words = sys.executable, Path(__file__).with_name(script), device, str(threads), kind
         numbers = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
-        self.process = subprocess.Popen(words, env=ENVIRONMENT | numbers | {"CUPY_TF32": "1"},  # TF32 as in PyTorch's convolutions
+        # TF32, as in PyTorch's convolutions
+        self.process = subprocess.Popen(words, env=ENVIRONMENT | numbers | {"CUPY_TF32": "1"},
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, **order):
-        """The answer; {} once the process has died, for want of memory, say, or of a compiler."""
+        """The answer; {} if the process has died, for example because memory or a compiler is missing."""
         with contextlib.suppress(BrokenPipeError):
             print(json.dumps(order), file=self.process.stdin, flush=True)
         answer = self.process.stdout.readline()
@@ -149,7 +157,7 @@ class Side:
 
 def start_sides(device, threads, with_torch):
     sides = {"ours": Side("our_tasks.py", device, threads),
-             "floor": Side("our_tasks.py", device, threads)}  # apart, for its arrays would count as memory of ours
+             "floor": Side("our_tasks.py", device, threads)}  # separate, since its arrays would count as our memory
     if with_torch:
         sides["PyTorch"] = Side("torch_peer.py", device, threads)
         if device != "cpu":
@@ -157,10 +165,10 @@ def start_sides(device, threads, with_torch):
     return sides
 
 
-# cases: rounds of turns, and the rows that come of them
+# cases: rounds of turns, and the resulting rows
 
 def measure(groups, device, threads, with_torch, rounds, seconds, path=None):
-    """The rows of all cases, printed and written to `path` (JSON) as they come."""
+    """The rows of all cases; each is printed, and written to `path` (JSON), as soon as it is known."""
     rows = []
     for cases in filter(None, groups):
         sides = start_sides(device, threads, with_torch)
@@ -177,7 +185,7 @@ def measure(groups, device, threads, with_torch, rounds, seconds, path=None):
 
 
 def compare(name, task, options, sides, rounds, seconds):
-    """All who know the task take turns: `rounds` (at least, at most) of them, and no more than fit into `seconds`."""
+    """All sides that know the task take turns, for `rounds` (at least, at most) that fit into `seconds`."""
     who = {label: (side, task) for label, side in sides.items() if label == "ours" or task in TASKS.get(label, ())}
     who |= {label: (sides["ours"], its) for label, its in PEERS.get(task, {}).items()}
     peers = [label for label in who if label != "ours"] or [None]
@@ -191,7 +199,7 @@ def compare(name, task, options, sides, rounds, seconds):
             time.sleep(PAUSE)
             if answer := side.ask(task=its, seconds=TURN, first=done == 1):
                 times[label].append(answer["seconds"])
-                memory.setdefault(label, answer["memory"] / 2 ** 20)  # of the first turn: later ones may find room not given back
+                memory.setdefault(label, answer["memory"] / 2 ** 20)  # of the first turn: later turns may reuse memory
         if done >= rounds[0] and (time.monotonic() - start) * (done + 1) / done > seconds:
             break
     unit, factor = ("us/sequence", 1e6 / options["count"]) if task == "generator" else ("ms", 1e3)
@@ -216,11 +224,12 @@ def row(name, values, peer, unit, floor, rounds):
 def line(row):
     numbers = ["-" if row[name] is None else f"{row[name]:.{digits}f}" for name, digits in
                (("ours", 2), ("peer", 2), ("ratio", 2), ("floor", 2), ("times_the_floor", 1))]
-    return "{:56}{:>11}{:>11}{:>7} {:12}{:>10}{:>7}{:>4}".format(row["name"], *numbers[:3], row["unit"], *numbers[3:], row["rounds"])
+    return "{:56}{:>11}{:>11}{:>7} {:12}{:>10}{:>7}{:>4}".format(row["name"], *numbers[:3], row["unit"], *numbers[3:],
+                                                                 row["rounds"])
 
 
 def save_picture(path, rows):
-    """The peer's time or memory, and the floor, where ours is 1."""
+    """The peer's time or memory, and the floor, relative to ours."""
     from matplotlib.ticker import LogLocator
 
     figure, [axes] = panels(1, (9, 1.2 + 0.22 * len(rows)))
@@ -228,7 +237,8 @@ def save_picture(path, rows):
         if row["ratio"]:
             axes.plot(row["ratio"], y, "o", color=COLOURS["truth"], label="peer")
         if row["floor"]:
-            axes.plot(1 / row["times_the_floor"], y, "|", color=COLOURS["input"], markersize=10, markeredgewidth=2, label="floor")
+            axes.plot(1 / row["times_the_floor"], y, "|", color=COLOURS["input"], markersize=10, markeredgewidth=2,
+                      label="floor")
     axes.axvline(1, color=COLOURS["prediction"], label="ours")
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=8)
     axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel="time or memory; ours = 1")
@@ -242,7 +252,7 @@ def save_picture(path, rows):
 
 
 def save_curves(path, rows):
-    """A training step's time for each sequence, over frames, batch and width."""
+    """Draw the time of a training step per sequence over frames, batch and width."""
     from matplotlib.ticker import LogLocator
 
     figure, three = panels(3, (13, 3.8))
@@ -281,27 +291,34 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu, gpu or gpu:N (default: %(default)s)")
-    parser.add_argument("--threads", type=whole_number_from(1), default=2, help="of each side on the CPU (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="the cases with one of these in their names")
+    parser.add_argument("--threads", type=whole_number_from(1), default=2,
+                        help="threads of each side on the CPU (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="NAME",
+                        help="the cases with one of these in their names")
     parser.add_argument("--quick", action="store_true", help="the small cases, few rounds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows here")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the rows here")
-    parser.add_argument("--curves", type=Path, metavar="FILE.png", help="measure how cost grows as well, and draw that here")
+    parser.add_argument("--curves", type=Path, metavar="FILE.png",
+                        help="measure how cost grows, too, and draw that here")
     arguments = parser.parse_args()
     device, words = find_device(arguments.device), QUICK if arguments.quick else [""]
-    groups = [{name: group[name] for name in group if any(w in name for w in arguments.only) and any(w in name for w in words)}
+    groups = [{name: group[name] for name in group if any(w in name for w in arguments.only)
+               and any(w in name for w in words)}
               for group in GROUPS]
     groups += [{name: case} for group in GROWTH.values() for name, case in group.items() if arguments.curves]
     if not any(groups):
-        raise ConfigError(f"--only: expected parts of names such as {', '.join(name for group in GROUPS for name in group)}; "
-                          f"none of them has {' or '.join(arguments.only)}")
+        raise ConfigError("--only: expected parts of names such as "
+                          f"{', '.join(name for group in GROUPS for name in group)}; none of them has "
+                          f"{' or '.join(arguments.only)}")
     if os.getloadavg()[0] > 0.5:
-        print(f"others are at work on this machine (load {os.getloadavg()[0]:.1f}): no number is worth much now", file=sys.stderr)
+        print(f"this machine is busy (load {os.getloadavg()[0]:.1f}): the numbers are unreliable", file=sys.stderr)
     with_torch = find_spec("torch") is not None
     print(f"{device}, {arguments.threads} threads on each side; the peer is PyTorch unless said otherwise"
           + ("" if with_torch else "; it is not installed"))
-    print("{:56}{:>11}{:>11}{:>7} {:12}{:>10}{:>7}{:>4}".format("", "ours", "peer", "ratio", "unit", "floor", "times", "n"))
-    rows = measure(groups, device, arguments.threads, with_torch, *(((1, 2), 3) if arguments.quick else ((2, 5), 30)), arguments.json)
+    print("{:56}{:>11}{:>11}{:>7} {:12}{:>10}{:>7}{:>4}".format("", "ours", "peer", "ratio", "unit", "floor", "times",
+                                                                "n"))
+    rows = measure(groups, device, arguments.threads, with_torch, *(((1, 2), 3) if arguments.quick else ((2, 5), 30)),
+                   arguments.json)
     if arguments.plot:
         save_picture(arguments.plot, rows)
     if arguments.curves:

@@ -1,17 +1,18 @@
-"""Do fused gates and Winograd's convolution learn what plain code learns? The same training twice, and the two loss curves.
+"""Do fused gates and Winograd's convolution learn the same as plain code? Train with both and compare the loss curves.
 
-    python examples/fast_and_reference.py --plot curves.png              some minutes on two CPU cores
-    python examples/fast_and_reference.py --steps 20 --hidden 16 16      a look
+    python examples/fast_and_reference.py --plot curves.png              a few minutes on two CPU cores
+    python examples/fast_and_reference.py --steps 20 --hidden 16 16      a quick try
 
-fast        fused kernels, convolution by tiles where that costs less: what every other program here runs
-reference   op by op, direct convolution
-control     fast once more, one weight changed by 1 part in a million: what rounding alone does to a curve
+fast        fused kernels, and convolution by tiles if that is cheaper: what every other program here runs
+reference   op by op, with direct convolution
+control     fast again, with one weight changed by 1 part in a million: the effect of rounding alone
 
-All three begin with the same weights and see the same batches.
+All three start from the same weights and see the same batches.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -21,44 +22,35 @@ import numpy as np
 import tinypredrnn as tp
 from tinypredrnn.data import drawn_digits
 from tinypredrnn.data.moving_mnist import MovingMNIST
+from tinypredrnn.data.scale import BYTES
 from tinypredrnn.errors import ConfigError, command, whole_number_from
 from tinypredrnn.files import replacing
-from tinypredrnn.nn import find_loss
-from tinypredrnn.optim import Adam, clip_gradients
-from tinypredrnn.train import preset
-from tinypredrnn.train.schedules import truth_mask
+from tinypredrnn.models import construct
+from tinypredrnn.train import Descent, new_plan
 
 COLOURS = {"fast": "#D55E00", "reference": "#0072B2", "control": "#666666"}
 
 
-def losses(config, batch, kind):
-    """The loss of each step (steps,) of a training of one kind: "fast", "reference" or "control"."""
-    model, loss = tp.build_model(**config.model_options()), find_loss(config.loss)
+def losses(plan, batch, kind):
+    """The loss of each step (steps,), for one kind of training: "fast", "reference" or "control"."""
+    model = construct(*plan.network())
     if kind == "control":
         model.parameters()[0].data.reshape(-1)[0] *= 1 + 1e-6
-    optimiser, curve = Adam(model.parameters(), config.rate), []
+    update = Descent(model, plan)
     with contextlib.ExitStack() as stack:
         if kind == "reference":
             stack.enter_context(tp.unfused())
             stack.enter_context(tp.convolution_by("direct"))
-        for k in range(config.steps):
-            frames = tp.tensor(batch(k) / np.float32(255))  # (B,T,H,W,1)
-            model.zero_grad()
-            value = loss(model.unroll(frames, truth_mask(config, k)), frames[:, 1:])
-            value.backward()
-            if config.clip:
-                clip_gradients(model.parameters(), config.clip)
-            optimiser.step()
-            curve.append(value.item())
-    return np.array(curve)
+        # batches (B,T,H,W,1)
+        return np.array([update(batch(k) / np.float32(255), k)["loss"] for k in range(plan.recipe.steps)])
 
 
-def compare(config, batch):
-    """{kind: curve} of all three, and the largest relative differences of the reference and of the control from the fast curve."""
+def compare(plan, batch):
+    """{kind: curve} of all three, and the largest relative differences of reference and control from the fast curve."""
     curves, seconds = {}, {}
     for kind in COLOURS:
         start = time.perf_counter()
-        curves[kind] = losses(config, batch, kind)
+        curves[kind] = losses(plan, batch, kind)
         seconds[kind] = time.perf_counter() - start
     apart = {kind: float(np.max(np.abs(curves[kind] / curves["fast"] - 1))) for kind in ("reference", "control")}
     return curves, apart, seconds
@@ -86,18 +78,22 @@ def draw(path, curves):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=whole_number_from(1), default=200, help="training steps of each (default: %(default)s)")
-    parser.add_argument("--hidden", type=whole_number_from(1), nargs="+", help="the layers' widths (default: those of the preset quick)")
+    parser.add_argument("--steps", type=whole_number_from(1), default=200,
+                        help="training steps of each (default: %(default)s)")
+    parser.add_argument("--hidden", type=whole_number_from(1), nargs="+",
+                        help="the layers' widths (default: those of the preset quick)")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the curves here")
     arguments = parser.parse_args()
     if arguments.steps < 1:
         raise ConfigError(f"--steps: expected at least 1, got {arguments.steps}")
     changes = dict(steps=arguments.steps) | (dict(hidden=tuple(arguments.hidden)) if arguments.hidden else {})
-    config = preset("quick").replace(**changes)
-    digits = MovingMNIST(drawn_digits.draw_digits(np.random.default_rng(config.seed), 1000)[0])
-    curves, apart, seconds = compare(config, lambda k: digits.batch(config.seed, k, config.batch))
+    plan = new_plan("predrnn", "mnist", rate_schedule="constant", **changes)
+    plan = dataclasses.replace(plan, frame=(*plan.data.size, 1), scale=BYTES)
+    digits = MovingMNIST(drawn_digits.draw_digits(np.random.default_rng(plan.recipe.seed), 1000)[0])
+    curves, apart, seconds = compare(plan, lambda k: digits.batch(plan.recipe.seed, k, plan.recipe.batch))
     for kind, curve in curves.items():
-        print(f"{kind:10} loss of the first step {curve[0]:.5f}, of the last {curve[-1]:.5f}, {seconds[kind] / len(curve):.2f} s a step")
+        print(f"{kind:10} loss of the first step {curve[0]:.5f}, of the last {curve[-1]:.5f}, "
+              f"{seconds[kind] / len(curve):.2f} s a step")
     for kind, difference in apart.items():
         print(f"largest relative difference of a loss, {kind} and fast: {difference:.1e}")
     if arguments.plot:

@@ -1,9 +1,9 @@
-"""Are our kernels right on this GPU, and how fast? verify_gpu.py runs this; alone:
+"""Check that our kernels are right on this GPU, and measure how fast they are. verify_gpu.py runs this; by itself:
 
-    python examples/gpu_checks.py kernels           values and gradients of convolutions against float64 on the CPU, their time and rate
-    python examples/gpu_checks.py steps             a training step as a CUDA graph against the same step launched op by op
+    python examples/gpu_checks.py kernels    values and gradients of convolutions against float64 on the CPU; time, rate
+    python examples/gpu_checks.py steps      a training step as a CUDA graph against the same step launched op by op
 
-Ends with status 1 if something is wrong.
+The exit status is 1 if something is wrong.
 """
 
 import argparse
@@ -15,30 +15,33 @@ import numpy as np
 
 import tinypredrnn as tp
 from tinypredrnn.backend import find_device, to_device, to_numpy
+from tinypredrnn.data.digits import Digits
 from tinypredrnn.data.drawn_digits import draw_digits
-from tinypredrnn.data.moving_mnist import MovingMNIST
+from tinypredrnn.data.moving_digits import MovingDigits
 from tinypredrnn.errors import command
 from tinypredrnn.files import write_json
 from tinypredrnn.gpu import PRECISIONS, has_tensor_cores
-from tinypredrnn.train import Config, Trainer, to_unit
+from tinypredrnn.train import Trainer, new_plan
 
-# (batch, height and width, channels of each input, kernel, features): the convolutions of PredRNN 4x128 and 4x64, of radar maps, without
-# patches; and numbers that no tile divides
-SHAPES = [(8, 16, (128, 128), 5, 512), (8, 16, (128, 128), 5, 384), (8, 16, (128, 128), 5, 128), (8, 16, (16, 128), 5, 512),
+# (batch, height and width, channels of each input, kernel, features): the convolutions of PredRNN 4x128 and 4x64, of
+# radar maps, without patches; and numbers that no tile divides
+SHAPES = [(8, 16, (128, 128), 5, 512), (8, 16, (128, 128), 5, 384), (8, 16, (128, 128), 5, 128),
+          (8, 16, (16, 128), 5, 512),
           (8, 16, (128, 128), 1, 128), (8, 16, (128,), 1, 16), (8, 16, (64, 64), 5, 256), (4, 25, (128, 128), 3, 512),
           (2, 64, (1, 32), 5, 128), (3, 9, (5, 2), 3, 7)]
-FORMS = {"own kernel": "implicit", "cuBLAS": "direct"}  # what convolution_by takes
+FORMS = {"own kernel": "implicit", "cuBLAS": "direct"}  # arguments of convolution_by
 BOUNDS = {"fp32": 1e-4, "tf32": 1e-3, "bf16": 8e-3}  # of the error of values and gradients, as norms
 REPEATS = 20  # of a call that is timed; the median counts
 NETWORK = dict(hidden=(64,) * 4)
-STEPS, AGREE = 20, 1e-3  # how many steps are compared, and how far apart their losses may be, relatively
+STEPS, AGREE = 20, 1e-3  # how many steps are compared, and the largest relative difference of their losses
 
 
 def convolution(device, dtype, batch, side, channels, kernel, features):
     """A call that computes a convolution and its gradients: [y, dw, db, dx, ...] as arrays of the device."""
     rng = np.random.default_rng(0)
     shapes = [(kernel, kernel, sum(channels), features), (features,), *((batch, side, side, c) for c in channels)]
-    w, b, *x = (tp.tensor(rng.standard_normal(shape).astype(dtype), requires_grad=True, device=device) for shape in shapes)
+    w, b, *x = (tp.tensor(rng.standard_normal(shape).astype(dtype), requires_grad=True, device=device)
+                for shape in shapes)
     dy = to_device(rng.standard_normal((batch, side, side, features)).astype(dtype), device)
 
     def run():
@@ -52,7 +55,7 @@ def convolution(device, dtype, batch, side, channels, kernel, features):
 
 
 def milliseconds(run):
-    """The median time of a call, by the GPU's own clock."""
+    """The median time of a call, measured by the GPU's clock."""
     import cupy
 
     times = []
@@ -72,7 +75,7 @@ def error(found, expected):
 
 
 def kernels(device):
-    """The table, and whether all errors are within their bounds; the rows go into the answer."""
+    """Print the table, add its rows to the answer, and return whether all errors are within their bounds."""
     forms = FORMS if has_tensor_cores(device) else {"cuBLAS": "direct"}
     rows, fine = [], True
     columns = [f"{form + ', error':>20}{'ms':>9}{'TFLOP/s':>9}" for form in forms]
@@ -93,19 +96,28 @@ def kernels(device):
                     row[form] = {"error": error(run(), exact), "ms": milliseconds(run)}
                 fine = fine and row[form]["error"] < BOUNDS[rounding]
             row["faster"] = min(forms, key=lambda form: row[form]["ms"])
-            numbers = [f"{row[form]['error']:20.1e}{row[form]['ms']:9.3f}{operations / row[form]['ms'] / 1e9:9.1f}" for form in forms]
+            numbers = [f"{row[form]['error']:20.1e}{row[form]['ms']:9.3f}{operations / row[form]['ms'] / 1e9:9.1f}"
+                       for form in forms]
             print(f"{name:40}{rounding:6}{''.join(numbers)}  {row['faster']}", flush=True)
             rows.append(row)
     worst = max(row["float64"] for row in rows)
-    print(f"float64 against the CPU: at most {worst:.1e}; {'all errors are within' if fine else 'FAILED: an error is beyond'} their bounds "
-          f"(float64 1e-10, {', '.join(f'{name} {bound:g}' for name, bound in BOUNDS.items())})")
+    print(f"float64 against the CPU: at most {worst:.1e}; "
+          f"{'all errors are within' if fine else 'FAILED: an error is beyond'} their bounds (float64 1e-10, "
+          f"{', '.join(f'{name} {bound:g}' for name, bound in BOUNDS.items())})")
     return fine, rows
 
 
+class DrawnDigits(MovingDigits):
+    """Digits drawn by the program itself, so that no files are needed."""
+
+    def digits(self, split):
+        return Digits(draw_digits(np.random.default_rng(0), 100)[0], "drawn digits")
+
+
 def trainer(device, graph, folder):
-    config = Config(**NETWORK, steps=STEPS, sampling_until=STEPS)
-    moving = MovingMNIST(draw_digits(np.random.default_rng(0), 100)[0], config.digits, config.size, config.given + config.horizon)
-    return Trainer(config, lambda k: moving.batch(config.seed, k, config.batch), moving.fixed_set("validation", 2), folder, device, graph)
+    plan = new_plan("predrnn", "mnist", "paper", **NETWORK, steps=STEPS, sampling_until=STEPS)
+    source = DrawnDigits(plan.data, plan.recipe.seed)
+    return Trainer(plan.on(source), source, folder, device, graph)
 
 
 def steps(device):
@@ -116,21 +128,23 @@ def steps(device):
     for graph in (True, False):
         with tempfile.TemporaryDirectory() as folder:
             run = trainer(device, graph, folder)
-            if graph and run.captured is None:
+            if graph and run.update.captured is None:
                 print("no tensor cores: steps are launched op by op on this GPU")
                 return True, []
-            batches = [to_unit(run.batch(k)) for k in range(STEPS)]
+            batches = [run.frames(k) for k in range(STEPS)]
             losses[graph] = [run.step(frames) for frames in batches]
             clock = milliseconds(lambda run=run, frames=batches[-1]: run.step(frames))
-            pool = run.captured.recording.pool if graph else cupy.get_default_memory_pool()
-            rows.append({"name": "graph" if graph else "op by op", "ms": clock, "MiB": pool.total_bytes() / 2**20, "losses": losses[graph]})
+            pool = run.update.captured.recording.pool if graph else cupy.get_default_memory_pool()
+            rows.append({"name": "graph" if graph else "op by op", "ms": clock, "MiB": pool.total_bytes() / 2**20,
+                         "losses": losses[graph]})
             print(f"{rows[-1]['name']:9}{clock:9.2f} ms a step, {rows[-1]['MiB']:7.0f} MiB, "
                   f"loss {losses[graph][0]:.6f} -> {losses[graph][-1]:.6f}")
         del run
         cupy.get_default_memory_pool().free_all_blocks()
     apart = max(abs(a - b) / abs(b) for a, b in zip(losses[True], losses[False]))
     fine = apart < AGREE
-    print(f"over {STEPS} steps losses are at most {apart:.1e} apart, relatively: {'fine' if fine else 'FAILED'}, the bound is {AGREE:g}")
+    print(f"over {STEPS} steps losses are at most {apart:.1e} apart, relatively: {'fine' if fine else 'FAILED'}, the "
+          f"bound is {AGREE:g}")
     return fine, rows
 
 
@@ -144,7 +158,7 @@ def main():
     device = find_device(arguments.device)
     if device == "cpu":
         parser.error("there is nothing to check on the CPU: the tests do that")
-    tp.tensor(np.zeros(1), device=device)  # from here on this GPU computes
+    tp.tensor(np.zeros(1), device=device)  # this GPU is used from now on
     fine, rows = {"kernels": kernels, "steps": steps}[arguments.what](device)
     if arguments.json:
         write_json(arguments.json, rows)

@@ -1,7 +1,7 @@
 """Our side of benchmark.py, which starts this file as a process of its own: the tasks that it asks for.
 
-A task takes its options and gives a call to warm up, the call to time, and its floor as (task, options, how many times): what no
-implementation of its kind can do without.
+A task takes its options and gives a call to warm up, the call to time, and its floor as (task, options, how many
+times): what no implementation of its kind can do without.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from tinypredrnn.optim import Adam
 from tinypredrnn.train.captured import CapturedStep
 
 DEVICE, THREADS = "cpu", 2
-POOLS = []  # of the training step that was recorded last
+POOLS = []  # memory pools of the last recorded training step
 
 
 def random(*shape):
@@ -31,7 +31,7 @@ def random(*shape):
 
 
 def model_and_frames(batch, given, horizon, **options):
-    """(model, frames, truth, operations of a pass): the inputs are the true frames while given, then the model's own predictions."""
+    """(model, frames, truth, operations of a pass): inputs are true frames while given, then predictions."""
     model = tp.build_model("predrnn", **options).to(DEVICE)
     frames = tp.tensor(random(batch, given + horizon, *options["size"], 1))
     truth = np.repeat([[1.0] * given + [0.0] * (horizon - 1)], batch, axis=0)  # (B,outputs)
@@ -55,13 +55,13 @@ def training(**options):
 
     def warm_up():
         for _ in range(1 if DEVICE == "cpu" else 3):
-            step(*[1] * (DEVICE == "cpu"))  # on a GPU the whole step, so that it is compiled, recorded and replayed
+            step(*[1] * (DEVICE == "cpu"))  # on a GPU the whole step, which is compiled, recorded and replayed
 
     if has_tensor_cores(DEVICE):
         captured = CapturedStep(differentiate, optimiser, math.inf, DEVICE)
         POOLS[:] = [captured.recording.pool]
         step = lambda: captured(frames.data, truth.astype(np.float32), optimiser.rate)
-    return warm_up, step, multiplying(3 * operations)  # backward to the inputs and to the weights
+    return warm_up, step, multiplying(3 * operations)  # backward computes gradients of inputs and of weights
 
 
 def inference(**options):
@@ -96,8 +96,11 @@ def lstm(i, f, g, o, c):
 
 
 def from_gates(shape, sizes, output, arrays, fused):
-    """The task of `output`, from so many channels of each input, `sizes` in times shape[3], and back; it has to move so many `arrays`."""
-    inputs, dh = [tp.tensor(random(*shape[:3], n * shape[3]) * 2 - 1, requires_grad=True) for n in sizes], random(*shape)
+    """The task of computing `output` and its gradients, from inputs whose channels are `sizes` times shape[3]; it has
+    to move at least `arrays` arrays.
+    """
+    inputs, dh = [tp.tensor(random(*shape[:3], n * shape[3]) * 2 - 1, requires_grad=True)
+                  for n in sizes], random(*shape)
 
     def run():
         for x in inputs:
@@ -109,12 +112,13 @@ def from_gates(shape, sizes, output, arrays, fused):
 
 
 def gates(shape, fused=True):
-    """An LSTM after its matrix product: four pre-activations side by side and a memory."""
-    return from_gates(shape, (4, 1), lambda pre, c: lstm(*tp.split(pre, parts=4), c)[0], 5 + 2 + 6 + 5, fused)  # reads, writes; and back
+    """An LSTM after its matrix product: four concatenated pre-activations and a memory."""
+    # reads, writes; and back
+    return from_gates(shape, (4, 1), lambda pre, c: lstm(*tp.split(pre, parts=4), c)[0], 5 + 2 + 6 + 5, fused)
 
 
 def st_lstm_gates(shape, fused=True):
-    """An ST-LSTM but for its convolutions: the first two have given four and three pre-activations, the other two are left out."""
+    """An ST-LSTM without convolutions: four and three pre-activations of the first two are given, others left out."""
     def output(from_xh, from_xm, c, m):
         (i, f, g, o), (i_, f_, g_) = tp.split(from_xh, parts=4), tp.split(from_xm, parts=3)  # each (B,H,W,K)
         return expose(o, remember(i, f, g, c), remember(i_, f_, g_, m))
@@ -137,12 +141,13 @@ def generator(count):
 
 
 def plain_numpy(count):
-    """The same sequences to the byte, in the plainest words."""
+    """The same sequences, byte for byte, in the plainest code."""
     images, room = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8), 64 - 28
 
     def run():
         rng = np.random.default_rng(0)
-        starts, angles, speeds = rng.random((count, 2, 2)) * room, rng.uniform(0, 2 * np.pi, (count, 2)), rng.uniform(3, 5, (count, 2))
+        starts, angles = rng.random((count, 2, 2)) * room, rng.uniform(0, 2 * np.pi, (count, 2))
+        speeds = rng.uniform(3, 5, (count, 2))
         chosen, canvas = rng.integers(len(images), size=(count, 2)), np.zeros((count, 20, 64, 64, 1), np.uint8)
         for b, d in np.ndindex(count, 2):
             position, velocity = starts[b, d], speeds[b, d] * np.array([np.sin(angles[b, d]), np.cos(angles[b, d])])
@@ -179,7 +184,7 @@ def copy(size, threads=None):
 
 
 def pool(reset):
-    """What CuPy holds on the GPU: it keeps what it once needed, until it is told to give that back."""
+    """The GPU memory that CuPy holds: it keeps what it once needed until it is told to free it."""
     import cupy
 
     pools = cupy.get_default_memory_pool(), *POOLS
@@ -189,7 +194,8 @@ def pool(reset):
 
 
 if __name__ == "__main__":
-    tp.keep_freed_memory()  # as all commands do
+    tp.keep_freed_memory()  # like all commands
     DEVICE, THREADS = sys.argv[1], int(sys.argv[2])
-    serve([training, inference, convolution, gates, st_lstm_gates, unfused, unfused_st_lstm, generator, plain_numpy, matmul, copy],
+    serve([training, inference, convolution, gates, st_lstm_gates, unfused, unfused_st_lstm, generator, plain_numpy,
+           matmul, copy],
           lambda: synchronise(DEVICE), resident if DEVICE == "cpu" else pool)

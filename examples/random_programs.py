@@ -1,4 +1,4 @@
-"""What verify_search.py draws programs from: functions that run on our tensors and on PyTorch's, both under our names.
+"""The functions in the random programs of verify_search.py: for our tensors and for PyTorch's, both under our names.
 
 A program is a list of steps (name, places, options): the function of that name, applied to the values at those places.
 First come the inputs, then the values of the steps. Masks are NumPy arrays, all other values tensors.
@@ -111,7 +111,7 @@ JOINED = {"concat": lambda m, *parts, axis: m.concat(*parts, axis=axis), "matmul
 
 
 def draw_mask(rng, shape, dtype):
-    """A mask, in one of the dtypes that people use for one."""
+    """A mask, in one of the usual dtypes for masks."""
     kind = ["bool", "uint8", "int64", dtype][rng.integers(4)]
     return (rng.choice([0, 0, 1, 255, 2], shape) if kind != "bool" else rng.random(shape) < 0.5).astype(kind)
 
@@ -194,12 +194,12 @@ FUNCTIONS = {**SMOOTH, **OF_EXACT, **MASKED, **JOINED,
 
 
 def inputs_of(name):
-    """How many values an elementwise function takes."""
+    """The number of arguments of an elementwise function."""
     return len(inspect.signature(FUNCTIONS[name]).parameters) - 1
 
 
 def run_steps(m, inputs, steps):
-    """The inputs and the value of each step, in OURS or THEIRS."""
+    """The inputs and the value of each step, computed with OURS or THEIRS."""
     values = list(inputs)
     for name, places, options in steps:
         values.append(FUNCTIONS[name](m, *(values[i] for i in places), **options))

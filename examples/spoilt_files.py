@@ -1,6 +1,7 @@
-"""For verify_safety.py: a file of each kind that is read here, the ways to spoil it, and a process that reads what came of that."""
+"""For verify_safety.py: a file of each kind that we read, ways to damage it, and a process that reads the result."""
 
 import contextlib
+import dataclasses
 import gzip
 import io
 import json
@@ -20,22 +21,22 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from train_sequences import remembered_data
 
 from tinypredrnn.data.digits import read_images
+from tinypredrnn.data.scale import BYTES
 from tinypredrnn.data.sequences import read_sequences
 from tinypredrnn.errors import Error
-from tinypredrnn.models import build_model
+from tinypredrnn.models import construct
 from tinypredrnn.optim import Adam
-from tinypredrnn.train import Config, read_checkpoint, read_log, read_scores, save_checkpoint, trained_model
+from tinypredrnn.train import new_plan, read_checkpoint, read_log, read_scores, save_checkpoint, trained_model
 from tinypredrnn.train.checkpoint import checksum
 
-SECONDS = 60  # for one file: more is a hang, and ends the process; a computer may be busy with other things
-MEMORY = 8 << 30  # bytes that the process may ask for, so that the computer is not at risk
+SECONDS = 60  # for one file; a longer read counts as a hang and ends the process. The limit allows for a busy computer
+MEMORY = 8 << 30  # limit of the process's memory in bytes, to protect the computer
 
 
 def write_originals(folder):
-    """A sound file for each of READERS."""
+    """An undamaged file for each of READERS."""
     frames = np.random.default_rng(0).integers(256, size=(20, 3, 12, 16), dtype=np.uint8)
     idx = struct.pack(">4I", 0x803, 3, 28, 28) + frames.tobytes()[:3 * 28 * 28]
     (folder / "images-idx3-ubyte").write_bytes(idx)
@@ -44,26 +45,30 @@ def write_originals(folder):
     np.savez_compressed(folder / "clips.npz", frames=frames / np.float32(255))
     np.save(folder / "sparse.npy", frames)
     np.save(folder / "mnist_test_seq.npy", frames)
-    np.savez(folder / "moving-mnist-test.npz", clips=[[[0, 2]], [[2, 2]]], dims=[[3, 12, 16]], input_raw_data=frames[:4])
+    np.savez(folder / "moving-mnist-test.npz", clips=[[[0, 2]], [[2, 2]]], dims=[[3, 12, 16]],
+             input_raw_data=frames[:4])
     first, *rest = map(Image.fromarray, frames[:5, 0])
     first.save(folder / "clip.gif", save_all=True, append_images=rest)
     for ending in "bmp", "jpg", "png", "ppm", "tif", "webp":
         Image.fromarray(frames[0].transpose(1, 2, 0)).save(folder / f"frame.{ending}")
-    config = Config(size=(16, 16), hidden=(3, 2), kernel=3, patch=4)
-    model = build_model(**config.model_options())
-    parts = {"model": model.state_dict(), "optimiser": Adam(model.parameters()).state_dict(), "data": {"first_batch": 1}}
-    save_checkpoint(folder / "checkpoint.npz", config, 7, parts)
-    save_checkpoint(folder / "forged.npz", config, 7, parts)
-    (folder / "metrics.json").write_text(json.dumps({"mnist-2": {"mse": 1.5, "mse_per_frame": [1, 2.5], "protocol": "float"}}))
-    (folder / "data.json").write_text(json.dumps({"data": "clips.npy", "split": "by time"}))
-    (folder / "log.csv").write_text("iteration,loss,rate,seconds,validation_mse\n" + "7,0.5,1e-05,0.01,3.25\n8,0.5,0.1,0.01,\n" * 10)
+    plan = new_plan("predrnn", "mnist", "paper", size=(16, 16), hidden=(3, 2), kernel=3, patch=4)
+    plan = dataclasses.replace(plan, frame=(16, 16, 1), scale=BYTES)
+    model = construct(*plan.network())
+    parts = {"model": model.state_dict(), "optimiser": Adam(model.parameters()).state_dict(),
+             "data": {"first_batch": 1}}
+    save_checkpoint(folder / "checkpoint.npz", plan, 7, parts)
+    save_checkpoint(folder / "forged.npz", plan, 7, parts)
+    (folder
+     / "metrics.json").write_text(json.dumps({"mnist-2": {"mse": 1.5, "mse_per_frame": [1, 2.5], "protocol": "float"}}))
+    (folder / "log.csv").write_text("iteration,loss,rate,seconds,validation_mse\n"
+                                    + "7,0.5,1e-05,0.01,3.25\n8,0.5,0.1,0.01,\n" * 10)
 
 
 # readers, which read all that there is
 
 def read_model(path):
-    config, _, parts = read_checkpoint(path)
-    Adam(trained_model(config, parts).parameters()).load_state_dict(parts["optimiser"])
+    plan, _, parts = read_checkpoint(path)
+    Adam(trained_model(plan, parts).parameters()).load_state_dict(parts["optimiser"])
 
 
 def read_frames(path):
@@ -75,23 +80,21 @@ def read_folder(path):
     return read_frames(path.parent)
 
 
-def read_data(path):
-    return remembered_data(path.parent, resume=True)
-
-
 READERS = {
-    "images-idx3-ubyte": read_images, "images-idx3-ubyte.gz": read_images, "checkpoint.npz": read_model, "forged.npz": read_model,
+    "images-idx3-ubyte": read_images, "images-idx3-ubyte.gz": read_images, "checkpoint.npz": read_model,
+    "forged.npz": read_model,
     "clips.npy": read_frames, "sparse.npy": read_frames, "clips.npz": read_frames, "mnist_test_seq.npy": read_frames,
     "moving-mnist-test.npz": read_frames, "clip.gif": read_frames, "frame.bmp": read_folder, "frame.jpg": read_folder,
-    "frame.png": read_folder, "frame.ppm": read_folder, "frame.tif": read_folder, "frame.webp": read_folder, "metrics.json": read_scores,
-    "data.json": read_data, "log.csv": read_log,
+    "frame.png": read_folder, "frame.ppm": read_folder, "frame.tif": read_folder, "frame.webp": read_folder,
+    "metrics.json": read_scores,
+    "log.csv": read_log,
 }  # fmt: skip
 
 
 # ways to spoil a file: (rng, its bytes, the marker that code in it would make) -> other bytes
 
 class Payload:
-    """What an attacker would pickle: to unpickle it is to make the file `marker`."""
+    """An object that an attacker would pickle: unpickling it creates the file `marker`."""
 
     def __init__(self, marker):
         self.marker = str(marker)
@@ -106,15 +109,17 @@ def array_of_code(marker):
     return file.getvalue()
 
 
-CLAIMS = b"\xff" * 4, b"\xff" * 8, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\1\0", b"\0" * 8, b"9" * 12, b"9" * 30, b"-1", b"NaN"
+CLAIMS = (b"\xff" * 4, b"\xff" * 8, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\1\0", b"\0" * 8, b"9" * 12,
+          b"9" * 30, b"-1", b"NaN")
 
 
 def spoil(rng, content, marker):
-    """Flip bits, cut the end off or put one on, swap two pieces, claim another number, put in code, or nest without end."""
+    """Flip bits, cut off or extend the end, swap two pieces, change a number, insert code, or nest endlessly."""
     if content[:2] == b"PK" and rng.random() < 0.7:
         return spoil_entry(rng, content, marker)
     content, way = bytearray(content), rng.integers(7)
-    at, other = (int(rng.integers(min(len(content), rng.choice([128, len(content)])))) for _ in range(2))  # often in the header
+    # often in the header
+    at, other = (int(rng.integers(min(len(content), rng.choice([128, len(content)])))) for _ in range(2))
     length = int(rng.integers(1, 40))
     if way == 0:
         for bit in rng.integers(8 * at, 8 * min(len(content), at + length), size=rng.integers(1, 9)):
@@ -137,7 +142,7 @@ def spoil(rng, content, marker):
 
 
 def spoil_entry(rng, content, marker):
-    """A zip with sound checksums of which an entry is spoilt, swapped with another, renamed, made an array of code, or left out."""
+    """A zip with valid checksums in which an entry is damaged, swapped, renamed, replaced by code, or left out."""
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         entries = {name: file.read(name) for name in file.namelist()}
     one, other = map(str, rng.choice(list(entries), size=2))
@@ -164,8 +169,7 @@ VALUES = 0, -1, 1, 4, 0.5, float("nan"), None, True, "", "convlstm", [], [0], [5
 
 
 def claim(rng, content, marker):
-    """The header of a .npy that claims more memory than any computer here has; `read_spoilt` makes the file as long as
-    that."""
+    """The header of a .npy that claims more memory than the computer has; `read_spoilt` makes the file that long."""
     shape = int(10 ** rng.uniform(3, 6)), 20, *[int(10 ** rng.uniform(3, 5))] * 2
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": str(rng.choice(["|u1", "<f2", "<f4", "<f8"])), "shape": shape,
@@ -174,13 +178,15 @@ def claim(rng, content, marker):
 
 
 def forge(rng, content, marker):
-    """A checkpoint with another option or another array, and the checksum that belongs to it, as an attacker would make one."""
+    """A checkpoint with a changed option or array and a matching checksum, as an attacker would make it."""
     with np.load(io.BytesIO(content)) as file:
         arrays = {name: file[name] for name in file.files if name != "checksum"}
-    config, way = json.loads(str(arrays["config"])), rng.integers(8)
+    plan, way = json.loads(str(arrays["config"])), rng.integers(8)
     one, other = map(str, rng.choice([name for name in arrays if name != "config"], size=2))
     if way < 4:
-        arrays["config"] = np.array(json.dumps(config | {str(rng.choice(list(config))): VALUES[rng.integers(len(VALUES))]}))
+        record = plan[str(rng.choice(list(plan)))] if rng.random() < 0.9 else plan
+        record[str(rng.choice(list(record)))] = VALUES[rng.integers(len(VALUES))]
+        arrays["config"] = np.array(json.dumps(plan))
     elif way == 4:
         arrays[one], arrays[other] = arrays[other], arrays[one]
     elif way == 5:
@@ -198,11 +204,11 @@ SPOILERS = {"forged.npz": forge, "sparse.npy": claim}
 
 
 def read_spoilt(name, read, original, folder, files, seed, answer):
-    """Read `files` spoilt copies of the file `original`; the Counter of what became of them goes through the pipe `answer`.
+    """Read `files` damaged copies of the file `original`, and send a Counter of the outcomes through the pipe `answer`.
 
-    For a process of its own: it dies with the interpreter, and by SIGALRM if a file takes too long.
+    This needs its own process, which dies with the interpreter, or by SIGALRM if a file takes too long.
     """
-    warnings.simplefilter("ignore")  # PIL warns of damage that it can live with
+    warnings.simplefilter("ignore")  # PIL warns about damage that it tolerates
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     folder.mkdir()
@@ -211,7 +217,7 @@ def read_spoilt(name, read, original, folder, files, seed, answer):
     for _ in range(files):
         path.write_bytes(SPOILERS.get(name, spoil)(rng, content, marker))
         if name == "sparse.npy":
-            os.truncate(path, path.stat().st_size + (1 << 40))  # what was never written takes no space on the disk
+            os.truncate(path, path.stat().st_size + (1 << 40))  # parts that were never written take no space on disk
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
         started = time.process_time()
         try:
@@ -225,11 +231,12 @@ def read_spoilt(name, read, original, folder, files, seed, answer):
                 traceback.print_exc()
         slowest = max(slowest, time.process_time() - started)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    answer.send(figures + Counter({"ran code": marker.exists(), "slowest ms": round(1e3 * slowest), "peak MB": peak_memory()}))
+    figures += Counter({"ran code": marker.exists(), "slowest ms": round(1e3 * slowest), "peak MB": peak_memory()})
+    answer.send(figures)
 
 
 def peak_memory():
-    """The most memory that this process has had, in megabytes. What resource counts begins, on Linux, with the process that started it."""
+    """The peak memory of this process in megabytes. On Linux, `resource` would include the process that started it."""
     with contextlib.suppress(OSError):
         return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) >> 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> (20 if sys.platform == "darwin" else 10)

@@ -1,13 +1,15 @@
-"""PredRNN in PyTorch, written as the authors' official code is: what benchmark.py compares with where PyTorch is installed.
+"""PredRNN in PyTorch, written like the authors' official code: benchmark.py compares with it if PyTorch is installed.
 
-The same mathematics as `tp.build_model("predrnn")`, number for number (tests/examples/test_benchmark.py), in the official way: frames
-(B,C,H,W), one convolution for each input, no biases, +1 in both forget gates, every op by itself. benchmark.py starts this file as a
-process of its own; the functions below the network are the tasks that it asks for, under the same names as its own.
+It computes the same as `tp.build_model("predrnn")` (tests/examples/test_benchmark.py) in the way of the official code:
+frames (B,C,H,W), one convolution for each input, no biases, +1 in both forget gates, every op separate. benchmark.py
+runs this file in its own process; the functions below the network are its tasks, with the same names as in
+our_tasks.py.
 """
 
 import sys
 
-import torch  # before benchmark: that imports tinypredrnn, which tells OpenMP not to spin, and PyTorch is to run as it does alone
+# before benchmark, which imports tinypredrnn, which tells OpenMP not to spin: PyTorch should run as it does by itself
+import torch
 from benchmark import resident, serve
 from torch import nn
 from torch.nn import functional as F
@@ -22,7 +24,8 @@ class SpatioTemporalLSTMCell(nn.Module):
         def conv(inputs, outputs):
             return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False))
 
-        self.conv_x, self.conv_h, self.conv_m = conv(channels, 7 * hidden), conv(hidden, 4 * hidden), conv(hidden, 3 * hidden)
+        self.conv_x, self.conv_h, self.conv_m = conv(channels,
+                                                     7 * hidden), conv(hidden, 4 * hidden), conv(hidden, 3 * hidden)
         self.conv_o, self.conv_last = conv(2 * hidden, hidden), nn.Conv2d(2 * hidden, hidden, 1, bias=False)
 
     def forward(self, x, h, c, m):
@@ -49,7 +52,8 @@ class PredRNN(nn.Module):
     def __init__(self, channels, hidden, kernel):
         super().__init__()
         widths = [channels, *hidden]
-        self.cell_list = nn.ModuleList(SpatioTemporalLSTMCell(below, width, kernel) for below, width in zip(widths, hidden))
+        self.cell_list = nn.ModuleList(SpatioTemporalLSTMCell(below, width, kernel)
+                                       for below, width in zip(widths, hidden))
         self.conv_last = nn.Conv2d(hidden[-1], channels, 1, bias=False)
         self.hidden = hidden
 
@@ -78,7 +82,7 @@ DEVICE, COMPILED = torch.device("cpu"), False
 
 
 def network(hidden, kernel, size, patch, batch, given, horizon):
-    """(network, patches, truth): frames as the official loader delivers them, already in patches."""
+    """(network, patches, truth): frames are already cut into patches, as the official loader does it."""
     model = PredRNN(patch * patch, hidden, kernel).to(DEVICE)
     if COMPILED:
         model = torch.compile(model, mode="reduce-overhead")
@@ -105,7 +109,7 @@ def training(**options):
 
 
 def warm_up(call):
-    """A short call on the CPU; on a GPU three whole ones, after which torch.compile has compiled, recorded and replayed."""
+    """A short call on the CPU; on a GPU three whole calls, in which torch.compile compiles, records and replays."""
     for _ in range(1 if DEVICE.type == "cpu" else 3):
         call(*[1] * (DEVICE.type == "cpu"))
 
@@ -137,9 +141,10 @@ def convolution(channels, features, kernel, size, batch, backward):
 
 
 def from_gates(shape, sizes, output):
-    """The task of `output`, from so many channels of each input, `sizes` in times shape[3], and back."""
+    """The task of computing `output` and its gradients, from inputs whose channels are `sizes` times shape[3]."""
     batch, height, width, hidden = shape
-    inputs = [torch.rand(batch, n * hidden, height, width, device=DEVICE).mul_(2).sub_(1).requires_grad_() for n in sizes]
+    inputs = [torch.rand(batch, n * hidden, height, width, device=DEVICE).mul_(2).sub_(1).requires_grad_()
+              for n in sizes]
     dh = torch.rand(batch, hidden, height, width, device=DEVICE)
 
     def run():
@@ -156,7 +161,7 @@ def lstm_output(pre, c):
 
 
 def st_lstm_output(from_x, from_h, from_m, c, m):
-    """The cell above without its convolutions: those of x, h and m have given their parts, which are yet to be added."""
+    """The cell above without its convolutions: the outputs of those of x, h and m are given, but not added yet."""
     i_x, f_x, g_x, i_x_, f_x_, g_x_, o_x = from_x.chunk(7, dim=1)
     i_h, f_h, g_h, o_h = from_h.chunk(4, dim=1)
     i_m, f_m, g_m = from_m.chunk(3, dim=1)
@@ -186,7 +191,7 @@ def copy(size):
 
 
 def pool(reset):
-    """What PyTorch holds on the GPU: its peak, from now on if `reset`."""
+    """The peak GPU memory of PyTorch; if `reset`, the peak is counted from now on."""
     if reset:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

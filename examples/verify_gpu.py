@@ -1,11 +1,12 @@
-"""Is everything well on this GPU? One command for a machine that has one: the tests, the kernels against float64, the recorded training
-step against the plain one, the benchmark, and a training run with a break.
+"""Check everything on this GPU: the tests, the kernels against float64, the recorded training step against the plain
+one, the benchmark, and a training run with an interruption.
 
     python examples/verify_gpu.py --out gpu-check
-    python examples/verify_gpu.py --device cpu --small       try the command itself, without a GPU, in minutes
+    python examples/verify_gpu.py --device cpu --small    try the command itself, without a GPU, in minutes
 
-Every part runs whatever became of the others, and writes what it prints into a file of its own in the folder --out; summary.txt there
-has what is printed at the end, with the device, the date and the commit. Exit status 0 if all parts succeeded, 1 if not.
+Every part runs even if others have failed, and writes its output to its own file in the folder --out. The summary that
+is printed at the end, with the device, the date and the commit, is in summary.txt there. Exit status 0 if all parts
+succeeded, 1 if not.
 """
 
 import argparse
@@ -26,12 +27,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Failure(Exception):
-    """Why a part did not succeed, in a sentence."""
+    """The reason why a part failed, in a sentence."""
 
 
 def run(log, words, interrupt_when=lambda: False, limit=3600):
-    """Run Python with `words`, its output into the file `log`, for `limit` seconds at most; Ctrl-C it once `interrupt_when()` holds.
-    Returns its exit status."""
+    """Run Python with `words` for at most `limit` seconds, with its output in the file `log`; send Ctrl-C once
+    `interrupt_when()` is true. Returns its exit status."""
     with open(log, "ab") as file:
         process = subprocess.Popen([sys.executable, *map(str, words)], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
         interrupted, start = False, time.monotonic()
@@ -69,7 +70,7 @@ def checks(what, device, out):
 
 
 def kernels(device, out, small):
-    """Convolutions against float64, and which of our own kernel and cuBLAS is faster for which shape."""
+    """Convolutions against float64, and whether our own kernel or cuBLAS is faster for each shape."""
     if device == "cpu":
         return "nothing to check on the CPU"
     verdict = checks("kernels", device, out)
@@ -86,7 +87,8 @@ def steps(device, out, small):
 def benchmark(device, out, small):
     """The benchmark's table, rows and picture."""
     rows = out / "benchmark.json"
-    status = run(out / "benchmark.txt", ["examples/benchmark.py", "--device", device, "--json", rows, "--plot", out / "benchmark.png",
+    status = run(out / "benchmark.txt",
+                 ["examples/benchmark.py", "--device", device, "--json", rows, "--plot", out / "benchmark.png",
                                          *(["--quick"] if small else ["--curves", out / "growth.png"])])
     if status:
         raise Failure(f"benchmark.py ended with status {status}")
@@ -96,10 +98,11 @@ def benchmark(device, out, small):
 
 
 def training(device, out, small):
-    """A run that is stopped by Ctrl-C on its way, goes on, and ends as if nothing had been."""
+    """A run that is stopped by Ctrl-C and resumed, and ends as if it had not been interrupted."""
     steps, log, folder = 30 if small else 300, out / "training.txt", out / "run"
     script = ["examples/train_mnist.py", "--device", device, "--out", folder]
-    options = ["--preset", "quick" if small else "small", "--steps", steps, "--validate-every", steps // 2, "--test-sequences", 20]
+    options = ["--preset", "quick" if small else "small", "--steps", steps, "--validate-every", steps // 2,
+               "--test-sequences", 20]
 
     def losses():
         """{iteration: loss} so far."""
@@ -112,7 +115,8 @@ def training(device, out, small):
         raise Failure(f"stopped by Ctrl-C after step {stopped}, training ended with status {status}: {last_line(log)}")
     status = run(log, [*script, "--resume"])
     if status or list(losses()) != list(range(1, steps + 1)) or not (folder / "metrics.json").is_file():
-        raise Failure(f"resumed after step {stopped}, training ended with status {status} after step {len(losses())}: {last_line(log)}")
+        raise Failure(f"resumed after step {stopped}, training ended with status {status} after step {len(losses())}: "
+                      f"{last_line(log)}")
     first, last = losses()[1], losses()[steps]
     if last >= first:
         raise Failure(f"in {steps} steps the loss went from {first:.4f} to {last:.4f}")
@@ -126,7 +130,8 @@ def device_name(device):
 
     properties = cupy.cuda.runtime.getDeviceProperties(int(device[4:]))
     return (f"{properties['name'].decode()}, {properties['totalGlobalMem'] / 2 ** 30:.0f} GiB, driver for CUDA "
-            f"{cupy.cuda.runtime.driverGetVersion()}, CuPy {cupy.__version__} with CUDA {cupy.cuda.runtime.runtimeGetVersion()}")
+            f"{cupy.cuda.runtime.driverGetVersion()}, CuPy {cupy.__version__} with CUDA "
+            f"{cupy.cuda.runtime.runtimeGetVersion()}")
 
 
 def commit():
@@ -142,14 +147,16 @@ def commit():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="gpu", help="gpu, gpu:N, or cpu to try the command itself (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default="gpu-check", help="folder for what the parts write (default: %(default)s)")
+    parser.add_argument("--device", default="gpu",
+                        help="gpu, gpu:N, or cpu to try the command itself (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default="gpu-check",
+                        help="folder for what the parts write (default: %(default)s)")
     parser.add_argument("--small", action="store_true", help="a few tests, the quick benchmark, a short run")
     arguments = parser.parse_args()
     device, out = find_device(arguments.device), arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    summary = [f"{device}: {device_name(device)}", f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, commit {commit()}, "
-               f"Python {platform.python_version()}"]
+    summary = [f"{device}: {device_name(device)}", f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, commit "
+                                                   f"{commit()}, Python {platform.python_version()}"]
     failed = False
     for part in tests, kernels, steps, benchmark, training:
         start = time.monotonic()

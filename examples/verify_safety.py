@@ -1,14 +1,13 @@
-"""Is what a run learns safe? May a file come from anywhere, and a signal at any time? Four commands that try hard to
-show the opposite, on Linux or macOS.
+"""Try to break the safety of runs, file readers and signal handling with four commands, on Linux or macOS.
 
-    python examples/verify_safety.py kills --times 300     runs killed by kill -9, mostly in the midst of writing, then resumed
-    python examples/verify_safety.py together --times 70   programs that are started on one run at once, in every combination
-    python examples/verify_safety.py fuzz --files 20000    spoilt and malicious files through every reader
-    python examples/verify_safety.py signals --times 100000     signals whose handler raises, as Ctrl-C's does, while threads work
+    python examples/verify_safety.py kills --times 300        runs killed by kill -9, mostly while writing, then resumed
+    python examples/verify_safety.py together --times 70      programs started on one run at once, in all combinations
+    python examples/verify_safety.py fuzz --files 20000       damaged and malicious files for every reader
+    python examples/verify_safety.py signals --times 100000   signals with a raising handler while threads work
 
-Each prints a table. Exit status 0 if nothing went wrong, else 1. That is to say: no run, no bit of its final weights
-and no score was lost; no folder holds files of two programs; each file was read, or refused in one sentence, in time,
-within bounds of memory and without running code; each signal left the threads in order.
+Each prints a table. Exit status 0 if nothing went wrong, else 1. That means: no run, no bit of its final weights and no
+score was lost; no folder has files of two programs; each file was read, or refused in one sentence, within limits of
+time and memory and without running code; and the threads still worked after each signal.
 """
 
 import argparse
@@ -37,28 +36,34 @@ from spoilt_files import READERS, read_spoilt, write_originals
 from tinypredrnn import threads
 from tinypredrnn.data.drawn_digits import draw_digits
 from tinypredrnn.errors import CheckpointError, command, whole_number_from
+from tinypredrnn.files import read_json
 from tinypredrnn.folder import Folder
-from tinypredrnn.train import RunFolder, read_checkpoint, read_log, read_scores
+from tinypredrnn.train import RunFolder, read_checkpoint, read_log, read_plan, read_scores
 from tinypredrnn.train.checkpoint import checksum
 
 EXAMPLES = Path(__file__).parent
 TRAIN = EXAMPLES / "train_mnist.py"
-SMALL = ("--size 32 32 --hidden 4 --kernel 3 --patch 8 --given 3 --horizon 3 --batch 2 --steps 24 --validate-every 4 --sampling-until 12 "
-         "--test-sequences 4").split()
+SMALL = ("--size 32 32 --hidden 4 --kernel 3 --patch 8 --given 3 --horizon 3 --batch 2 --steps 24 --validate-every 4 "
+         "--sampling-until 12 --test-sequences 4").split()
 BY_CLOCK = "any time", "then damaged"
 IN_WRITING = "half written", "not flushed", "before rename", "after rename"
-CALLS = 32  # a run that is killed in writing dies with one of the first 32 files; each file comes with the list that names it
-MEMORY = 1 << 30  # bytes that reading one of the small files may take
+# a run that is killed while writing dies at one of its first 32 files; with each file the list of files is written
+CALLS = 32
+MEMORY = 1 << 30  # bytes of memory that reading one of the small files may take
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("kills", "together", "fuzz", "signals"))
     parser.add_argument("--times", type=whole_number_from(1),
                         help="how many kills, programs or signals (default: 300 kills, 70 programs, 100000 signals)")
-    parser.add_argument("--files", type=whole_number_from(1), default=20_000, help="how many files (default: %(default)s)")
-    parser.add_argument("--seed", type=whole_number_from(0), default=0, help="other moments, or other files (default: %(default)s)")
-    parser.add_argument("--jobs", type=whole_number_from(1), default=2, help="processes at a time (default: %(default)s)")
+    parser.add_argument("--files", type=whole_number_from(1), default=20_000,
+                        help="how many files (default: %(default)s)")
+    parser.add_argument("--seed", type=whole_number_from(0), default=0,
+                        help="other moments, or other files (default: %(default)s)")
+    parser.add_argument("--jobs", type=whole_number_from(1), default=2,
+                        help="processes at a time (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.what == "signals":
         return print_signals(arguments.times or 100_000, arguments.seed)
@@ -76,7 +81,8 @@ def main():
         total = sum(rows.values(), Counter())
         for name in "slowest ms", "peak MB":
             total[name] = max(row[name] for row in rows.values())
-        print_table(rows | {"all": total}, ("read", "refused", "wrong", "crash", "hang", "too large", "ran code", "slowest ms", "peak MB"))
+        print_table(rows | {"all": total},
+                    ("read", "refused", "wrong", "crash", "hang", "too large", "ran code", "slowest ms", "peak MB"))
         return int(any(total[bad] for bad in ("wrong", "crash", "hang", "too large", "ran code")))
 
 
@@ -89,12 +95,13 @@ def print_table(rows, columns):
 # kill -9
 
 def kills(folder, times, jobs=1, seed=0, script=TRAIN):
-    """Kill small runs `times` times in all, at moments drawn by `seed`, and resume them to their end; a Counter of what happened."""
+    """Kill small runs `times` times in all, at random moments, and resume them to their end; a Counter of outcomes."""
     write_digits(folder)
 
     def start(out, words, moment=None, call=0):
         ours = [__file__, "die", moment, str(call)] if moment in IN_WRITING else []
-        return subprocess.Popen([sys.executable, *ours, script, *words, "--data-dir", folder, "--out", out], stdout=subprocess.DEVNULL,
+        return subprocess.Popen([sys.executable, *ours, script, *words, "--data-dir", folder, "--out", out],
+                                stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE, text=True)
 
     def disturbed_run(out, rng, most):
@@ -112,9 +119,11 @@ def kills(folder, times, jobs=1, seed=0, script=TRAIN):
                 return figures + Counter(different=weights(out) != expected)
             before, kept = kept, last_step(out)
             if process.returncode != -signal.SIGKILL or before is not None and (kept is None or kept < before):
-                print(f"lost: step {before} was saved before, {kept} after a kill at {moment}; it said {said}", file=sys.stderr)
+                print(f"lost: step {before} was saved before, {kept} after a kill at {moment}; it said {said}",
+                      file=sys.stderr)
                 return figures + Counter(lost=1)
-            if moment == "then damaged" and (out / "checkpoint-previous.npz").exists() and (out / "checkpoint.npz").exists():
+            both = all((out / name).exists() for name in ("checkpoint.npz", "checkpoint-previous.npz"))
+            if moment == "then damaged" and both:
                 os.truncate(out / "checkpoint.npz", 10_000)
                 kept = last_step(out)
             figures[moment] += 1
@@ -142,8 +151,7 @@ def write_digits(folder):
 
 
 def read_kept(out):
-    """What a run's folder keeps, read without the code under test that chooses a checkpoint; None if nothing can be
-    read."""
+    """The best checkpoint in a run's folder, found without the code under test; None if none can be read."""
     for name in "checkpoint.npz", "checkpoint-previous.npz":
         with contextlib.suppress(CheckpointError):
             return read_checkpoint(out / name)
@@ -156,13 +164,15 @@ def last_step(out):
 
 
 def weights(out):
-    """Every number of the last checkpoint, to the last bit."""
+    """All numbers of the last checkpoint, as bytes."""
     found = read_kept(out)
-    return found and (found[1], {(part, name): a.tobytes() for part, arrays in found[2].items() for name, a in arrays.items()})
+    if not found:
+        return None
+    return found[1], {(part, name): a.tobytes() for part, arrays in found[2].items() for name, a in arrays.items()}
 
 
 def die(moment, call, script, *words):
-    """Run a script and kill it as it writes its file number `call`: this runs in a process of its own."""
+    """Run a script, in its own process, and kill it while it writes its file number `call`."""
     numbers, call, fsync, replace = itertools.count(), int(call), os.fsync, Path.replace
 
     def now(this):
@@ -194,48 +204,56 @@ def die(moment, call, script, *words):
 # several programs at once
 
 GROUPS = *itertools.combinations_with_replacement(("resume", "overwrite", "evaluate", "predict"), 2), ("evaluate",) * 4
-EARLIER, LATER = 2, 4  # steps of the run before, and of one that is resumed or begun
-HONEST = "another program is writing into", "has changed since it was read", "not the folder any more", "has done 4 steps already"
+EARLIER, LATER = 2, 4  # steps of the earlier run, and of a resumed or new one
+HONEST = ("another program is writing into", "has changed since it was read", "not the folder any more",
+          "has done 4 steps already")
 
 
 def together(folder, times, jobs=1, seed=0, groups=GROUPS, python=(sys.executable,)):
-    """Start programs on copies of one run, all of a group at once, `times` times in all; {group: Counter of what happened}.
+    """Start groups of programs on copies of one run, `times` times in all; {group: Counter of outcomes}.
 
-    done      programs that said so, with exit status 0
-    refused   those that said in one sentence that another program is at work, with exit status 2
-    wrong     those that ended otherwise
-    lost      scores, or steps of training, that a program said were done and are not there
-    mixed     folders with files of two programs, or with files that are not as they were written
+    done      programs that reported success, with exit status 0
+    refused   programs that reported in one sentence that another program is at work, with exit status 2
+    wrong     programs that ended in another way
+    lost      scores, or steps of training, that a program reported as done but that are missing
+    mixed     folders with files of two programs, or with files that have changed since they were written
     """
     write_digits(folder)
     common = "--data-dir", folder
-    subprocess.run([*python, TRAIN, *SMALL, "--steps", str(EARLIER), *common, "--out", folder / "earlier"], check=True, capture_output=True)
+    subprocess.run([*python, TRAIN, *SMALL, "--steps", str(EARLIER), *common, "--out", folder / "earlier"], check=True,
+                   capture_output=True)
 
     def words(program, number, place):
         return {
             "resume": [TRAIN, "--resume", "--steps", LATER, *common, "--out", place / "run"],
-            "overwrite": [TRAIN, "--overwrite", *SMALL, "--steps", LATER, "--seed", number + 1, *common, "--out", place / "run"],
-            "evaluate": [EXAMPLES / "evaluate.py", place / "run", "--digits", number + 3, *common],  # two are the run's own
-            "predict": [EXAMPLES / "predict.py", place / "run", "--frames", number + 2, "--overwrite", "--out", place / "predicted"],
+            "overwrite": [TRAIN, "--overwrite", *SMALL, "--steps", LATER, "--seed", number + 1, *common, "--out",
+                          place / "run"],
+            "evaluate": [EXAMPLES / "evaluate.py", place / "run", "--digits", number + 3,
+                         *common],  # two are the run's own
+            "predict": [EXAMPLES / "predict.py", place / "run", "--frames", number + 2, "--overwrite", "--out",
+                        place / "predicted"],
         }[program]
 
     def meet(job):
         group, place = groups[job % len(groups)], folder / f"together-{job}"
         shutil.copytree(folder / "earlier", place / "run")
         rng, processes = np.random.default_rng([seed, job]), []
-        for number in rng.permutation(len(group)):  # the later they start, the likelier they write last
+        for number in rng.permutation(len(group)):  # the later they start, the more likely they write last
             line = [*python, *map(str, words(group[number], int(number), place))]
-            processes.append((int(number), subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)))
+            processes.append((int(number),
+                              subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)))
             time.sleep(rng.uniform(0, 0.2))
         figures, done = Counter(times=1), []
         for number, process in processes:
             said = process.communicate()[1]
             outcome = ("done" if process.returncode == 0 else
-                       "refused" if process.returncode == 2 and any(words in said.splitlines()[-1] for words in HONEST) else "wrong")
+                       "refused" if process.returncode == 2 and any(words in said.splitlines()[-1] for words in HONEST)
+                       else "wrong")
             figures[outcome] += 1
             done += [number] * (outcome == "done")
             if outcome == "wrong":
-                print(f"{' + '.join(group)}: {group[number]} ended with {process.returncode} and said {said}", file=sys.stderr)
+                print(f"{' + '.join(group)}: {group[number]} ended with {process.returncode} and said {said}",
+                      file=sys.stderr)
         mixed = mixed_run(place / "run") + mixed_prediction(place / "predicted")
         return group, figures + Counter(lost=lost(group, done, place), mixed=mixed)
 
@@ -243,31 +261,33 @@ def together(folder, times, jobs=1, seed=0, groups=GROUPS, python=(sys.executabl
     with ThreadPoolExecutor(jobs) as pool:
         for group, figures in pool.map(meet, range(times)):
             rows[group] += figures
-    return {f"{group[0]} x {len(group)}" if len(set(group)) == 1 else " + ".join(group): figures for group, figures in rows.items()}
+    return {f"{group[0]} x {len(group)}" if len(set(group)) == 1 else " + ".join(group): figures
+            for group, figures in rows.items()}
 
 
 def lost(group, done, place):
-    """How many of the programs with these numbers have done something of which nothing is there."""
+    """How many of the programs with these numbers have reported results that are missing."""
     entries, (_, steps, _) = read_scores(place / "run" / "metrics.json"), read_kept(place / "run")
-    kept = "overwrite" not in group  # else what was scored before may have been replaced, as was asked for
-    return sum({"resume": steps != LATER or entries["mnist-2"]["iteration"] != LATER,
+    kept = "overwrite" not in group  # else earlier scores may have been replaced, as requested
+    return sum({"resume": steps != LATER or "mnist-2" not in entries,
                 "overwrite": steps != LATER,
                 "evaluate": kept and f"mnist-{number + 3}" not in entries,
                 "predict": not (place / "predicted" / "prediction.gif").exists()}[group[number]] for number in done)
 
 
 def mixed_run(out):
-    """Whether a run's folder holds files of several runs, or files that are not as they were written."""
-    folder, (config, steps, parts) = RunFolder(out), read_kept(out)
+    """Whether a run's folder has files of several runs, or files that have changed since they were written."""
+    folder, (plan, steps, parts) = RunFolder(out), read_kept(out)
     files = {path.relative_to(out).as_posix() for path in out.rglob("[!.]*") if path.is_file()}
     scores = read_scores(out / "metrics.json")
     return (set(folder.holds()) != files or read_log(out / "log.csv")["iteration"] != [str(n + 1) for n in range(steps)]
-            or f'"seed": {config.seed},' not in (out / "config.json").read_text().replace("\n}", ",")
-            or any(entry["iteration"] == steps and entry["weights_sha256"] != checksum(parts["model"]) for entry in scores.values()))
+            or read_plan(read_json(out / "config.json")).recipe.seed != plan.recipe.seed
+            or any(entry["iteration"] == steps and entry["weights_sha256"] != checksum(parts["model"])
+                   for entry in scores.values()))
 
 
 def mixed_prediction(out):
-    """Whether a prediction's folder holds more than one prediction, or anything that is not as it was written."""
+    """Whether a prediction's folder has files of several predictions, or files that have changed."""
     if not out.exists():
         return False
     files = {path.name for path in out.glob("[!.]*")}
@@ -279,7 +299,7 @@ def mixed_prediction(out):
 # spoilt files
 
 def fuzz(folder, files, jobs=1, seed=0, readers=READERS):
-    """Read `files` spoilt files, about as many of each kind; {kind: Counter of what happened}."""
+    """Read `files` damaged files, about as many of each kind; {kind: Counter of the outcomes}."""
     write_originals(folder)
     context = multiprocessing.get_context("spawn")
 
@@ -287,7 +307,8 @@ def fuzz(folder, files, jobs=1, seed=0, readers=READERS):
         name, read = list(readers.items())[job]
         answer, process_end = context.Pipe(duplex=False)
         count = files // len(readers) + (job < files % len(readers))
-        process = context.Process(target=read_spoilt, args=(name, read, folder / name, folder / f"{job}", count, [seed, job], process_end))
+        process = context.Process(target=read_spoilt,
+                                  args=(name, read, folder / name, folder / f"{job}", count, [seed, job], process_end))
         process.start()
         process_end.close()
         try:
@@ -304,7 +325,7 @@ def fuzz(folder, files, jobs=1, seed=0, readers=READERS):
 
 # signals
 
-PATIENCE = 300  # seconds after which a piece of work hangs, which otherwise takes less than a millisecond
+PATIENCE = 300  # seconds after which a piece of work counts as hanging; usually it takes less than a millisecond
 
 
 def print_signals(times, seed):
@@ -317,12 +338,12 @@ SIGNALS = "signals", "raised", "calls", "still at work", "pool locked", "BLAS at
 
 
 class Interrupt(Exception):
-    """What the handler raises. Any exception will do; that of Ctrl-C raises KeyboardInterrupt."""
+    """The exception that the handler raises, like KeyboardInterrupt for Ctrl-C."""
 
 
 def signals(times, seed=0):
-    """Share work among three threads while signals come every 20 to 300 microseconds, whose handler raises wherever it finds the work;
-    a Counter of what was wrong after each call. A call that hangs ends the program, with a traceback of each thread."""
+    """Share work among three threads while signals, whose handler raises, arrive every 20 to 300 microseconds; a
+    Counter of what was wrong after each call. A call that hangs ends the program, with a traceback of each thread."""
     figures, rng, codes = Counter(), random.Random(seed), {threads.share.__code__, threads.shared_matmul.__code__}
     threads.THREADS, threads.WORTH_SHARING = max(3, threads.THREADS), 0
     a, b = np.random.default_rng(seed).random((300, 200)), np.random.default_rng(seed).random((200, 100))
@@ -348,7 +369,7 @@ def signals(times, seed=0):
         figures["still at work"] += sum(at_work[1:])
         figures["pool locked"] += threads.POOL.lock.locked()
         figures["BLAS at one"] += [library.get_num_threads() for library in threads.blas()] != counts
-        at_work[0] = 0  # the first part is this thread's, and may be left in its midst
+        at_work[0] = 0  # the first part runs in this thread, and may be interrupted
 
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 1e-3)

@@ -1,14 +1,14 @@
-"""Is the engine right where nobody looked? A random search: ops against PyTorch, fused functions against unfused ones.
+"""Search for errors of the engine with random programs: ops against PyTorch, fused functions against unfused ones.
 
     python examples/verify_search.py --cases 10000 --jobs 2
-    python examples/verify_search.py --only fused --number 4711       one case again
+    python examples/verify_search.py --only fused --number 4711       repeat one case
 
 programs      random ops on random shapes: values and gradients in float64, against PyTorch
 fused         random elementwise functions, fused and op by op: at NaN, infinities, zeros of both signs and ties
 convolutions  conv2d, its transpose and windows of random sizes, kernels, strides and paddings, by each algorithm
 
-A case depends on its kind, the seed and its number only. Prints a table and every wrong case: a program up to the first
-step that is wrong. Needs PyTorch. Exit status 0 if no case is wrong, else 1.
+A case depends only on its kind, the seed and its number. The script prints a table and every wrong case, which is a
+program up to its first wrong step. It needs PyTorch. Exit status 0 if no case is wrong, else 1.
 """
 
 import argparse
@@ -44,11 +44,12 @@ import tinypredrnn as tp
 from tinypredrnn.errors import ConfigError, command
 
 DTYPES = [np.float64, np.float32]
-NEAR = 1e-6  # a kink closer than this may lie on the other side for PyTorch, which rounds differently
+NEAR = 1e-6  # PyTorch rounds differently and may be on the other side of a kink that is closer than this
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=10_000, help="how many in all (default: %(default)s)")
     parser.add_argument("--only", choices=KINDS, help="this kind alone")
     parser.add_argument("--number", type=int, help="the case of this number alone")
@@ -73,7 +74,9 @@ def main():
 
 
 def search(check, seed, numbers, jobs=1):
-    """[(number, what is wrong)]. Each job has a process, so that a crash is a wrong case and not the end."""
+    """[(number, what is wrong)]. Each job has its own process, so that a crash is a wrong case and does not end the
+    search.
+    """
     context, wrong = multiprocessing.get_context("spawn"), []
     chunks = iter([numbers[i:i + TOGETHER] for i in range(0, len(numbers), TOGETHER)])
 
@@ -120,7 +123,7 @@ def values_and_gradients(outputs, leaves, cotangents):
 
 
 def difference(what, found, expected, tolerance):
-    """Where two lists of arrays differ, or None. NaN and infinities must stand in the same places."""
+    """Where two lists of arrays differ, or None. NaN and infinities must be in the same places."""
     for i, (a, b) in enumerate(zip(found, expected, strict=True)):
         if a.shape != b.shape:
             return f"{what} {i}: shape {a.shape}, not {b.shape}"
@@ -192,7 +195,7 @@ def compare_program(inputs, steps, outputs):
     try:
         values = run_steps(OURS, [*leaves, inputs[-1]], steps)
         found, gradients = values_and_gradients([values[i] for i in outputs], leaves, cotangents)
-    except Exception as error:  # whatever it is: PyTorch could do it
+    except Exception as error:  # any exception is wrong here, since PyTorch could compute it
         return f"{type(error).__name__}: {error}"
     return difference("value", found, expected, 1e-9) or difference("gradient", gradients, truth, 1e-7)
 
@@ -248,7 +251,7 @@ def check_fused(seed, number):
     function, names, floats, steps, outputs = draw_fused(seed, number // TOGETHER)
     dtype, special = DTYPES[number // TOGETHER % 2], rng.random() < 0.6
     shape = rng.choice([0, 1, 2, 3, 7], rng.integers(4), p=[0.04, 0.16, 0.3, 0.3, 0.2]).tolist()
-    parts = [shape if special else draw_part(rng, shape) for _ in names]  # no sums: in them order would count
+    parts = [shape if special else draw_part(rng, shape) for _ in names]  # no sums, since their order would matter
     inputs = [(rng.standard_normal(part) * 2).astype(dtype) for part in parts[:floats]]
     if special:
         inputs = [np.where(rng.random(shape) < 0.5, rng.choice(SPECIAL, shape), x).astype(dtype) for x in inputs]

@@ -1,52 +1,21 @@
 # %% [markdown]
 # # 1. One number and its derivative
 #
-# - **Idea:** a value that remembers how it was made can be asked for its derivatives.
+# - **Idea:** a value that remembers how it was computed can give us its derivatives.
 # - **Minutes:** 30
 # - **Needs:** Python and the chain rule.
-# - **You will see:** the derivative 29 of a small formula, found without a nudge; and a moving dot whose next place, 6.11, comes out of
-#   two learnt numbers.
-# - **Why:** a network learns by changing millions of numbers, each a little in the right direction. Trying out the direction of each one
-#   takes millions of runs of the network for a single step, and the answer is inexact besides.
-#
-# ## For teachers
-#
-# *Lessons 1 to 5: automatic differentiation. (Learners go on to "How to work".)*
-#
-# **Aim.** At the end of the group a learner can say, without notes, what is recorded during the forward pass, in which order it is walked
-# back, what a rule receives and returns, why a gradient is summed where an input was broadcast, and what would make a gradient check
-# worthless. The engine of lesson 5 is the package's, with fewer features: `tests/lessons/test_against_package.py` holds both together.
-#
-# **Time.** About four hours with the exercises: 1 and 2 fill one sitting, 3 another, 4 and 5 one each. Lesson 2 is short in code and
-# long in thought: give it the blackboard.
-#
-# **Common errors.**
-#
-# - *The derivative is taken to be a formula.* Here it is a number at a place. Ask for the derivative of `x * x` where `x` is 3 before
-#   anybody says "two x".
-# - *Gradients are overwritten where they should add up* (lesson 1). `x * x` tells: it has two routes to `x`.
-# - *"Visit each node once" is taken to be enough* (lesson 2). The order matters as well; the second graph of that lesson shows it.
-# - *Shapes are repaired by transposing until the error goes away* (lesson 3). Ask which sum each element of the gradient is.
-# - *A falling loss is taken for a proof that the gradient is right* (lesson 4). The first experiment of that lesson is for them.
-# - *float64 is taken to be harmless* (lesson 5). Ask what the frames of a batch weigh, and how long a sequence is.
-#
-# **What to ask.**
-#
-# 1. Why backwards? (One walk gives the derivative by all inputs. Forwards, it takes one walk for each input.)
-# 2. What must be kept for the way back by `a + b`? By `a * b`? By `tanh(x)`? (Nothing; both; the result.)
-# 3. Where in a photograph that a bias is added to does the bias's gradient come from? (From every pixel: hence a sum.)
-# 4. You may seed a gradient check with one array only. Why not with ones? (Softmax.)
-# 5. What will differ if `y = z * 4 + z * 3` is written the other way round? (Nothing, if the order of the walk is right.)
-#
-# The exercises want a prediction first and code second. Every check prints the first place where an answer differs: let learners read
-# it aloud before they change anything.
+# - **You will see:** the derivative 29 of a small formula, found without nudging its input; and two learnt numbers that
+#   predict the next position of a moving dot, 6.11.
+# - **Why:** a network learns by changing millions of numbers, each a little in the right direction. Finding each
+#   direction by trial takes millions of runs of the network for a single step, and the answers are only approximate.
 
 # %% [markdown]
 # ## How to work
-# `python -m tinypredrnn.course write my_lessons` writes all lessons with holes in place of the solutions. Run a lesson as a script, or cell
-# by cell in an editor that knows `# %%`. Lines that begin with `#>` say what a cell prints. Pictures are saved beside the lesson, in
-# `figures/`; the code that draws them need not be read. In an exercise, put your code in the place of `...  # your code` and run again:
-# `check` says `OK`, or where your answer differs.
+# `python -m tinypredrnn.course write my_lessons` writes copies of all lessons with holes in place of the solutions. Run
+# a lesson as a script, or cell by cell in an editor that understands `# %%`. Lines that begin with `#>` show what a
+# cell prints. Pictures are saved in `figures/` beside the lesson; you need not read the code that draws them. In an
+# exercise, replace `...  # your code` with your code and run the lesson again: `check` prints `OK`, or the first place
+# where your answer differs.
 
 # %%
 import matplotlib.pyplot as plt
@@ -56,8 +25,8 @@ from tinypredrnn.course import check, show
 
 # %% [markdown]
 # ## A nudge
-# How fast does $f(x) = x^3$ grow where $x = 3$? Nudge $x$ a little, see how far the result moves, and divide. Calculus says
-# $3 x^2 = 27$.
+# How fast does $f(x) = x^3$ grow at $x = 3$? Nudge $x$ a little, see how far the result moves, and divide: this is a
+# **finite difference**. Calculus gives $3 x^2 = 27$.
 
 
 # %%
@@ -72,8 +41,8 @@ print((cube(3.0) - cube(3.0 - nudge)) / nudge)
 #> 26.9101
 
 # %% [markdown]
-# Nearly. The curve bends upwards, and so a nudge to the right says too much, and one to the left too little. From the left place to the
-# right one, most of the two errors cancels:
+# Close. The curve bends upwards, so a nudge to the right overestimates the slope and a nudge to the left underestimates
+# it. If we measure from the left point to the right one, the two errors almost cancel:
 
 # %%
 print((cube(3.0 + nudge) - cube(3.0 - nudge)) / (2 * nudge))
@@ -81,9 +50,9 @@ print((cube(3.0 + nudge) - cube(3.0 - nudge)) / (2 * nudge))
 
 # %% [markdown]
 # ### Exercise 1.1: the slope of any function
-# Return the slope of `f` at `x` by nudging `x` to both sides.
+# Return the slope of `f` at `x`, estimated by nudging `x` to both sides.
 #
-# *Hint:* the cell above, with `f` in place of `cube`. The distance between the two places is twice the nudge.
+# *Hint:* the cell above, with `f` in place of `cube`. The two points are twice the nudge apart.
 
 
 # %%
@@ -98,8 +67,8 @@ check("1.1", lambda: [slope(cube, 3.0), slope(cube, -2.0), slope(lambda x: 1 / x
 
 # %% [markdown]
 # ## How small is small?
-# A smaller nudge should be better. Down to a point, it is. Here are the errors at $x = 1$, where the derivative is 3, for nudges of
-# $10^{-2}$, $10^{-5}$ and $10^{-12}$.
+# A smaller nudge should be better, and it is, down to a point. Here are the errors at $x = 1$, where the derivative is
+# 3, for nudges of $10^{-2}$, $10^{-5}$ and $10^{-12}$.
 
 
 # %%
@@ -121,20 +90,24 @@ for error, name, colour in zip(errors(nudges), ("one-sided", "two-sided"), ("#D5
     ax.loglog(nudges, error, ".", color=colour, markersize=4, label=name)
 ax.text(2e-14, 3e-8, "too small:\nrounding", fontsize=11)
 ax.text(5e-5, 3e-12, "too large:\nthe curve bends", fontsize=11)
-ax.set(xlabel="nudge", ylabel="error of the derivative", title="The derivative of x³ at 1, by nudging", ylim=(1e-13, 1))
+ax.set(xlabel="nudge", ylabel="error of the derivative", title="The derivative of x³ at 1, by nudging",
+       ylim=(1e-13, 1))
 ax.legend(loc="upper center")
 show(figure, "nudges")
 
 # %% [markdown]
-# The computer keeps about 16 digits. With a nudge of $10^{-12}$ the two results agree in their first 12, and only the last few are left to
-# tell the difference. A nudge to both sides of about $10^{-5}$ is best. Remember it: lesson 4 checks everything with it.
+# The computer keeps about 16 digits. With a nudge of $10^{-12}$ the two results agree in about their first 12 digits,
+# and only the last few digits show the difference. A two-sided nudge of about $10^{-5}$ is best. Remember this value:
+# lesson 4 uses it in every check.
 #
-# So nudging works, but it is never exact, and it needs two runs of `f` **for each number** that we want to change. For a million numbers
-# that is two million runs. There is a way to get all of them, exactly, in a single walk.
+# So nudging works, but it is never exact, and it needs two runs of `f` **for each number** that we want to change. For
+# a million numbers that is two million runs. There is a way to get all of the derivatives, exact up to rounding, in a
+# single pass.
 #
 # ## Backwards, by hand
-# Take $y = (x^2 + 2)\,x$ at $x = 3$ and cut it into single steps. Then ask, from the end to the beginning: if *this* value moved a
-# little, how many times as far would $y$ move? That number is called the **cotangent** of the value.
+# Take $y = (x^2 + 2)\,x$ at $x = 3$ and split it into single steps. Then ask, from the last step back to the first: if
+# *this* value moved a little, how many times as far would $y$ move? That number is called the **cotangent** of the
+# value.
 
 # %%
 x = 3.0
@@ -142,40 +115,42 @@ a = x * x  # 9
 b = a + 2.0  # 11
 y = b * x  # 33
 
-dy = 1.0  # y moves as far as y moves
-db = dy * x  # y = b * x: a little more b is x times as much more y
-dx_1 = dy * b  # the same step, seen from x
+dy = 1.0  # y moves exactly as far as itself
+db = dy * x  # y = b * x: if b moves a little, y moves x times as far
+dx_1 = dy * b  # the same step, with respect to x
 da = db * 1.0  # b = a + 2: b moves as far as a
-dx_2 = da * x  # a = x * x: seen from the left x
-dx_3 = da * x  # ... and from the right one
+dx_2 = da * x  # a = x * x: with respect to the left x
+dx_3 = da * x  # ... and to the right one
 print(dx_1, dx_2, dx_3, "together", dx_1 + dx_2 + dx_3)
 #> 11.0 9.0 9.0 together 29.0
 
 # %% [markdown]
-# Calculus agrees: $(x^3 + 2x)' = 3x^2 + 2 = 29$. Two things happened on the way, and they are all that there is:
+# Calculus agrees: $(x^3 + 2x)' = 3x^2 + 2 = 29$. We used two rules, and no others are needed:
 #
 # - along a route, slopes are **multiplied** (the chain rule);
-# - where several routes lead to the same value, they are **added up**.
+# - if several routes lead to the same value, their products are **added**.
 #
-# In the picture the slope of each step stands beside its arrow.
+# In the picture, the slope of each step stands beside its arrow.
 
 # %%
 places = {"x": (0, 0), "a = x·x": (1.2, 1), "b = a + 2": (3.0, 1), "y = b·x": (4.2, 0)}
 values = {"x": "3", "a = x·x": "9", "b = a + 2": "11", "y = b·x": "33"}
 cotangents = {"x": "11 + 9 + 9 = 29", "a = x·x": "3", "b = a + 2": "3", "y = b·x": "1"}
-steps = [("x", "a = x·x", 0.3, 3, (0.4, 0.78)), ("x", "a = x·x", -0.06, 3, (1.02, 0.32)), ("a = x·x", "b = a + 2", 0, 1, (2.05, 1.14)),
+steps = [("x", "a = x·x", 0.3, 3, (0.4, 0.78)), ("x", "a = x·x", -0.06, 3, (1.02, 0.32)),
+         ("a = x·x", "b = a + 2", 0, 1, (2.05, 1.14)),
          ("b = a + 2", "y = b·x", 0, 3, (3.75, 0.66)), ("x", "y = b·x", 0, 11, (2.1, 0.14))]
 figure, ax = plt.subplots(figsize=(7.4, 3.2))
 boxes = {}
 for name, (left, up) in places.items():
-    boxes[name] = ax.text(left, up, name, ha="center", va="center", fontsize=13, bbox={"boxstyle": "round", "facecolor": "white"})
+    boxes[name] = ax.text(left, up, name, ha="center", va="center", fontsize=13,
+                          bbox={"boxstyle": "round", "facecolor": "white"})
     ax.text(left, up + 0.27, values[name], ha="center", color="#0072B2", fontsize=13)
     ax.text(left, up - 0.37, cotangents[name], ha="center", color="#D55E00", fontsize=13)
-for start, end, bend, slope, middle in steps:
-    ax.annotate("", places[end], places[start], arrowprops={
+for tail, head, bend, factor, middle in steps:
+    ax.annotate("", places[head], places[tail], arrowprops={
         "arrowstyle": "->", "connectionstyle": f"arc3,rad={bend}", "color": "0.5", "linewidth": 1.5,
-        "patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch(), "shrinkA": 4, "shrinkB": 4})
-    ax.text(*middle, slope, ha="center", va="center", fontsize=12)
+        "patchA": boxes[tail].get_bbox_patch(), "patchB": boxes[head].get_bbox_patch(), "shrinkA": 4, "shrinkB": 4})
+    ax.text(*middle, factor, ha="center", va="center", fontsize=12)
 ax.text(2.1, 1.66, "values, from left to right", color="#0072B2", ha="center", fontsize=11)
 ax.text(2.1, -0.68, "cotangents, from right to left", color="#D55E00", ha="center", fontsize=11)
 ax.set(xlim=(-0.8, 4.8), ylim=(-0.8, 1.8))
@@ -184,21 +159,21 @@ show(figure, "by_hand")
 
 # %% [markdown]
 # ## A value that remembers
-# We knew the steps because we wrote them down. Let the values write them down themselves. A `Tensor` is a value (today: one number) with
-# a pointer to the `Node` that made it. The node knows its **parents**, the tensors that went in, and the **slope** of the result by each
-# of them.
+# We knew the steps because we wrote them down. Now let the values record the steps themselves. A `Tensor` is a value
+# (for now, one number) with a pointer to the `Node` that made it. The node stores its **parents**, the tensors that
+# went in, and the **slope** of the result with respect to each of them.
 
 
 # %%
 class Node:
-    """One step of a computation: the tensors that went in, and how fast the result changes with each."""
+    """One step of a computation: the tensors that went in, and how fast the result changes with each of them."""
 
     def __init__(self, parents, slopes):
         self.parents, self.slopes = parents, slopes
 
 
 class Tensor:
-    """A number that remembers how it was made; node is None where no step of ours made it (a leaf)."""
+    """A number that remembers how it was made; node is None if no recorded step made it (a leaf)."""
 
     def __init__(self, data, node=None):
         self.data, self.node, self.grad = data, node, 0.0
@@ -212,20 +187,20 @@ def mul(a, b):
     return Tensor(a.data * b.data, Node([a, b], [b.data, a.data]))
 
 
-x = Tensor(3.0)
-y = mul(add(mul(x, x), Tensor(2.0)), x)
-print(y.data, y.node.slopes, y.node.parents[1] is x)
+leaf = Tensor(3.0)
+result = mul(add(mul(leaf, leaf), Tensor(2.0)), leaf)
+print(result.data, result.node.slopes, result.node.parents[1] is leaf)
 #> 33.0 [3.0, 11.0] True
 
 # %% [markdown]
 # ## Backward
-# The walk from the end to the beginning is now short. On the way each route multiplies its slopes. A tensor without a node is a **leaf**:
-# there routes end, and what they bring is added up in `grad`.
+# The backward pass is now short. Along each route it multiplies the slopes. A tensor without a node is a **leaf**:
+# routes end there, and their products are added up in `grad`.
 
 
 # %%
 def backward(tensor, cotangent=1.0):
-    """Add d(result)/d(leaf) to the grad of every leaf below; `cotangent` is d(result)/d(tensor)."""
+    """Add d(result)/d(leaf) to the grad of every leaf that was used; `cotangent` is d(result)/d(tensor)."""
     if tensor.node is None:
         tensor.grad += cotangent
     else:
@@ -233,16 +208,17 @@ def backward(tensor, cotangent=1.0):
             backward(parent, cotangent * slope)
 
 
-backward(y)
-print(x.grad)
+backward(result)
+print(leaf.grad)
 #> 29.0
 
 # %% [markdown]
-# No nudge, no formula for the whole, and no rounding to speak of: `add` and `mul` know their own slopes, and `backward` puts them
-# together. This is reverse-mode automatic differentiation. The rest of the engine makes it right in all cases, quick, and thrifty.
+# We needed no nudge and no formula for the whole: `add` and `mul` know their own slopes, and `backward` combines them.
+# The result is exact up to rounding. This is **reverse-mode automatic differentiation**. Lessons 2 to 5 make it correct
+# in every case, fast and economical.
 #
-# To write `x * x + 2` as in Python, the operators become steps of ours (`__radd__` and the like are for a plain number on the left). A
-# plain number becomes a leaf.
+# To write `x * x + 2` as in ordinary Python, we define the operators with our steps (`__radd__` and `__rmul__` are for
+# a plain number on the left). A plain number becomes a leaf.
 
 
 # %%
@@ -259,7 +235,7 @@ Tensor.__rsub__ = lambda a, b: as_tensor(b) - a
 
 
 def gradient(f, *values):
-    """The derivatives of f by all of its arguments, in one walk."""
+    """The derivatives of f with respect to each of its arguments, in one backward pass."""
     leaves = [Tensor(value) for value in values]
     backward(f(*leaves))
     return [leaf.grad for leaf in leaves]
@@ -271,12 +247,13 @@ print(gradient(lambda x, y: 5 * x * y + y * y - x, 2.0, 3.0))
 #> [14.0, 16.0]
 
 # %% [markdown]
-# Note that `cube` is the very function that we nudged. It was written for plain numbers and never heard of derivatives.
+# Note that `cube` is the same function that we nudged. It was written for plain numbers and contains nothing about
+# derivatives.
 #
 # ### Exercise 1.2: division
-# Write the step for `a / b`. What is its slope by `a`, and what by `b`?
+# Write the step for `a / b`. What is its slope with respect to `a`, and with respect to `b`?
 #
-# *Hint:* $a/b = a \cdot b^{-1}$, and the derivative of $b^{-1}$ is $-b^{-2}$. Compare with `slope` where you doubt.
+# *Hint:* $a/b = a \cdot b^{-1}$, and the derivative of $b^{-1}$ is $-b^{-2}$. Compare with `slope` if in doubt.
 
 
 # %%
@@ -291,17 +268,18 @@ check("1.2", lambda: [div(Tensor(3.0), Tensor(4.0)).data, gradient(div, 3.0, 4.0
 
 # %% [markdown]
 # ## The smallest video
-# A dot moves along a line, and we saw it in five frames. Where will it be in the next one? That is the question of this whole course,
-# for one dot instead of many pixels. Our model of the world: the dot started somewhere and moves at a constant speed. The two numbers
-# are to be learnt: begin anywhere, and move both against their derivatives of the mean squared error, `rate` times as far, again and
-# again. This is **gradient descent**.
+# A dot moves along a line, and we saw it in five frames. Where will it be in the next one? This whole course asks that
+# question, with many pixels instead of one dot. Our model of the world: the dot started somewhere and moves at a
+# constant speed. These two numbers must be learnt. Start with any values, compute the derivatives of the mean squared
+# error with respect to both, subtract `rate` times its derivative from each number, and repeat. This is **gradient
+# descent**.
 
 # %%
-seen = [1.0, 1.9, 3.1, 4.0, 5.1]  # the place of the dot in frames 0 to 4, in pixels
+seen = [1.0, 1.9, 3.1, 4.0, 5.1]  # the position of the dot in frames 0 to 4, in pixels
 
 
 def loss(start, speed):
-    """The mean squared distance between where the dot should have been and where it was."""
+    """The mean squared difference between the model's positions and those seen."""
     total = 0.0
     for frame, place in enumerate(seen):
         error = start + speed * frame - place
@@ -311,10 +289,10 @@ def loss(start, speed):
 
 start, speed, rate = 0.0, 0.0, 0.05
 for step in range(301):
-    by_start, by_speed = gradient(loss, start, speed)
+    d_start, d_speed = gradient(loss, start, speed)
     if step in (0, 10, 50, 300):
-        print(f"step {step}: loss {loss(start, speed):.4f}, derivatives {by_start:.4f} {by_speed:.4f}")
-    start, speed = start - rate * by_start, speed - rate * by_speed
+        print(f"step {step}: loss {loss(start, speed):.4f}, derivatives {d_start:.4f} {d_speed:.4f}")
+    start, speed = start - rate * d_start, speed - rate * d_speed
 print(f"started at {start:.3f}, moves {speed:.3f} pixels a frame, will be at {start + speed * 5:.2f}")
 #> step 0: loss 11.2460, derivatives -6.0400 -16.2000
 #> step 10: loss 0.0558, derivatives -0.2351 0.0822
@@ -328,21 +306,22 @@ times = np.array([0, 5])
 ax.plot(times, start + speed * times, color="#0072B2", label="learnt: start + speed · frame")
 ax.plot(range(5), seen, "o", color="0.2", markersize=8, label="seen")
 ax.plot(5, start + speed * 5, "*", color="#D55E00", markersize=16, label="predicted")
-ax.set(xlabel="frame", ylabel="place (pixels)", title="A moving dot, and where it will be", ylim=(0, 7))
+ax.set(xlabel="frame", ylabel="position (pixels)", title="A moving dot, and where it will be", ylim=(0, 7))
 ax.legend(loc="upper left")
 show(figure, "moving_dot")
 
 # %% [markdown]
-# Every network of this course learns in this way. What grows is the model of the world between the numbers and the loss.
+# Every network in this course learns in this way. Only the model between the learnt numbers and the loss grows.
 #
 # ### Exercise 1.3: a falling dot
-# A dot that falls does not keep its speed: its place in frame $t$ is $s + v\,t + \frac{1}{2} g\,t^2$. Return the mean squared error of
-# this model, for the places `fallen`. The check looks at its value and at all three derivatives.
+# A falling dot does not keep its speed: its position in frame $t$ is $s + v\,t + \frac{1}{2} g\,t^2$. Return the mean
+# squared error of this model for the positions `fallen`. The check compares its value and all three derivatives.
 #
-# *Hint:* `loss` above with one more term. Tensors know `+`, `-` and `*` so far: a half is `0.5 *`, a square `error * error`.
+# *Hint:* `loss` above with one more term. Tensors support only `+`, `-` and `*` so far: write a half as `0.5 *` and a
+# square as `error * error`.
 
 # %%
-fallen = [2.0, 2.6, 4.1, 6.7]  # the place of the dot in frames 0 to 3, in pixels
+fallen = [2.0, 2.6, 4.1, 6.7]  # the position of the dot in frames 0 to 3, in pixels
 
 
 def falling_loss(start, speed, gravity):
@@ -367,8 +346,50 @@ check("1.3", lambda: [falling_loss(1.0, 0.5, 2.0), gradient(falling_loss, 1.0, 0
 # | `Node` | `tinypredrnn/autograd/engine.py`, `Node` |
 # | `backward` | `tinypredrnn/autograd/engine.py`, `backward` |
 # | `add`, `mul`, and their slopes | `tinypredrnn/autograd/elementwise.py`, `mul` |
-# | operators from steps | `tinypredrnn/autograd/__init__.py`, `METHODS` |
+# | the operators | `tinypredrnn/autograd/__init__.py`, `METHODS` |
 #
-# **Real systems.** PyTorch records as we do, while the program runs; a tensor's `grad_fn` is our `node`. JAX runs the function once with
-# stand-ins for the arrays, gets the whole list of steps, and turns it into another function, the derivative. Both do the walk in
-# another order than ours, because ours has a flaw: it follows every route on its own. Lesson 2 counts them.
+# **Real systems.** PyTorch records the steps while the program runs, as we do; a tensor's `grad_fn` is our `node`. JAX
+# runs the function once with stand-ins for the arrays, records the whole list of steps, and turns it into another
+# function, the derivative. Both visit the steps in a better order than ours, which follows every route separately.
+# Lesson 2 counts the routes.
+
+# %% [markdown]
+# ## For teachers
+#
+# *Lessons 1 to 5: automatic differentiation.*
+#
+# **Aim.** By the end of these lessons a learner can say, without notes, what the forward pass records, in which order
+# the backward pass visits it, what a rule receives and returns, why a gradient is summed if an input was broadcast, and
+# what makes a gradient check worthless. The engine of lesson 5 is the package's engine with fewer features:
+# `tests/lessons/test_against_package.py` compares the two.
+#
+# **Time.** About four hours with the exercises: lessons 1 and 2 fill one sitting; lessons 3, 4 and 5 take one each.
+# Lesson 2 has little code and needs much thought: use the blackboard.
+#
+# **Common errors.**
+#
+# - *Taking the derivative for a formula.* Here it is a number at one point. Ask for the derivative of `x * x` at
+#   `x = 3` before anybody says "two x".
+# - *Overwriting gradients that should be added* (lesson 1). `x * x` shows it: two routes lead to `x`.
+# - *Believing that "visit each node once" is enough* (lesson 2). The order matters too; the second graph of that lesson
+#   shows it.
+# - *Transposing until the shape error disappears* (lesson 3). Ask which sum each element of the gradient is.
+# - *Taking a falling loss for proof that the gradient is correct* (lesson 4). The first experiment of that lesson shows
+#   otherwise.
+# - *Thinking that float64 is harmless* (lesson 5). Ask how much memory the frames of a batch take, and how long a
+#   sequence is.
+#
+# **What to ask.**
+#
+# 1. Why backwards? (One backward pass gives the derivatives with respect to all inputs. Forward mode takes one pass for
+#    each input.)
+# 2. What must be saved for the backward pass of `a + b`? Of `a * b`? Of `tanh(x)`? (Nothing; both inputs; the output.)
+# 3. One bias is added to every pixel of a photograph. Where does the gradient of the bias come from? (From every pixel:
+#    hence a sum.)
+# 4. A gradient check weights the outputs with one array. Why should that array not be all ones? (Softmax: its outputs
+#    always sum to 1.)
+# 5. What changes if `y = z * 4 + z * 3` is written the other way round? (Nothing, if the nodes are visited in the right
+#    order.)
+#
+# In the exercises, learners should predict first and write code second. Every check prints the first place where an
+# answer differs: let learners read it aloud before they change anything.

@@ -1,15 +1,16 @@
 # %% [markdown]
 # # 2. Order
 #
-# - **Idea:** a node passes on what it gathered when everybody who uses it has reported, and not before.
+# - **Idea:** a node passes its gradient on only after every step that uses it has contributed.
 # - **Minutes:** 40
 # - **Needs:** lesson 1.
-# - **You will see:** a derivative that is 14 and is said to be 22, one that is 22 and is said to be 14, and 20 steps that take two million
-#   calls, until they take 21.
-# - **Why:** lesson 1's walk follows every route on its own. Routes double whenever a value is used twice, and a network that reads a video
-#   frame by frame uses what it remembers several times in every frame.
+# - **You will see:** a wrong algorithm that reports 22 where the derivative is 14; another that reports 14 where it is
+#   22; and a derivative through 20 steps that takes two million calls, until 21 visits are enough.
+# - **Why:** lesson 1's `backward` follows every route separately. The number of routes doubles whenever a value is used
+#   twice, and a network that reads a video frame by frame uses its memory several times in every frame.
 #
-# The engine of lesson 1, shortened. `edges` is new: the parents of a tensor, each with its slope. Only the walk is to change.
+# Here is the engine of lesson 1, shortened. `edges` is new: the parents of a tensor, each with its slope. Only the
+# backward pass will change.
 
 # %%
 import matplotlib.pyplot as plt
@@ -50,12 +51,12 @@ def edges(tensor):
 
 # %% [markdown]
 # ## Counting calls
-# Lesson 1's `backward`, which counts its calls, on a ladder: `y = y + y`, again and again.
+# Here is lesson 1's `backward`, now counting its calls, on a ladder: `y = y + y`, again and again.
 
 
 # %%
 def backward_by_routes(tensor, cotangent=1.0):
-    """Lesson 1's walk; returns the number of calls."""
+    """Lesson 1's backward; returns the number of calls."""
     if tensor.node is None:
         tensor.grad += cotangent
     return 1 + sum(backward_by_routes(parent, cotangent * slope) for parent, slope in edges(tensor))
@@ -69,9 +70,9 @@ def ladder(x, steps):
 
 
 for steps in (5, 10, 15, 20):
-    x = Tensor(1.0)
-    calls = backward_by_routes(ladder(x, steps))
-    print(f"{steps} steps: derivative {x.grad:.0f}, {calls:,} calls")
+    leaf = Tensor(1.0)
+    calls = backward_by_routes(ladder(leaf, steps))
+    print(f"{steps} steps: derivative {leaf.grad:.0f}, {calls:,} calls")
 #> 5 steps: derivative 32, 63 calls
 #> 10 steps: derivative 1024, 2,047 calls
 #> 15 steps: derivative 32768, 65,535 calls
@@ -82,10 +83,10 @@ print(f"60 steps at a million calls a second: {2**61 / 1e6 / (365 * 24 * 3600):,
 #> 60 steps at a million calls a second: 73,118 years
 
 # %% [markdown]
-# The derivative is right, and the work doubles with each step.
+# The derivative is correct, but the work doubles with each step.
 #
-# There is a second trouble. The tensors and the steps between them are called the **graph**; the walk calls itself, as deep as the graph
-# is, and Python does not go that deep.
+# There is a second problem. The tensors and the steps between them are called the **graph**. `backward_by_routes` calls
+# itself, as many calls deep as the graph is, and Python limits that depth.
 
 # %%
 chain = Tensor(1.0)
@@ -98,9 +99,10 @@ except RecursionError:
 #> RecursionError: 10,000 steps are too deep
 
 # %% [markdown]
-# ## First attempt: gather, and pass on
-# Routes that lead to the same tensor should go on together from there. So let each tensor gather what arrives, and pass on what it has.
-# We try it on a graph whose derivative everybody sees: $z = 2x$ and $y = 4z + 3z$, so $y = 14x$.
+# ## First attempt: collect, and pass on
+# Routes that lead to the same tensor should continue together from there. So let each tensor collect what arrives, and
+# pass on what it has collected. We try this on a graph whose derivative is obvious: $z = 2x$ and $y = 4z + 3z$, so
+# $y = 14x$.
 
 
 # %%
@@ -121,17 +123,18 @@ def derivative(backward, f, value):
     return x.grad
 
 
-print("routes on their own:", derivative(backward_by_routes, one_level, 1.0))
-print("gather and pass on:", derivative(gather_and_pass, one_level, 1.0))
-#> routes on their own: 14.0
-#> gather and pass on: 22.0
+print("each route separately:", derivative(backward_by_routes, one_level, 1.0))
+print("collect and pass on:", derivative(gather_and_pass, one_level, 1.0))
+#> each route separately: 14.0
+#> collect and pass on: 22.0
 
 # %% [markdown]
-# 22 instead of 14. Follow what `z` does. From $4z$ a cotangent of 4 arrives; `z` has 4 and passes on $4 \cdot 2 = 8$. Then 3 arrives from
-# $3z$; `z` has 7 and passes on $7 \cdot 2 = 14$. In `x` there are now $8 + 14 = 22$. The 4 was passed on twice, because `z` spoke before it
-# had heard everything.
+# 22 instead of 14. Look at `z`. From $4z$ a cotangent of 4 arrives; `z` holds 4 and passes on $4 \cdot 2 = 8$. Then 3
+# arrives from $3z$; `z` holds 7 and passes on $7 \cdot 2 = 14$. At `x` the sum is $8 + 14 = 22$. The 4 was passed on
+# twice, because `z` passed on its cotangent before everything had arrived.
 #
-# No error, no warning, and a number that looks as good as any. It even depends on how the sum is written:
+# There is no error and no warning, and the number looks as plausible as any other. It even depends on the order of the
+# terms:
 
 
 # %%
@@ -144,14 +147,16 @@ print(derivative(gather_and_pass, other_way_round, 1.0))
 #> 20.0
 
 # %% [markdown]
-# ### Exercise 2.1: foretell it
-# For $z = 2x$ and $y = (5z + z) + 2z$ the truth is 16. What does `gather_and_pass` say? Work it out on paper, and return the number.
+# ### Exercise 2.1: predict the result
+# For $z = 2x$ and $y = (5z + z) + 2z$ the correct derivative is 16. What does `gather_and_pass` report? Work it out on
+# paper, and return the number.
 #
-# *Hint:* it goes into the left part of a sum first. Write down, for each arrival at `z`, what `z` has by then and what it passes on.
+# *Hint:* it follows the left part of a sum first. For each arrival at `z`, write down what `z` holds by then and what
+# it passes on.
 
 
 # %%
-def foretold():
+def predicted():
     # <solution>
     arrivals, total, at_x = [5, 1, 2], 0, 0
     for arrived in arrivals:
@@ -166,34 +171,35 @@ def three_uses(x):
     return (z * 5.0 + z) + z * 2.0
 
 
-check("2.1", foretold, derivative(gather_and_pass, three_uses, 1.0))
+check("2.1", predicted, derivative(gather_and_pass, three_uses, 1.0))
 
 # %% [markdown]
 # ## Second attempt: round by round
-# Then let each tensor speak only once. In the first round the result speaks, in the second all its parents, in the third all theirs,
-# each with what it has gathered by then.
+# Then let each tensor pass on its cotangent only once. In the first round the result does so, in the second its
+# parents, in the third their parents, each with what it has collected by then.
 
 
 # %%
 def round_by_round(root):
-    root.grad, spoken, speaking = 1.0, {root}, [root]
-    while speaking:
-        following = []
-        for tensor in speaking:
+    root.grad, seen, this_round = 1.0, {root}, [root]
+    while this_round:
+        next_round = []
+        for tensor in this_round:
             for parent, slope in edges(tensor):
                 parent.grad += tensor.grad * slope
-                if parent not in spoken:
-                    spoken.add(parent)
-                    following.append(parent)
-        speaking = following
+                if parent not in seen:
+                    seen.add(parent)
+                    next_round.append(parent)
+        this_round = next_round
 
 
 print(derivative(round_by_round, one_level, 1.0), derivative(round_by_round, other_way_round, 1.0))
 #> 14.0 14.0
 
 # %% [markdown]
-# Right, both times, and only one visit for each tensor. Before we believe it, a graph in which one way from `z` to `y` is longer than the
-# other: $z = x^2$, $u = z + 1$, $y = 7z + u^2$. At $x = 1$ the derivative is $(7 + 2u)\,2x = 22$.
+# Correct both times, and each tensor is visited only once. Before we trust it, let us try a graph in which one route
+# from `z` to `y` is longer than the other: $z = x^2$, $u = z + 1$, $y = 7z + u^2$. At $x = 1$ the derivative is
+# $(7 + 2u)\,2x = 22$.
 
 
 # %%
@@ -203,23 +209,25 @@ def two_levels(x):
     return z * 7.0 + u * u
 
 
-print("routes on their own:", derivative(backward_by_routes, two_levels, 1.0))
+print("each route separately:", derivative(backward_by_routes, two_levels, 1.0))
 print("round by round:", derivative(round_by_round, two_levels, 1.0))
-#> routes on their own: 22.0
+#> each route separately: 22.0
 #> round by round: 14.0
 
 # %% [markdown]
-# Now 14 is said where 22 is true: `z` spoke in the third round, with the 7 that it had; the 4 that came through `u` reached it in that
-# same round, too late. Whoever speaks once must speak **last**, after everybody who uses it, on however long a way.
+# Now it reports 14; the correct answer is 22. `z` passed on its cotangent in the third round, with the 7 that it held.
+# The 4 that came through `u` arrived in the same round, too late. A tensor that passes on its cotangent only once must
+# do so **after every tensor that uses it**, however long the route to that tensor is.
 #
 # ## The order that works
-# So count, before anything is passed on, how often each tensor is used: how many **consumers** it has. On the walk, count down. Whoever
-# reaches zero has heard everything, and speaks. This is Kahn's algorithm (1962) for putting the nodes of a graph into an order.
+# So, before anything is passed on, count how often each tensor is used: how many **consumers** it has. During the
+# backward pass, count down. When the count of a tensor reaches zero, everything has arrived, and the tensor passes on
+# the sum. This is Kahn's algorithm (1962) for sorting the nodes of a graph.
 
 
 # %%
 def count_consumers(root):
-    """tensor -> how many times it is used, for all tensors below root."""
+    """tensor -> how many times it is used, for root and all tensors that it was computed from."""
     waiting, stack = {root: 0}, [root]
     while stack:
         for parent, _ in edges(stack.pop()):
@@ -247,7 +255,7 @@ def backward(root, cotangent=1.0):
     return visits
 
 
-print(derivative(backward, one_level, 1.0), derivative(backward, other_way_round, 1.0), derivative(backward, two_levels, 1.0))
+print(*(derivative(backward, f, 1.0) for f in (one_level, other_way_round, two_levels)))
 #> 14.0 14.0 22.0
 
 # %%
@@ -260,29 +268,35 @@ print(backward(chain), "visits")
 #> 20001 visits
 
 # %% [markdown]
-# The work is now that of the forward pass: one visit for each tensor, however many routes there are (the chain has 10,000 sums and as many
-# ones that were added). And nothing calls itself, so no graph is too deep.
+# The work now grows with the size of the graph: one visit for each tensor, however many routes there are (the chain
+# consists of its leaf, 10,000 sums and the 10,000 ones that were added). And nothing calls itself, so no graph is too
+# deep.
 #
-# The picture shows the graph of `two_levels`, without the leaves 7 and 1: when each tensor speaks, with what it has gathered by then, and
-# the slopes beside the arrows.
+# The picture shows the graph of `two_levels` without the leaves 7 and 1. Below each tensor stands its turn, with what
+# it has collected by then; beside each arrow stands the slope.
 
 # %%
-places = {"x": (0, 0), "z = x·x": (1.5, 0), "u = z + 1": (3, 0.9), "u·u": (4.8, 0.9), "7·z": (4.8, -0.9), "y": (6, 0)}
-arrows = [("x", "z = x·x", "1 + 1", (0.5, 0.15)), ("z = x·x", "u = z + 1", "1", (2.15, 0.6)), ("z = x·x", "7·z", "7", (3.2, -0.3)),
-          ("u = z + 1", "u·u", "2 + 2", (4.1, 1.05)), ("u·u", "y", "1", (5.5, 0.6)), ("7·z", "y", "1", (5.4, -0.25))]
-told = {  # tensor -> (when it speaks, what it has gathered by then)
-    "round by round: says 14": {"y": (1, "1"), "7·z": (2, "1"), "u·u": (3, "1"), "z = x·x": (4, "only 7"),
-                                "u = z + 1": (5, "4"), "x": (6, "14")},
-    "after all consumers: says 22, which is true": {"y": (1, "1"), "u·u": (2, "1"), "u = z + 1": (3, "4"), "7·z": (4, "1"),
-                                                    "z = x·x": (5, "7 + 4"), "x": (6, "22")},
+places = {"x": (0, 0), "z = x·x": (1.5, 0), "u = z + 1": (3, 0.9), "u·u": (4.8, 0.9), "7·z": (4.8, -0.9),
+          "y": (6, 0)}
+arrows = [("x", "z = x·x", "1 + 1", (0.5, 0.15)), ("z = x·x", "u = z + 1", "1", (2.15, 0.6)),
+          ("z = x·x", "7·z", "7", (3.2, -0.3)), ("u = z + 1", "u·u", "2 + 2", (4.1, 1.05)),
+          ("u·u", "y", "1", (5.5, 0.6)), ("7·z", "y", "1", (5.4, -0.25))]
+turns = {  # tensor -> (its turn, what it has collected by then)
+    "round by round: 14, which is wrong": {
+        "y": (1, "1"), "7·z": (2, "1"), "u·u": (3, "1"), "z = x·x": (4, "only 7"), "u = z + 1": (5, "4"),
+        "x": (6, "14")},
+    "after all consumers: 22, which is correct": {
+        "y": (1, "1"), "u·u": (2, "1"), "u = z + 1": (3, "4"), "7·z": (4, "1"), "z = x·x": (5, "7 + 4"),
+        "x": (6, "22")},
 }
 figure, axes = plt.subplots(2, 1, figsize=(6.6, 5.6))
-for ax, (title, visits) in zip(axes, told.items()):
+for ax, (title, visits) in zip(axes, turns.items()):
     boxes = {}
     for name, (turn, gathered) in visits.items():
         left, up = places[name]
         colour = "#D55E00" if (turn, name) == (4, "z = x·x") else "#0072B2"
-        boxes[name] = ax.text(left, up, name, ha="center", va="center", fontsize=12, bbox={"boxstyle": "round", "facecolor": "white"})
+        boxes[name] = ax.text(left, up, name, ha="center", va="center", fontsize=12,
+                              bbox={"boxstyle": "round", "facecolor": "white"})
         ax.text(left, up - 0.62, f"{turn}. with {gathered}", ha="center", color=colour, fontsize=11)
     for start, end, slope, middle in arrows:
         ax.annotate("", places[end], places[start], arrowprops={
@@ -295,10 +309,11 @@ show(figure, "order")
 
 # %% [markdown]
 # ### Exercise 2.2: how many routes?
-# Return the number of routes from `leaf` up to `root`, without walking them one by one: for the ladder of 60 steps it is $2^{60}$.
+# Return the number of routes from `root` down to `leaf`, without following them one by one: for the ladder of 60 steps
+# it is $2^{60}$.
 #
-# *Hint:* what does `backward` compute on a graph whose slopes are all 1? Use `count_consumers` and the same walk, with another number
-# in the place of `dy * slope`. A leaf that is not below `root` has no route.
+# *Hint:* what does `backward` compute on a graph whose slopes are all 1? Use `count_consumers` and the same loop, with
+# another number in place of `dy * slope`. If `root` was not computed from `leaf`, there is no route.
 
 
 # %%
@@ -316,15 +331,17 @@ def routes(root, leaf):
     # </solution>
 
 
-check("2.2", lambda: [routes(two_levels(x), x), routes(x * x * x + x, x), routes(x, x), routes(chain, x), routes(ladder(x, 60), x)],
+check("2.2", lambda: [routes(two_levels(x), x), routes(x * x * x + x, x), routes(x, x), routes(chain, x),
+                      routes(ladder(x, 60), x)],
       [6, 4, 1, 0, 2**60])
 
 # %% [markdown]
-# ### Exercise 2.3: an order, the other way
-# Many small engines put the tensors into an order first and walk it afterwards. Return a list of all tensors below `root`,
-# `root` first, in which each stands after everybody who uses it. Any such order will do; the check walks yours with real slopes.
+# ### Exercise 2.3: sort first, then visit
+# Many small engines first sort the tensors and then visit them in that order. Return a list of `root` and all tensors
+# that it was computed from, in which each tensor stands after every tensor that uses it. So `root` comes first. Any
+# such order is correct; the check uses yours with real slopes.
 #
-# *Hint:* the walk of `backward` visits the tensors in such an order already. What must be kept, and what can go?
+# *Hint:* `backward` visits the tensors in such an order already. What must be kept, and what can go?
 
 
 # %%
@@ -356,11 +373,12 @@ def two_levels_mirrored(x):
 
 
 graphs = (one_level, two_levels, two_levels_mirrored, lambda x: (two_levels(x) + x) * x + x * x)
-check("2.3", lambda: [derivative(backward_in_order, f, 3.0) for f in graphs], [derivative(backward, f, 3.0) for f in graphs])
+check("2.3", lambda: [derivative(backward_in_order, f, 3.0) for f in graphs],
+      [derivative(backward, f, 3.0) for f in graphs])
 
 # %% [markdown]
 # ## What you have now
-# The walk of the package, in the order of the package.
+# The backward pass of the package, with the package's order of visits.
 #
 # | here | in the package |
 # |---|---|
@@ -368,6 +386,7 @@ check("2.3", lambda: [derivative(backward_in_order, f, 3.0) for f in graphs], [d
 # | `arrived`, `ready` | `tinypredrnn/autograd/engine.py`, `backward` |
 # | `two_levels` as a test | `tests/autograd/test_engine.py` |
 #
-# **Real systems.** PyTorch's engine counts how often each node is used and lets it run when its count is down to zero, as here; among the
-# nodes that are ready it takes the one made last. HIPS autograd, the ancestor of JAX, walks in a sorted order. micrograd sorts by
-# recursion, which is short, and ends where this lesson's chain of 10,000 steps begins.
+# **Real systems.** PyTorch's engine counts how often each node is used and runs a node when its count has reached zero,
+# as here; among the nodes that are ready it takes the one made last. HIPS autograd, the ancestor of JAX, visits the
+# nodes in sorted order. micrograd sorts recursively: short code, but it hits the recursion limit on this lesson's chain
+# of 10,000 steps.

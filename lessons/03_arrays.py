@@ -1,12 +1,14 @@
 # %% [markdown]
 # # 3. Arrays and un-broadcasting
 #
-# - **Idea:** an op has one rule for each input; where NumPy repeated an input to make shapes fit, its gradient is a sum.
+# - **Idea:** an op has one rule for each input; if NumPy repeated an input to make shapes fit, the gradient of that
+#   input is a sum.
 # - **Minutes:** 50
 # - **Needs:** lesson 2, NumPy's broadcasting and matrix products.
-# - **You will see:** a bias of 3 numbers that silently becomes a matrix of 6; and a network of our own that follows a bouncing dot for 60
-#   frames.
-# - **Why:** with one tensor for each number, a picture takes thousands of steps; and for whole pictures a table of slopes is too large.
+# - **You will see:** a bias of 3 numbers that silently becomes a matrix of 6; and a network on our own engine that
+#   predicts a bouncing dot, 60 frames ahead.
+# - **Why:** with one tensor for each number, a picture takes thousands of steps; and a table of all slopes between two
+#   whole pictures is too large.
 
 # %%
 import matplotlib.pyplot as plt
@@ -16,19 +18,20 @@ from tinypredrnn.course import check, show
 
 # %% [markdown]
 # ## Rules instead of slopes
-# So far a node kept the slope of its result by each parent. Take $\tanh$ of a frame of 64 x 64 pixels: each of the outputs has a slope by
-# each of the inputs, and together they are a matrix.
+# So far a node kept the slope of its result with respect to each parent. Take $\tanh$ of a frame of 64 x 64 pixels:
+# each output has a slope with respect to each input, and together the slopes form a matrix.
 
 # %%
 pixels = 64 * 64
-print(f"slopes: {pixels * pixels:,}, of which are not zero: {pixels:,}")
-#> slopes: 16,777,216, of which are not zero: 4,096
+print(f"slopes: {pixels * pixels:,}, not zero: {pixels:,}")
+#> slopes: 16,777,216, not zero: 4,096
 
 # %% [markdown]
-# Nobody needs the matrix. All that the walk did with a slope was to multiply a cotangent by it, and of this product we know the result:
-# the derivative of $\tanh x$ is $1 - \tanh^2 x$, so it is `dy * (1 - np.tanh(x)**2)`, pixel by pixel. In place of slopes an **op** (one
-# kind of step, such as `tanh`) has **rules**, one for each input: a function that turns `dy`, the cotangent of the output, into the
-# cotangent of that input. `dy` has the shape of the output, the result that of the input.
+# We do not need the matrix. The backward pass only ever multiplied a cotangent by a slope, and we know that product
+# without the matrix: the derivative of $\tanh x$ is $1 - \tanh^2 x$, so the product is `dy * (1 - np.tanh(x)**2)`,
+# pixel by pixel. An **op** is one kind of step, such as `tanh`. Instead of slopes it has **rules**, one for each input.
+# A rule is a function that turns `dy`, the cotangent of the output, into the cotangent of that input. `dy` has the
+# shape of the output; the result has the shape of the input.
 
 # %%
 class Tensor:
@@ -48,7 +51,7 @@ class Node:
 
 
 class Op:
-    """A function of arrays, and beside it one rule for each input."""
+    """A function of arrays, with one rule for each input."""
 
     def __init__(self, forward, rules):
         self.forward, self.rules = forward, rules
@@ -94,8 +97,9 @@ Tensor.sum = lambda a: total(a)
 
 
 # %% [markdown]
-# `@op(rules)` above a function of arrays makes an op of it, so an op and its rules stand together, and a new op is three lines. Plain
-# arrays and numbers are constants: nobody waits for their gradient, so their rules are not run. The walk is lesson 2's.
+# `@op(rules)` above a function of arrays makes an op of it, so an op and its rules stand together, and a new op takes
+# three lines. Plain arrays and numbers are constants: nothing needs their gradient, so their rules are not run. The
+# backward pass is that of lesson 2.
 
 
 # %%
@@ -130,20 +134,20 @@ def backward(root, cotangent=1.0):
                     ready.append(parent)
 
 
-fit = lambda gradient, shape: gradient  # for now, hope that it fits
+fit = lambda gradient, shape: gradient  # for now, we assume that the shape is right
 
-x = Tensor(np.array([0.5, -1.0, 2.0]))
-backward(tanh(x * x).sum())
-print(x.grad.round(3))
-print(((1 - np.tanh(x.data**2) ** 2) * 2 * x.data).round(3))
+vector = Tensor(np.array([0.5, -1.0, 2.0]))
+backward(tanh(vector * vector).sum())
+print(vector.grad.round(3))
+print(((1 - np.tanh(vector.data**2) ** 2) * 2 * vector.data).round(3))
 #> [ 0.94  -0.84   0.005]
 #> [ 0.94  -0.84   0.005]
 
 # %% [markdown]
 # ## A bias becomes a matrix
-# A layer of a network turns each sample into some numbers, its **features**, and adds to each feature a learnt number, its **bias**.
-# Several samples, a **batch**, go through together, and all get the same biases: NumPy repeats them for each sample, without a word. That
-# is called broadcasting.
+# A layer of a network turns each sample into several numbers, its **features**, and adds to each feature a learnt
+# number, its **bias**. Several samples, a **batch**, go through the layer together, and all get the same biases: NumPy
+# silently repeats the biases for each sample. This is called broadcasting.
 
 # %%
 samples = np.arange(6.0).reshape(2, 3)  # (B,C): 2 samples of 3 features
@@ -155,17 +159,19 @@ print("after one step of learning:", (bias.data - 0.1 * bias.grad).shape)
 #> after one step of learning: (2, 3)
 
 # %% [markdown]
-# No error came, and after one step the layer has biases of its own for each sample. With batches of the same size this goes on running.
+# There was no error, but after one step the layer has separate biases for each sample. As long as all batches have the
+# same size, training keeps running.
 #
-# What should the gradient be? NumPy copied each bias into two rows. A value that is used twice gets the **sum** of what comes back from its
-# two uses: that was lesson 2, and a copy is a use. So the rule for all broadcasting is
+# What should the gradient be? NumPy copied each bias into two rows. If a value is used twice, its gradient is the
+# **sum** of what its two uses send back. That was lesson 2, and a copy is a use. So the rule for all broadcasting is
 #
-# > Whatever was copied along an axis on the way forward is summed along that axis on the way back.
+# > Whatever was copied along an axis in the forward pass is summed along that axis in the backward pass.
 
 # %%
-dy = np.array([[1, 2, 3], [4, 5, 6]])
-above = {"forward: the bias is copied": np.array([7, 8, 9]), "backward: what comes back is summed": dy.sum(axis=0)}
-below = [np.broadcast_to([7, 8, 9], (2, 3)), dy]
+row_cotangents = np.array([[1, 2, 3], [4, 5, 6]])
+above = {"forward: the bias is copied": np.array([7, 8, 9]),
+         "backward: the cotangents are summed": row_cotangents.sum(axis=0)}
+below = [np.broadcast_to([7, 8, 9], (2, 3)), row_cotangents]
 figure, axes = plt.subplots(1, 2, figsize=(7.6, 2.9))
 for ax, (title, bias_row), rows, arrow, colour in zip(axes, above.items(), below, ("->", "<-"), ("#56B4E9", "#E69F00")):
     for column in range(3):
@@ -181,37 +187,42 @@ figure.tight_layout()
 show(figure, "broadcasting")
 
 # %% [markdown]
-# Which axes are those? NumPy lines shapes up at their ends. An input of shape `(2, 1)` that met a `(4, 2, 3)`:
+# Which axes are those? NumPy aligns shapes at their ends. Suppose that an input of shape `(2, 1)` is combined with an
+# array of shape `(4, 2, 3)`:
 #
 #     output   4  2  3
 #     input       2  1
 #
-# It was copied along axis 0, which it does not have, and along axis 2, where it has length 1 and the output has more.
+# The input was copied along axis 0, which it does not have, and along axis 2, where its length is 1 and that of the
+# output is larger.
 #
 # ### Exercise 3.1: the axes to sum over
 # Return the tuple of axes of the output along which an input of this shape was copied.
 #
-# *Hint:* put ones in front of the input's shape until it is as long as the output's; then compare length by length.
+# *Hint:* put ones in front of the input's shape until it is as long as the output's; then compare the lengths axis by
+# axis.
 
 
 # %%
 def copied_axes(output_shape, input_shape):
     # <solution>
     padded = (1,) * (len(output_shape) - len(input_shape)) + input_shape
-    return tuple(k for k, (there, here) in enumerate(zip(output_shape, padded)) if there != here)
+    return tuple(k for k, (wanted, length) in enumerate(zip(output_shape, padded)) if wanted != length)
     # </solution>
 
 
-check("3.1", lambda: [copied_axes((2, 3), (3,)), copied_axes((4, 2, 3), (2, 1)), copied_axes((5, 3), (5, 3)), copied_axes((2, 3), ()),
-                      copied_axes((3, 3), (3, 1)), copied_axes((4, 1), (1,))], [(0,), (0, 2), (), (0, 1), (1,), (0,)])
+check("3.1", lambda: [copied_axes((2, 3), (3,)), copied_axes((4, 2, 3), (2, 1)), copied_axes((5, 3), (5, 3)),
+                      copied_axes((2, 3), ()), copied_axes((3, 3), (3, 1)), copied_axes((4, 1), (1,))],
+      [(0,), (0, 2), (), (0, 1), (1,), (0,)])
 
 # %% [markdown]
-# This belongs in one place, not into every rule: rules work at the shape of the output, and the engine fits what they return to the
-# input. (To sum over an axis of length 1 changes nothing, so there is no need to ask whether the output had more.)
+# This belongs in one place, not in every rule: rules work with the shape of the output, and the engine fits what they
+# return to the input. (Summing over an axis of length 1 changes nothing, so we need not ask whether the output was
+# longer there.)
 
 
 # %%
-def fit(gradient, shape):  # noqa: F811 (takes the place of the one above)
+def fit(gradient, shape):  # noqa: F811 (replaces the one above)
     """Sum a gradient over the axes along which broadcasting copied an input of this shape."""
     if gradient.shape != shape and gradient.ndim >= len(shape):
         extra = gradient.ndim - len(shape)  # axes that broadcasting put in front
@@ -234,14 +245,17 @@ print(row.grad, column.grad.ravel())
 #> [3. 5. 7.] [ 3. 12.]
 
 # %% [markdown]
-# The last lines of `fit` are as important: a rule that returns something of a wrong shape is reported at once, and not three hours later.
+# The last lines of `fit` are just as important: a rule that returns a wrong shape is reported at once, and not three
+# hours later.
 #
 # ## The rule of a matrix product
-# For $y = a\,b$ with $a$ (B,C) and $b$ (C,K), `dy` is (B,K). There are not many ways to make a (B,C) from `dy` and $b$: `dy @ b.T`. And a
-# (C,K) from $a$ and `dy`: `a.T @ dy`. That the shapes fit is no proof, but it is a good way to remember.
+# For $y = a\,b$ with $a$ (B,C) and $b$ (C,K), `dy` is (B,K). There are not many ways to make a (B,C) from `dy` and $b$:
+# `dy @ b.T`. And to make a (C,K) from $a$ and `dy`: `a.T @ dy`. Matching shapes prove nothing, but they are a good way
+# to remember the rule.
 #
-# The proof is one line and covers every **linear** op. If $y = A x$, an element $x_j$ moves $y_i$ by $A_{ij}$; its cotangent gathers from
-# all $i$: $\sum_i dy_i A_{ij}$, which is $A^T dy$. The rule of a linear op is its **transpose**. Copying and summing are such a pair, too.
+# The proof is one line and covers every **linear** op. If $y = A x$, an element $x_j$ moves $y_i$ by $A_{ij}$ times as
+# much; so the cotangent of $x_j$ collects from all $i$: $\sum_i dy_i A_{ij}$, which is element $j$ of $A^T dy$. The
+# rule of a linear op is its **transpose**. Copying and summing are transposes of each other, too.
 
 
 # %%
@@ -261,13 +275,15 @@ print(abs(left - right) < 1e-12)
 #> True
 
 # %% [markdown]
-# That test needs no derivative at all. With $\langle p, q\rangle$ for the sum of `p * q`, it asks whether
-# $\langle dy, A x\rangle = \langle A^T dy, x\rangle$, which for random $dy$ and $x$ holds for the transpose only.
+# This test needs no derivative at all. With $\langle p, q\rangle$ for the sum of `p * q`, it asks whether
+# $\langle dy, A x\rangle = \langle A^T dy, x\rangle$. For random $dy$ and $x$ only the transpose passes.
 #
 # ### Exercise 3.2: a picture that moves
-# `move_right` moves each row of a picture one pixel to the right; what leaves is lost, and zeros come in. Write its rule.
+# `move_right` moves each row of a picture one pixel to the right; the last pixel of each row is lost, and a zero comes
+# in at the left. Write its rule.
 #
-# *Hint:* where in `x` did the pixel `y[:, k]` come from? Its cotangent must go back there. Which column of `x` moved nothing?
+# *Hint:* which pixel of `x` did `y[:, k]` come from? Its cotangent must go back there. Which column of `x` had no
+# effect?
 
 
 # %%
@@ -293,7 +309,7 @@ check("3.2", lambda: move_right_rule(np.arange(1.0, 13.0).reshape(3, 4), np.full
 # ### Exercise 3.3: the mean of each row
 # `row_mean` turns (B,C) into (B,), the mean over the last axis. Write its rule.
 #
-# *Hint:* each `dy[i]` is shared by the elements of row `i`, in equal parts. To copy `dy` along a row it needs an axis to be copied along:
+# *Hint:* the elements of row `i` share `dy[i]` in equal parts. To be copied along a row, `dy` needs an axis for it:
 # `dy[:, None]`.
 
 
@@ -315,14 +331,16 @@ def row_mean_gradient(shape, dy):
     return x.grad
 
 
-check("3.3", lambda: [row_mean_gradient((2, 4), np.array([4.0, 8.0])), row_mean_gradient((3, 3), np.array([3.0, 6.0, 9.0]))],
+check("3.3", lambda: [row_mean_gradient((2, 4), np.array([4.0, 8.0])),
+                      row_mean_gradient((3, 3), np.array([3.0, 6.0, 9.0]))],
       [np.array([[1.0] * 4, [2.0] * 4]), np.array([[1.0] * 3, [2.0] * 3, [3.0] * 3])])
 
 # %% [markdown]
 # ## A bouncing dot
-# Five ops are enough to predict a video. Ours has one row of 12 pixels: a dot runs along it and bounces off both ends. From one frame
-# nobody can tell which way it runs, so the network sees two and predicts the third. It has two layers, each a matrix product and a bias,
-# and $\tanh$ in between (without it, two products would be no more than one). It starts with random numbers and learns as in lesson 1.
+# Five ops are enough to predict a video. Each frame of ours is one row of 12 pixels: a dot runs along it and bounces
+# off both ends. A single frame does not show which way the dot runs, so the network sees two frames and predicts the
+# third. It has two layers, each a matrix product and a bias, with $\tanh$ in between (without it, the two layers could
+# do no more than one). Its weights start as random numbers, and it learns as in lesson 1.
 
 # %%
 def bouncing(frames, pixels=12):
@@ -358,36 +376,38 @@ def learn(steps, rate=0.2):
 
 
 def imagine(frames):
-    """Go on from two true frames, with its own predictions as the next input."""
+    """Continue from two true frames; each prediction becomes part of the next input."""
     seen = list(video[:2])
     for _ in range(frames):
         seen.append(predict(np.concatenate(seen[-2:])[None]).data[0])
     return np.array(seen[2:])
 
 
-truth, dreams = bouncing(62)[2:], {}
+truth, imagined = bouncing(62)[2:], {}
 for steps, name in ((100, "after 100 steps"), (900, "after 1000 steps")):
     loss = learn(steps)
-    dreams[name] = dream = imagine(60)
-    next_frames = predict(inputs).data.argmax(1) == targets.argmax(1)
-    right = dream.argmax(1) == truth.argmax(1)
-    print(f"{name}: loss {loss:.3f}, next frame right in {next_frames.sum()} of 22 cases, all 60 imagined frames right: {right.all()}")
+    imagined[name] = imagine(60)
+    next_right = (predict(inputs).data.argmax(1) == targets.argmax(1)).sum()
+    all_right = (imagined[name].argmax(1) == truth.argmax(1)).all()
+    print(f"{name}: loss {loss:.3f}, next frame right in {next_right} of 22 cases, "
+          f"all 60 imagined frames right: {all_right}")
 #> after 100 steps: loss 0.053, next frame right in 22 of 22 cases, all 60 imagined frames right: False
 #> after 1000 steps: loss 0.000, next frame right in 22 of 22 cases, all 60 imagined frames right: True
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(7.2, 5.4), sharey=True)
-for ax, (title, frames) in zip(axes, {"truth": truth, **dreams}.items()):
+for ax, (title, frames) in zip(axes, {"truth": truth, **imagined}.items()):
     ax.imshow(frames, cmap="gray", vmin=0, vmax=1, aspect="auto")
-    ax.set(title=title, xlabel="place (pixels)")
+    ax.set(title=title, xlabel="position (pixels)")
 axes[0].set_ylabel("imagined frame")
 figure.tight_layout()
 show(figure, "bouncing_dot")
 
 # %% [markdown]
-# Each row is one frame of the video, and time runs down. After 100 steps every single next frame is right, and still the imagined video
-# dissolves: a small error goes into the next input, makes a larger one, and so on. Longer training hides it here. For real videos it stays
-# the central trouble, and lesson 13 is about it.
+# Each row is one frame of the video, and time runs downwards. After 100 steps the network predicts every single next
+# frame correctly, and still the imagined video dissolves: a small error enters the next input, causes a larger error,
+# and so on. Longer training hides the problem here. For real videos it remains the central problem, and lesson 13 is
+# about it.
 #
 # ## What you have now
 #
@@ -398,5 +418,6 @@ show(figure, "bouncing_dot")
 # | `add`, `mul`, `tanh` | `tinypredrnn/autograd/elementwise.py`, `tanh` |
 # | `total`, `matmul` | `tinypredrnn/autograd/arrays.py`, `matmul` |
 #
-# **Real systems.** What a rule computes is called a vector-Jacobian product, VJP for short. JAX lets you ask for it by name (`jax.vjp`),
-# and gets it from forward derivatives by transposing linear ops, as above. PyTorch's engine sums broadcast gradients in one place, too.
+# **Real systems.** What a rule computes is called a vector-Jacobian product, VJP for short. JAX lets you ask for it by
+# name (`jax.vjp`), and derives it from forward derivatives by transposing linear ops, as above. PyTorch's engine, too,
+# sums broadcast gradients in one place.

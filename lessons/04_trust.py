@@ -4,12 +4,14 @@
 # - **Idea:** compare the gradient with a nudge; then make sure that the comparison could have failed.
 # - **Minutes:** 50
 # - **Needs:** lesson 3.
-# - **You will see:** a network that learns with a wrong derivative; a check that accepts a rule which returns nothing but zeros; and one
-#   that rejects all of eight broken rules.
-# - **Why:** a wrong gradient does not crash. It trains a little worse, and somebody looks for the reason among the data for a month.
+# - **You will see:** a network that learns with a wrong derivative; a check that accepts a rule that returns nothing
+#   but zeros; and a check that rejects all of eight broken rules.
+# - **Why:** a wrong gradient does not crash. The network just trains a little worse, and you may spend a month
+#   searching the data for the cause.
 #
-# The engine of lesson 3, shortened. New are three ops at the end: ReLU, softmax, and one from the paper, which decides what of a memory is
-# kept and what is written into it (PredRNN, Equation 4; lesson 11 is about it). They are here to be checked.
+# Here is the engine of lesson 3, shortened. Three ops at the end are new: ReLU, softmax, and an op from the paper,
+# which decides how much of a memory is kept and what is written into it (PredRNN, Equation 4; lesson 11 explains it).
+# They are here to be checked.
 
 # %%
 import matplotlib.pyplot as plt
@@ -40,7 +42,8 @@ class Op:
 
     def __call__(self, *inputs):
         arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
-        return Tensor(self.forward(*arrays), Node(self, [x if isinstance(x, Tensor) else None for x in inputs], arrays))
+        parents = [x if isinstance(x, Tensor) else None for x in inputs]
+        return Tensor(self.forward(*arrays), Node(self, parents, arrays))
 
 
 def op(*rules):
@@ -76,7 +79,7 @@ def backward(root, cotangent):
 
 
 def fit(gradient, shape):
-    """Sum over what broadcasting copied."""
+    """Sum over the axes along which broadcasting copied."""
     if gradient.shape != shape and gradient.ndim >= len(shape):
         extra = gradient.ndim - len(shape)
         stretched = [extra + k for k, n in enumerate(shape) if n == 1]
@@ -104,12 +107,12 @@ def tanh(x):
 
 @op(lambda dy, x: dy * (x > 0))
 def relu(x):
-    """x where that is positive, 0 elsewhere."""
+    """x if x is positive, otherwise 0, for each element."""
     return np.maximum(x, 0)
 
 
 def softmax_values(x):
-    """Each row becomes probabilities: positive, and 1 together."""
+    """Turn each row into probabilities: positive numbers whose sum is 1."""
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
@@ -125,14 +128,15 @@ softmax = Op(softmax_values, [softmax_rule])
 @op(lambda dy, i, f, g, memory: dy * g, lambda dy, i, f, g, memory: dy * memory,
     lambda dy, i, f, g, memory: dy * i, lambda dy, i, f, g, memory: dy * f)
 def remember(i, f, g, memory):
-    """Equation 4: the new memory. The forget gate f says how much of the old one stays, the input gate i how much of g is added."""
+    """Equation 4: the new memory. The forget gate f decides how much of memory is kept, the input gate i how much of g
+    is added."""
     return f * memory + i * g
 
 
 # %% [markdown]
 # ## A wrong derivative that learns
-# A small network learns the sine. Once with the right rule of $\tanh$, which is $dy\,(1 - y^2)$, and once with a slip of the pen,
-# $dy\,(1 - y)$.
+# A small network learns the sine function, once with the correct rule of $\tanh$, which is $dy\,(1 - y^2)$, and once
+# with a wrong one, $dy\,(1 - y)$.
 
 # %%
 wrong_tanh = Op(np.tanh, [lambda dy, x: dy * (1 - np.tanh(x))])
@@ -162,16 +166,17 @@ for name, activation in (("right", tanh), ("wrong", wrong_tanh)):
 #> wrong loss from 10.63 to 0.0167
 
 # %% [markdown]
-# Both fall, and without the other one nobody would look twice at the second.
+# Both losses fall. Without the first result to compare with, nobody would suspect the second.
 #
 # ## The nudge, element by element
-# Lesson 1 knew how to find a derivative without any rule: nudge to both sides. For an array, one element after the other. The result has
-# to be one number, so let us take the sum of what the function returns; the cotangent of a sum is ones.
+# Lesson 1 found a derivative without any rule, by nudging to both sides. With an array, we do that one element at a
+# time. The result must be a single number, so let us take the sum of what the function returns. The cotangent of each
+# output is then 1.
 
 
 # %%
 def numeric_gradient(f, x, eps=1e-5):
-    """The derivative of the number f(x) by each element of x."""
+    """The derivative of the number f(x) with respect to each element of x."""
     gradient = np.zeros_like(x)
     for index in np.ndindex(x.shape):
         nudge = np.zeros_like(x)
@@ -190,14 +195,16 @@ def accepts(op, x, cotangent):
 
 rng = np.random.default_rng(7)
 x, ones = rng.standard_normal((2, 3)), np.ones((2, 3))
-print("tanh:", accepts(tanh, x, ones), " wrong tanh:", accepts(wrong_tanh, x, ones), " softmax:", accepts(softmax, x, ones))
+print("tanh:", accepts(tanh, x, ones), " wrong tanh:", accepts(wrong_tanh, x, ones),
+      " softmax:", accepts(softmax, x, ones))
 #> tanh: True  wrong tanh: False  softmax: True
 
 # %% [markdown]
-# The check found the slip at once, and is content with the other two. So are we done?
+# The check finds the error at once and accepts the other two. So are we done?
 #
 # ## The check that cannot fail
-# A check that has never said no has proved nothing. Let us break the rule of softmax, and not a little: it returns zeros.
+# A check that has never failed has proved nothing. Let us break the rule of softmax, and not just a little: it returns
+# zeros.
 
 # %%
 zero_softmax = Op(softmax_values, [lambda dy, x: 0 * dy])
@@ -205,12 +212,12 @@ print("softmax without any gradient:", accepts(zero_softmax, x, ones))
 #> softmax without any gradient: True
 
 # %% [markdown]
-# Accepted! The outputs of softmax are probabilities; in each row their sum is 1, whatever `x` is. We asked how that sum changes, and it
-# does not. The right gradient of the sum *is* zero, and the check was blind to everything else. The same goes for every op whose outputs
-# always sum to the same, such as normalisation, and for every op that only moves its elements about: where all cotangents are 1, it does
-# not matter where each one goes.
+# Accepted! The outputs of softmax are probabilities; in each row their sum is 1, whatever `x` is. We asked how that sum
+# changes, and it does not. The correct gradient of the sum *is* zero, and the check could see nothing else. The same
+# holds for every op whose outputs always have the same sum, such as normalisation, and for every op that only moves its
+# elements to other places: if all cotangents are 1, it does not matter where each of them goes.
 #
-# The remedy is a **random cotangent**: not the sum of the outputs, but a sum with weights that nobody chose.
+# The remedy is a **random cotangent**: instead of the plain sum of the outputs, take a sum with random weights.
 
 # %%
 u = rng.standard_normal((2, 3))
@@ -219,10 +226,11 @@ print("softmax:", accepts(softmax, x, u), " without any gradient:", accepts(zero
 
 # %% [markdown]
 # ### Exercise 4.1: fool the sum
-# `centre` takes the mean off each row. Write a rule for it that is **wrong**, and that the check with ones accepts all the same. (It must
-# not simply be zero: the check wants to see a gradient for a random cotangent.)
+# Centring subtracts from each row its mean. Write a rule for it that is **wrong**, but that the check with ones still
+# accepts. (A rule that always returns zeros does not count: for a random cotangent, the result must not be zero.)
 #
-# *Hint:* the right rule is `dy - dy.mean(axis=-1, keepdims=True)`. What does it give for ones? What else gives the same?
+# *Hint:* the correct rule is `dy - dy.mean(axis=-1, keepdims=True)`. What does it return for ones? What else returns
+# the same?
 
 
 # %%
@@ -239,14 +247,15 @@ check("4.1", lambda: {"with ones": accepts(fooled, x, ones), "with random weight
 
 # %% [markdown]
 # ## One number instead of many
-# Element by element, a check costs two runs for each number: fine for six, not for a network. But there is no need to nudge each element
-# on its own. Nudge **all of them at once**, along a direction `v`: then the result moves by the sum of `gradient * v`. If one element of
-# the gradient is wrong, so is the sum, unless `v` happens to hide it. A random `v` hides nothing.
+# Element by element, a check costs two runs for each number: that is fine for six numbers, but not for a network. But
+# we need not nudge each element separately. Nudge **all of them at once**, along a direction `v`: the result then
+# changes by the sum of `gradient * v`, times the size of the nudge. If one element of the gradient is wrong, so is that
+# sum, unless `v` happens to hide the error. A random `v` practically never does.
 #
 # ### Exercise 4.2: the derivative along a direction
-# Return how fast the number $\sum u \cdot f(x)$ changes when `x` moves along `v`, by a nudge to both sides.
+# Return how fast the number $\sum u \cdot f(x)$ changes when `x` moves along `v`. Nudge to both sides.
 #
-# *Hint:* `numeric_gradient`, where the nudge is `eps * v`, and without the loop.
+# *Hint:* like `numeric_gradient`, with `eps * v` as the nudge, and without the loop.
 
 
 # %%
@@ -259,21 +268,23 @@ def along(f, x, v, u, eps=1e-5):
 at = np.array([[0.2, -1.0, 0.7], [1.5, 0.1, -0.4]])
 check("4.2", lambda: [along(np.square, at, np.ones((2, 3)), np.ones((2, 3))), along(np.square, at, at, 1 / at),
                       along(np.exp, at, np.array([[3.0, 0.0, 0.0]]), np.array([[1.0], [2.0]])),
-                      along(lambda x: x.sum(axis=0), at, np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 2.0]]), np.array([3.0, 4.0, 5.0]))],
+                      along(lambda x: x.sum(axis=0), at, np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 2.0]]),
+                            np.array([3.0, 4.0, 5.0]))],
       [2.2, 2.2, 3 * np.exp(0.2) + 6 * np.exp(1.5), 13.0])
 
 # %% [markdown]
-# Here is the whole check, for functions of several arrays. All of them are nudged together, along one direction of length 1 (so that
-# the nudge stays small, however many elements there are).
+# Here is the whole check, for functions of several arrays. All arrays are nudged together, along one direction of
+# length 1 (so that the nudge stays small however many elements there are).
 
 
 # %%
 def two_numbers(function, arrays, u, directions, eps=1e-5):
-    """The derivative of sum(u * function(*arrays)) along the directions: by backward, and by a nudge."""
+    """The derivative of sum(u * function(*arrays)) along the directions: from backward, and from a nudge."""
     leaves = [Tensor(a) for a in arrays]
     backward(function(*leaves), u)
     found = sum((leaf.grad * v).sum() for leaf, v in zip(leaves, directions))
-    after, before = (function(*[Tensor(a + step * v) for a, v in zip(arrays, directions)]).data for step in (eps, -eps))
+    after, before = (function(*[Tensor(a + step * v) for a, v in zip(arrays, directions)]).data
+                     for step in (eps, -eps))
     return found, (u * (after - before)).sum() / (2 * eps)
 
 
@@ -294,8 +305,9 @@ print(agree(found, expected))
 
 # %% [markdown]
 # ## Break everything
-# Eight broken rules, all of them easily written. Three checks: with ones, element by element; with random weights along a
-# direction of ones (all elements nudged alike); and with everything random. Who finds what?
+# Here are eight broken rules, all of them easy mistakes, and three checks: with ones, element by element; with random
+# weights along a direction of ones (all elements nudged by the same amount); and with everything random. Which check
+# finds which rule?
 
 # %%
 def normalise_values(x):
@@ -304,7 +316,7 @@ def normalise_values(x):
 
 
 def mean_only(dy, x):
-    return (dy - dy.mean(axis=-1, keepdims=True)) / x.std(axis=-1, keepdims=True)  # forgets that x moves the scale, too
+    return (dy - dy.mean(axis=-1, keepdims=True)) / x.std(axis=-1, keepdims=True)  # forgets that the scale depends on x
 
 
 i_rule, f_rule, *other_rules = remember.rules
@@ -322,7 +334,7 @@ broken = {  # name -> (op, inputs)
 
 
 def with_ones(op, arrays):
-    """Ones for weights, one element at a time."""
+    """Weights of 1, one element at a time."""
     ones = np.ones_like(op.forward(*arrays))
     for k, array in enumerate(arrays):
         for index in np.ndindex(array.shape):
@@ -334,19 +346,20 @@ def with_ones(op, arrays):
 
 
 def along_ones(op, arrays):
-    """Random weights, all elements alike."""
+    """Random weights, all elements nudged by the same amount."""
     u = np.random.default_rng(1).standard_normal(op.forward(*arrays).shape)
     return agree(*two_numbers(op, arrays, u, [np.ones_like(a) for a in arrays]))
 
 
 def all_random(op, arrays):
-    """Random weights, random direction."""
+    """Random weights, a random direction."""
     rng = np.random.default_rng(1)
     u = rng.standard_normal(op.forward(*arrays).shape)
     return agree(*two_numbers(op, arrays, u, random_directions(arrays, rng)))
 
 
-checkers = {"weights 1,\neach element": with_ones, "weights random,\ndirection of ones": along_ones, "all random": all_random}
+checkers = {"weights 1,\neach element": with_ones, "weights random,\ndirection of ones": along_ones,
+            "all random": all_random}
 accepted = np.array([[checker(*case) for checker in checkers.values()] for case in broken.values()])  # (rule, check)
 for name, checker_accepted in zip(checkers, accepted.T):
     print(f"{' '.join(name.split())}: {checker_accepted.sum()} of 8 broken rules accepted")
@@ -361,7 +374,8 @@ for row in range(len(broken)):
         colour, verdict = ("#E69F00", "accepted") if accepted[row, column] else ("#56B4E9", "found")
         ax.add_patch(plt.Rectangle((column + 0.02, row + 0.04), 0.96, 0.92, facecolor=colour))
         ax.text(column + 0.5, row + 0.5, verdict, ha="center", va="center", fontsize=11)
-ax.set(xlim=(0, 3), ylim=(8, 0), xticks=[0.5, 1.5, 2.5], yticks=np.arange(8) + 0.5, title="Who finds which broken rule?")
+ax.set(xlim=(0, 3), ylim=(8, 0), xticks=[0.5, 1.5, 2.5], yticks=np.arange(8) + 0.5,
+       title="Which check finds which broken rule?")
 ax.set_xticklabels(checkers, fontsize=10)
 ax.set_yticklabels(broken, fontsize=10)
 ax.tick_params(length=0)
@@ -370,13 +384,14 @@ for side in ax.spines.values():
 show(figure, "broken_rules")
 
 # %% [markdown]
-# Ones are blind wherever something adds up to the same, in the weights as well as in the direction. Randomness has no such preference.
-# And it costs less: two runs instead of two for each element.
+# Ones miss every error that cancels in a plain sum, whether they serve as weights or as the direction. Random numbers
+# have no such blind spot. They also cost less: two runs in all, instead of two for each element.
 #
 # Keep such a list of broken rules beside every checker. It is the test of the test.
 #
-# ## Checks that say nothing
-# Even a random check can be empty. All inputs of this ReLU are negative; its output is zero, and so is every derivative:
+# ## Checks that show nothing
+# Even a random check can be empty. All inputs of this ReLU are negative, so its output is zero, and so is every
+# derivative:
 
 # %%
 backwards_relu = Op(relu.forward, [lambda dy, x: -5 * dy * (x > 0)])
@@ -385,11 +400,11 @@ print(agree(*two_numbers(backwards_relu, [negative], u, random_directions([x], r
 #> True
 
 # %% [markdown]
-# A rule that is wrong by a factor of $-5$, and the check agrees, since $-5 \cdot 0 = 0$. So where the numeric derivative is about zero, the
-# check must **refuse to say yes**.
+# The rule is wrong by a factor of $-5$, and the check accepts it, since $-5 \cdot 0 = 0$. So if the numeric derivative
+# is about zero, the check must **refuse to accept**.
 #
-# There are false alarms, too. Right at the kink of ReLU, the nudge sees both sides of it. And in float32 a nudge drowns in rounding, as
-# in lesson 1:
+# There are false alarms, too. Close to the kink of ReLU, the nudge reaches both sides of it. And in float32 rounding
+# hides the effect of a nudge, as in lesson 1:
 
 # %%
 kink = np.array([1e-7])
@@ -400,14 +415,15 @@ single = [a.astype(np.float32) for a in gates]
 directions = [v.astype(np.float32) for v in random_directions(gates, rng)]
 for name, arrays, v in (("float64", gates, directions), ("float32", single, directions)):
     found, expected = two_numbers(remember, arrays, u.astype(arrays[0].dtype), v)
-    print(f"{name}: right rules accepted: {agree(found, expected)}, error above 0.01 %: {bool(abs(found / expected - 1) > 1e-4)}")
+    right_accepted, relative_error = agree(found, expected), abs(found / expected - 1)
+    print(f"{name}: right rules accepted: {right_accepted}, error above 0.01 %: {bool(relative_error > 1e-4)}")
 #> ReLU at 1e-07: backward 1.000, nudge 0.505
 #> float64: right rules accepted: True, error above 0.01 %: False
 #> float32: right rules accepted: False, error above 0.01 %: True
 
 # %% [markdown]
-# So: check in float64, keep inputs further from a kink than the nudge reaches, and say no to an empty check. This is, in small, the checker
-# of the package:
+# So: check in float64, keep inputs further from a kink than the nudge reaches, and reject an empty check. Here is a
+# small version of the package's checker:
 
 
 # %%
@@ -416,7 +432,7 @@ class GradientError(AssertionError):
 
 
 def gradcheck(function, *arrays, seeds=(0, 1, 2)):
-    """Whether backward computes the derivative of what `function` computes: True, or GradientError."""
+    """True if backward computes the derivative of `function`, otherwise GradientError."""
     arrays = [np.asarray(a, np.float64) for a in arrays]
     for seed in seeds:
         rng = np.random.default_rng(seed)
@@ -448,9 +464,9 @@ print(f"{rejected} of {len(broken)} broken rules rejected")
 #> 8 of 8 broken rules rejected
 
 # %% [markdown]
-# One trap is left, and we fell into it while this lesson was written: inputs drawn with the seed of the check. The weights are then the
-# inputs themselves, and not random any more. Normalisation does not change when its input is scaled, and with just these weights its
-# derivative is zero.
+# One trap is left, and we fell into it while we wrote this lesson: drawing the inputs with the seed that the check
+# uses. The weights then equal the inputs, and are no longer random. The result of normalisation does not change when
+# its input is scaled, and with exactly these weights its derivative is zero.
 
 # %%
 try:
@@ -460,11 +476,13 @@ except GradientError as error:
 #> the numeric derivative is zero, so this check could not fail
 
 # %% [markdown]
-# The check that refuses to say an empty yes has found it. Draw inputs with other seeds than the check's.
+# The check found this because it rejects an empty comparison. Draw inputs with other seeds than the check's. (The
+# package's check mixes a number of its own into its seeds.)
 #
 # ### Exercise 4.3: where is it wrong?
-# One number says that something is wrong, and not where. Given the gradient that `backward` returned, find the first index (as `np.ndindex`
-# counts) at which it disagrees with the nudge. There is one. `f` turns an array into a number.
+# One number shows that something is wrong, but not where. Given the gradient that `backward` returned, find the first
+# index (in the order of `np.ndindex`) at which it disagrees with the nudge. There is at least one. `f` turns an array
+# into a number.
 #
 # *Hint:* `numeric_gradient`, one element at a time, and `agree` on each.
 
@@ -498,10 +516,11 @@ check("4.3", places_of_mistakes, [(1, 0), (0, 2), (1, 2)])
 # |---|---|
 # | `gradcheck` | `tinypredrnn/autograd/gradcheck.py`, `gradcheck` |
 # | `two_numbers`, `random_directions` | `tinypredrnn/autograd/gradcheck.py`, `Check` |
-# | `agree` | `tinypredrnn/autograd/gradcheck.py`, `Check.verdict`, which also knows how accurate its own number is |
+# | `agree` | `tinypredrnn/autograd/gradcheck.py`, `Check.verdict`, which also estimates its numeric error |
 # | `first_wrong_index` | `tinypredrnn/autograd/gradcheck.py`, `first_wrong_index` |
 # | the broken rules | `tests/autograd/test_gradcheck.py` |
 # | `remember` | `tinypredrnn/cells.py`, `remember` (with the activations of its gates) |
 #
-# **Real systems.** PyTorch's `torch.autograd.gradcheck` compares whole tables of slopes in float64, and with `fast_mode=True` one number
-# along random directions, as here. JAX's `jax.test_util.check_grads` uses random directions throughout.
+# **Real systems.** PyTorch's `torch.autograd.gradcheck` compares whole tables of slopes in float64; with
+# `fast_mode=True` it compares one number along random directions, as here. JAX's `jax.test_util.check_grads` always
+# uses random directions.

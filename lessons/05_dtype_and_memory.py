@@ -1,15 +1,16 @@
 # %% [markdown]
 # # 5. dtype and memory
 #
-# - **Idea:** keep float32 float32, keep for the way back only what the rules ask for, and never write into an array of somebody else.
+# - **Idea:** let float32 stay float32, save for the backward pass only what the rules ask for, and never modify an
+#   array that others may still use.
 # - **Minutes:** 60
 # - **Needs:** lesson 4.
-# - **You will see:** one constant that doubles the memory of everything after it; 7.5 MiB kept where 2.5 suffice; tensors that nobody uses
-#   and that do not go away; a gradient of 1 that reads 11.
-# - **Why:** lesson 3's engine is right and would not get far: a sequence of frames at every layer fills any memory, and all of the
-#   faults of this lesson are silent.
+# - **You will see:** one constant that doubles the memory of everything after it; 7.5 MiB saved although 2.5 are
+#   enough; unused tensors that stay in memory; a gradient that reads 11 and should be 1.
+# - **Why:** lesson 3's engine is correct, but it would not get far: the frames of a sequence, saved at every layer,
+#   fill any memory, and none of the faults in this lesson raises an error.
 #
-# At the end of this lesson stands the engine that the rest of the course uses, in small.
+# At the end of this lesson stands a small version of the engine that the rest of the course uses.
 
 # %%
 import gc
@@ -23,8 +24,8 @@ from tinypredrnn.course import check, show
 
 # %% [markdown]
 # ## How float32 turns into float64
-# Networks compute in float32, with 4 bytes a number. NumPy computes in float64 unless told otherwise, and where both meet, float64 wins.
-# Some ways to meet it are easily overlooked:
+# Networks compute in float32, with 4 bytes a number. NumPy computes in float64 unless told otherwise, and if the two
+# meet, the result is float64. Some of the ways in which they meet are easily overlooked:
 
 # %%
 frame = np.ones((64, 64), np.float32)
@@ -38,8 +39,8 @@ factors = {
     "np.ones(64)": np.ones(64),
 }
 for name, factor in factors.items():
-    y = frame * factor
-    print(f"float32 frame * {name:16} {y.dtype}, {y.nbytes:,} bytes")
+    product = frame * factor
+    print(f"float32 frame * {name:16} {product.dtype}, {product.nbytes:,} bytes")
 #> float32 frame * 2.0              float32, 16,384 bytes
 #> float32 frame * np.float32(2.0)  float32, 16,384 bytes
 #> float32 frame * np.float64(2.0)  float64, 32,768 bytes
@@ -49,23 +50,24 @@ for name, factor in factors.items():
 #> float32 frame * np.ones(64)      float64, 32,768 bytes
 
 # %% [markdown]
-# Since NumPy 2 a Python number adapts to the array that it meets, and an array without axes does not, nor does a number that NumPy made.
-# `np.sqrt(2.0)` is such a number. And an engine that wraps every constant, as our `as_tensor` did in lesson 1, makes an array without axes
-# of each `2.0`. From there on everything is float64: the loss, the gradients, and after the first step the weights.
+# Since NumPy 2 a Python number adapts to the dtype of the array that it meets. An array without axes does not adapt,
+# and neither does a number that NumPy made, such as `np.sqrt(2.0)`. An engine that wraps every constant in `np.asarray`
+# turns each `2.0` into an array without axes. From there on everything is float64: the loss, the gradients, and after
+# the first step the weights.
 #
-# Three measures: constants stay Python's numbers (`plain`); an op refuses to mix; and the engine looks at the dtype of every gradient.
-# For a rule can turn float32 into float64 just as well.
+# We take three measures: constants stay Python numbers (`plain`); an op refuses to mix float dtypes; and the engine
+# checks the dtype of every gradient, since a rule can turn float32 into float64 just as well.
 #
 # ### Exercise 5.1: a rule that keeps its dtype
-# The leaky ReLU is `x` where that is positive, and `0.2 * x` elsewhere. This rule is right in value, and its result is float64, whatever
-# `dy` is:
+# The leaky ReLU is `x` if `x` is positive, and `0.2 * x` otherwise. This rule returns the correct values, but always as
+# float64, even if `dy` is float32:
 #
 #     dy * np.where(x > 0, 1.0, 0.2)
 #
 # Write it so that float32 stays float32, and float64 stays float64, with all its digits.
 #
-# *Hint:* `np.where` made an array of two Python numbers, which met nobody to adapt to. Let it choose between two arrays that have the
-# dtype already.
+# *Hint:* `np.where` made an array from two Python numbers, which met no array whose dtype they could adapt to. Let it
+# choose between two arrays that have the dtype already.
 
 
 # %%
@@ -83,13 +85,15 @@ def leaky_cases():
     return results
 
 
-check("5.1", leaky_cases, ["float32", np.array([1.0, 0.4, -0.8], np.float32), "float64", np.array([1.0, 0.4, -0.8])], rtol=1e-9)
+check("5.1", leaky_cases, ["float32", np.array([1.0, 0.4, -0.8], np.float32), "float64", np.array([1.0, 0.4, -0.8])],
+      rtol=1e-9)
 
 # %% [markdown]
-# ## What to keep for the way back
-# Lesson 3 kept all arrays that went into an op, and through the parents all that came out as well. Which does a rule need?
+# ## What to save for the backward pass
+# Lesson 3 saved all arrays that went into an op and, through the parents, all results as well. Which of them does a
+# rule need?
 #
-# | op | rules | to keep |
+# | op | rules | to save |
 # |---|---|---|
 # | `a + b` | `dy`, `dy` | nothing |
 # | `a * b` | `dy * b`, `dy * a` | both inputs |
@@ -97,19 +101,20 @@ check("5.1", leaky_cases, ["float32", np.array([1.0, 0.4, -0.8], np.float32), "f
 # | `tanh(x)` | `dy * (1 - y * y)` | the output |
 # | `x.sum()` | copy `dy` | a shape |
 #
-# We let the rules say so themselves: **what a rule asks for, by the names of its parameters, is kept; nothing else is.** A name is that
-# of an input, `y` for the output, or `x_shape` for the shape of an input `x`. Python can read the names of parameters (`inspect`).
+# We let the rules say so themselves: **what a rule asks for, by the names of its parameters, is saved; nothing else
+# is.** A parameter may be named after an input, or be `y` for the output, or `x_shape` for the shape of an input `x`.
+# Python can read the names of parameters (`inspect`).
 #
-# And a node's parents are now *nodes* (or leaves), not tensors: a tensor would keep its array alive.
+# Also, a node's parents are now *nodes* (or leaves), not tensors: a tensor would keep its array alive.
 
 
 # %%
 class DTypeError(TypeError):
-    """Arrays of two float dtypes at once."""
+    """Arrays of different float dtypes in one op."""
 
 
 class GraphError(RuntimeError):
-    """Backward where it cannot run, or a rule that returned something else than it should."""
+    """Backward cannot run, or a rule returned something with the wrong shape or dtype."""
 
 
 class Tensor:
@@ -123,7 +128,7 @@ class Tensor:
 
 
 class Node:
-    """One application of an op: where its inputs came from, their shapes and dtype, and what the rules asked for."""
+    """One application of an op: its parents, the shapes and the dtype of its inputs, and what the rules asked for."""
 
     __slots__ = ("op", "parents", "shapes", "dtype", "saved")
 
@@ -132,13 +137,14 @@ class Node:
 
 
 # %% [markdown]
-# When an op is called, it takes the arrays out of the tensors, refuses two float dtypes at once, computes, notes where the inputs came
-# from, and saves what the rules ask for (only the rules that will run: the rule of a constant will not).
+# When an op is called, it takes the arrays out of the tensors, refuses different float dtypes, computes, records where
+# the inputs came from, and saves what the rules ask for (only the rules that will run: the rule of a constant will
+# not).
 
 
 # %%
 class Op:
-    """A function of arrays, and beside it one rule for each input."""
+    """A function of arrays, with one rule for each input."""
 
     def __init__(self, forward, rules):
         self.forward, self.rules, self.name = forward, rules, forward.__name__
@@ -156,8 +162,10 @@ class Op:
             raise DTypeError(f"{self.name} would turn {dtype} into {y.dtype}: convert the other array with .astype")
         parents = [(x.node or x) if isinstance(x, Tensor) else None for x in inputs]
         shapes = [np.shape(a) for a in arrays]
-        known = {"y": y, **dict(zip(self.inputs, arrays)), **{f"{name}_shape": shape for name, shape in zip(self.inputs, shapes)}}
-        saved = {need: known[need] for name, parent in zip(self.inputs, parents) if parent for need in self.asks[name]}
+        known = {"y": y, **dict(zip(self.inputs, arrays)),
+                 **{f"{name}_shape": shape for name, shape in zip(self.inputs, shapes)}}
+        saved = {need: known[need]
+                 for name, parent in zip(self.inputs, parents) if parent for need in self.asks[name]}
         return Tensor(y, Node(self, parents, shapes, dtype, saved))
 
     def pull_back(self, dy, node):
@@ -177,7 +185,7 @@ def op(**rules):
 
 
 # %% [markdown]
-# Now each rule shows in its parameters, after `dy`, what it needs.
+# Now the parameters of each rule, after `dy`, show what it needs.
 
 
 # %%
@@ -221,8 +229,8 @@ Tensor.sum = lambda a: total(a)
 
 
 x = Tensor(np.ones((2, 3), np.float32))
-for y in (x + x, x * x, x * 2.0, tanh(x), x.sum()):
-    print(f"{y.node.op.name:6} keeps {list(y.node.saved)}")
+for result in (x + x, x * x, x * 2.0, tanh(x), x.sum()):
+    print(f"{result.node.op.name:6} keeps {list(result.node.saved)}")
 print((x * np.sqrt(2.0)).data.dtype)
 for other in (np.ones(3), np.arange(3)):
     try:
@@ -239,8 +247,9 @@ for other in (np.ones(3), np.arange(3)):
 #> mul would turn float32 into float64: convert the other array with .astype
 
 # %% [markdown]
-# How much is it worth? Ten layers of `tanh(2 h + 1)` on a float32 picture of 256 x 256, which is 0.25 MiB; once with our ops, once with ops
-# whose rules ask for everything: three arrays a layer against one. Python's `tracemalloc` counts the bytes.
+# How much does that save? We run ten layers of `tanh(2 h + 1)` on a float32 picture of 256 x 256, which is 0.25 MiB;
+# once with ops whose rules ask for everything, and once with our ops: three arrays a layer against one. Python's
+# `tracemalloc` counts the bytes.
 
 # %%
 @op(a=lambda dy, a, b, y: dy, b=lambda dy, a, b, y: dy)
@@ -265,7 +274,7 @@ def layers(x, add, mul, tanh):
 
 
 def held(function):
-    """What a function returns, and the MiB that are still held after it."""
+    """What a function returns, and the MiB that are still held after the call."""
     tracemalloc.start()
     result = function()
     mebibytes = tracemalloc.get_traced_memory()[0] / 2**20
@@ -275,17 +284,18 @@ def held(function):
 
 picture = Tensor(np.full((256, 256), 0.1, np.float32))
 kept = {"everything": held(lambda: layers(picture, greedy_add, greedy_mul, greedy_tanh))[1]}
-y, kept["what the\nrules ask for"] = held(lambda: layers(picture, add, mul, tanh))
+kept["what the\nrules ask for"] = held(lambda: layers(picture, add, mul, tanh))[1]
 for name, mebibytes in kept.items():
     print(f"{' '.join(name.split())}: {mebibytes:.1f} MiB")
 #> everything: 7.5 MiB
 #> what the rules ask for: 2.5 MiB
 
 # %% [markdown]
-# ### Exercise 5.2: a rule that lets its input go
-# The sigmoid is $y = 1 / (1 + e^{-x})$. Return its rule, a function (a `lambda` will do), that asks for the output alone.
+# ### Exercise 5.2: a rule that does not need its input
+# The sigmoid is $y = 1 / (1 + e^{-x})$. Return its rule, a function (for example a `lambda`), that asks only for the
+# output.
 #
-# *Hint:* differentiate and look for $y$ in the result: $e^{-x} / (1 + e^{-x})^2$ is a product of $y$ and of what $y$ lacks to 1.
+# *Hint:* differentiate and look for $y$ in the result: $e^{-x} / (1 + e^{-x})^2$ is the product of $y$ and $1 - y$.
 
 
 # %%
@@ -296,7 +306,7 @@ def sigmoid_rule():
 
 
 def try_rule(rule):
-    """What a sigmoid with this rule keeps, and its gradient."""
+    """What a sigmoid with this rule saves, and its gradient."""
     if rule is None:
         return None
     sigmoid = Op(lambda x: 1 / (1 + np.exp(-x)), {"x": rule})
@@ -307,10 +317,11 @@ def try_rule(rule):
 check("5.2", lambda: try_rule(sigmoid_rule()), (["y"], np.array([0.19661193, 0.5, 0.31498076])), rtol=1e-5)
 
 # %% [markdown]
-# ## Tensors that do not go away
-# Python frees an object when nobody points to it any more. Two objects that point to each other never come to that. Our graph points
-# into the past only, from a result to its inputs, and goes away with its result. One slip is enough to change this: a `tanh` that keeps
-# its output *tensor*, where the array would do. The tensor points to its node, and the node to the tensor.
+# ## Tensors that stay in memory
+# Python frees an object as soon as nothing refers to it any more. If two objects refer to each other, they form a
+# cycle, and this never happens. Our graph only refers backwards, from a result to its inputs, so it is freed together
+# with its result. One mistake is enough to change this: a `tanh` that saves its output *tensor* instead of the array.
+# The tensor refers to its node, and the node to the tensor.
 
 
 # %%
@@ -321,12 +332,12 @@ def leaky_tanh(x):
 
 
 def live(kind):
-    """How many objects of a kind there are, wanted or not."""
+    """How many objects of a type exist, in use or not."""
     return sum(type(thing) is kind for thing in gc.get_objects())
 
 
 def growth(tanh, steps=20):
-    """Live tensors, and MiB held, after each of some steps whose results nobody keeps."""
+    """Live tensors, and MiB held, after each of several steps whose results are not kept."""
     gc.collect()
     before, counts = live(Tensor), []
     tracemalloc.start()
@@ -338,7 +349,8 @@ def growth(tanh, steps=20):
 
 
 # %% [markdown]
-# Python has a second broom, the cycle collector. To see what happens without it, we switch it off.
+# Python also has a cycle collector, which frees such cycles from time to time. To see what happens without it, we
+# switch it off.
 
 # %%
 gc.disable()
@@ -346,35 +358,39 @@ growths = {"keeps the tensor": growth(leaky_tanh), "keeps the array": growth(tan
 gc.enable()
 for name, counts in growths.items():
     print(f"{name}: {counts[-1, 0]:.0f} tensors left after 20 steps, {counts[-1, 1]:.0f} MiB")
-print(f"with the collector: {growth(leaky_tanh)[-1, 0]:.0f} left as well")
+print(f"with the collector switched on: {growth(leaky_tanh)[-1, 0]:.0f} tensors left, too")
 #> keeps the tensor: 20 tensors left after 20 steps, 5 MiB
 #> keeps the array: 0 tensors left after 20 steps, 0 MiB
-#> with the collector: 20 left as well
+#> with the collector switched on: 20 tensors left, too
 
 # %% [markdown]
-# The collector would have come, but it counts objects and not bytes: twenty are too few to bother. A graph of a network has few objects and
-# large arrays, and memory runs out first. Rules that are closures (`lambda dy: dy * (1 - y.data**2)` within the op, as many small engines
-# write them) hold `y` in the same way, and nobody sees it in the text.
+# The collector was on and still did not run: it counts objects, not bytes, and twenty are too few to start it. The
+# graph of a network has few objects and large arrays, so memory can run out before the collector runs. Rules that are
+# closures (`lambda dy: dy * (1 - y.data**2)` within the op, as in many small engines) hold `y` in the same way, and the
+# code does not show it.
 #
-# Remember `live`: a count of live tensors that is the same after each step is a test that finds all such leaks.
+# Remember `live`: a test that counts the live tensors after each step, and expects the same count each time, finds all
+# such leaks.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.3), width_ratios=(3, 2))
 for (name, counts), colour, place in zip(growths.items(), ("#D55E00", "#0072B2"), ((6, 3.5), (11, 0.25))):
     axes[0].plot(np.arange(1, 21), counts[:, 1], ".-", color=colour)
-    axes[0].text(*place, f"a node that\n{name}" if place[1] > 1 else f"one that {name}", color=colour, ha="center", fontsize=11)
-axes[0].set(xlabel="step", ylabel="held without need (MiB)", title="A cycle", xticks=[0, 5, 10, 15, 20])
+    words = f"a node that\n{name}" if place[1] > 1 else f"one that {name}"
+    axes[0].text(*place, words, color=colour, ha="center", fontsize=11)
+axes[0].set(xlabel="step", ylabel="held needlessly (MiB)", title="A cycle", xticks=[0, 5, 10, 15, 20])
 axes[1].bar(list(kept), kept.values(), color=["#D55E00", "#0072B2"], width=0.6)
-axes[1].set(ylabel="held for the way back (MiB)", title="What is kept")
+axes[1].set(ylabel="saved for backward (MiB)", title="What is saved")
 for ax in axes:
     ax.spines[["top", "right"]].set_visible(False)
 figure.tight_layout()
 show(figure, "memory")
 
 # %% [markdown]
-# ## Whose array is it?
-# A weight is used in each frame of a sequence, and its gradient is a sum of as many parts. `total = total + gradient` makes a new array
-# each time; `total += gradient` does not. But look at what the rules of `add` return:
+# ## Who owns the array?
+# A weight is used in each frame of a sequence, and its gradient is a sum with one term for each use.
+# `total = total + gradient` makes a new array each time; `total += gradient` does not. But look at what the rules of
+# `add` return:
 
 # %%
 a, b = Tensor(np.zeros(2)), Tensor(np.zeros(2))
@@ -386,18 +402,19 @@ print("a:", gradient_a, " b:", gradient_b)
 #> a: [11. 11.]  b: [11. 11.]
 
 # %% [markdown]
-# Both got `dy` itself, one array under two names. What was meant for `a` went into `b` as well, and the gradient of `b` reads 11 where 1 is
-# right. Copying everything would help, and cost what we wanted to save. Instead the engine asks whether an array is **ours**, that is,
-# known to nobody else. A gradient is *not* ours if it
+# Both got `dy` itself: one array under two names. What was meant for `a` was added to `b` as well, and the gradient of
+# `b` is 11 instead of 1. Copying every gradient would help, but it would cost what we wanted to save. Instead the
+# engine asks whether an array is **ours**, that is, whether nothing else refers to it. A gradient is *not* ours if it
 #
 # - is `dy` itself, or one of the arrays that the node saved;
-# - is a view: it shows the memory of another array (NumPy's `gradient.base` is then not `None`). A reshaped `dy` is one, and so is what
-#   `np.broadcast_to` returns, where many elements even share one place.
+# - is a view: it shows the memory of another array (its `gradient.base` is then not `None`). A reshaped `dy` is a view,
+#   and so is what `np.broadcast_to` returns: many of its elements even share one place in memory.
 #
 # ### Exercise 5.3: is it ours?
-# Return whether `gradient` may be added to in place. `saved` is a list of arrays.
+# Return whether `gradient` may be modified in place. `saved` is a list of arrays.
 #
-# *Hint:* both points above. Whether two names mean one array is asked with `is`; `==` and `in` compare elements.
+# *Hint:* check both points above. Use `is` to ask whether two names refer to the same array; `==` and `in` compare
+# elements.
 
 
 # %%
@@ -409,7 +426,8 @@ def is_ours(gradient, dy, saved):
 
 def ownership_cases():
     dy, kept = np.ones((2, 3)), np.full((2, 3), 2.0)
-    cases = [dy, dy * kept, kept, dy.copy(), dy.T, np.broadcast_to(dy.sum(), (2, 3)), -dy, np.ones((2, 3)), kept[:1], dy.reshape(6)]
+    cases = [dy, dy * kept, kept, dy.copy(), dy.T, np.broadcast_to(dy.sum(), (2, 3)), -dy, np.ones((2, 3)),
+             kept[:1], dy.reshape(6)]
     return [is_ours(gradient, dy, [np.zeros(3), kept]) for gradient in cases]
 
 
@@ -417,16 +435,17 @@ check("5.3", ownership_cases, [False, True, False, True, False, False, True, Tru
 
 # %% [markdown]
 # ## The engine
-# Lesson 2's order and lesson 3's `fit`, with what this lesson found: `fit` looks at the dtype, too; with each cotangent that has arrived
-# goes the word whether it is ours (`visit` asks what exercise 5.3 asked, and whether two inputs got the same array); and what a node saved
-# is dropped as soon as the walk has passed it.
+# The engine takes the order of lesson 2 and `fit` of lesson 3, and adds what this lesson found. `fit` checks the dtype,
+# too. Each cotangent that has arrived carries a flag: is it ours? (`visit` asks what exercise 5.3 asked, and also
+# whether two inputs got the same array.) And what a node saved is dropped as soon as the node has been visited.
 
 
 # %%
 def backward(root, cotangent=None):
     """Send the cotangent (by default ones) from the tensor `root` back to every leaf that it was computed from."""
     waiting = count_consumers(root.node)
-    arrived = {root.node: (np.ones_like(root.data) if cotangent is None else cotangent, False)}  # node -> (cotangent, is it ours)
+    start = np.ones_like(root.data) if cotangent is None else cotangent
+    arrived = {root.node: (start, False)}  # node -> (cotangent, is it ours?)
     ready = [root.node]
     while ready:
         node = ready.pop()
@@ -441,12 +460,13 @@ def backward(root, cotangent=None):
 
 
 def count_consumers(root):
-    """How often each node below root is used."""
+    """How often each node is used: root, and all nodes that it was computed from."""
     waiting, stack = {root: 0}, [root]
     while stack:
         node = stack.pop()
         if node.saved is None:
-            raise GraphError(f"backward: a second time through {node.op.name}, whose saved arrays are gone: compute the forward again")
+            raise GraphError(f"backward: a second time through {node.op.name}, whose saved arrays are gone: "
+                             "compute the forward again")
         for parent in node.parents:
             if isinstance(parent, Node):
                 if parent not in waiting:
@@ -457,15 +477,16 @@ def count_consumers(root):
 
 
 def visit(node, dy, arrived):
-    """Run the rules of one node, and hand the results to its parents."""
+    """Run the rules of one node, and pass the results to its parents."""
     gradients = node.op.pull_back(dy, node)
     known = [id(array) for array in (dy, *node.saved.values(), *gradients)]
     for i, (parent, gradient) in enumerate(zip(node.parents, gradients)):
         if parent is None:
             continue
-        fresh = gradient.base is None and known.count(id(gradient)) == 1  # neither dy, nor saved, nor another input's as well
+        # a new array: no view, not dy, not a saved array, and not the gradient of another input as well
+        fresh = gradient.base is None and known.count(id(gradient)) == 1
         fitted = fit(gradient, node, i)
-        owned = fresh or fitted is not gradient  # what was summed is a new array
+        owned = fresh or fitted is not gradient  # summing over axes makes a new array
         if isinstance(parent, Node):
             arrived[parent] = add_up(*arrived.get(parent, (None, False)), fitted, owned)
         else:
@@ -473,7 +494,7 @@ def visit(node, dy, arrived):
 
 
 def add_up(total, total_owned, gradient, owned):
-    """total + gradient, in place where one of the arrays is ours; and whether the sum is ours."""
+    """total + gradient, in place if one of the arrays is ours; and whether the sum is ours."""
     if total is None:
         return gradient, owned
     if not total_owned:
@@ -485,7 +506,7 @@ def add_up(total, total_owned, gradient, owned):
 
 
 def accumulate(leaf, gradient, owned):
-    """Add to the grad of a leaf, which is always an array of the leaf's own."""
+    """Add to the grad of a leaf. A leaf's grad is an array that nothing else refers to."""
     if leaf.grad is None:
         leaf.grad = gradient if owned else gradient.copy()
     else:
@@ -501,8 +522,8 @@ def fit(gradient, node, i):
         gradient = gradient.sum(axis=(*range(extra), *stretched), keepdims=True)
         gradient = gradient.reshape(gradient.shape[extra:])
     if gradient.shape != shape or gradient.dtype != node.dtype:
-        raise GraphError(f"{node.op.name}: its rule gave input {i} a gradient of {gradient.dtype} {gradient.shape}, but that input needs "
-                         f"{node.dtype} {shape}: correct the rule")
+        raise GraphError(f"{node.op.name}: its rule gave input {i} a gradient of {gradient.dtype} {gradient.shape}, "
+                         f"but that input needs {node.dtype} {shape}: correct the rule")
     return gradient
 
 
@@ -517,11 +538,11 @@ except GraphError as error:
 #> backward: a second time through add, whose saved arrays are gone: compute the forward again
 
 # %% [markdown]
-# Of `a` and `b` the right one got the 10. Now the ten layers, whose rules gave back all that they held; and a training step like lesson
-# 3's, in float32, twenty times without the collector.
+# This time only `a` received the 10. Next we measure the ten layers again: backward frees everything that they saved.
+# Then we run a training step like that of lesson 3, in float32, twenty times without the collector.
 
 # %%
-y, before = held(lambda: layers(picture, add, mul, tanh))
+output, before = held(lambda: layers(picture, add, mul, tanh))
 _, after = held(lambda: backward(layers(picture, add, mul, tanh)))
 print(f"held by the graph: {before:.1f} MiB, after backward: {after:.2f} MiB (the gradient of the picture)")
 
@@ -541,12 +562,12 @@ def step():
 
 
 gc.disable()
-counts = set()
+live_counts = set()
 for _ in range(20):
     step()
-    counts.add((live(Tensor), live(Node)))
+    live_counts.add((live(Tensor), live(Node)))
 gc.enable()
-print("the same number of tensors and nodes after each step:", len(counts) == 1)
+print("the same number of tensors and nodes after each step:", len(live_counts) == 1)
 print({str(array.dtype) for w in weights for array in (w.data, w.grad)})
 #> held by the graph: 2.5 MiB, after backward: 0.25 MiB (the gradient of the picture)
 #> the same number of tensors and nodes after each step: True
@@ -554,13 +575,14 @@ print({str(array.dtype) for w in weights for array in (w.data, w.grad)})
 
 # %% [markdown]
 # ## What you have now
-# The engine of the package. It also knows options of ops, ops with several outputs, switching the recording off (`no_grad`), GPUs, and
-# messages with more to say; `tests/lessons/test_against_package.py` compares the two on random graphs.
+# The engine of the package, in small. The package also has options of ops, ops with several outputs, a way to switch
+# the recording off (`no_grad`), GPUs, and messages that say more; `tests/lessons/test_against_package.py` compares the
+# two engines on random graphs.
 #
-# One thing it does not do: guess whether an array is ours. `is_ours` can be fooled by a rule that returns an array
-# which it keeps for itself somewhere else. So in the package an op **promises** that its rules return new arrays
-# (`NEW`), and without that promise the engine adds into an array of its own. There, the total of a cotangent and the
-# flag that says whether it is ours are one object, `Arriving`.
+# The package does not guess whether an array is ours. `is_ours` can be fooled by a rule that returns an array and also
+# stores it somewhere else. So in the package an op **promises** that its rules return new arrays (`NEW`), and without
+# that promise the engine adds into an array of its own. There, the total of a cotangent and the flag that says whether
+# it is ours are one object, `Arriving`.
 #
 # | here | in the package |
 # |---|---|
@@ -572,7 +594,7 @@ print({str(array.dtype) for w in weights for array in (w.data, w.grad)})
 # | `fit` | `tinypredrnn/autograd/engine.py`, `fit` |
 # | `live` as a test | `tests/autograd/test_engine.py` |
 #
-# **Real systems.** PyTorch's ops declare what they keep (`save_for_backward`), and its engine asks whether somebody else holds an array
-# before it adds in place. PyTorch and JAX compute in float32 by default, and in both a Python number adapts to the array, as in NumPy 2.
-# For long sequences even this lesson's thrift is not enough: then one keeps every tenth state and computes the others again
-# (checkpointing).
+# **Real systems.** PyTorch's ops declare what they save (`save_for_backward`), and its engine checks whether anything
+# else refers to an array before it adds in place. PyTorch and JAX compute in float32 by default, and in both a Python
+# number adapts to the array, as in NumPy 2. For long sequences even these savings are not enough: then one saves, for
+# example, every tenth state and computes the others again (checkpointing).

@@ -1,45 +1,16 @@
 # %% [markdown]
 # # 8. Modules and Adam
 #
-# - **Idea:** parameters have names, so that they can be saved and found again; and each gets steps of its own size, so that it can learn.
+# - **Idea:** parameters have names, so that they can be saved and loaded; and each gets steps of its own size, so that
+#   it can learn.
 # - **Minutes:** 60
 # - **Needs:** lesson 6.
-# - **You will see:** two swapped weights that nobody complains about; a layer that never learns because it sits in a list; gradient
-#   descent that needs 2,487 steps where Adam needs 49, and a valley turned by 45 degrees in which Adam suffers, too; our Adam and the
-#   package's agree to 1e-12; a network of two layers that sees the motion which lesson 6's kernel could not.
-# - **Why:** lesson 6 trained one array with one learning rate that somebody had found by trying. A PredRNN has 30 arrays, and one
-#   rate suits none of them.
-#
-# ## For teachers
-#
-# *Lessons 8 and 9: the workshop. What a model is made of, and what it is fed.*
-#
-# **Aim.** After lesson 8 a student can say what a checkpoint must contain and why, and can write Adam from its paper. After lesson 9 the
-# same student can make data that are the same tomorrow, on another machine, and from the middle of a run, and knows how to be sure of a
-# generator without looking at every frame.
-#
-# **Common errors.**
-#
-# - *A gradient says how far to go.* It says in which direction things get worse, here. Its length depends on units: multiply the loss by
-#   1000.
-# - *Adam is always better.* The turned valley and the noise at the end of lesson 8 are for them; on a round bowl plain descent needs 1
-#   step.
-# - *The moments are a detail of the optimiser.* A run continued without them is another run.
-# - *`zero_grad` is forgotten.* Gradients add up (lesson 2): ask what the second step then follows. (The sum of both gradients.)
-# - *A seed makes a program reproducible.* Only if everything random is drawn from it: numba's own state is the trap of lesson 9.
-# - *`seed + k` makes a new seed.* Seed 0, batch 1 is then seed 1, batch 0.
-# - *The test passed, so the property holds.* Ask what inputs the test could draw, and whether it can fail. Break the code and see.
-#
-# **What to ask.**
-#
-# 1. On the side of a valley, which way is steepest: to its end, or across? (Across, nearly.)
-# 2. What does Adam do with a parameter whose gradient is always 1e-6? (Steps of the full rate.) And if it is always 0? (Nothing.)
-# 3. Why is there a square root in it? (So that gradients a thousand times as large cancel.)
-# 4. A digit at 4 pixels a frame is 1 pixel from the wall (lesson 9). Where is it next? And if the room is 3 pixels wide? (3 pixels from
-#    that wall, both times; in the small room that is the opposite wall.)
-# 5. What may a property test draw, and what may it not? (All that a user may ask for.)
-#
-# **Time.** An hour and a half for lesson 8, an hour for lesson 9. The resumed run (8) and the counterexamples (9) are good live.
+# - **You will see:** two swapped weights and no error message; a layer that never learns because it is in a list;
+#   gradient descent that needs 2,487 steps where Adam needs 49, and a valley turned by 45 degrees that slows Adam down,
+#   too; our Adam and the package's, which agree to 1e-12; and a network of two layers that learns the motion which was
+#   too large for lesson 6's kernel.
+# - **Why:** lesson 6 trained one array with one learning rate, which had been found by trial. A PredRNN has 30 arrays,
+#   and no single rate suits them all.
 
 # %%
 import io
@@ -56,12 +27,12 @@ BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 # %% [markdown]
 # ## Parameters without names
 #
-# Two layers, two arrays of weights. To keep them, put them into a list and save the list. What can go wrong? Somebody writes the list
-# down in another order.
+# Two layers have two arrays of weights. To keep them, we could put them into a list and save the list. What can go
+# wrong? Other code may write the list in another order.
 
 # %%
 rng = np.random.default_rng(8)
-x = rng.standard_normal((1, 6, 6, 2)).astype(np.float32)
+picture = rng.standard_normal((1, 6, 6, 2)).astype(np.float32)
 
 
 def network(x, weights):
@@ -69,24 +40,24 @@ def network(x, weights):
 
 
 weights = [rng.standard_normal((3, 3, 2, 2)).astype(np.float32) for _ in range(2)]
-saved = [weights[1], weights[0]]  # the order of somebody else
-print("loaded without complaint:", [w.shape for w in saved])
-print("the same function:", np.allclose(network(x, weights), network(x, saved)))
-#> loaded without complaint: [(3, 3, 2, 2), (3, 3, 2, 2)]
+saved = [weights[1], weights[0]]  # the order of another program
+print("loaded without an error:", [w.shape for w in saved])
+print("the same function:", np.allclose(network(picture, weights), network(picture, saved)))
+#> loaded without an error: [(3, 3, 2, 2), (3, 3, 2, 2)]
 #> the same function: False
 
 # %% [markdown]
-# All shapes fit, nothing complains, and the network computes something else. Parameters need names.
+# All shapes fit, there is no error, and the network computes something else. Parameters need names.
 #
 # ## A module
 #
-# In Python the things that an object holds *have* names: its attributes. A module is an object that holds tensors and other modules, and
-# can list every tensor below it, by the path that leads there.
+# In Python, the things that an object holds *have* names: its attributes. A module is an object that holds tensors and
+# other modules, and can list every tensor inside it, each by the path that leads to it.
 
 # %%
 class Module:
     def named_tensors(self):
-        """Every tensor below this module: [("first.weight", Tensor), ...]"""
+        """Every tensor inside this module: [("first.weight", Tensor), ...]"""
         found = []
         for name, value in vars(self).items():
             if isinstance(value, tp.Tensor):
@@ -103,8 +74,9 @@ class Conv(Module):
     """A convolution that owns its weights: (B,H,W,channels) -> (B,H,W,features)"""
 
     def __init__(self, channels, features, kernel, rng):
-        bound = 1 / np.sqrt(kernel * kernel * channels)  # so that many inputs do not add up to large answers
-        self.weight = tp.tensor(rng.uniform(-bound, bound, (kernel, kernel, channels, features)).astype(np.float32), requires_grad=True)
+        bound = 1 / np.sqrt(kernel * kernel * channels)  # so that the sum over many inputs does not become large
+        weight = rng.uniform(-bound, bound, (kernel, kernel, channels, features)).astype(np.float32)
+        self.weight = tp.tensor(weight, requires_grad=True)
         self.bias = tp.tensor(np.zeros(features, np.float32), requires_grad=True)
 
     def __call__(self, x):
@@ -128,9 +100,9 @@ for name, array in Net(np.random.default_rng(0)).state_dict().items():
 #> second.bias    (1,)
 
 # %% [markdown]
-# `tp.nn.Module` is this class, and `tp.nn.Conv2d` that convolution; there one writes `forward`, and `net(x)` calls it. The same network has
-# the same names, and starts from the same numbers. Its `load_state_dict` looks before it leaps: a name too many or too few, and it says so
-# and changes nothing.
+# `tp.nn.Module` is this class, and `tp.nn.Conv2d` is this convolution; there you write `forward`, and `net(x)` calls
+# it. The same network gets the same names and starts from the same numbers. Its `load_state_dict` checks all names
+# first: if one is missing or unknown, it raises an error and changes nothing.
 
 # %%
 class PackageNet(tp.nn.Module):
@@ -143,7 +115,8 @@ class PackageNet(tp.nn.Module):
 
 
 ours, theirs = Net(np.random.default_rng(0)).state_dict(), PackageNet(np.random.default_rng(0)).state_dict()
-print("same names:", list(ours) == list(theirs), "  same numbers:", all(np.array_equal(ours[name], theirs[name]) for name in ours))
+same_numbers = all(np.array_equal(ours[name], theirs[name]) for name in ours)
+print("same names:", list(ours) == list(theirs), "  same numbers:", same_numbers)
 wrong = {name.replace("second", "last"): array for name, array in theirs.items()}
 try:
     PackageNet(np.random.default_rng(1)).load_state_dict(wrong)
@@ -156,7 +129,8 @@ except tp.errors.CheckpointError as error:
 #>     missing ['second.bias', 'second.weight'], unknown ['last.bias', 'last.weight']
 
 # %% [markdown]
-# How many arrays are there to keep in order? PredRNN with four layers, as in the paper (Section 4.1), but narrow:
+# How many arrays are there to keep in order? We build PredRNN with four layers, as in the paper (Section 4.1), but
+# narrow:
 
 # %%
 model = tp.build_model("predrnn", size=(64, 64), channels=1, hidden=(8,) * 4, kernel=5, patch=4)
@@ -166,7 +140,7 @@ print(f"{len(model.state_dict())} arrays with {model.count_parameters():,} numbe
 # %% [markdown]
 # ## The layer that never learnt
 #
-# Networks have many layers of one kind, and so somebody keeps them in a list.
+# Networks have many layers of one kind, so it is natural to keep them in a list.
 
 # %%
 class Stack(Module):
@@ -179,17 +153,17 @@ print([name for name, _ in Stack(2, rng).named_tensors()])
 #> ['gain']
 
 # %% [markdown]
-# A list is neither a tensor nor a module, so it is passed over, and nobody complains. Whoever makes the steps (the **optimiser**) is never
-# going to hear of these layers, and no saved file (a **checkpoint**) will have them. (In PyTorch the same mistake is as silent;
-# `nn.ModuleList` is its cure.)
+# A list is neither a tensor nor a module, so `named_tensors` silently skips it. The object that makes the steps (the
+# **optimiser**) never receives these layers, and no saved file (a **checkpoint**) contains them. (In PyTorch the same
+# mistake is just as silent; `nn.ModuleList` avoids it.)
 #
 # ### Exercise 8.1: look into lists
 #
-# Write `named_tensors` so that it also finds what is in lists: the parts of the list `layers` are called `layers.0`, `layers.1`, ... They
-# may be tensors or modules. Keep the order in which things were defined.
+# Write `named_tensors` so that it also finds what is in lists: the parts of the list `layers` are called `layers.0`,
+# `layers.1`, ... They may be tensors or modules. Keep the order in which they were defined.
 #
-# *Hint:* a list is nothing but several attributes in one. Before you look at values, turn each attribute into a dict of named parts, one
-# part for what is not a list.
+# *Hint:* a list is like several attributes in one. First turn each attribute into a dict of named parts; an attribute
+# that is not a list has one part.
 
 # %%
 class ListModule(Module):
@@ -221,21 +195,24 @@ def names_and_shapes(module):
     return [f"{name} {tensor.shape}" for name, tensor in module.named_tensors()]
 
 
-level = [("layers.0.weight", (1, 1, 2, 2)), ("layers.0.bias", (2,)), ("layers.1.weight", (1, 1, 2, 3)), ("layers.1.bias", (3,)),
-         ("scales.0", (3,)), ("scales.1", (4,))]
+level = [("layers.0.weight", (1, 1, 2, 2)), ("layers.0.bias", (2,)), ("layers.1.weight", (1, 1, 2, 3)),
+         ("layers.1.bias", (3,)), ("scales.0", (3,)), ("scales.1", (4,))]
 last = [("last.weight", (3, 3, 1, 5)), ("last.bias", (5,))]
 check("8.1", lambda: names_and_shapes(Deep(1)),
-      [f"{name} {shape}" for name, shape in level + [(f"inner.0.{name}", shape) for name, shape in level + last] + last])
+      [f"{name} {shape}"
+       for name, shape in level + [(f"inner.0.{name}", shape) for name, shape in level + last] + last])
 
 # %% [markdown]
 # ## A valley
 #
-# Now the steps. Two parameters and the simplest loss that is hard: a valley, flat along $a$, and steep across, along $b$:
+# Now we turn to the steps. Here are two parameters and the simplest loss that is hard to minimise: a valley, flat along
+# $a$, and steep across, along $b$:
 #
 # $$\tfrac12 \left(a^2 + s\, b^2\right)$$
 #
-# $s$ says how much steeper the sides are than the floor; in the language of matrices it is the *condition number*. We start at
-# $a = -1$, $b = 0.3$ and want to come within 0.01 of the lowest point, (0, 0). The valley can also be turned by an angle, for later.
+# $s$ says how much steeper the sides are than the floor; it is the *condition number* of the matrix of second
+# derivatives. We start at $a = -1$, $b = 0.3$ and want to come within 0.01 of the lowest point, (0, 0). The valley can
+# also be turned by an angle, for later.
 
 # %%
 def rotation(angle):
@@ -279,13 +256,14 @@ for rate in 0.019, 0.021:
 #> rate 0.021: 158 steps, and then at distance 1e+06
 
 # %% [markdown]
-# With the one rate it crawls, with the other, hardly larger, it flies out of the valley. Look at a single step. The gradient is $(a,\;
-# s\,b)$, so
+# With one rate, gradient descent crawls; with the other, hardly larger, it flies out of the valley. Look at a single
+# step. The gradient is $(a,\; s\,b)$, so
 #
 # $$a \leftarrow (1 - \text{rate})\; a, \qquad b \leftarrow (1 - s \cdot \text{rate})\; b.$$
 #
-# With s = 100, a rate above 0.02 makes the factor of $b$ smaller than -1, and $b$ grows with each step. A rate below 0.02 shrinks $a$ by
-# at most 2 % a step. The steep side sets the limit, and the flat floor waits. The steeper, the longer, even just below the limit $2 / s$:
+# With s = 100, a rate above 0.02 makes the factor of $b$ smaller than -1, and $b$ grows with each step. A rate below
+# 0.02 shrinks $a$ by less than 2 % a step. The steep sides limit the rate, and the flat floor then takes many steps. In
+# a steep valley the number of steps grows with $s$, even just below the limit $2 / s$:
 
 # %%
 steepness = 1, 10, 100, 1000
@@ -296,11 +274,12 @@ print("steps:", dict(zip(steepness, crawling)))
 # %% [markdown]
 # ### Exercise 8.2: momentum
 #
-# A ball does not follow the slope; it has a velocity, which the slope changes. Write gradient descent with momentum: the velocity begins
-# at 0, and each step does $v \leftarrow \mu v + g$ and then $p \leftarrow p - \text{rate} \cdot v$. Return all places, the first
-# included: (steps + 1, 2). `gradient` is a function of $p$.
+# A rolling ball does not simply follow the slope; it has a velocity, which the slope changes. Write gradient descent
+# with momentum: the velocity starts at 0, and each step computes $v \leftarrow \mu v + g$ and then
+# $p \leftarrow p - \text{rate} \cdot v$, with the gradient $g$ at $p$. Return all positions, including the first:
+# (steps + 1, 2). `gradient` is a function of $p$.
 #
-# *Hint:* `p = p - ...` makes a new array each time; `p -= ...` would change the places that you have kept already.
+# *Hint:* `p = p - ...` makes a new array each time; `p -= ...` would change the positions that you have already stored.
 
 # %%
 def momentum_path(gradient, p, rate, mu, steps):
@@ -314,7 +293,8 @@ def momentum_path(gradient, p, rate, mu, steps):
     # </solution>
 
 
-def heavy_ball(gradient, p, rate, mu, steps):  # the same path in other words: a step is the slope, and a part of the step before
+def heavy_ball(gradient, p, rate, mu, steps):
+    # the same path, written differently: along the slope, plus mu times the previous step
     path = [p, p]
     for _ in range(steps):
         path.append(path[-1] - rate * gradient(path[-1]) + mu * (path[-1] - path[-2]))
@@ -331,17 +311,18 @@ check("8.2", lambda: in_the_valley(momentum_path), in_the_valley(heavy_ball))
 # %% [markdown]
 # ## Adam
 #
-# Momentum still has one rate for all. Here is a bolder thought: look at how large the gradient of each parameter usually *is*, and divide
-# by that. A parameter on a steep side and one on the floor then both take steps of about the rate. This is Adam (Kingma and Ba, ICLR
-# 2015, Algorithm 1), with which all models of the PredRNN paper were trained, starting from a rate of $10^{-3}$ (Section 4). It keeps two
-# running averages for each number, of its gradient and of the gradient's square, called its **moments**:
+# Momentum still has one rate for all parameters. Adam goes further: it measures how large the gradient of each
+# parameter usually *is*, and divides by that. A parameter on a steep side and one on the flat floor then both take
+# steps of about the rate. Adam (Kingma and Ba, ICLR 2015, Algorithm 1) trained all models of the PredRNN paper,
+# starting from a rate of $10^{-3}$ (Section 4). It keeps two running averages for each number, one of its gradient and
+# one of the gradient's square, called its **moments**:
 #
 # $$m \leftarrow \beta_1 m + (1 - \beta_1)\, g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\, g^2$$
 #
 # $$\hat m = \frac{m}{1 - \beta_1^t}, \qquad \hat v = \frac{v}{1 - \beta_2^t}, \qquad
 # p \leftarrow p - \text{rate}\, \frac{\hat m}{\sqrt{\hat v} + \epsilon}$$
 #
-# $t$ counts the steps, and the tiny $\epsilon$ saves a parameter whose gradient was always 0 from 0 / 0.
+# $t$ counts the steps, and the tiny $\epsilon$ prevents 0 / 0 for a parameter whose gradient was always 0.
 
 # %%
 class Adam:
@@ -366,11 +347,13 @@ print("steps:", dict(zip(steepness, walking)))
 #> steps: {1: 49, 10: 49, 100: 49, 1000: 49}
 
 # %% [markdown]
-# The steepness is gone. Multiply a gradient by 1000, and $\hat m$ and $\sqrt{\hat v}$ both grow a thousandfold: the step stays. So it
-# does not matter to Adam either whether a loss is a sum over pixels or their mean.
+# The steepness no longer matters. Multiply a gradient by 1000, and $\hat m$ and $\sqrt{\hat v}$ both grow by the factor
+# 1000: the step stays the same. For the same reason, Adam behaves alike whether a loss is a sum over pixels or their
+# mean.
 #
-# What are the hats for? Both averages begin at 0, and so they are too small at first, and not by the same factor. Suppose the gradient is
-# always the same: every step should be as long as the rate. The first five steps, in units of the rate, without hats and with:
+# What are the hats for? Both averages start at 0, so they are too small at first, and by different factors. Suppose
+# that the gradient is always the same: then every step should be as long as the rate. Here are the first five steps, in
+# units of the rate, without hats and with them:
 
 # %%
 t = np.arange(1, 6)
@@ -381,14 +364,15 @@ print("with   ", (m / (1 - 0.9 ** t) / np.sqrt(v / (1 - 0.999 ** t))).round(2))
 #> with    [1. 1. 1. 1. 1.]
 
 # %% [markdown]
-# ## As in the package?
+# ## The package's Adam
 #
-# The package's Adam computes the same in another order, which saves passes over large arrays. Both train the network above in float64,
-# from the same start, on the same batch:
+# The package's Adam computes the same in another order, which saves passes over large arrays. We train the network
+# above with both, in float64, from the same start, on the same batch:
 
 # %%
 def train(net, optimiser, now, then, steps):
-    """Learn to make frames `then` from frames `now`; the losses: squared differences summed over a frame, averaged over frames"""
+    """Learn to turn frames `now` into frames `then`; returns the losses: squared differences, summed over a frame and
+    averaged over frames"""
     losses = []
     for _ in range(steps):
         loss = ((net(now) - then) ** 2).sum() / len(now)
@@ -417,13 +401,13 @@ print("after 20 steps they agree to 1e-12:", difference < 1e-12)
 # %% [markdown]
 # ## What Adam cannot do
 #
-# It measures steepness along each *parameter*. A valley that runs aslant has the same steepness along both, and Adam sees no valley. Turn
-# it by 45 degrees, and let Adam choose the best of three rates:
+# Adam measures steepness along each *parameter*. A diagonal valley has the same steepness along both, and Adam cannot
+# see the valley. We turn it by 45 degrees, and give Adam the best of three rates:
 
 # %%
 RATES = 0.1, 0.2, 0.4
-aslant = [min(len(descend(Adam([start(np.pi / 4)], rate), s, np.pi / 4)) - 1 for rate in RATES) for s in steepness]
-print("steps:", dict(zip(steepness, aslant)))
+turned = [min(len(descend(Adam([start(np.pi / 4)], rate), s, np.pi / 4)) - 1 for rate in RATES) for s in steepness]
+print("steps:", dict(zip(steepness, turned)))
 #> steps: {1: 43, 10: 63, 100: 51, 1000: 373}
 
 # %%
@@ -437,8 +421,8 @@ for name, optimiser, colour, marker in [("gradient descent", GradientDescent([st
 left.plot(0, 0, "k*", ms=9)
 left.set(xlabel="a: along the valley", ylabel="b: across", title="steepness 100")
 left.legend(frameon=False, loc="upper right", fontsize=9)
-for name, counts, colour, marker in [("gradient descent", crawling, ORANGE, "o"), ("Adam, valley aslant", aslant, GREEN, "^"),
-                                     ("Adam", walking, BLUE, "s")]:
+for name, counts, colour, marker in [("gradient descent", crawling, ORANGE, "o"),
+                                     ("Adam, turned valley", turned, GREEN, "^"), ("Adam", walking, BLUE, "s")]:
     right.loglog(steepness, counts, "-", marker=marker, color=colour, label=name)
 right.set(xlabel="steepness s", ylabel="steps to the lowest point", title="what steepness costs")
 right.legend(frameon=False, fontsize=9)
@@ -446,13 +430,16 @@ figure.tight_layout()
 show(figure, "valley")
 
 # %% [markdown]
-# And it does not stand still. Its steps are about as long as the rate, wherever it is. When gradients are noisy, as they are when each
-# batch is another one, it hovers about the lowest point at a distance that the rate decides:
+# At steepness 1000 Adam now needs 373 steps instead of 49.
+#
+# Nor does Adam come to rest. Its steps are about as long as the rate, wherever it is. If gradients are noisy, as they
+# are when every batch is different, it hovers around the lowest point at a distance that depends on the rate:
 
 # %%
 def hover(rate, steps=4000):
-    """How far from the lowest point of p^2 / 2 Adam stays on average, in the second half of its steps, with noise on every gradient"""
-    noise, p, distances = np.random.default_rng(0).standard_normal(steps), tp.tensor(np.zeros(1), requires_grad=True), []
+    """The mean distance from the lowest point of p^2 / 2 in the second half of the steps, with noisy gradients"""
+    noise, distances = np.random.default_rng(0).standard_normal(steps), []
+    p = tp.tensor(np.zeros(1), requires_grad=True)
     optimiser = Adam([p], rate)
     for n in noise:
         p.grad = p.data + n
@@ -465,28 +452,29 @@ print("distance:", {rate: float(hover(rate).round(3)) for rate in (0.1, 0.01, 0.
 #> distance: {0.1: 0.177, 0.01: 0.058, 0.001: 0.025}
 
 # %% [markdown]
-# That is why one *starts* from a rate, and lowers it later.
+# That is why training *starts* with one rate, and lowers it later.
 #
 # ## Two layers see further
 #
-# Lesson 6 ended with a failure: digits that move by 4 pixels are out of sight for a kernel of 5x5. Two layers of 5x5 see 4 pixels. Let
-# the network learn that motion, by plain descent and by Adam, each with several rates. What is printed is the part of the mistake that
-# remains after the last step; 1 is the mistake of claiming that nothing moves.
+# Lesson 6 ended with a failure: a motion of 4 pixels is out of reach for a 5x5 kernel. Two layers of 5x5 reach 4
+# pixels. We let the network learn that motion, with gradient descent and with Adam, each at several rates. We print the
+# error at the last step, divided by the error of predicting that nothing moves.
 
 # %%
-still = float(((now - then) ** 2).sum() / len(now))
+baseline = float(((now - then) ** 2).sum() / len(now))
 steps = size(90, 12)
 curves = {}
 for optimiser, rates in (GradientDescent, (1e-4, 3e-4, 3e-3)), (tp.optim.Adam, (1e-3, 1e-2)):
     for rate in rates:
         net = PackageNet(np.random.default_rng(0))
-        with np.errstate(over="ignore", invalid="ignore"):  # one of them is going to fly out of its valley
-            losses = np.array(train(net, optimiser(net.parameters(), rate=rate), now, then, steps)) / still
+        with np.errstate(over="ignore", invalid="ignore"):  # one of them diverges
+            losses = np.array(train(net, optimiser(net.parameters(), rate=rate), now, then, steps)) / baseline
         curves[f"{optimiser.__name__}, rate {rate:g}"] = losses
-        print(f"{optimiser.__name__:16} rate {rate:<7g} {'lost' if not losses[-1] < 10 else f'{losses[-1]:.3f}'}")
+        result = f"{losses[-1]:.3f}" if losses[-1] < 10 else "diverged"
+        print(f"{optimiser.__name__:16} rate {rate:<7g} {result}")
 #~ GradientDescent  rate 0.0001  0.101
 #~ GradientDescent  rate 0.0003  0.030
-#~ GradientDescent  rate 0.003   lost
+#~ GradientDescent  rate 0.003   diverged
 #~ Adam             rate 0.001   0.141
 #~ Adam             rate 0.01    0.007
 
@@ -496,18 +484,19 @@ styles = [("-", 1.2), ("--", 1.6), (":", 2.4)]
 for i, (name, losses) in enumerate(curves.items()):
     style, width = styles[i % 3]
     ax.semilogy(np.clip(losses, None, 10), style, lw=width, color=ORANGE if i < 3 else BLUE, label=name)
-ax.set(xlabel="step", ylabel="mistake (1: nothing moves)", ylim=(1e-3, 3))
+ax.set(xlabel="step", ylabel="error (1: nothing moves)", ylim=(1e-3, 3))
 ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
 show(figure, "curves")
 
 # %% [markdown]
-# Plain descent works, if you hit its rate; ten times as much is fatal. Adam works over a range, from the paper's $10^{-3}$ to ten times
-# that, which is a better place to start from when nobody knows the valley.
+# Plain gradient descent works if you find its rate; ten times as much is fatal. Adam works over a range of rates, from
+# the paper's $10^{-3}$ to ten times that. It is the better start if you do not know the valley.
 #
 # ## A run that continues
 #
-# A run of days is going to be interrupted. What must be saved, so that it continues as if nothing had happened? The parameters, of
-# course. Try it with only them, and with Adam's moments and its count of steps as well:
+# A run of several days will be interrupted. What must be saved so that it continues as if nothing had happened? The
+# parameters, of course. We try it with Adam's moments and its count of steps as well, and then with the parameters
+# alone:
 
 # %%
 def begin():
@@ -526,7 +515,7 @@ uninterrupted = net.state_dict()
 
 for with_moments in True, False:
     file.seek(0)
-    loaded = np.load(file, allow_pickle=False)  # a checkpoint is data: numbers and names, nothing that could be executed
+    loaded = np.load(file, allow_pickle=False)  # a checkpoint is data: nothing in it may be executed
     net, optimiser = begin()
     net.load_state_dict({name[4:]: loaded[name] for name in loaded if name.startswith("net.")})
     if with_moments:
@@ -538,14 +527,14 @@ for with_moments in True, False:
 #> moments loaded: False   the same run to the last bit: False
 
 # %% [markdown]
-# ### Exercise 8.3: a limit for gradients
+# ### Exercise 8.3: limit the gradients
 #
-# Recurrent networks now and then meet a gradient that is enormous, and one such step can ruin them. The remedy is to limit it: see all
-# gradients together as one long vector; if its Euclidean length is more than `limit`, scale all of them so that it becomes `limit`;
-# otherwise leave them alone. Return the list of new arrays.
+# Recurrent networks now and then meet an enormous gradient, and a single step along it can ruin them. The remedy is to
+# limit it: regard all gradients together as one long vector; if its Euclidean length is more than `limit`, scale all of
+# them so that it becomes `limit`; otherwise leave them unchanged. Return a list of new arrays.
 #
-# *Hint:* the square of the length is the sum of all squares of all arrays. All arrays are scaled by the same factor, so that the
-# direction stays as it was.
+# *Hint:* the square of the length is the sum of the squares of all elements of all arrays. Scale all arrays by the same
+# factor, which keeps the direction.
 
 # %%
 def clipped(gradients, limit):
@@ -557,22 +546,61 @@ def clipped(gradients, limit):
 
 steep_ones = [np.array([[3.0, 0.0], [0.0, 4.0]]), np.array([12.0])]  # length 13
 for array in steep_ones:
-    array.flags.writeable = False  # the answer shall be new arrays
+    array.flags.writeable = False  # the answer must consist of new arrays
 check("8.3", lambda: clipped(steep_ones, 6.5) + clipped(steep_ones, 20.0) + clipped(steep_ones[:1], 1.0),
       [np.array([[1.5, 0.0], [0.0, 2.0]]), np.array([6.0])] + steep_ones + [np.array([[0.6, 0.0], [0.0, 0.8]])])
 
 # %% [markdown]
 # ## What you have now
 #
-# - Parameters by name: `tinypredrnn/nn/module.py`, `named_tensors`; `tinypredrnn/nn/module.py`, `load_state_dict`. The names are those in
-#   every checkpoint of the package.
-# - Layers that own their weights: `tinypredrnn/nn/layers.py`, `Conv2d`; their first numbers: `tinypredrnn/nn/module.py`,
-#   `fan_in_uniform`.
-# - Adam, which also tells its state: `tinypredrnn/optim.py`, `Adam`; and the limit: `tinypredrnn/optim.py`, `clip_gradients`.
-# - A checkpoint that continues a run to the last bit has model, moments, step and random state: `tinypredrnn/train/checkpoint.py`.
+# - Parameters by name: `tinypredrnn/nn/module.py`, `named_tensors`; `tinypredrnn/nn/module.py`, `load_state_dict`. The
+#   names are those in every checkpoint of the package.
+# - Layers that own their weights: `tinypredrnn/nn/layers.py`, `Conv2d`; their initial values:
+#   `tinypredrnn/nn/module.py`, `fan_in_uniform`.
+# - Adam, which can also save its state: `tinypredrnn/optim.py`, `Adam`; and the limit: `tinypredrnn/optim.py`,
+#   `clip_gradients`.
+# - A checkpoint that continues a run to the last bit contains the model, the moments, the step and the random state:
+#   `tinypredrnn/train/checkpoint.py`.
 #
-# **What real systems do differently.** PyTorch registers parameters when attributes are set, and so needs `nn.Parameter` and
-# `nn.ModuleList`; JAX keeps parameters outside of the model, in nested dicts. Their Adams update all arrays in one fused kernel. Large
-# models use AdamW, which also pulls weights towards 0, and methods such as Shampoo and Muon that look at more than one parameter at a
-# time, with the aslant valley in mind. The moments are two more copies of the model; for large ones, where they live is a question of its
-# own.
+# **What real systems do differently.** PyTorch registers parameters when attributes are set, and so needs
+# `nn.Parameter` and `nn.ModuleList`; JAX keeps parameters outside the model, in nested dicts. Both can update all
+# arrays in one fused kernel. Large models use AdamW, which also pulls weights towards 0, and methods such as Shampoo
+# and Muon, which look at more than one parameter at a time, with the turned valley in mind. The moments are two more
+# copies of the model; for large models, where to keep them is a question of its own.
+
+# %% [markdown]
+# ## For teachers
+#
+# *Lessons 8 and 9: what a model is made of, and what data it learns from.*
+#
+# **Aim.** After lesson 8 a student can say what a checkpoint must contain and why, and can write Adam from its paper.
+# After lesson 9 the same student can generate data that are the same tomorrow, on another machine, and from the middle
+# of a run, and can make sure that a generator is correct without looking at every frame.
+#
+# **Common errors.**
+#
+# - *Thinking that a gradient says how far to go.* It says in which direction the loss grows fastest at this point. Its
+#   length depends on units: multiply the loss by 1000.
+# - *Thinking that Adam is always better.* The turned valley and the noisy gradients of lesson 8 show otherwise; on a
+#   round bowl, plain descent with the right rate needs 1 step.
+# - *Taking the moments for a detail of the optimiser.* A run that continues without them is a different run.
+# - *Forgetting `zero_grad`.* Gradients add up (lesson 2): ask what the second step then follows. (The sum of both
+#   gradients.)
+# - *Believing that a seed makes a program reproducible.* It does so only if everything random is drawn from it: numba's
+#   own state is the trap of lesson 9.
+# - *Making a new seed with `seed + k`.* Seed 0, batch 1 is then seed 1, batch 0.
+# - *Taking a test that passed for proof that the property holds.* Ask which inputs the test could draw, and whether it
+#   can fail. Break the code and see.
+#
+# **What to ask.**
+#
+# 1. On the side of a valley, which way is steepest: along the valley, or across it? (Across, nearly.)
+# 2. What does Adam do with a parameter whose gradient is always 1e-6? (It takes steps of about the full rate.) And if
+#    it is always 0? (Nothing.)
+# 3. Why does Adam take a square root? (So that a factor of 1000 in the gradients cancels.)
+# 4. A digit that moves 4 pixels a frame is 1 pixel from the wall (lesson 9). Where is it in the next frame? And if the
+#    room is 3 pixels wide? (3 pixels from that wall, both times; in the small room that is the opposite wall.)
+# 5. Which inputs should a property test be able to draw? (All that a user may ask for.)
+#
+# **Time.** An hour and a half for lesson 8, an hour for lesson 9. The resumed run (8) and the counterexamples (9) are
+# good to show live.

@@ -1,17 +1,15 @@
 # %% [markdown]
 # # 9. Moving digits
 #
-# - **Idea:** training data can be made the moment they are needed, if they are made fast, made right, and made the same again from (seed,
-#   k).
+# - **Idea:** training data can be generated when they are needed, if the generator is fast, correct, and repeatable
+#   from (seed, k).
 # - **Minutes:** 60
 # - **Needs:** NumPy. Lesson 7's clock helps.
-# - **You will see:** the generator of the paper's Section 4.1, built in four pieces until it makes the package's frames byte for byte; a
-#   bounce that looks right until a test finds the room in which it is wrong; a seed that does not reach the random numbers it was set
-#   for.
-# - **Why:** the paper trains for 80,000 iterations of 8 sequences (Section 4). A file of 10,000 sequences would be seen 64 times over,
-#   and a model can learn a file by heart.
-#
-# (Teacher's notes for lessons 8 and 9 are in lesson 8.)
+# - **You will see:** the generator of the paper's Section 4.1, built in four pieces until its frames equal the
+#   package's byte for byte; a bounce that looks correct until a test finds a room in which it is wrong; a seed that
+#   never reaches the random numbers for which it was set.
+# - **Why:** the paper trains for 80,000 iterations of 8 sequences (Section 4). A file of 10,000 sequences would be seen
+#   64 times, and a model can learn a file by heart.
 
 # %%
 import time
@@ -30,12 +28,13 @@ print(f"{sequences:,} sequences of 20 frames of 64x64 bytes: {sequences * 20 * 6
 #> 640,000 sequences of 20 frames of 64x64 bytes: 52 GB
 
 # %% [markdown]
-# The paper's answer: "With digits generated quickly on the fly, we are able to have infinite samples size in the training set" (Section
-# 4.1). Its recipe, in the same section: frames of 64x64 pixels, two digits, placed at random; for each a direction uniform on the unit
-# circle and a speed uniform in [3, 5) pixels a frame; they bounce off the edges and occlude each other.
+# The paper's answer: "With digits generated quickly on the fly, we are able to have infinite samples size in the
+# training set" (Section 4.1). Its recipe, in the same section: a frame has 64x64 pixels and two digits, placed at
+# random. Each digit has a direction uniform on the unit circle and a speed uniform in [3, 5) pixels a frame. Digits
+# bounce off the edges and occlude each other.
 #
-# The digits themselves: MNIST, in the paper. Here they are drawn by a pen, so that the lesson needs no download; they are as large and
-# placed as MNIST's.
+# The paper's digits are those of MNIST. Ours are drawn by a program that imitates a pen, so that the lesson needs no
+# download; their size and position in the image are those of MNIST's digits.
 
 # %%
 images, labels = draw_digits(np.random.default_rng(9), 200)  # (200,28,28) uint8
@@ -52,8 +51,9 @@ show(figure, "digits")
 # %% [markdown]
 # ## First piece: a velocity
 #
-# "Uniform on the unit circle" has a trap. Draw both components between -1 and 1, divide by the length, and you have a direction, but not
-# a uniform one: a square has more of itself in its corners. Count directions within 10 degrees of the axes, and of the diagonals.
+# "Uniform on the unit circle" has a trap. Draw both components between -1 and 1 and divide by the length: the result is
+# a direction, but the directions are not uniform, since a square reaches further towards its corners. Count the
+# directions within 10 degrees of the axes, and those within 10 degrees of the diagonals.
 
 # %%
 def near(angles, middle):
@@ -70,17 +70,18 @@ for name, angles in ways.items():
 #> from an angle: diagonals / axes = 1.0
 
 # %% [markdown]
-# So: draw an angle, and a speed, and let sine and cosine do the rest.
+# So draw an angle and a speed, and compute the two components with sine and cosine.
 #
 # ## Second piece: a bounce
 #
-# A digit image is 28 pixels wide; in 64 pixels its upper left corner has 36 pixels of **room**. Down and across are independent: one
-# bounce for each axis, of one number between 0 and `room`. What do you do at the wall? You turn round.
+# A digit image is 28 pixels wide; in a frame of 64 pixels its upper left corner has 36 pixels of **room**. The motions
+# down and across are independent: along each axis, one number between 0 and `room` bounces. What should it do at the
+# wall? The first idea is to turn round.
 
 # %%
 @njit
 def turn_round(position, velocity, room):
-    """One frame on: (position, velocity)"""
+    """One frame later: (position, velocity)"""
     position += velocity
     if position < 0 or position > room:
         velocity = -velocity
@@ -88,12 +89,13 @@ def turn_round(position, velocity, room):
 
 
 # %% [markdown]
-# (`@njit` compiles the function; more of that below.) Is it right? Do not look at frames: say what must *always* hold, and let random
-# numbers try to break it. That is a **property test**. The property: whatever the start, the speed and the room, the digit stays inside.
+# (`@njit` compiles the function; more about that below.) Is it correct? Instead of looking at frames, state what must
+# *always* hold, and let random numbers try to break it. That is a **property test**. Our property: whatever the start,
+# the speed and the room, the digit stays inside.
 
 # %%
 def find_escape(bounce, rooms, trials=2000):
-    """The first of many random flights of 20 frames that leaves its room, one of `rooms`, in words"""
+    """Describe the first of many random flights of 20 frames that leaves its room; each room is one of `rooms`"""
     rng = np.random.default_rng(1)
     for trial in range(trials):
         room = float(rng.choice(rooms))
@@ -110,8 +112,8 @@ print(find_escape(turn_round, rooms=[36]))
 #> flight 0, frame 3, room 36: from 31.9 to 36.4
 
 # %% [markdown]
-# It turns round, but too late: for one frame the digit is outside. A digit that comes within 1 pixel of the wall at 4 pixels a frame
-# should go 1 pixel there and 3 pixels back. A wall is a mirror.
+# The digit turns round too late: for one frame it is outside. If a digit is 1 pixel from the wall and moves 4 pixels a
+# frame, it should move 1 pixel to the wall and 3 pixels back. The wall acts as a mirror.
 
 # %%
 @njit
@@ -130,14 +132,15 @@ print(find_escape(mirror_once, rooms=range(1, 37)))
 #> flight 31, frame 0, room 1: from 0.8 to -2.7
 
 # %% [markdown]
-# In the room of the paper no flight escapes. In *some* room one does: where the room is smaller than a step, the mirrored place lies
-# behind the opposite wall. Who uses a canvas of 30 pixels is going to meet it. The test found it because it was allowed to draw small
-# rooms: a property test is as good as what it may draw. The cure is to mirror until the place is inside.
+# In the paper's room no flight escapes. In a small room one does: if the room is smaller than a step, the mirrored
+# position can lie behind the opposite wall. Anyone with a 30-pixel canvas will hit this. The test found it because it
+# was allowed to draw small rooms: a property test is only as good as the inputs that it may draw. The cure is to mirror
+# until the position is inside.
 
 # %%
 @njit
 def bounce(position, velocity, room):
-    """One frame on, mirrored at the walls as often as it takes: (position, velocity); room > 0"""
+    """One frame later, mirrored at the walls as often as needed: (position, velocity); room > 0"""
     position += velocity
     while position < 0 or position > room:
         position = -position if position < 0 else 2 * room - position
@@ -149,9 +152,10 @@ print(find_escape(bounce, rooms=range(1, 37)))
 #> all stay inside
 
 # %% [markdown]
-# A second property, which has nothing to do with walls: a mirror loses nothing. Fly 20 frames, turn round, fly 20 frames: you are where
-# you began. The generator of Srivastava et al. (2015), which made the well-known file `mnist_test_seq.npy`, stops a digit *at* the wall
-# instead; it stays inside, too, but the way back is another one.
+# The second property has nothing to do with staying inside: a mirror loses no information. Fly 20 frames, turn round,
+# fly 20 frames: the digit is back where it began. The generator of Srivastava et al. (2015), which made the well-known
+# file `mnist_test_seq.npy`, stops a digit *at* the wall instead. That digit stays inside, too, but it does not return
+# to its start.
 
 # %%
 @njit
@@ -178,16 +182,17 @@ for rule in bounce, stop_at_wall:
 #> stop_at_wall inside: True   10.0 there and back: 5.9
 
 # %% [markdown]
-# Mirrors suggest another way to see a flight. Let the digit fly straight on, through the wall and into the mirrored room behind it, and
-# into the mirrored room behind that. Fold the rooms back onto the first, and the straight line becomes the true path.
+# Mirrors suggest another way to see a flight. Let the digit fly straight on, through the wall into a mirrored copy of
+# the room, and from there into the next copy. Fold the copies back onto the first room, and the straight line becomes
+# the true path.
 
 # %%
 def place_by_steps(start, velocity, room, frames):
-    places = [start]
+    positions, position = [start], start
     for _ in range(frames - 1):
-        start, velocity = bounce(start, velocity, room)
-        places.append(start)
-    return np.array(places)
+        position, velocity = bounce(position, velocity, room)
+        positions.append(position)
+    return np.array(positions)
 
 
 straight = 10.0 + 4.3 * np.arange(31)
@@ -204,11 +209,11 @@ show(figure, "mirrors")
 # %% [markdown]
 # ### Exercise 9.1: without a loop
 #
-# After $t$ frames the straight flight is at $\text{start} + t \cdot \text{velocity}$. Where is the digit really? Write it for an array of
-# frames `t`, for any room, without a loop.
+# After $t$ frames the straight flight is at $\text{start} + t \cdot \text{velocity}$. Where is the digit really? Return
+# its positions for an array of frames `t`, for any room, without a loop.
 #
-# *Hint:* the walls at 0, at 2 room, at 4 room, at -2 room, ... are all images of the wall at 0. How far is the digit from the nearest of
-# them? `np.rint` gives the nearest whole number.
+# *Hint:* the walls at 0, at 2 room, at 4 room, at -2 room, ... are all images of the wall at 0. How far is the digit
+# from the nearest of them? `np.rint` gives the nearest whole number.
 
 # %%
 def place(start, velocity, room, t):
@@ -225,7 +230,8 @@ check("9.1", lambda: [place(start, velocity, room, np.arange(frames)) for start,
 # %% [markdown]
 # ## Many at once
 #
-# All flights of a batch: `start` and `velocity` (B,D,2) for B sequences of D digits, down and across; the places (B,D,T,2).
+# Here are all flights of a batch. `start` and `velocity` are (B,D,2), for B sequences of D digits, down and across; the
+# positions are (B,D,T,2).
 
 # %%
 @njit
@@ -249,50 +255,54 @@ def random_flights(rng, count, digits=2, room=36.0, frames=20):
 
 
 positions = random_flights(np.random.default_rng(2), 1000)
-steps = np.hypot(*np.moveaxis(np.diff(positions, axis=2), -1, 0))  # (B,D,T-1): how far in each frame
+steps = np.hypot(*np.moveaxis(np.diff(positions, axis=2), -1, 0))  # (B,D,T-1): how far a digit moves in a frame
 print("all inside:", bool((positions >= 0).all() and (positions <= 36).all()))
-print(f"fastest {steps.max():.2f} pixels a frame; {np.mean(steps > 3 - 1e-9):.2f} of the steps are at least 3 pixels, and the others?")
+print(f"fastest {steps.max():.2f} pixels a frame; {np.mean(steps > 3 - 1e-9):.2f} of the steps are at least 3 pixels")
 #> all inside: True
-#> fastest 5.00 pixels a frame; 0.93 of the steps are at least 3 pixels, and the others?
+#> fastest 5.00 pixels a frame; 0.93 of the steps are at least 3 pixels
 
 # %% [markdown]
-# The others meet a wall: a digit that goes 1 pixel there and 3 pixels back has flown 4 pixels and is 2 pixels from where it was.
+# And the other steps? They meet a wall: a digit that moves 1 pixel to the wall and 3 pixels back has travelled 4 pixels
+# and is 2 pixels from where it was.
 #
 # ## Third piece: paint
 #
-# A digit is painted with its upper left corner at its place, rounded down to whole pixels. And where two digits meet? Adding their pixels
-# is wrong in a way that does not even complain, since a byte ends at 255:
+# A digit is painted with its upper left corner at its position, rounded down to whole pixels. What if two digits
+# overlap? Adding their pixels is wrong and raises no error, since a byte ends at 255:
 
 # %%
 print(np.array([200], np.uint8) + np.array([100], np.uint8))
 #> [44]
 
 # %% [markdown]
-# So the brighter pixel wins. In plain loops:
+# So the brighter pixel wins. We write it with plain loops, with NumPy slices, and with the plain loops compiled by
+# numba:
 
 # %%
 def paint_loops(canvas, images, chosen, positions):
-    """Onto canvas (B,T,H,W,1), images (N,h,w) of the numbers chosen (B,D), upper left corners at positions (B,D,T,2)"""
+    """Paint images (N,h,w), those numbered chosen (B,D), onto canvas (B,T,H,W,1), with upper left corners at positions
+    (B,D,T,2)"""
     _, h, w = images.shape
     for b, d in np.ndindex(chosen.shape):
         for t in range(canvas.shape[1]):
             row, column = int(positions[b, d, t, 0]), int(positions[b, d, t, 1])
             for y in range(h):
                 for x in range(w):
-                    canvas[b, t, row + y, column + x, 0] = max(canvas[b, t, row + y, column + x, 0], images[chosen[b, d], y, x])
+                    brightness = images[chosen[b, d], y, x]
+                    canvas[b, t, row + y, column + x, 0] = max(canvas[b, t, row + y, column + x, 0], brightness)
 
 
 paint = njit(paint_loops)  # numba: the same function, compiled for the processor when it is first called
 
 
 def paint_slices(canvas, images, chosen, positions):
-    """The same with NumPy, a digit at a time"""
+    """The same with NumPy, one digit at a time"""
     _, h, w = images.shape
     for b, d in np.ndindex(chosen.shape):
         for t in range(canvas.shape[1]):
             row, column = positions[b, d, t].astype(int)
-            there = canvas[b, t, row:row + h, column:column + w, 0]
-            np.maximum(there, images[chosen[b, d]], out=there)
+            under = canvas[b, t, row:row + h, column:column + w, 0]
+            np.maximum(under, images[chosen[b, d]], out=under)
 
 
 chosen = np.random.default_rng(3).integers(len(images), size=(8, 2))
@@ -315,10 +325,10 @@ print(f"80,000 batches: loops {80 * milliseconds[0] / 60:.0f} minutes, numba {80
 #? 80,000 batches: loops 239 minutes, numba 0.6 minutes
 
 # %% [markdown]
-# The first and the last are the same lines. (Slices are a fair answer, too, as long as the work consists of slices; bounces do not.) The
-# price is care: compiled code does not check indices. Here it is asked for element 4 of an array of 3, and calmly returns what lies behind
-# it in memory. (We took the 3 out of a longer array, so that it is known what lies there.) That is why a digit outside of its room was no
-# detail.
+# The first and the last are the same lines of Python. (Slices are a good answer, too, if the work consists of slices;
+# bouncing does not.) The price is care: compiled code does not check indices. Here it is asked for element 4 of an
+# array of 3, and without an error returns what lies behind the array in memory. (We cut the 3 out of a longer array, so
+# that we know what lies there.) That is why a digit outside its room is a serious error.
 
 # %%
 def element(array, i):
@@ -335,12 +345,14 @@ except IndexError as error:
 #> checked: IndexError: index is out of bounds
 
 # %% [markdown]
-# ### Exercise 9.2: how often do they meet?
+# ### Exercise 9.2: when do they overlap?
 #
-# Frames in which digits overlap are the hard ones. From positions of two digits (B,2,T,2), the upper left corners, return for which
-# sequences and frames their 28x28 boxes overlap: booleans (B,T). Boxes that only touch do not overlap.
+# Frames in which digits overlap are the hard ones. Given the positions of two digits (B,2,T,2), their upper left
+# corners, return in which sequences and frames their 28x28 boxes overlap: booleans (B,T). Boxes that only touch do not
+# overlap.
 #
-# *Hint:* two boxes overlap if they overlap down *and* across. Two intervals of length 28 overlap if their starts are less than 28 apart.
+# *Hint:* two boxes overlap if they overlap down *and* across. Two intervals of length 28 overlap if their starts are
+# less than 28 apart.
 
 # %%
 def overlap(positions):
@@ -349,15 +361,17 @@ def overlap(positions):
     # </solution>
 
 
-corners = np.array([[[[0, 0], [0, 0], [0, 0], [9, 30], [36, 5]], [[27, 27], [28, 5], [20, 28], [36, 3], [8, 32]]]])  # (1,2,5,2)
+corners = np.array([[[[0, 0], [0, 0], [0, 0], [9, 30], [36, 5]],
+                     [[27, 27], [28, 5], [20, 28], [36, 3], [8, 32]]]])  # (1,2,5,2)
 check("9.2", lambda: [overlap(corners), overlap(positions[:50])],
       [np.array([[True, False, False, True, False]]),
        np.array([[all(abs(p - q) < 28 for p, q in zip(*pair)) for pair in zip(*flight)] for flight in positions[:50]])])
 
 # %% [markdown]
-# ## Fourth piece: chance, under control
+# ## Fourth piece: randomness under control
 #
-# A run that cannot be repeated cannot be debugged. Usually one sets a seed. Watch this one fail:
+# A run that cannot be repeated cannot be debugged. The usual remedy is to set a seed. Here is a case in which that
+# fails:
 
 # %%
 @njit
@@ -378,12 +392,13 @@ print("numba repeats itself:", draws_again_after_seed(numba_draws))
 #> numba repeats itself: False
 
 # %% [markdown]
-# In compiled code the same name, `np.random`, is another generator with a state of its own, and the seed never reached it. Hence a rule
-# of the house: compiled code draws nothing. All chance comes from one `numpy.random.Generator`, outside, and is passed in as arrays, as
-# `fly` and `paint` get it. There is no global state either, which any library could use up behind your back.
+# In compiled code the same name, `np.random`, is another generator with a state of its own, and the seed never reached
+# it. Hence a rule of this project: compiled code draws no random numbers. All of them come from one
+# `numpy.random.Generator`, outside, and are passed in as arrays, as for `fly` and `paint`. There is also no global
+# state, from which any library could draw without your knowledge.
 #
-# Now batches. A run that is interrupted at batch 5,000 wants to continue with batch 5,001, without making the 5,000 before. So give each
-# batch a generator of its own, made from (seed, k). The obvious way is wrong:
+# Now to batches. A run that is interrupted after batch 5,000 should continue with batch 5,001, without making the
+# earlier ones again. So give each batch a generator of its own, made from (seed, k). The obvious way is wrong:
 
 # %%
 def added(seed, k):
@@ -394,8 +409,8 @@ print("seed 0, batch 1 is seed 1, batch 0:", np.array_equal(added(0, 1).random(3
 #> seed 0, batch 1 is seed 1, batch 0: True
 
 # %% [markdown]
-# Two runs with the seeds 0 and 1, meant to show how much chance matters, would see the same batches but for one. `SeedSequence` mixes a
-# seed and a key of any number of integers, so that every change of any of them gives another stream:
+# Two runs with the seeds 0 and 1, meant to show how much chance matters, would share all their batches but one.
+# `SeedSequence` mixes a seed and a key of any number of integers, so that a change of any of them gives another stream:
 
 # %%
 def keyed(seed, *key):
@@ -404,17 +419,17 @@ def keyed(seed, *key):
 
 starts = {tuple(keyed(seed, 0, k).random(2)) for seed in range(30) for k in range(30)}
 print("30 seeds, 30 batches:", len(starts), "different streams")
-print("again, and in any order:", keyed(3, 0, 7).random() == keyed(3, 0, 7).random())
+print("repeatable, in any order:", keyed(3, 0, 7).random() == keyed(3, 0, 7).random())
 #> 30 seeds, 30 batches: 900 different streams
-#> again, and in any order: True
+#> repeatable, in any order: True
 
 # %% [markdown]
-# ### Exercise 9.3: what is tested was never trained on
+# ### Exercise 9.3: never test on training data
 #
-# Training, validation and test must never meet, even if somebody gives all three the same seed. So the name is part of the key. Write
-# `named(name, seed, k)`: the generator of seed `seed` with the key (number of the name in NAMES, k).
+# Training, validation and test data must never be the same, even if all three get the same seed. So the name is part of
+# the key. Write `named(name, seed, k)`: the generator of seed `seed` with the key (position of the name in NAMES, k).
 #
-# *Hint:* a tuple knows the place of what it holds: `NAMES.index`. The rest is in the cell above.
+# *Hint:* `NAMES.index` finds the position of a name in the tuple. The rest is in the cell above.
 
 # %%
 NAMES = "training", "validation", "test"
@@ -469,14 +484,14 @@ for t in range(20):
 show(figure, "sequence")
 
 # %% [markdown]
-# One more property, of painting: the frames of both digits are, pixel for pixel, the brighter of the frames of each alone. So it does not
-# matter who is painted first.
+# Painting has a property, too: a frame with both digits is, pixel by pixel, the brighter of two frames with one digit
+# each. So the order of painting does not matter.
 
 # %%
 chosen = np.random.default_rng(4).integers(len(images), size=(50, 2))
 frames = [np.zeros((50, 20, 64, 64, 1), np.uint8) for _ in range(4)]
-for canvas, who in zip(frames, ([0, 1], [1, 0], [0], [1])):
-    paint(canvas, images, chosen[:, who], positions[:50, who])
+for canvas, painted in zip(frames, ([0, 1], [1, 0], [0], [1])):
+    paint(canvas, images, chosen[:, painted], positions[:50, painted])
 both, other_order, first, second = frames
 print("the brighter of the two:", np.array_equal(both, np.maximum(first, second)))
 print("in either order:", np.array_equal(both, other_order))
@@ -486,8 +501,8 @@ print(f"frames in which they touch: {((first > 0) & (second > 0)).any(axis=(2, 3
 #> frames in which they touch: 0.34
 
 # %% [markdown]
-# The test set of the paper is fixed, 5,000 sequences (Section 4.1). In the package each of its sequences is a function of its own number,
-# so that anybody may take any part of it:
+# The test set of the paper is fixed, 5,000 sequences (Section 4.1). In the package each of its sequences is a function
+# of its own number, so that any part of it can be made alone:
 
 # %%
 moving = MovingMNIST(images)
@@ -497,16 +512,19 @@ print(np.array_equal(moving.fixed_set("test", 3)[2], moving.fixed_set("test", 1,
 # %% [markdown]
 # ## What you have now
 #
-# - The paper's generator: `tinypredrnn/data/moving_mnist.py`, `MovingMNIST`, with `reflect` (exercise 9.1's formula) and Srivastava's
-#   rule (`clamp`) to choose from; `tinypredrnn/data/moving_mnist.py`, `paint` lays a digit out as one long line first, so that the
-#   processor can take many pixels at once.
+# - The paper's generator: `tinypredrnn/data/moving_mnist.py`, `MovingMNIST`, with a choice between `reflect` (exercise
+#   9.1's formula) and Srivastava's rule (`clamp`); `tinypredrnn/data/moving_mnist.py`, `paint` first lays each digit
+#   out as one long line, so that the processor can take many pixels at once.
 # - Streams by name: `tinypredrnn/data/moving_mnist.py`, `stream`.
-# - Digits: `tinypredrnn/data/drawn_digits.py`, `draw_digits`; MNIST itself: `tinypredrnn/data/digits.py`, `load_digits`.
-# - Batches made ahead by a thread, while the model still computes on the one before: `tinypredrnn/data/batches.py`, `Prefetch`. It needs
-#   no queue of random states, because batch k needs nothing but k.
+# - Digits: `tinypredrnn/data/drawn_digits.py`, `draw_digits`; MNIST itself: `tinypredrnn/data/digits.py`,
+#   `load_digits`.
+# - Batches made ahead by a thread, while the model still computes on the previous one: `tinypredrnn/data/batches.py`,
+#   `Prefetch`. It needs no queue of random states, because batch k needs nothing but the seed and k.
 #
-# **What real systems do differently.** PyTorch's loaders run several processes, each with a seed of its own; NumPy draws inside of them
-# were for years the same in each process, since a fork copies the state: the trap of this lesson in another dress. JAX has no hidden
-# random state at all: every draw takes a key, and `fold_in(key, k)` is our (seed, k). Numba can take a `Generator` as an argument, too;
-# we pass arrays, so that the same kernels could run where no generator exists. For property tests in earnest there is Hypothesis, which
-# also shrinks what it finds to the smallest example.
+# **What real systems do differently.** PyTorch's loaders run several processes, each with a seed of its own. For years
+# NumPy nevertheless drew the same numbers in each process, since a fork copies the state: the same trap in another
+# form. JAX has no hidden random state at all: every draw takes a key, and `fold_in(key, k)` is our (seed, k). Numba can
+# take a `Generator` as an argument, too; we pass arrays, so that the same kernels could run where no generator exists.
+# For serious property tests there is Hypothesis, which also shrinks a counterexample that it finds to the smallest one.
+#
+# (The notes for teachers are at the end of lesson 8.)

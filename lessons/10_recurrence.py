@@ -1,41 +1,15 @@
 # %% [markdown]
 # # 10. Recurrence: one step, again and again
 #
-# - **Idea:** a state carries the past from step to step; its gradient comes back the same way, and may be cut.
+# - **Idea:** a state carries the past from step to step; its gradient comes back through the same steps, and may be
+#   cut.
 # - **Minutes:** 50
 # - **Needs:** lesson 3 (gradients of products), lesson 8 (modules, Adam).
-# - **You will see:** a network without memory that cannot get below ln 2 = 0.693, and one with a state that gets close to 0; a graph that
-#   grows by four nodes a step; a cut gradient that is wrong by 0.4 % or by 56 %, depending on the network, and what it fails to teach.
-# - **Why:** one frame shows where a digit is, not where it goes. No network that sees one frame at a time can predict the next.
-#
-# ## For teachers
-#
-# *Lessons 10 to 13: from a state to a network that predicts.*
-#
-# **Aim.** At the end of the group a learner can write Equation 2 from memory and say what each of its parts is there to prevent: the
-# state (lesson 10: one frame is not enough), the sum in the memory and the forget gate (11: gradients vanish), the convolution (11 and 12:
-# a vector knows no places). And can say why a network that predicts one frame well may fail at the tenth (13).
-#
-# **Time.** About four hours. Lesson 10 wants paper: let everybody unroll three steps by hand, with the arrows of both passes.
-#
-# **Common errors.**
-#
-# - *`detach()` is taken for a reset of the state.* It keeps the numbers and forgets where they came from. Ask what the next output will be
-#   with and without it: the same.
-# - *Truncation is taken for a matter of memory only.* It also decides what can be learnt. Exercise 10.3 is for this.
-# - *"The LSTM has no vanishing gradients."* It has, with the product of its forget gates. Exercises 11.1 and 11.2 put numbers to it.
-# - *The weights of a gate are counted once.* There are four gates. Exercise 11.3.
-# - *The peephole of the output gate is given the old memory.* Equation 2 says $C_t$. Exercise 12.2 rejects it.
-# - *A falling training loss is taken for good prediction.* In lesson 13 the network with the lower loss for one step is the worse one
-#   ten steps ahead.
-#
-# **What to ask.**
-#
-# 1. Why are the weights of all steps the same? (What follows from what does not depend on the date. And a sequence may have any length.)
-# 2. What would happen to the gradient if the state were multiplied by 1.1 at every step for 100 steps? By 0.9?
-# 3. Frames are cut into patches of 4x4 pixels, kernels are 5x5 and digits move up to 5 pixels a frame. Is that fast enough for a layer?
-#    (Lesson 12: a step reaches 2 patches, 8 pixels.)
-# 4. What does a network that never met its own mistakes do when it makes one?
+# - **You will see:** a network without memory that cannot get below ln 2 = 0.693, and one with a state that gets close
+#   to 0; a graph that grows by four nodes a step; a truncated gradient that is wrong by 0.4 % or by 56 %, depending on
+#   the network, and what such a gradient cannot teach.
+# - **Why:** one frame shows where a digit is, but not where it is going. No network that sees only one frame can
+#   predict the next.
 
 # %%
 import matplotlib.pyplot as plt
@@ -48,37 +22,39 @@ BLUE, RED, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#666666"
 
 # %% [markdown]
 # ## A lamp on a ring
-# The smallest film with motion: eight lamps in a ring, one of them on. It goes round by one lamp a frame, to the right in half of
-# the films and to the left in the other half. A frame is a row of eight numbers, seven of them 0.
+# Here is the smallest video with motion: eight lamps in a ring, one of them on. In each frame the light moves on by one
+# lamp, to the right in half of the clips and to the left in the other half. A frame is a row of eight numbers, seven of
+# them 0.
 
 # %%
 LAMPS, STEPS = 8, 6
 
 
-def films(rng, count):
-    """Films (count,STEPS+1,LAMPS), one-hot."""
-    start, way = rng.integers(LAMPS, size=(count, 1)), rng.choice([-1, 1], size=(count, 1))
-    return np.eye(LAMPS, dtype=np.float32)[(start + way * np.arange(STEPS + 1)) % LAMPS]
+def clips(rng, count):
+    """Clips (count,STEPS+1,LAMPS), one-hot."""
+    start, direction = rng.integers(LAMPS, size=(count, 1)), rng.choice([-1, 1], size=(count, 1))
+    return np.eye(LAMPS, dtype=np.float32)[(start + direction * np.arange(STEPS + 1)) % LAMPS]
 
 
-print(films(np.random.default_rng(2), 3).argmax(axis=-1))
+print(clips(np.random.default_rng(2), 3).argmax(axis=-1))
 #> [[6 5 4 3 2 1 0]
 #>  [2 1 0 7 6 5 4]
 #>  [0 1 2 3 4 5 6]]
 
 # %% [markdown]
-# A prediction gives each lamp a probability, and pays $-\ln p$ for the $p$ that it gave to the lamp that came on. This price is the
-# **cross-entropy**; with natural logarithms its unit is the nat. A network that is shown one frame knows where the lamp is, and that is
-# all: left or right is a coin. The best it can say is "one half each", which costs $-\ln \frac12 = 0.693$.
+# A prediction gives each lamp a probability. Its cost is $-\ln p$, where $p$ is the probability that it gave to the
+# lamp that came on. This cost is the **cross-entropy**; with natural logarithms its unit is the nat. A network that is
+# shown one frame knows where the light is, and nothing else: left or right is a coin toss. Its best prediction is "one
+# half each", which costs $-\ln \frac12 = 0.693$.
 #
 # ## A state
-# So let the network write itself a note, and read it at the next step. The note is a vector $h$, the **state**:
+# So let the network write a note to itself, and read it at the next step. The note is a vector $h$, the **state**:
 #
 # $$h_t = \tanh(x_t W_x + h_{t-1} W_h + b)$$
 #
-# The same weights serve at every step. Nothing is hidden in the object: the state goes in and comes out, as in all cells of this course.
-# What is read from $h$ are eight numbers of any size, **logits**; `tp.log_softmax` turns them into logarithms of probabilities
-# (softmax: lesson 4).
+# Every step uses the same weights. Nothing is hidden in the object: the state goes in and comes out, as in all cells of
+# this course. The outputs that are read from $h$ are eight numbers of any size, **logits**; `tp.log_softmax` turns them
+# into logarithms of probabilities (softmax: lesson 4).
 
 # %%
 class RNN(tp.nn.Module):
@@ -96,17 +72,17 @@ class RNN(tp.nn.Module):
 
 
 def train_on_ring(memory, steps, batch=32, hidden=16):
-    """The losses of training; without `memory` every step starts from an empty state."""
+    """The losses during training; without `memory` every step starts from a state of zeros."""
     rng = np.random.default_rng(0)
     net = RNN(LAMPS, hidden, LAMPS, rng)
     adam = tp.optim.Adam(net.parameters(), rate=1e-2)
-    empty = tp.tensor(np.zeros((batch, hidden), np.float32))
+    zeros = tp.tensor(np.zeros((batch, hidden), np.float32))
     losses = []
     for _ in range(steps):
-        x, h, loss = films(rng, batch), empty, 0
+        x, h, loss = clips(rng, batch), zeros, 0
         for t in range(STEPS):
-            logits, h = net(x[:, t], h if memory else empty)  # (B,LAMPS)
-            if t > 0:  # after one frame nobody can know the way
+            logits, h = net(x[:, t], h if memory else zeros)  # (B,LAMPS)
+            if t > 0:  # one frame does not show the direction
                 loss = loss - (tp.log_softmax(logits) * x[:, t + 1]).sum() / (batch * (STEPS - 1))
         net.zero_grad()
         loss.backward()
@@ -115,29 +91,29 @@ def train_on_ring(memory, steps, batch=32, hidden=16):
     return losses
 
 
-forgetful, remembering = (train_on_ring(memory, size(300, 100)) for memory in (False, True))
-print("without a state, still above ln 2 - 0.05:", np.mean(forgetful[-20:]) > np.log(2) - 0.05)
-print("with a state, below 0.1:", np.mean(remembering[-20:]) < 0.1)
+without_state, with_state = (train_on_ring(memory, size(300, 100)) for memory in (False, True))
+print("without a state, still above ln 2 - 0.05:", np.mean(without_state[-20:]) > np.log(2) - 0.05)
+print("with a state, below 0.1:", np.mean(with_state[-20:]) < 0.1)
 #> without a state, still above ln 2 - 0.05: True
 #> with a state, below 0.1: True
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3), width_ratios=[1, 2])
-left.imshow(films(np.random.default_rng(2), 1)[0], cmap="gray")
-left.set(xlabel="lamp", ylabel="frame", title="one film")
-right.plot(forgetful, color=RED, label="no state")
-right.plot(remembering, color=BLUE, label="with a state")
-right.axhline(np.log(2), color=GRAY, linestyle="--", label="ln 2: a coin")
+left.imshow(clips(np.random.default_rng(2), 1)[0], cmap="gray")
+left.set(xlabel="lamp", ylabel="frame", title="one clip")
+right.plot(without_state, color=RED, label="no state")
+right.plot(with_state, color=BLUE, label="with a state")
+right.axhline(np.log(2), color=GRAY, linestyle="--", label="ln 2: a coin toss")
 right.set(xlabel="iteration", ylabel="cross-entropy (nats)", title="which lamp is next?")
 right.legend()
 show(figure, "ring")
 
 # %% [markdown]
 # ## What backward sees
-# `backward` knows nothing of time. It sees one deep graph, unrolled: six steps are six layers that happen to share their weights. A
-# weight that is used six times gets the sum of six gradients (lesson 1: `x * x` has two routes to `x`).
+# `backward` knows nothing about time. It sees one deep, **unrolled** graph: six steps are six layers that share their
+# weights. A weight that is used six times gets the sum of six gradients (lesson 1: `x * x` has two routes to `x`).
 #
-# To see the six shares apart, give every step a copy of $W_h$ of its own.
+# To see the six shares separately, give each step its own copy of $W_h$.
 
 # %%
 def last_state(x, wx, copies):
@@ -156,15 +132,16 @@ last_state(x, wx, [wh] * 6).backward(u)
 copies = [tp.tensor(wh.data.copy(), requires_grad=True) for _ in range(6)]
 last_state(x, wx, copies).backward(u)
 print("the shares add up:", np.allclose(sum(copy.grad for copy in copies), wh.grad, rtol=1e-12))
-print("step 1 starts from an empty state:", not copies[0].grad.any())
+print("step 1 starts from zeros, so its share is zero:", not copies[0].grad.any())
 #> the shares add up: True
-#> step 1 starts from an empty state: True
+#> step 1 starts from zeros, so its share is zero: True
 
 # %% [markdown]
 # ## By hand
-# Backpropagation through time, BPTT, is a loop that runs backwards. Here it is for one number, $h_t = \tanh(w h_{t-1} + x_t)$, where
-# `dh` is the derivative of the loss by the last state. Each turn goes back through the tanh, takes its share for $w$, and hands the rest
-# to the state before.
+# Backpropagation through time, BPTT, is a loop that runs backwards. Here it is for one number,
+# $h_t = \tanh(w h_{t-1} + x_t)$, where `dh` is the derivative of the loss with respect to the last state. Each
+# iteration goes back through the tanh, adds the share of its step to the gradient of $w$, and passes the rest on to the
+# previous state.
 
 # %%
 def bptt_of_one_number(w, x, dh):
@@ -176,7 +153,7 @@ def bptt_of_one_number(w, x, dh):
     for t in reversed(range(len(x))):
         da = dh * (1 - h[t + 1] ** 2)  # through tanh
         dw += da * h[t]  # the share of this step
-        dh = da * w  # what the state before gets
+        dh = da * w  # passed on to the previous state
     return dw
 
 
@@ -187,16 +164,16 @@ print(f"{bptt_of_one_number(0.7, [0.5, -1.0, 2.0], dh=1.0):.6f}  {one.grad.item(
 
 # %% [markdown]
 # ### Exercise 10.1: BPTT with matrices
-# Write the backward loop for $h_t = \tanh(x_t W_x + h_{t-1} W_h)$, where the loss looks at *every* state, as it does when every frame is
-# to be predicted: `dh[t]` is the derivative by `h[t + 1]` without what comes back through later steps. Return the gradients of
-# $W_x$ and of $W_h$.
+# Write the backward loop for $h_t = \tanh(x_t W_x + h_{t-1} W_h)$ and a loss that uses *every* state, as it does when
+# every frame is to be predicted: `dh[t]` is the derivative with respect to `h[t + 1]`, without what comes back through
+# later steps. Return the gradients with respect to $W_x$ and $W_h$.
 #
-# *Hint:* a state is used twice, by the loss and by the next step. What becomes of two gradients of one number? And
-# for $Y = X W$ the gradients are $X^T dY$ and $dY\, W^T$.
+# *Hint:* a state is used twice, by the loss and by the next step. How do two gradients of one value combine? And for
+# $Y = X W$ the gradients are $X^T dY$ and $dY\, W^T$.
 
 # %%
 def bptt(x, h, wx, wh, dh):
-    """x (T,B,N), states h (T+1,B,K) from h[0] = 0 on, weights (N,K) and (K,K), dh (T,B,K) -> [dwx (N,K), dwh (K,K)]"""
+    """x (T,B,N), states h (T+1,B,K) beginning with h[0] = 0, weights (N,K) and (K,K), dh (T,B,K) -> [dwx, dwh]"""
     # <solution>
     dwx, dwh, later = np.zeros_like(wx), np.zeros_like(wh), 0
     for t in reversed(range(len(x))):
@@ -213,16 +190,18 @@ by_engine, h = [tp.tensor(w.data.copy(), requires_grad=True) for w in (wx, wh)],
 for x_t in x.swapaxes(0, 1):
     h.append(tp.tanh(x_t @ by_engine[0] + h[-1] @ by_engine[1]))
 sum((h_t * dh_t).sum() for h_t, dh_t in zip(h[1:], dh)).backward()
-check("10.1", lambda: bptt(x.swapaxes(0, 1), np.stack([h_t.data for h_t in h]), wx.data, wh.data, dh), [w.grad for w in by_engine])
+check("10.1", lambda: bptt(x.swapaxes(0, 1), np.stack([h_t.data for h_t in h]), wx.data, wh.data, dh),
+      [w.grad for w in by_engine])
 
 # %% [markdown]
 # ## What it costs
-# The loop backwards needs every state of the way forward. So the graph keeps them all, and grows with the length of the sequence: four
-# nodes a step here. (Our engine walks it in a loop of its own; a recursion would overflow Python's stack, lesson 2.)
+# The backward loop needs every state of the forward pass. So the graph keeps them all, and grows with the length of the
+# sequence: by four nodes a step here. (Our engine visits them in a loop; a recursion would exceed Python's limit, as in
+# lesson 2.)
 
 # %%
 def count_nodes(tensor):
-    """How many nodes backward would visit. (Leaves, such as the weights, are no nodes.)"""
+    """How many nodes backward would visit. (Leaves, such as the weights, are not nodes.)"""
     seen, stack = set(), [tensor.node]
     while stack:
         node = stack.pop()
@@ -240,8 +219,9 @@ for steps in (10, 20, 1000):
 
 # %% [markdown]
 # ## Cut
-# A film of an hour has no end for our purposes. The way out is to cut the graph now and then: `h.detach()` has the same numbers and no
-# past. Forward, nothing changes. Backward stops there: this is **truncated BPTT**.
+# The graph of an hour of video would not fit into any memory. The way out is to cut the graph now and then:
+# `h.detach()` has the same numbers but no history. The forward pass does not change. The backward pass stops there:
+# this is **truncated BPTT**.
 
 # %%
 def last_state_cut(x, wx, wh, keep):
@@ -259,8 +239,8 @@ print("same state:", np.array_equal(cut.data, last_state(x, wx, [wh] * 6).data),
 #> same state: True - nodes: 8
 
 # %% [markdown]
-# What does the gradient lose? The shares of all steps before the cut, no more and no less: the truncated gradient is the sum of the last
-# shares.
+# What does the gradient lose? Exactly the shares of the steps before the cut: the truncated gradient is the sum of the
+# last shares.
 
 # %%
 wh.grad = None
@@ -270,11 +250,11 @@ print("the last two shares:", np.allclose(wh.grad, copies[4].grad + copies[5].gr
 
 # %% [markdown]
 # ### Exercise 10.2: cut in chunks
-# A long sequence is read in chunks of `k` steps: before the steps 0, k, 2k, ... the past is cut off. Return the sum of all states
-# $h_1 + h_2 + \dots$ for $h_t = \tanh(w h_{t-1} + x_t)$ from $h_0 = 0$, such that its *value* does not depend on `k`, and only its
-# gradient does.
+# A long sequence is read in chunks of `k` steps: before the steps 0, k, 2k, ... the history is cut off. Return the sum
+# of all states $h_1 + h_2 + \dots$ for $h_t = \tanh(w h_{t-1} + x_t)$ from $h_0 = 0$. Its *value* must not depend on
+# `k`; only its gradient does.
 #
-# *Hint:* `t % k` is 0 where a chunk begins. Cut the state there, and do not empty it.
+# *Hint:* `t % k` is 0 at the first step of a chunk. Detach the state there, but do not set it to zero.
 
 # %%
 def sum_of_states(w, x, k):
@@ -303,8 +283,9 @@ check("10.2", lambda: [value_and_gradient(k) for k in (1, 2, 3, 5)],
 
 # %% [markdown]
 # ## How much is lost?
-# It depends on the network. Take $W_h = s\,Q$ with a rotation $Q$: the state nearly keeps its length where $s = 1$ and loses half of it
-# at each step where $s = 0.5$. We measure the share of each of 24 steps, and the relative error of the gradient that is left after a cut.
+# That depends on the network. Take $W_h = s\,Q$ with a rotation $Q$: the state nearly keeps its length if $s = 1$, and
+# loses half of it at each step if $s = 0.5$. We measure the share of each of 24 steps, and the relative error of the
+# truncated gradient.
 
 # %%
 T, K = 24, 16
@@ -332,32 +313,33 @@ for s in (0.5, 1.0):
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.2))
 for s, colour, shift in ((0.5, BLUE, -0.2), (1.0, RED, 0.2)):
-    copies = [tp.tensor(s * rotation, requires_grad=True) for _ in range(T)]
-    last_state(x_long, wx_long, copies).backward(u_long)
-    shares = [np.linalg.norm(copy.grad) for copy in copies]
+    copies_long = [tp.tensor(s * rotation, requires_grad=True) for _ in range(T)]
+    last_state(x_long, wx_long, copies_long).backward(u_long)
+    shares = [np.linalg.norm(copy.grad) for copy in copies_long]
     left.bar(np.arange(1, T + 1) + shift, shares, width=0.4, color=colour, label=f"s = {s}")
     right.plot(range(1, T + 1), [100 * relative_error(s, keep) for keep in range(1, T + 1)], color=colour, marker="o",
                markersize=3, label=f"s = {s}")
-left.set(xlabel="step", ylabel="length of its share", title="who contributes to the gradient?")
-right.set(xlabel="steps kept by truncation", ylabel="error of the gradient (%)", ylim=(0, None), title="what a cut costs")
+left.set(xlabel="step", ylabel="size of its share", title="who contributes to the gradient?")
+right.set(xlabel="steps kept by truncation", ylabel="error of the gradient (%)", ylim=(0, None),
+          title="what a cut costs")
 right.legend()
 show(figure, "truncation")
 
 # %% [markdown]
-# Truncation is cheap where the network forgets anyway, and dear where it remembers. That sounds harmless, and is not: the gradient that
-# was cut off is the one that would have *taught* the network to remember.
+# Truncation costs little if the network forgets anyway, and much if it remembers. That sounds harmless, but it is not:
+# the gradient that was cut off is the one that would have *taught* the network to remember.
 #
-# ## What it fails to teach
-# The task: a stream of random signs; at every step, say which sign came five steps ago. The network has to keep five signs in its state.
-# `tp.bce_with_logits` is the cross-entropy of a yes or no; the sigmoid of its one logit is the probability of a plus. We train three
-# times, with chunks of 3, 6 and 12 steps.
+# ## What a truncated gradient cannot teach
+# The task: given a stream of random signs, say at every step which sign came five steps ago. The network must keep five
+# signs in its state. `tp.bce_with_logits` is the cross-entropy of a yes-or-no question; the sigmoid of its one logit is
+# the probability of a plus. We train three times, with chunks of 3, 6 and 12 steps.
 
 # %%
 DELAY, LENGTH = 5, 12
 
 
 def train_on_delay(k, steps, batch=32, hidden=24):
-    """The losses of training with a cut every k steps."""
+    """The losses during training with a cut every k steps."""
     rng = np.random.default_rng(0)
     net = RNN(1, hidden, 1, rng)
     adam = tp.optim.Adam(net.parameters(), rate=1e-2)
@@ -388,20 +370,21 @@ print("chunks of 3 steps do not:", last[3] > 0.3)
 figure, ax = plt.subplots(figsize=(6.4, 3.4))
 for (k, losses), colour in zip(curves.items(), (RED, GREEN, BLUE)):
     ax.plot(losses, color=colour, label=f"cut every {k} steps")
-ax.axhline(np.log(2), color=GRAY, linestyle="--", label="ln 2: a coin")
+ax.axhline(np.log(2), color=GRAY, linestyle="--", label="ln 2: a coin toss")
 ax.set(xlabel="iteration", ylabel="cross-entropy (nats)", title=f"which sign came {DELAY} steps ago?", ylim=(None, 1.3))
 ax.legend(ncols=2, loc="upper right")
 show(figure, "delay")
 
 # %% [markdown]
-# No gradient ever told the network with chunks of 3 to keep a sign for five steps. Where it does better than a coin, its output reads
-# an echo of the past that its state keeps by chance.
+# With chunks of 3, no gradient ever told the network to keep a sign for five steps. If it does better than a coin toss,
+# its output reads traces of the past that remain in its state by chance.
 #
 # ### Exercise 10.3: which outputs teach?
-# With a cut before the steps 0, k, 2k, ..., the output of step t learns from the input of step t - d only if no cut lies between them.
-# How many of the outputs t = d, ..., T - 1 do? (For T = 12 and d = 5 this number explains the three curves.)
+# With a cut before the steps 0, k, 2k, ..., the output of step t learns from the input of step t - d only if no cut
+# lies between them. For how many of the outputs t = d, ..., T - 1 is that so? (For T = 12 and d = 5 this number
+# explains the three curves.)
 #
-# *Hint:* how many steps back does backward get from step t? Begin with k = 3 and write it down for t = 0, 1, 2, 3, 4.
+# *Hint:* how many steps back does backward get from step t? Start with k = 3 and write it down for t = 0, 1, 2, 3, 4.
 
 # %%
 def teaching_outputs(T, k, d):
@@ -410,19 +393,56 @@ def teaching_outputs(T, k, d):
     # </solution>
 
 
-check("10.3", lambda: [teaching_outputs(*case) for case in ((12, 3, 5), (12, 6, 5), (12, 12, 5), (20, 7, 3), (10, 4, 0), (17, 8, 6))],
-      [0, 2, 7, 11, 10, 4])
+check("10.3", lambda: [teaching_outputs(*case) for case in ((12, 3, 5), (12, 6, 5), (12, 12, 5), (20, 7, 3),
+                                                            (10, 4, 0), (17, 8, 6))], [0, 2, 7, 11, 10, 4])
 
 # %% [markdown]
 # ## What you have now
 # A network with a state, its gradient by hand, and the price of cutting it.
 #
-# - The unrolled loop over time is `tinypredrnn/models/predictor.py`, `unroll`. It never cuts: Section 4.1 uses 20 frames, which fit.
-# - Cutting is `tinypredrnn/autograd/tensor.py`, `detach`. Cells are functions of their state, so there is nothing else to cut.
-# - Shares of one weight are summed in `tinypredrnn/autograd/engine.py`, `Arriving`; the nodes that wait for each other are counted in
-#   `tinypredrnn/autograd/engine.py`, `count_consumers`.
+# - The unrolled loop over time is `tinypredrnn/models/predictor.py`, `unroll`. It never cuts: Section 4.1 uses 20
+#   frames, which fit.
+# - Cutting is `tinypredrnn/autograd/tensor.py`, `detach`. Cells are functions of their state, so there is nothing else
+#   to cut.
+# - Shares of one weight are summed in `tinypredrnn/autograd/engine.py`, `Arriving`; how often each node is used is
+#   counted in `tinypredrnn/autograd/engine.py`, `count_consumers`.
 #
-# Real systems do the same. PyTorch's `detach()` and JAX's `stop_gradient` cut; `lax.scan` in JAX compiles the step once instead of
-# recording it anew each time; gradient checkpointing keeps only some of the states and computes the others again on the way back.
+# Real systems do the same. PyTorch's `detach()` and JAX's `stop_gradient` cut; `lax.scan` in JAX compiles the step once
+# instead of recording it anew each time; gradient checkpointing keeps only some of the states and computes the others
+# again in the backward pass.
 #
-# One thing stays open. With $s = 0.5$ the shares of early steps are next to nothing even without a cut. Lesson 11 is about that.
+# One problem remains. With $s = 0.5$ the shares of early steps are next to nothing even without a cut. Lesson 11 is
+# about that.
+
+# %% [markdown]
+# ## For teachers
+#
+# *Lessons 10 to 13: from a state to a network that predicts.*
+#
+# **Aim.** At the end of these lessons a learner can write Equation 2 from memory and say what each of its parts
+# prevents: the state (lesson 10: one frame is not enough), the sum in the memory and the forget gate (11: gradients
+# vanish), the convolution (11 and 12: a vector has no positions). The learner can also explain why a network that
+# predicts one frame well may fail at the tenth (13).
+#
+# **Time.** About four hours. Lesson 10 needs paper: let everybody unroll three steps by hand, with the arrows of both
+# passes.
+#
+# **Common errors.**
+#
+# - *Taking `detach()` for a reset of the state.* It keeps the numbers and forgets how they were computed. Ask what the
+#   next output will be with and without it: the same.
+# - *Thinking that truncation concerns only memory.* It also decides what can be learnt. Exercise 10.3 shows this.
+# - *"The LSTM has no vanishing gradients."* It has: its direct path shrinks with the product of the forget gates.
+#   Exercises 11.1 and 11.2 put numbers to it.
+# - *Counting the weights of one gate only.* There are four gates. Exercise 11.3.
+# - *Giving the old memory to the peephole of the output gate.* Equation 2 says $C_t$. Exercise 12.2 rejects it.
+# - *Taking a falling training loss for good prediction.* In lesson 13 the network with the lower loss for one step is
+#   the worse one ten steps ahead.
+#
+# **What to ask.**
+#
+# 1. Why are the weights of all steps the same? (The same rule holds at every time. And a sequence may have any length.)
+# 2. What would happen to the gradient if the state were multiplied by 1.1 at every step for 100 steps? By 0.9?
+# 3. Frames are cut into patches of 4x4 pixels, kernels are 5x5, and digits move up to 5 pixels a frame. Can one layer
+#    keep up? (Lesson 12: in one step it reaches 2 patches, 8 pixels.)
+# 4. What does a network do after a mistake of its own, if it met no such mistakes in training?

@@ -1,12 +1,14 @@
 # %% [markdown]
 # # 13. Sequence to sequence
 #
-# - **Idea:** a forecast feeds each prediction back as the next input; a network must meet its own mistakes in training to survive them.
+# - **Idea:** a forecast feeds each prediction back as the next input; a network must meet its own mistakes in training
+#   to cope with them.
 # - **Minutes:** 45
 # - **Needs:** lesson 12 (ConvLSTM, the next frame from the last).
-# - **You will see:** the network that is best at the next frame end up worse than a black picture at the fifteenth, and another, worse at
-#   the next frame, that does not; the one change in training that makes the difference.
-# - **Why:** the networks of lessons 11 and 12 predicted each frame from true frames before it. The future has no true frames to give.
+# - **You will see:** the network that is best at the next frame end up worse than a black picture at the fifteenth;
+#   another one, worse at the next frame, that does not; and the one change in training that makes the difference.
+# - **Why:** the networks of lessons 11 and 12 predicted each frame from the true frames before it. In a forecast there
+#   are no true frames to feed.
 
 # %%
 import matplotlib.pyplot as plt
@@ -14,27 +16,28 @@ import numpy as np
 
 import tinypredrnn as tp
 from tinypredrnn.course import check, show, size
-from tinypredrnn.train.config import Config
+from tinypredrnn.train import Recipe
 from tinypredrnn.train.schedules import truth_mask
 
 BLUE, RED, GRAY = "#0072B2", "#D55E00", "#666666"
 
 # %% [markdown]
 # ## The task
-# Given J frames, predict the K that follow (Section 2.1, Equation 1). Our frames are strips of one row, on which a bright spot flies and
-# bounces off the ends: 5 frames are given, 15 are to come. A whole film is then one picture, time downwards.
+# Given J frames, predict the K that follow (Section 2.1, Equation 1). Our frames are strips of one row, on which a
+# bright spot moves and bounces off the ends: 5 frames are given, 15 must be predicted. One picture can then show a
+# whole film, with time running downwards.
 
 # %%
 WIDTH, GIVEN, HORIZON = 20, 5, 15
 
 
 def films(rng, count, frames):
-    """A spot that moves by one pixel a frame: (count,frames,1,WIDTH,1)"""
+    """A spot that moves by one pixel per frame: (count,frames,1,WIDTH,1)"""
     room = WIDTH - 6
-    start, way = rng.random((count, 1)) * room, rng.choice([-1, 1], size=(count, 1))
-    path = start + way * np.arange(frames)
-    place = 3 + abs(path - 2 * room * np.rint(path / (2 * room)))  # reflected, as in lesson 9
-    return np.exp(-0.5 * (np.arange(WIDTH) - place[..., None]) ** 2).astype(np.float32)[:, :, None, :, None]
+    start, direction = rng.random((count, 1)) * room, rng.choice([-1, 1], size=(count, 1))
+    path = start + direction * np.arange(frames)
+    position = 3 + abs(path - 2 * room * np.rint(path / (2 * room)))  # reflected, as in lesson 9
+    return np.exp(-0.5 * (np.arange(WIDTH) - position[..., None]) ** 2).astype(np.float32)[:, :, None, :, None]
 
 
 test = films(np.random.default_rng(99), 128, GIVEN + HORIZON)
@@ -42,10 +45,11 @@ print(test.shape)
 #> (128, 20, 1, 20, 1)
 
 # %% [markdown]
-# ## Watch, then go on alone
-# Section 2.2 tells of an encoder that watches and a decoder that goes on from its state. Here, as in all networks of this package, both
-# are the same cells. While frames are given, it watches: each goes in, and what comes out is thrown away but for the last. From then on
-# each prediction goes in as if it were a frame.
+# ## Watch first, then predict alone
+# Section 2.2 describes an encoder that watches the given frames and a decoder that continues from the encoder's state.
+# Here, as in all networks of this package, the encoder and the decoder are the same cells. While frames are given, the
+# network watches: each frame goes in, and only the last output is kept. From then on, each prediction goes in as if it
+# were a frame.
 
 # %%
 model = tp.build_model("convlstm", size=(1, WIDTH), hidden=(6,), kernel=3, patch=1, seed=0)
@@ -53,14 +57,13 @@ model = tp.build_model("convlstm", size=(1, WIDTH), hidden=(6,), kernel=3, patch
 
 def predict(model, given, horizon):
     """(B,J,H,W,C) -> (B,horizon,H,W,C)"""
-    batch, _, height, width, _ = given.shape
-    state = model.start(batch, height, width)  # zeros
+    state = model.start(given)  # zeros
     for x in given.swapaxes(0, 1):
-        features, state = model.step(x, state)
-    predictions = [model.to_frame(features)]  # a 1x1 convolution
+        prediction, state = model.step(x, state)
+    predictions = [prediction]
     while len(predictions) < horizon:
-        features, state = model.step(predictions[-1], state)
-        predictions.append(model.to_frame(features))
+        prediction, state = model.step(prediction, state)
+        predictions.append(prediction)
     return tp.stack(*predictions, axis=1)
 
 
@@ -71,48 +74,50 @@ print("as the package does it:", np.allclose(ours.data, theirs.data, atol=1e-6))
 
 # %% [markdown]
 # ## Teacher forcing
-# In training the true future is at hand, so one can feed it: at every step the true frame goes in, whatever was predicted. That is
-# **teacher forcing**, and it is what lessons 11 and 12 did. `model.unroll(frames, truth)` does both kinds: `truth` (B,steps) has a 1
-# where the true frame is fed and a 0 where the network's own prediction is.
+# In training the true future is known, so we can feed it: at every step the true frame goes in, whatever the network
+# predicted. This is **teacher forcing**, and it is what lessons 11 and 12 did. `model.unroll(frames, truth)` can do
+# both: `truth` (B,steps) is 1 at the steps where the true frame goes in, and 0 where the network's own prediction does.
 #
-# ### Exercise 13.1: a mixed diet
-# Write it. Output t is the prediction of frame t + 1. Each sequence has its own row of `truth`. Gradients go through what is fed back.
+# ### Exercise 13.1: a mixture of inputs
+# Write `unroll`. Output t is the prediction of frame t + 1. Each sequence has its own row of `truth`. Gradients flow
+# through the predictions that are fed back.
 #
-# *Hint:* a number that is 1 or 0 can choose between two frames by multiplying. Mind its shape: (B,) beside (B,H,W,C). The first input
-# is always true.
+# *Hint:* to choose between two frames, multiply them by numbers that are 1 or 0. Mind the shapes: (B,) against
+# (B,H,W,C). The first input is always a true frame.
 
 # %%
 def unroll(model, frames, truth):
     """frames (B,T,H,W,C), truth (B,steps) with truth[:, 0] = 1 and steps <= T -> (B,steps,H,W,C)"""
     # <solution>
-    batch, _, height, width, _ = frames.shape
-    state, prediction, predictions = model.start(batch, height, width), frames[:, 0], []
+    state, prediction, predictions = model.start(frames), frames[:, 0], []
     for t in range(truth.shape[1]):
         fed = truth[:, t, None, None, None]  # (B,1,1,1)
-        features, state = model.step(fed * frames[:, t] + (1 - fed) * prediction, state)
-        prediction = model.to_frame(features)
+        prediction, state = model.step(fed * frames[:, t] + (1 - fed) * prediction, state)
         predictions.append(prediction)
     return tp.stack(*predictions, axis=1)
     # </solution>
 
 
-some, diet = test[:4, :7], np.float32([[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0], [1, 0, 1, 0, 1, 1], [1, 0, 0, 0, 0, 1]])
+some_frames = test[:4, :7]
+some_truth = np.float32([[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0], [1, 0, 1, 0, 1, 1], [1, 0, 0, 0, 0, 1]])
 
 
 def with_gradients(unroll):
     model.zero_grad()
-    predictions = unroll(some, diet)
+    predictions = unroll(some_frames, some_truth)
     predictions.sum().backward()
     return [predictions.data, *(parameter.grad for parameter in model.parameters())]
 
 
-check("13.1", lambda: with_gradients(lambda *fed: unroll(model, *fed)), with_gradients(model.unroll), rtol=1e-4, atol=1e-5)
+check("13.1", lambda: with_gradients(lambda frames, truth: unroll(model, frames, truth)), with_gradients(model.unroll),
+      rtol=1e-4, atol=1e-5)
 
 # %% [markdown]
-# ## Two trainings
-# We train two networks that start from the same weights, on the same films. One is always fed true frames. For the other, after the given
-# frames, each input is drawn: a true frame with probability p, its own prediction otherwise, and p falls from 1 to 0 over the first
-# half of the training. That is **scheduled sampling** (Bengio et al. 2015). The paper does not mention it; the authors' code does it.
+# ## Two training runs
+# We train two networks that start from the same weights, on the same films. One is always fed true frames. For the
+# other, each input after the given frames is drawn at random: a true frame with probability p, its own prediction
+# otherwise. p falls from 1 to 0 over the first half of the training. This is **scheduled sampling** (Bengio et al.
+# 2015). The paper does not mention it, but the authors' code does it.
 
 # %%
 FRAMES = GIVEN + 10  # in training
@@ -138,7 +143,7 @@ def train(scheduled, steps, batch=8):
 forced, sampled = (train(scheduled, size(200, 80)) for scheduled in (False, True))
 
 # %% [markdown]
-# First examination: the next frame, with true frames before it. Second: the forecast, fifteen frames alone.
+# We test both networks twice: on the next frame, with true frames as inputs; and on the forecast, fifteen frames alone.
 
 # %%
 def frame_errors(predictions):
@@ -149,15 +154,18 @@ def frame_errors(predictions):
 black = frame_errors(0)
 with tp.no_grad():
     fed = np.ones((len(test), GIVEN + HORIZON - 1), np.float32)
-    with_truth = {name: frame_errors(model.unroll(test, fed).data[:, GIVEN - 1:]) for name, model in (("f", forced), ("s", sampled))}
-    alone = {name: frame_errors(model(test[:, :GIVEN], HORIZON).data) for name, model in (("f", forced), ("s", sampled))}
-print("next frame: teacher forcing is better:", with_truth["f"].mean() < with_truth["s"].mean())
-print("fifteenth frame alone: it is worse:", alone["f"][-1] > alone["s"][-1])
-print("worse even than black:", alone["f"][-1] > black[-1])
-print(f"black {black[-1]:.2f}, teacher forcing {alone['f'][-1]:.2f}, scheduled sampling {alone['s'][-1]:.2f}")
+    networks = {"forced": forced, "sampled": sampled}
+    with_truth = {name: frame_errors(network.unroll(test, fed).data[:, GIVEN - 1:])
+                  for name, network in networks.items()}
+    alone = {name: frame_errors(network(test[:, :GIVEN], HORIZON).data) for name, network in networks.items()}
+print("next frame: teacher forcing is better:", with_truth["forced"].mean() < with_truth["sampled"].mean())
+print("fifteenth frame alone: teacher forcing is worse:", alone["forced"][-1] > alone["sampled"][-1])
+print("it is even worse than black:", alone["forced"][-1] > black[-1])
+print(f"black {black[-1]:.2f}, teacher forcing {alone['forced'][-1]:.2f}, "
+      f"scheduled sampling {alone['sampled'][-1]:.2f}")
 #> next frame: teacher forcing is better: True
-#> fifteenth frame alone: it is worse: True
-#> worse even than black: True
+#> fifteenth frame alone: teacher forcing is worse: True
+#> it is even worse than black: True
 #? black 1.77, teacher forcing 3.76, scheduled sampling 0.08
 
 # %%
@@ -165,13 +173,13 @@ figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), width_ratios=[1, 1, 1, 2], 
 with tp.no_grad():
     pictures = [test[:1, GIVEN:], forced(test[:1, :GIVEN], HORIZON).data, sampled(test[:1, :GIVEN], HORIZON).data]
 for ax, future, title in zip(axes, pictures, ("truth", "teacher forcing", "scheduled sampling")):
-    ax.imshow(np.concatenate([test[0, :GIVEN, 0, :, 0], future[0, :, 0, :, 0]]), cmap="gray", vmin=0, vmax=1, aspect="auto",
-              extent=(0, WIDTH, GIVEN + HORIZON + 0.5, 0.5))
+    film = np.concatenate([test[0, :GIVEN, 0, :, 0], future[0, :, 0, :, 0]])
+    ax.imshow(film, cmap="gray", vmin=0, vmax=1, aspect="auto", extent=(0, WIDTH, GIVEN + HORIZON + 0.5, 0.5))
     ax.axhline(GIVEN + 0.5, color=RED)
     ax.set(title=title, xlabel="pixel", yticks=[1, 5, 10, 15, 20])
 axes[0].set_ylabel("frame (red line: from here alone)")
 ax, times = axes[3], range(GIVEN + 1, GIVEN + HORIZON + 1)
-for name, colour, label in (("f", RED, "teacher forcing"), ("s", BLUE, "scheduled sampling")):
+for name, colour, label in (("forced", RED, "teacher forcing"), ("sampled", BLUE, "scheduled sampling")):
     ax.plot(times, alone[name], color=colour, marker="o", markersize=4, label=f"{label}: alone")
     ax.plot(times, with_truth[name], color=colour, linestyle=":", label=f"{label}: true inputs")
 ax.plot(times, black, color=GRAY, linestyle="--", label="black")
@@ -181,21 +189,23 @@ show(figure, "drift")
 
 # %% [markdown]
 # ## Exposure bias
-# Look at the dotted lines first: with true inputs the error does not grow, and teacher forcing has the lower one. Then at the solid
-# ones. Alone, its error grows with every frame, beyond that of a black picture. Its first prediction is a little wrong. It never saw a
-# spot like that in training, so what it makes of it is anybody's guess, and the guess goes in next. This is **exposure bias**: training
-# showed it only the inputs of a perfect network.
+# Look at the dotted lines first: with true inputs the error does not grow, and teacher forcing has the lower error. Now
+# look at the solid lines. Alone, the error of the teacher-forced network grows with every frame, beyond that of a black
+# picture. Its first prediction is a little wrong. It never saw a spot like that in training, so its next prediction is
+# worse, and that prediction is the next input. This is **exposure bias**: training showed the network only the inputs
+# that a perfect network would produce.
 #
-# Scheduled sampling lets it see its own predictions, and the gradient goes through them: it learns to repair them, at the price of a
-# slightly worse next frame.
+# Scheduled sampling lets the network see its own predictions, and the gradient flows through them. The network learns
+# to correct its mistakes, at the price of a slightly worse next frame.
 #
-# (Why not feed it its own predictions from the start? Set p to 0 in `train` and see.)
+# (Why not feed the network its own predictions from the start? Set p to 0 in `train` and see.)
 #
 # ### Exercise 13.2: the schedule
-# Draw the mask `truth` for iteration `k`. Inputs before frame `given` are true. Each later one is true with a probability that falls
-# linearly from 1 at iteration 0 to 0 at iteration `until`, and stays there. `draws` (B,steps) are uniform random numbers in [0, 1).
+# Draw the mask `truth` for iteration `k`. The inputs before frame `given`, counted from 0, are true. Each later input
+# is true with a probability that falls linearly from 1 at iteration 0 to 0 at iteration `until`, and then stays 0.
+# `draws` (B,steps) are uniform random numbers in [0, 1).
 #
-# *Hint:* `draws < p` is true with probability p, also for an array of p's, one for each step.
+# *Hint:* `draws < p` is true with probability p. It also works if p is an array with one probability for each step.
 
 # %%
 def mask(draws, k, given, until):
@@ -208,25 +218,27 @@ def mask(draws, k, given, until):
 
 
 def by_package(k, given=3, horizon=40, until=50, batch=4):
-    config = Config(given=given, horizon=horizon, batch=batch, sampling="linear", sampling_until=until, seed=5)
-    draws = np.random.default_rng([5, 1, k]).random((batch, given + horizon - 1))  # where the package takes its draws from
-    return draws, truth_mask(config, k)
+    recipe = Recipe(batch=batch, sampling="linear", sampling_until=until, seed=5)
+    draws = np.random.default_rng([5, 1, k]).random((batch, given + horizon - 1))  # as the package draws them
+    return draws, truth_mask(recipe, given, horizon, k)
 
 
 cases = {k: by_package(k) for k in (0, 20, 45, 50, 80)}
-check("13.2", lambda: [mask(draws, k, 3, 50) for k, (draws, _) in cases.items()], [expected for _, expected in cases.values()])
+check("13.2", lambda: [mask(draws, k, 3, 50) for k, (draws, _) in cases.items()],
+      [expected for _, expected in cases.values()])
 
 # %% [markdown]
-# ### Exercise 13.3: how deep?
-# A network fed its own prediction of its own prediction has gone two steps without truth. For each input of a mask: how many own
-# predictions in a row is it, 0 for a true frame? This is how far training looks into drift: at p = 0.5, the next five inputs are all
-# its own only once in 32 times.
+# ### Exercise 13.3: how many steps without truth?
+# A network that is fed its own prediction of its own prediction has gone two steps without a true frame. For each input
+# of a mask, count the network's own predictions in a row up to and including this input: 0 for a true frame. These
+# counts say how much drift the network meets in training. With p = 0.5, for example, the next five inputs are all its
+# own only once in 32 times.
 #
-# *Hint:* go along the steps and keep one count for each sequence. What happens to it at a true frame?
+# *Hint:* go along the steps and keep one count for each sequence. What happens to the count at a true frame?
 
 # %%
 def depth(truth):
-    """truth (B,steps) -> whole numbers (B,steps)"""
+    """truth (B,steps) -> integers (B,steps)"""
     # <solution>
     count, counts = np.zeros(len(truth), int), []
     for fed in truth.T:
@@ -241,13 +253,14 @@ check("13.3", lambda: depth(np.float32([[1, 1, 0, 0, 1, 0], [1, 0, 1, 0, 0, 0], 
 
 # %% [markdown]
 # ## What you have now
-# A forecast, the way in which it fails, and the usual remedy.
+# A forecast, the way it fails, and the usual remedy.
 #
-# - The loop is `tinypredrnn/models/predictor.py`, `unroll`, and its choice of inputs `tinypredrnn/models/predictor.py`, `choose`; a
-#   forecast is `tinypredrnn/models/predictor.py`, `forward`. Every network of the package is a `tinypredrnn/models/predictor.py`,
+# - The loop, with its choice of inputs, is `tinypredrnn/models/predictor.py`, `unroll`; a forecast is
+#   `tinypredrnn/models/predictor.py`, `forward`. Every network of the package is a `tinypredrnn/models/predictor.py`,
 #   `Predictor`.
-# - The schedules are in `tinypredrnn/train/schedules.py`, `truth_mask`: `linear` as here, `off` (always alone), and `reverse`, in which
-#   the network also has to do without some of the *given* frames (PredRNN-V2).
+# - `tinypredrnn/train/schedules.py`, `truth_mask` has the schedules: `linear` as here, `off` (always alone), and
+#   `reverse`, in which the network must also do without some of the *given* frames (PredRNN-V2).
 #
-# Real systems: language models are trained with teacher forcing almost always; with enough data their next step is good enough. For
-# video, scheduled sampling is common with recurrent networks; others predict all frames at once and have no loop in which to drift.
+# Real systems: language models are almost always trained with teacher forcing; with enough data, their predictions of
+# the next token are good enough. For video, scheduled sampling is common with recurrent networks. Other networks
+# predict all frames at once and have no loop in which to drift.

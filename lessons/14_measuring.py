@@ -1,38 +1,43 @@
 # %% [markdown]
 # # 14. Measuring, and why predictions blur
 #
-# - **Idea:** each number that judges a prediction has an opinion of its own; the squared error's opinion is that a blur is safe.
+# - **Idea:** every measure of a prediction prefers a certain kind of error; the squared error prefers a blur to a wrong
+#   guess.
 # - **Minutes:** 50
-# - **Needs:** lesson 9 (moving digits), lesson 8 (Adam); lesson 13 for the question that it leaves.
-# - **You will see:** MSE, cross-entropy, PSNR and SSIM by hand, equal to the package's; a byte that wraps around and makes a bad
-#   prediction look good; black frames that beat the last frame; five predictions and three orders of merit; and a network that learns
-#   to predict both futures at once, each at half its brightness.
-# - **Why:** a loss that falls is no proof of a good prediction. Without measures, baselines and some mistrust nobody can tell.
+# - **Needs:** lesson 9 (moving digits), lesson 8 (Adam), and lesson 13 for the question that it leaves open.
+# - **You will see:** MSE, cross-entropy, PSNR and SSIM by hand, equal to the package's; bytes that wrap around and make
+#   a bad prediction look good; black frames that beat the last frame; five predictions that three measures rank in
+#   three different orders; and a network that learns to predict both futures at once, each at half its brightness.
+# - **Why:** a falling loss does not prove that the predictions are good. To judge them you need measures, baselines and
+#   some mistrust.
 #
 # ## For teachers
 #
-# **Aim.** A learner can compute the four measures by hand for a frame of four pixels, can say for each what it overlooks, never
-# reports a number without a baseline, and can derive what a pixel must become under a given loss when the future is uncertain.
+# **Aim.** A learner can compute the four measures by hand for a frame of four pixels, can say what each one overlooks,
+# never reports a number without a baseline, and can derive the best value of a pixel under a given loss when the future
+# is uncertain.
 #
-# **Time.** An hour, or two with a discussion. Begin with the five predictions of "Where they disagree" on a screen, without numbers,
-# and let everybody put them in order. There will be no agreement, which is the lesson.
+# **Time.** One hour, or two with a discussion. Begin with the five predictions of "Where they disagree" on a screen,
+# without numbers, and let everybody rank them. The rankings will differ: that is the lesson.
 #
 # **Common errors.**
 #
-# - *Sums are compared with means.* Tables 1 and 2 give the squared error summed over the pixels of a frame; much code prints the mean over
-#   pixels, 4,096 times less. Ask for the unit.
-# - *The PSNR of the mean error is taken for the mean PSNR.* They differ, and may order two models differently: the cell after Exercise
-#   14.1.
-# - *A cross-entropy of 0 is expected of a perfect prediction.* Of grey pixels it is their entropy.
-# - *SSIM is taken for what people see.* On mostly black frames it counts how much black there is. Ask what the SSIM of an all-black
-#   prediction is before you show it.
-# - *Blur is taken for a defect of the network.* Under MSE it is the right answer to a question with two answers.
+# - *Sums are compared with means.* Tables 1 and 2 give the squared error summed over the pixels of a frame. Much code
+#   prints the mean over the pixels, which is 4,096 times smaller. Ask for the unit.
+# - *The PSNR of the mean error is confused with the mean PSNR.* They differ, and may rank two models differently: see
+#   the cell after Exercise 14.1.
+# - *A cross-entropy of 0 is expected of a perfect prediction.* For grey pixels the least value is their entropy.
+# - *SSIM is mistaken for what people see.* On mostly black frames it largely measures how much is black. Ask for the
+#   SSIM of an all-black prediction before you show it.
+# - *Blur is mistaken for a defect of the network.* Under MSE it is the best answer to a question with two possible
+#   answers.
 #
 # **What to ask.**
 #
-# 1. Which of the measures would you use for radar maps of rain? What should the baseline be? (Persistence: the last map.)
-# 2. A paper reports PSNR on 8-bit frames and you on floats. Who is ahead, if the networks are the same?
-# 3. Which loss would make a network choose one of two futures, and at what price? (Exercise 14.3 and the cell after it.)
+# 1. Which of the measures would you use for radar maps of rain? What should the baseline be? (Persistence: the last
+#    map.)
+# 2. A paper reports PSNR on 8-bit frames, and you on floats. Who scores higher if the networks are the same?
+# 3. Which loss makes a network choose one of two futures, and at what price? (Exercise 14.3 and the cell after it.)
 
 # %%
 import matplotlib.pyplot as plt
@@ -49,37 +54,39 @@ past, future = films[:, :10] / 255, films[:, 10:] / 255  # (30,10,64,64,1), from
 
 # %% [markdown]
 # ## Squared error
-# The paper's Tables 1 and 2 have the "MSE per frame": squared differences, *summed* over the pixels of a frame, then averaged over
-# frames and sequences. As a first prediction we take the last frame that was seen, ten times.
+# The paper's Tables 1 and 2 report the "MSE per frame": squared differences, *summed* over the pixels of a frame, then
+# averaged over frames and sequences. Our first prediction is the last frame that was seen, ten times.
 
 # %%
 copied = np.broadcast_to(past[:, -1:], future.shape)
-by_hand = ((copied - future) ** 2).sum(axis=(2, 3, 4))  # (30,10): one number a frame
+by_hand = ((copied - future) ** 2).sum(axis=(2, 3, 4))  # (30,10): one number per frame
 print("as in the package:", np.allclose(by_hand, tp.metrics.mse(copied, future)))
 print(f"one frame later {by_hand[:, 0].mean():.1f}, ten frames later {by_hand[:, 9].mean():.1f}")
 #> as in the package: True
 #> one frame later 208.8, ten frames later 315.5
 
 # %% [markdown]
-# Frames are kept as bytes. Do not subtract bytes: 3 - 5 is 254. And do not square them: 16 * 16 is 0.
+# Frames are stored as bytes. Do not subtract bytes: 3 - 5 is 254. And do not square them: 16 * 16 is 0.
 
 # %%
 copied_bytes, future_bytes = np.broadcast_to(films[:, 9:10], films[:, 10:].shape), films[:, 10:]
 wrapped = ((copied_bytes - future_bytes) ** 2 / 255 ** 2).sum(axis=(2, 3, 4))
-print(f"in bytes {wrapped.mean():.2f}, in truth {by_hand.mean():.2f}")
-#> in bytes 0.48, in truth 296.17
+print(f"computed in bytes {wrapped.mean():.2f}, in floats {by_hand.mean():.2f}")
+#> computed in bytes 0.48, in floats 296.17
 
 # %% [markdown]
-# No error, no warning, and the best result in the world. Whenever a number looks too good, look for the byte.
+# There is no error message and no warning, and the result would be a world record. Whenever a number looks too good,
+# check the dtype.
 #
 # ## PSNR
-# The peak signal-to-noise ratio is the same squared error on the scale of decibels: $-10 \log_{10}$ of the *mean* over the pixels of a
-# frame, if the brightest value is 1. Ten times less error is 10 dB more. Higher is better.
+# The peak signal-to-noise ratio is the same squared error in decibels: $-10 \log_{10}$ of the *mean* over the pixels of
+# a frame, if the brightest value is 1. An error ten times smaller gives 10 dB more. Higher is better.
 #
 # ### Exercise 14.1: PSNR
-# One number for each frame. Where the error is below 1e-10 take 1e-10, so that a perfect frame scores 100 dB and not infinity.
+# Return one number for each frame. If the error is below 1e-10, use 1e-10, so that a perfect frame scores 100 dB and
+# not infinity.
 #
-# *Hint:* mean first, floor next, logarithm last. Which axes are the pixels?
+# *Hint:* first the mean, then the lower limit, then the logarithm. Which axes are the pixels?
 
 # %%
 def psnr(prediction, truth):
@@ -90,27 +97,27 @@ def psnr(prediction, truth):
     # </solution>
 
 
-some, true = copied[:3, :4].copy(), future[:3, :4]
-some[0, 0], some[0, 1] = true[0, 0], true[0, 1] + 1e-6  # perfect, and nearly so
-check("14.1", lambda: psnr(some, true), tp.metrics.psnr(some, true))
+some_truth, some_prediction = future[:3, :4], copied[:3, :4].copy()
+some_prediction[0, 0], some_prediction[0, 1] = some_truth[0, 0], some_truth[0, 1] + 1e-6  # perfect, and nearly so
+check("14.1", lambda: psnr(some_prediction, some_truth), tp.metrics.psnr(some_prediction, some_truth))
 
 # %% [markdown]
-# A mean of logarithms is not the logarithm of the mean. Two predictors, two frames each, and the mean error inside a frame:
+# The mean of logarithms is not the logarithm of the mean. Take two predictors with two frames each, and the mean
+# squared error of each frame:
 
 # %%
-steady, moody = np.array([0.010, 0.010]), np.array([0.001, 0.021])
-print(f"error: steady {steady.mean():.3f}, moody {moody.mean():.3f}")
-print("PSNR of the frames, averaged: steady {:.1f} dB, moody {:.1f} dB".format(*(np.mean(-10 * np.log10(e)) for e in (steady, moody))))
-#> error: steady 0.010, moody 0.011
-#> PSNR of the frames, averaged: steady 20.0 dB, moody 23.4 dB
+for name, frame_mse in (("steady", np.array([0.010, 0.010])), ("uneven", np.array([0.001, 0.021]))):
+    print(f"{name}: mean error {frame_mse.mean():.3f}, mean PSNR {np.mean(-10 * np.log10(frame_mse)):.1f} dB")
+#> steady: mean error 0.010, mean PSNR 20.0 dB
+#> uneven: mean error 0.011, mean PSNR 23.4 dB
 
 # %% [markdown]
-# The steady one has the smaller error, the moody one the larger PSNR: one very good frame counts for much.
+# The steady predictor has the smaller error, the uneven one the larger PSNR: one very good frame raises the mean a lot.
 #
 # ## Cross-entropy
-# Read a pixel of the prediction as the probability $p$ that the pixel is white. The surprise at a true $y$ is $-y \ln p - (1 - y) \ln(1
-# - p)$, summed over the pixels of a frame. Table 1 has it as CE. A wrong certainty would cost infinitely much, so p is kept 1e-6 away
-# from 0 and 1.
+# Read a pixel of the prediction as the probability $p$ that the true pixel is white. If the true value is $y$, the
+# cross-entropy is $-y \ln p - (1 - y) \ln(1 - p)$, summed over the pixels of a frame. Table 1 lists it as CE. To be
+# certain and wrong would cost infinitely much, so p is kept 1e-6 away from 0 and 1.
 
 # %%
 def cross_entropy(prediction, truth):
@@ -119,28 +126,32 @@ def cross_entropy(prediction, truth):
 
 
 print("as in the package:", np.allclose(cross_entropy(copied, future), tp.metrics.cross_entropy(copied, future)))
-print(f"one pixel, wrong and certain: {-np.log(1e-6):.1f} nats")
-print(f"copied frames: {cross_entropy(copied, future).mean():.0f}, the truth itself: {cross_entropy(future, future).mean():.0f}")
+print(f"one pixel, certain and wrong: {-np.log(1e-6):.1f} nats")
+for name, prediction in (("the last frame", copied), ("the truth itself", future)):
+    print(f"{name}: {cross_entropy(prediction, future).mean():.0f} nats per frame")
 #> as in the package: True
-#> one pixel, wrong and certain: 13.8 nats
-#> copied frames: 3875, the truth itself: 78
+#> one pixel, certain and wrong: 13.8 nats
+#> the last frame: 3875 nats per frame
+#> the truth itself: 78 nats per frame
 
 # %% [markdown]
-# Not even the truth scores 0: the grey pixels at the edges of the strokes are uncertain by its own account.
+# Not even the truth scores 0: read as probabilities, the grey pixels at the edges of the strokes are uncertain.
 #
 # ## SSIM
-# Structural similarity (Wang et al. 2004) does not ask pixel by pixel. It moves a window of 7x7 pixels over both frames and compares, in
-# each place, the means $\mu$, the variances $v$ and the covariance $v_{xy}$ (unbiased: sums divided by 48) of the 49 pixels:
+# Structural similarity (Wang et al. 2004) does not compare pixel by pixel. It moves a window of 7x7 pixels over both
+# frames and compares, in each place, the means $\mu$, the variances $v$ and the covariance $v_{xy}$ of the 49 pixels
+# (unbiased: sums divided by 48):
 #
-# $$\frac{(2 \mu_x \mu_y + c_1)(2 v_{xy} + c_2)}{(\mu_x^2 + \mu_y^2 + c_1)(v_x + v_y + c_2)}, \qquad c_1 = 0.01^2,\; c_2 = 0.03^2$$
+# $$\frac{(2 \mu_x \mu_y + c_1)(2 v_{xy} + c_2)}{(\mu_x^2 + \mu_y^2 + c_1)(v_x + v_y + c_2)}, \qquad
+# c_1 = 0.01^2,\; c_2 = 0.03^2$$
 #
-# A frame's SSIM is the mean over all windows that fit, 1 at best. The left factor compares brightness, the right one pattern. Where
-# both are black, it is $c_1 c_2 / (c_1 c_2) = 1$.
+# A frame's SSIM is the mean over all windows that fit in the frame; its largest value is 1. The left factor compares
+# brightness, the right factor compares patterns. If both windows are black, each factor is 1.
 #
 # ### Exercise 14.2: one window
 # Compute the formula for two windows.
 #
-# *Hint:* `np.cov(a, b)` of two rows of 49 numbers is $[[v_x, v_{xy}], [v_{xy}, v_y]]$.
+# *Hint:* if `a` and `b` are rows of 49 numbers, `np.cov(a, b)` is $[[v_x, v_{xy}], [v_{xy}, v_y]]$.
 
 # %%
 def ssim_of_window(x, y):
@@ -164,12 +175,12 @@ check("14.2", lambda: ssim_of_frame(past[0, 9, :30, :, 0], future[0, 0, :30, :, 
 
 # %% [markdown]
 # ## Never without a baseline
-# Is 296 a good squared error? It means nothing until something that has learnt nothing was measured on the same frames. Two predictions
-# cost nothing: the last frame again, and black. (MAE sums absolute differences, not squares.)
+# Is 296 a good squared error? The number means nothing until something that has learnt nothing is measured on the same
+# frames. Two predictions cost nothing: the last frame again, and black. (MAE sums absolute differences, not squares.)
 
 # %%
 scores = tp.metrics.Scores()
-scores.add(future / 2, future, past[:, -1])  # as the model: the truth itself, half as bright
+scores.add(future / 2, future, past[:, -1])  # the "model": the truth itself, half as bright
 print(tp.metrics.table(scores.result()))
 #> per frame, mean of 10 predicted frames of 30 sequences, float protocol
 #>                       MSE      MAE       CE     PSNR     SSIM
@@ -178,15 +189,16 @@ print(tp.metrics.table(scores.result()))
 #> all black          176.79   202.71  2800.59    13.76    0.779
 
 # %% [markdown]
-# Black beats the last frame in every column. A digit in the wrong place is paid for twice: where it is and should not be, and where it
-# should be and is not. Black pays once. Whoever reports an MSE of 180 on such frames has learnt to switch off the light.
+# Black beats the last frame in every column. A digit in the wrong place costs twice: where it is but should not be, and
+# where it should be but is not. A black frame costs only once. So if a model has an MSE of 180 on such frames, it may
+# have learnt nothing but to predict black.
 #
 # ## Where they disagree
-# Five predictions of one frame, each wrong in its own way.
+# Here are five predictions, each wrong in its own way.
 
 # %%
 def blur(frames, times):
-    """Every pixel mixed with its neighbours, again and again."""
+    """Mix every pixel with its neighbours, `times` times."""
     for _ in range(times):
         for axis in (2, 3):
             frames = (np.roll(frames, -1, axis) + 2 * frames + np.roll(frames, 1, axis)) / 4
@@ -216,27 +228,29 @@ axes[0, 0].set_title("truth", fontsize=10)
 for ax, frames in zip(axes.flat, (future, *wrong.values())):
     ax.imshow(frames[2, 0, :, :, 0], cmap="gray", vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
-places = {metric: sorted(marks, key=lambda name: marks[name][metric] * sign) for metric, sign in (("mse", 1), ("ce", 1), ("ssim", -1))}
+rankings = {metric: sorted(marks, key=lambda name: marks[name][metric] * sign)
+            for metric, sign in (("mse", 1), ("ce", 1), ("ssim", -1))}
 for ax, name in zip(axes.flat[1:], wrong):
-    rank = {metric: order.index(name) + 1 for metric, order in places.items()}
-    ax.set_title(f"{name}\nplace by MSE {rank['mse']}, CE {rank['ce']}, SSIM {rank['ssim']}", fontsize=10)
+    rank = {metric: order.index(name) + 1 for metric, order in rankings.items()}
+    ax.set_title(f"{name}\nrank by MSE {rank['mse']}, CE {rank['ce']}, SSIM {rank['ssim']}", fontsize=10)
 show(figure, "disagree")
 
-for metric, order in places.items():
+for metric, order in rankings.items():
     print(f"{metric:4}:", ", ".join(order))
 #> mse : half as bright, noisy, blurred, moved by 2, black
 #> ce  : half as bright, blurred, noisy, moved by 2, black
 #> ssim: half as bright, moved by 2, black, blurred, noisy
 
 # %% [markdown]
-# (PSNR has the order of MSE here.) Look at the pictures, then at the places. To SSIM a faint noise on black is worse than no digit at
-# all: where the truth is black its variance is 0, and any pattern is a wrong one. To MSE a sharp digit two pixels off is worse than a
-# blur in the right place. Neither is a mistake. Each answers its own question, and a report needs more than one.
+# (PSNR has the order of MSE here.) Look at the pictures, then at the rankings. For SSIM, a faint noise on black is
+# worse than no digit at all: where the truth is black, its variance is 0, and any pattern is wrong. For MSE, a sharp
+# digit two pixels off is worse than a blur in the right place. Neither measure is mistaken. They answer different
+# questions, so a report needs more than one.
 #
 # ## Two futures
-# A digit stands still. In seven of ten films it jumps to the right, in three to the left, and nothing tells which. What is the best
-# prediction? That depends on the loss: L2 is the squared error, L1 the absolute one, L1 + L2 their sum. It needs no network to find out: we
-# let a frame of free pixels descend on the expected loss.
+# A digit stands still. In seven of ten films it will jump to the right, in three to the left, and nothing tells you
+# which. What is the best prediction? That depends on the loss: L2 is the squared error, L1 the absolute error, L1 + L2
+# their sum. We do not need a network to find out: we minimise the expected loss over the pixels of a single frame.
 
 # %%
 def scene(images, shift):
@@ -250,7 +264,7 @@ now, right, left = (scene(digits[3:4], shift) for shift in (0, 11, -11))
 
 
 def best_frame(loss, steps=200):
-    """The pixels with the least expected loss."""
+    """The frame with the smallest expected loss."""
     frame = tp.tensor(np.full(now.shape, 0.5, np.float32), requires_grad=True)
     adam = tp.optim.Adam([frame])
     for k in range(steps):
@@ -272,7 +286,8 @@ for name, frame in best.items():
 # %%
 figure, axes = plt.subplots(2, 4, figsize=(9, 3.4), layout="constrained")
 titles = {"l2": "best for L2 (MSE)", "bce": "best for cross-entropy", "l1+l2": "best for L1 + L2", "l1": "best for L1"}
-panels = {"now": now, "7 of 10 futures": right, "3 of 10 futures": left} | {titles[name]: frame for name, frame in best.items()}
+panels = {"now": now, "7 of 10 futures": right, "3 of 10 futures": left}
+panels |= {titles[name]: frame for name, frame in best.items()}
 for ax in axes.flat:
     ax.axis("off")
 for ax, (title, frame) in zip([*axes[0, :3], *axes[1]], panels.items()):
@@ -281,20 +296,22 @@ for ax, (title, frame) in zip([*axes[0, :3], *axes[1]], panels.items()):
 show(figure, "futures")
 
 # %% [markdown]
-# MSE wants both digits at once, each as bright as it is likely: the **mean** of the futures, which is none of them. This is blur. With a
-# digit that may go anywhere, it is a grey cloud. L1 wants the median: the likelier future, sharp, and nothing of the other. Section 4 says
-# that of all losses tried L1 + L2 worked best; it stands between the two.
+# MSE prefers both digits at once, each as bright as it is probable: the **mean** of the futures, which is none of them.
+# This is blur. If the digit could go anywhere, the mean would be a grey cloud. L1 prefers the median: the more probable
+# future, sharp, and nothing of the other. L1 + L2 stands between the two. Section 4 says that it worked best of all
+# losses that the authors tried.
 #
 # ### Exercise 14.3: the best grey
-# A pixel is white (1) in a fraction q of the futures and black (0) in the others. Which value p between 0 and 1 has the least expected
-# loss under L2, under cross-entropy, under L1 + L2 and under L1?
+# A pixel is white (1) in a fraction q of the futures and black (0) in the others. Which value p between 0 and 1 has the
+# smallest expected loss under L2, under cross-entropy, under L1 + L2 and under L1?
 #
-# *Hint:* for L2 it is $q (1 - p)^2 + (1 - q) p^2$. Set the derivative by p to 0. Where it never is 0 between 0 and 1, the best p lies
-# at one of the ends. The four numbers above are the answers for q = 0.7.
+# *Hint:* for L2 the expected loss is $q (1 - p)^2 + (1 - q) p^2$. Set its derivative with respect to p to 0. If the
+# derivative is never 0 between 0 and 1, the best p lies at one of the ends. The four numbers above are the answers for
+# q = 0.7.
 
 # %%
 def best_grey(q):
-    """-> [by L2, by cross-entropy, by L1 + L2, by L1]"""
+    """-> [under L2, under cross-entropy, under L1 + L2, under L1]"""
     # <solution>
     return [q, q, min(max(2 * q - 0.5, 0), 1), float(q > 0.5)]
     # </solution>
@@ -302,7 +319,8 @@ def best_grey(q):
 
 def by_trying(q):
     p = np.linspace(0, 1, 10_001)[1:-1]
-    losses = (lambda d: d ** 2, lambda d: -np.log(1 - d), lambda d: d + d ** 2, lambda d: d)  # of the distance to the truth
+    # L2, cross-entropy, L1 + L2 and L1 of a pixel at distance d from the truth
+    losses = (lambda d: d ** 2, lambda d: -np.log(1 - d), lambda d: d + d ** 2, lambda d: d)
     return [round(p[np.argmin(q * loss(1 - p) + (1 - q) * loss(p))], 3) for loss in losses]
 
 
@@ -310,7 +328,8 @@ qs = (0.1, 0.3, 0.45, 0.6, 0.8)
 check("14.3", lambda: [best_grey(q) for q in qs], [by_trying(q) for q in qs], atol=2e-3)
 
 # %% [markdown]
-# Is the mean really better than a bold guess? With equal chances, compare the two by MSE and by SSIM, over 100 digits.
+# Is the mean really better than a bold guess? Let both directions be equally probable, and compare the two predictions
+# by MSE and by SSIM, over 100 digits.
 
 # %%
 rights, lefts = (scene(digits[:100], shift).astype(float) for shift in (11, -11))
@@ -322,11 +341,12 @@ for metric in (tp.metrics.mse, tp.metrics.ssim):
 #> ssim: always to the right 0.638, the mean 0.519
 
 # %% [markdown]
-# MSE halves with the mean; SSIM prefers the guess, although it is wrong every other time.
+# The mean halves the MSE. SSIM prefers the guess, although the guess is wrong every other time.
 #
-# ## A network finds out
-# Nobody has to tell a network. A single convolution of 13x13 weights sees a digit (half its size, to be quick) that will jump five
-# pixels to the right or to the left, by the toss of a coin, and is trained with the squared error.
+# ## A network learns to blur
+# A network finds this out by itself. A single convolution with a 13x13 kernel sees a digit (at half its size, to save
+# time). The digit will jump five pixels to the right or to the left, at random with equal probability. The network is
+# trained with the squared error.
 
 # %%
 small = digits.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4), dtype=np.float32) / 255  # (500,14,14)
@@ -351,9 +371,10 @@ for _ in range(size(600, 150)):
 
 kernel = network.weight.data[:, :, 0, 0]
 largest = np.argsort(kernel, axis=None)[-2:]
-print("the two largest weights stand at", sorted((int(row), int(column)) for row, column in zip(*np.unravel_index(largest, kernel.shape))))
+rows, columns = np.unravel_index(largest, kernel.shape)
+print("the two largest weights are at", sorted(zip(rows.tolist(), columns.tolist())))
 print(f"they are {np.sort(kernel, axis=None)[-1]:.2f} and {np.sort(kernel, axis=None)[-2]:.2f}")
-#> the two largest weights stand at [(6, 1), (6, 11)]
+#> the two largest weights are at [(6, 1), (6, 11)]
 #~ they are 0.51 and 0.47
 
 # %%
@@ -370,19 +391,21 @@ axes[2].set(title="what it predicts", xticks=[], yticks=[])
 show(figure, "both")
 
 # %% [markdown]
-# "Take half of what is five pixels to the left, and half of what is five to the right": the network learnt both futures and shows their
-# mean. Section 1.2 blames the blur of earlier networks on lost detail. That is one cause, and better memories are the paper's cure
-# (lessons 15 to 17). The other is a future that is open, and no memory helps against it.
+# "Take half of the pixel five places to the left, and half of the pixel five places to the right": the network learnt
+# both futures and shows their mean. Section 1.2 blames the blur of earlier networks on lost detail. That is one cause,
+# and the paper's cure is a better memory (lessons 15 to 17). The other cause is an uncertain future, and no memory
+# helps against that.
 #
 # ## What you have now
-# Four measures, two baselines, and an idea of what each of them likes.
+# Four measures, two baselines, and an idea of what each measure prefers.
 #
-# - `tinypredrnn/metrics.py`, `mse`; `tinypredrnn/metrics.py`, `cross_entropy`; `tinypredrnn/metrics.py`, `psnr`;
-#   `tinypredrnn/metrics.py`, `ssim`. `tinypredrnn/metrics.py`, `Scores` always measures the baselines beside the model. Published PSNR
-#   and SSIM are often computed on frames of 256 levels: that is the protocol `"official"` there.
-# - The losses are `tinypredrnn/nn/losses.py`, `l2`; `tinypredrnn/nn/losses.py`, `l1`; `tinypredrnn/nn/losses.py`, `cross_entropy`; and the
-#   paper's `tinypredrnn/nn/losses.py`, `l1_l2`, Section 4.
+# - `tinypredrnn/metrics/pixels.py`: `mse`, `cross_entropy`, `psnr`;
+#   `tinypredrnn/metrics/structure.py`, `ssim`. `tinypredrnn/metrics/scores.py`, `Scores` always measures the baselines beside the model.
+#   Published values of PSNR and SSIM are often computed on frames with 256 levels: there this is the protocol
+#   `"official"`.
+# - The losses are `tinypredrnn/nn/losses.py`, `l2`; `tinypredrnn/nn/losses.py`, `l1`;
+#   `tinypredrnn/nn/losses.py`, `cross_entropy`; and the paper's `tinypredrnn/nn/losses.py`, `l1_l2`, Section 4.
 #
-# Real systems add measures that were learnt from human judgement (LPIPS). To predict one future and not the mean of all, they change the
-# question: adversarial losses (Mathieu et al., Section 1.2), or networks that are given the random choice as an input, such as
-# diffusion models.
+# Real systems add measures that were learnt from human judgement (LPIPS). To predict one future and not the mean of
+# all, they change the question: adversarial losses (Mathieu et al., Section 1.2), or networks that receive the random
+# choice as an input, such as diffusion models.

@@ -1,12 +1,13 @@
 # %% [markdown]
 # # 17. PredRNN: train it, open it, doubt it
 #
-# - **Idea:** what a network keeps in its memories can be looked at, cut out and read off; only together do these tell what they are for.
+# - **Idea:** you can look at what a network keeps in its memories, cut it out, and read it off; only all three together
+#   show what the memories are for.
 # - **Minutes:** 60
 # - **Needs:** lessons 13 (training), 14 (measuring) and 16.
-# - **You will see:** gates that follow a digit; how long C and M last; what is lost without either of them; and an answer to "C holds
-#   motion, M holds appearance" that is not the expected one.
-# - **Why:** two memories are said to do two things. A better score does not show what they do.
+# - **You will see:** gates that follow a digit; how long C and M last; what is lost without either of them; and an
+#   answer to "C holds motion, M holds appearance" that is not the expected one.
+# - **Why:** two memories are supposed to do two jobs. A better score does not show which jobs they do.
 
 # %%
 import matplotlib.pyplot as plt
@@ -22,8 +23,9 @@ TRAINED = tp.train.PRETRAINED  # comes with the package: 2 layers of 32, 3x3 ker
 
 # %% [markdown]
 # ## Train a small one
-# The digits of the package's own pen, one at a time, in frames of 32x32 pixels (two by two pixels averaged): see three, predict three. Two
-# layers of 12. Each batch is drawn from (seed, step), so that all networks of one seed see the same sequences in the same order.
+# We use the digits that the package draws itself, one at a time, in frames of 32x32 pixels (blocks of 2x2 pixels are
+# averaged). The network sees three frames and predicts three. It has two layers of 12 channels. Each batch is drawn
+# from (seed, step), so all networks with the same seed see the same sequences in the same order.
 
 # %%
 GIVEN, FRAMES, BATCH, STEPS = 3, 6, 8, size(40, 4)
@@ -53,7 +55,7 @@ def train(model, seed):
 
 
 def errors(model, frames, given):
-    """MSE per frame (sum over pixels) of what is predicted after the given frames, for each sequence: (N,)"""
+    """MSE per frame (summed over pixels) of the frames predicted after the given ones, for each sequence: (N,)"""
     with tp.no_grad():
         predicted = model(frames[:, :given], horizon=frames.shape[1] - given).numpy().clip(0, 1)
     return ((predicted - frames[:, given:]) ** 2).sum(axis=(2, 3, 4)).mean(axis=1)
@@ -63,21 +65,23 @@ def small_network(seed):
     return tp.build_model("predrnn", size=(32, 32), hidden=(12, 12), kernel=3, patch=4, seed=seed)
 
 
-exam = shrink(held_out.fixed_set("test", size(128, 8)))
-whole = train(small_network(0), seed=0)
-black, copied = (exam[:, GIVEN:] ** 2), (exam[:, GIVEN:] - exam[:, GIVEN - 1:GIVEN]) ** 2
-print(f"MSE per frame: the last frame again {copied.sum(axis=(2, 3, 4)).mean():.1f}, all black {black.sum(axis=(2, 3, 4)).mean():.1f}, "
-      f"PredRNN {errors(whole, exam, GIVEN).mean():.1f}")
+test_frames = shrink(held_out.fixed_set("test", size(128, 8)))
+full_model = train(small_network(0), seed=0)
+black, copied = (test_frames[:, GIVEN:] ** 2), (test_frames[:, GIVEN:] - test_frames[:, GIVEN - 1:GIVEN]) ** 2
+print(f"MSE per frame: the last frame again {copied.sum(axis=(2, 3, 4)).mean():.1f}, "
+      f"all black {black.sum(axis=(2, 3, 4)).mean():.1f}, PredRNN {errors(full_model, test_frames, GIVEN).mean():.1f}")
 #~ MSE per frame: the last frame again 26.3, all black 18.5, PredRNN 12.6
 
 # %% [markdown]
-# Better than both, after a few seconds. For looking inside, something better trained is needed: a network of two layers
-# of 32 that learnt from 5,000 batches of two MNIST digits in frames of 64x64. It has never seen the digits of our pen:
+# It beats both baselines after a few seconds of training. To look inside, we need a better-trained network: two layers
+# of 32 channels, trained on 5,000 batches of two MNIST digits in frames of 64x64. It has never seen the digits that the
+# package draws:
 
 # %%
 model = tp.load(TRAINED)
-strangers, _ = draw_digits(np.random.default_rng(1), 400)
-pairs = MovingMNIST(strangers, digits=2).draw(np.random.default_rng(5), size(24, 4)).astype(np.float32) / 255  # (N,20,64,64,1)
+new_digits, _ = draw_digits(np.random.default_rng(1), 400)
+pairs = MovingMNIST(new_digits, digits=2).draw(np.random.default_rng(5), size(24, 4))  # (N,20,64,64,1)
+pairs = pairs.astype(np.float32) / 255
 with tp.no_grad():
     future = model(pairs[:1, :10], horizon=10).numpy().clip(0, 1)
 
@@ -90,17 +94,18 @@ for row, (name, frames) in enumerate((("input", pairs[0, :10]), ("truth", pairs[
 show(figure, "prediction")
 
 # %% [markdown]
-# ## Open it
-# A cell is a function of its state and hides nothing. So run the network by hand, and keep what goes into each cell and what comes out:
+# ## Look inside
+# A cell is a function of its input and its state, and hides nothing. So we can run the network by hand and keep what
+# goes into each cell and what comes out:
 
 
 # %%
 def run(model, frames):
-    """(B,T,H,W,C) -> for each step of time and each layer: (cell, x, (h, c, m) before, (h, c, m) after)"""
+    """(B,T,H,W,C) -> for each time step and each layer: (cell, x, (h, c, m) before, (h, c, m) after)"""
     steps = []
     with tp.no_grad():
         patches = tp.space_to_depth(tp.tensor(frames), model.patch)  # (B,T,h,w,X)
-        layers, m = model.start(len(frames), *patches.shape[2:4])
+        layers, m = model.start(patches)
         for t in range(patches.shape[1]):
             x, step = patches[:, t], []
             for cell, (h, c) in zip(model.cells, layers):
@@ -113,18 +118,19 @@ def run(model, frames):
 
 
 # %% [markdown]
-# To see the gates, call a cell's parts once more. `watch` notes the gates of $\mathcal{C}$ (`i`, `f`), those of $\mathcal{M}$
-# (`i'`, `f'`), the output gate `o`, and both memories.
+# To see the gates, we compute them once more from the cell's parts. `watch` records the gates of $\mathcal{C}$ (`i`,
+# `f`), those of $\mathcal{M}$ (`i'`, `f'`), the output gate `o`, and both memories.
 
 
 # %%
 def watch(cell, x, before, after):
-    """{name: (B,h,w,K)} of what went on in a cell"""
+    """{name: (B,h,w,K)} of a cell's gates and of its new memories"""
     (h, _, m), (_, new_c, new_m) = before, after
     with tp.no_grad():
         (i, f, _, o), (i_, f_, _) = cell.from_xh(x, h), cell.from_xm(x, m)
         gates = {"i": i, "f": f, "i'": i_, "f'": f_, "o": o + cell.from_cm(new_c, new_m)}
-        return {name: tp.sigmoid(gate).numpy() for name, gate in gates.items()} | {"C": new_c.numpy(), "M": new_m.numpy()}
+        opened = {name: tp.sigmoid(gate).numpy() for name, gate in gates.items()}
+        return opened | {"C": new_c.numpy(), "M": new_m.numpy()}
 
 
 notes = [[watch(*visit) for visit in step] for step in run(model, pairs[:, :10])]  # notes[t][layer][name]
@@ -132,35 +138,38 @@ print(len(notes), len(notes[0]), notes[0][0]["f"].shape[1:])
 #> 10 2 (8, 8, 32)
 
 # %% [markdown]
-# The mean over the 32 channels is a map of 8x8 places. Bright in `i`: here something is written. Bright in `f`: here the old is kept. The
-# memories are shown by the mean size of their numbers. Left the memory along time, right the one across layers; layer 2 stands above
-# layer 1, as in the figures of the paper.
+# The mean over the 32 channels is a map of 8x8 places. Where `i` is bright, the cell writes; where `f` is bright, it
+# keeps the old contents. Each memory is shown by the mean absolute value of its numbers. The memory along time is on
+# the left, the memory across layers on the right; layer 2 is above layer 1, as in the figures of the paper.
 
 # %%
 shown = (2, 4, 6, 8)
-figure, axes = plt.subplots(7, 9, figsize=(10, 8), gridspec_kw={"width_ratios": [1] * 4 + [0.5] + [1] * 4}, layout="constrained")
+width_ratios = [1] * 4 + [0.5] + [1] * 4  # the narrow column separates C from M
+figure, axes = plt.subplots(7, 9, figsize=(10, 8), width_ratios=width_ratios, layout="constrained")
 for side, (memory, write, keep) in enumerate((("C", "i", "f"), ("M", "i'", "f'"))):
-    rows = [("frame", None, None)] + [(f"{name} of layer {layer}", layer, name) for layer in (2, 1) for name in (memory, write, keep)]
+    rows = [("frame", None, None)]
+    rows += [(f"{name} of layer {layer}", layer, name) for layer in (2, 1) for name in (memory, write, keep)]
     for row, (title, layer, name) in enumerate(rows):
         for column, t in enumerate(shown):
-            place = axes[row, column + 5 * side]
+            ax = axes[row, column + 5 * side]
             if layer is None:
-                place.imshow(pairs[0, t, :, :, 0], cmap="gray", vmin=0, vmax=1)
-                place.set_title(f"t = {t + 1}")
+                ax.imshow(pairs[0, t, :, :, 0], cmap="gray", vmin=0, vmax=1)
+                ax.set_title(f"t = {t + 1}")
             else:
                 maps = np.stack([np.abs(notes[s][layer - 1][name][0]).mean(axis=-1) for s in shown])
                 gate = name not in ("C", "M")
-                place.imshow(maps[column], cmap="viridis" if gate else "magma", vmin=0, vmax=1 if gate else maps.max())
-            place.set(xticks=[], yticks=[])
+                ax.imshow(maps[column], cmap="viridis" if gate else "magma", vmin=0, vmax=1 if gate else maps.max())
+            ax.set(xticks=[], yticks=[])
         axes[row, 5 * side].set_ylabel(title.replace(" of", "\nof"), rotation=0, ha="right", va="center")
-for place in axes[:, 4]:
-    place.axis("off")
-bar = figure.colorbar(plt.cm.ScalarMappable(plt.Normalize(0, 1), "viridis"), ax=axes, shrink=0.4, label="gates i and f: shut 0, open 1")
+for ax in axes[:, 4]:
+    ax.axis("off")
+colours = plt.cm.ScalarMappable(plt.Normalize(0, 1), "viridis")
+figure.colorbar(colours, ax=axes, shrink=0.4, label="gates i and f: 0 closed, 1 open")
 show(figure, "gates")
 
 # %% [markdown]
-# Do not trust one picture. The same as numbers, over all sequences: the mean of each gate at places that hold ink in this frame, and at
-# places that do not.
+# Do not trust one picture. Here are the same gates as numbers, over all sequences: the mean of each gate at places with
+# ink in this frame, and at places without.
 
 # %%
 patches = pairs[:, :10].reshape(-1, 10, 8, 8, 8, 8).max(axis=(3, 5))  # (N,10,8,8): the brightest pixel of each patch
@@ -183,20 +192,22 @@ for layer in (2, 1):
 # %% [markdown]
 # Three things stand out.
 #
-# - The top layer's output gate `o` opens where digits are and nearly nowhere else: it cuts out what is shown.
-# - In the **bottom** layer, `f'` shuts where a digit is and `i'` opens: what $\mathcal{M}$ brought along from the time before is let go,
-#   and the new frame is written. In the layer **above**, `f'` makes no such difference, and is wider open at the digits than the one below:
-#   more of what the bottom layer has just written there is kept. That is the flow across layers of Section 3.2, seen in a trained network.
-# - $\mathcal{M}$ looks like the digits, in both layers; $\mathcal{C}$ of layer 1 does not.
+# - The top layer's output gate `o` opens where the digits are and almost nowhere else: it cuts out what is shown.
+# - In the **bottom** layer, where a digit is, `f'` closes and `i'` opens: the cell drops what $\mathcal{M}$ brought
+#   from the previous step and writes the new frame. In the layer **above**, `f'` hardly depends on ink, and at the
+#   digits it is wider open than in the layer below: it keeps more of what the bottom layer has just written there. This
+#   is the flow across layers of Section 3.2, seen in a trained network.
+# - In both layers, $\mathcal{M}$ looks like the digits; $\mathcal{C}$ of layer 1 does not.
 #
-# ## How long they last
-# Nothing moves within a memory; it is kept in its place, times `f`. So what is left of its contents after $n$ steps is a product of forget
-# gates. $\mathcal{C}^l$ passes one gate for each step, its own. $\mathcal{M}$ passes `f'` of every layer.
+# ## How long the memories last
+# Nothing moves inside a memory: its contents stay in their place and are multiplied by `f`. So after $n$ steps, what is
+# left is a product of forget gates. In each step $\mathcal{C}^l$ passes one gate, its own; $\mathcal{M}$ passes `f'` of
+# every layer.
 
 
 # %%
 def kept(gates, contents):
-    """gates: one (B,h,w,K) for each step; the share of `contents` that is left after 0, 1, 2, ... steps"""
+    """The share of `contents` that is left after 0, 1, 2, ... steps. gates: one array (B,h,w,K) for each step"""
     weight = np.abs(contents)
     left = [weight]
     for gate in gates:
@@ -217,20 +228,21 @@ for name, share in shares.items():
 figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 for (name, share), colour, marker in zip(shares.items(), ("#0072B2", "#56B4E9", "#D55E00"), "os^"):
     axes.semilogy(share, color=colour, marker=marker, label=name)
-axes.set(xlabel="steps of time", ylabel="share that the forget gates leave")
+axes.set(xlabel="time steps", ylabel="share that the forget gates leave")
 axes.legend(frameon=False)
 axes.grid(alpha=0.3)
 axes.spines[["top", "right"]].set_visible(False)
 show(figure, "lifetimes")
 
 # %% [markdown]
-# A memory with gates like these is no archive: what the network knows for longer, it writes anew at every step.
+# A memory with gates like these is no archive. Whatever the network knows for longer, it must write again at every
+# step.
 #
 # ### Exercise 17.1: half-life
-# `gates` are the forget gates that a memory passes in **one** step of time: one for $\mathcal{C}$, one for each layer for $\mathcal{M}$.
-# After how many steps is half of the memory left? (Not only whole steps.)
+# `gates` are the forget gates that a memory passes in **one** time step: one gate for $\mathcal{C}$, one for each layer
+# for $\mathcal{M}$. After how many steps is half of the memory left? (The answer need not be an integer.)
 #
-# *Hint:* after $n$ steps, $p^n$ is left, where $p$ is what one step leaves. Solve $p^n = 1/2$ for $n$.
+# *Hint:* if one step leaves the share $p$, then $n$ steps leave $p^n$. Solve $p^n = 1/2$ for $n$.
 
 
 # %%
@@ -240,18 +252,20 @@ def half_life(gates):
     # </solution>
 
 
-check("17.1", lambda: [half_life(gates) for gates in ([0.5], [0.9], [0.5, 0.5], [0.9, 0.8, 0.7])], [1, 6.57881348, 0.5, 1.01162866])
+check("17.1", lambda: [half_life(gates) for gates in ([0.5], [0.9], [0.5, 0.5], [0.9, 0.8, 0.7])],
+      [1, 6.57881348, 0.5, 1.01162866])
 
 # %% [markdown]
-# ## Cut it
-# Looking is not testing. Let every cell find zeros where it would read $\mathcal{C}$ (or $\mathcal{M}$, or $\mathcal{H}$ of the time
-# before), in a network that was trained with all of them. What does it cost?
+# ## Cut a memory out
+# Looking is not testing. We take the network that was trained with everything, and let every cell find zeros where it
+# would read $\mathcal{C}$ (or $\mathcal{M}$, or $\mathcal{H}$ from the previous step). How much worse do the
+# predictions get?
 
 
 # %%
 def cut(model, what):
-    """The model, whose cells find zeros where they would read `what`: "C", "M" or "H"; "" cuts nothing"""
-    def step(x, state):
+    """The model, changed: its cells find zeros where they would read `what`: "C", "M" or "H"; "" cuts nothing"""
+    def climb(x, state):
         layers, m = state
         new = []
         for cell, (h, c) in zip(model.cells, layers):
@@ -260,12 +274,13 @@ def cut(model, what):
             new.append((h, c))
         return x, (new, m)
 
-    model.step = step
+    model.climb = climb
     return model
 
 
 intact = errors(model, pairs, given=10)  # (N,)
-print(f"nothing cut: MSE per frame {intact.mean():.0f}, all black {(pairs[:, 10:] ** 2).sum(axis=(2, 3, 4)).mean():.0f}")
+all_black = (pairs[:, 10:] ** 2).sum(axis=(2, 3, 4)).mean()
+print(f"nothing cut: MSE per frame {intact.mean():.0f}, all black {all_black:.0f}")
 for what in ("C", "M", "H"):
     worse = errors(cut(model, what), pairs, given=10) - intact
     print(f"without {what}: {worse.mean():+.0f} +- {worse.std(ddof=1) / len(worse) ** 0.5:.0f}")
@@ -276,19 +291,20 @@ cut(model, "")
 #? without H: +67 +- 5
 
 # %% [markdown]
-# (The number after +- is the standard error of the mean: the standard deviation of the N differences, one for each sequence, divided by
-# $\sqrt N$. With other sequences the mean would differ by about as much.)
+# (The number after +- is the standard error of the mean: the standard deviation of the N differences, one for each
+# sequence, divided by $\sqrt N$. With other sequences the mean would differ by about this much.)
 #
-# This network leans on $\mathcal{M}$ and on $\mathcal{H}$; without either it is hardly better than black frames. Without $\mathcal{C}$
-# it loses far less. But mind what this experiment asks: how much does **this** network miss a part that it was trained with? A network
-# that never had the part could have found another way.
+# This network relies on $\mathcal{M}$ and on $\mathcal{H}$: without either, it is hardly better than black frames.
+# Without $\mathcal{C}$ it loses far less. But note which question this experiment asks: how much does **this** network
+# miss a part that it was trained with? A network that never had the part might have found another way.
 #
-# ### Exercise 17.2: cut the return
-# Cut only one arrow: $\mathcal{M}$ climbs the layers, but whatever $\mathcal{M}$ a step is given, it begins with zeros, so there is no
-# zigzag. Write such a step. `x` and `state` are as in `cut`; call the cells as there, and return the new state with the $\mathcal{M}$ of
-# the top layer. (Then set `model.step = lambda x, state: step_without_return(model, x, state)` and measure what the arrow is worth.)
+# ### Exercise 17.2: cut the way back
+# Cut only one arrow: $\mathcal{M}$ still climbs the layers, but every step begins with zeros, whatever $\mathcal{M}$ it
+# is given, so there is no zigzag. Write such a step. `x` and `state` are as in `cut`. Call the cells as there, and
+# return the new state with the $\mathcal{M}$ of the top layer. (Then set
+# `model.climb = lambda x, state: step_without_return(model, x, state)` and measure what this arrow is worth.)
 #
-# *Hint:* there is one place where $\mathcal{M}$ comes from the time before. It is not inside of the loop.
+# *Hint:* $\mathcal{M}$ of the previous step enters in one place only. It is not inside the loop.
 
 
 # %%
@@ -307,22 +323,22 @@ tiny = tp.build_model("predrnn", size=(8, 8), hidden=(3, 4), kernel=3, patch=2, 
 rng = np.random.default_rng(6)
 inputs, m, *layers = (tp.tensor(rng.standard_normal((1, 4, 4, width))) for width in (4, 3, 3, 3, 4, 4))
 layers = [(layers[0], layers[1]), (layers[2], layers[3])]
-expected = tiny.step(inputs, (layers, tiny.start(1, 4, 4)[1]))
+expected = tiny.climb(inputs, (layers, tiny.start(tp.stack(inputs, axis=1))[1]))
 check("17.2", lambda: step_without_return(tiny, inputs, (layers, m)), expected)
 
 # %% [markdown]
-# ## Train without it
-# The fair comparison: networks that never had $\mathcal{C}$, or never had $\mathcal{M}$, trained as long, from the same first weights, on
-# the same batches, with the same number of parameters (some of which have nothing to do). Two seeds, of weights and of batches, each
-# compared within itself:
+# ## Train without a memory
+# A fair comparison needs networks that never had $\mathcal{C}$, or never had $\mathcal{M}$. We train them for as many
+# steps, from the same initial weights, on the same batches, with the same number of parameters (some of which then do
+# nothing). We use two seeds, for weights and batches, and compare only networks with the same seed:
 
 # %%
 for seed in (0, 1):
-    full = whole if seed == 0 else train(small_network(seed), seed)
-    baseline = errors(full, exam, GIVEN)
+    full = full_model if seed == 0 else train(small_network(seed), seed)
+    baseline = errors(full, test_frames, GIVEN)
     print(f"seed {seed}: with both memories {baseline.mean():.2f}")
     for what in ("C", "M"):
-        worse = errors(train(cut(small_network(seed), what), seed), exam, GIVEN) - baseline
+        worse = errors(train(cut(small_network(seed), what), seed), test_frames, GIVEN) - baseline
         print(f"seed {seed}: without {what} {worse.mean():+.2f} +- {worse.std(ddof=1) / len(worse) ** 0.5:.2f}")
 #~ seed 0: with both memories 12.65
 #? seed 0: without C -0.02 +- 0.03
@@ -332,21 +348,23 @@ for seed in (0, 1):
 #? seed 1: without M +0.70 +- 0.08
 
 # %% [markdown]
-# $\mathcal{M}$ has earned its place: without it the network is worse, with either seed, by several standard errors. $\mathcal{C}$ has not,
-# here: with one seed nothing is lost without it, with the other little. (The +- knows of sequences only, not of seeds; two seeds are few.)
-# In Table 1 of the paper the step from the zigzag alone to ST-LSTMs, which have $\mathcal{C}$ as well, brings the error from 74.0 down to
-# 56.8, with four layers, twenty frames and 80,000 iterations. An ablation answers for the size that it was done at.
+# After these 40 training steps, $\mathcal{M}$ has earned its place: without it the network is worse, with either seed,
+# by several standard errors. $\mathcal{C}$ has not: without it one seed loses nothing, and the other loses little. (The
+# +- covers the choice of sequences only, not the choice of seeds, and two seeds are few.) In Table 1 of the paper, the
+# step from the zigzag alone to ST-LSTMs, which also have $\mathcal{C}$, reduces the error from 74.0 to 56.8, with four
+# layers, twenty frames and 80,000 iterations. An ablation is valid for the size at which it was done.
 #
-# ## Read it
-# The paper says that the unit models "the shape deformations and motion trajectories" (Section 3.2) with its two memories. It is tempting
-# to hear: $\mathcal{C}$, along time, holds the motion, and $\mathcal{M}$, across layers, the appearance. That is a hypothesis. It can fail.
+# ## Read the memories
+# The paper says that the unit models "the shape deformations and motion trajectories" (Section 3.2) with its two
+# memories. It is tempting to read this as: $\mathcal{C}$, along time, holds the motion, and $\mathcal{M}$, across
+# layers, holds the appearance. This is a hypothesis, and a test can refute it.
 #
-# **The test.** Show the network sequences of one digit whose last frame has the digit in the middle, give or take four pixels, so that we
-# know where to look. Take what stands in the memories there and then, and let a linear map, a **probe**, read off: where exactly the digit
-# is, how fast it moves, which digit it is. If the hypothesis holds, then velocity is read better from $\mathcal{C}$ **and** the class is
-# read better from $\mathcal{M}$.
+# **The test.** Show the network sequences of one digit. In the last frame the digit is in the middle, give or take four
+# pixels, so we know where to look. Take the contents of the memories there and then, and train a linear map, a
+# **probe**, to read off three things: where exactly the digit is, how fast it moves, and which digit it is. If the
+# hypothesis holds, then velocity is read better from $\mathcal{C}$ **and** the class is read better from $\mathcal{M}$.
 #
-# A trajectory that ends where we want is one that begins there, flown backwards:
+# To make a trajectory that ends where we want, begin there and move backwards:
 
 # %%
 COUNT, TIMES, ROOM = size(750, 90), 6, np.array([36, 36])  # a digit of 28x28 pixels has 36 pixels of room
@@ -354,7 +372,7 @@ rng = np.random.default_rng(7)
 digits, labels = draw_digits(rng, COUNT)
 end = ROOM / 2 + rng.uniform(-4, 4, (COUNT, 1, 2))  # (N,1,2): row, column of the corner
 angle, speed = rng.uniform(0, 2 * np.pi, (COUNT, 1)), rng.uniform(3, 5, (COUNT, 1))
-velocity = np.stack([speed * np.sin(angle), speed * np.cos(angle)], axis=-1)  # pixels a frame, at the end
+velocity = np.stack([speed * np.sin(angle), speed * np.cos(angle)], axis=-1)  # pixels per frame, at the end
 paths = reflect(end, -velocity, ROOM, TIMES)[:, :, ::-1]  # (N,1,T,2)
 canvas = np.empty((COUNT, TIMES, 64, 64, 1), np.uint8)
 paint(canvas, digits, np.arange(COUNT)[:, None], paths)
@@ -363,28 +381,30 @@ print(np.allclose(paths[:, :, -1] - paths[:, :, -2], velocity))
 #> True
 
 # %% [markdown]
-# The linear map is found by ridge regression, with the same penalty everywhere: of all $W$ the one with the least
-# $\|A W - Y\|^2 + \lambda \|W\|^2$, which is $W = (A^T A + \lambda I)^{-1} A^T Y$ (set the derivative to zero). $A$ holds the memory at the
-# 4x4 places in the middle (512 numbers for each sequence) and $Y$ the answers, both less their means. Two thirds of the sequences are for
-# finding it, one third for the examination.
+# Ridge regression finds the linear map, with the same penalty everywhere: of all $W$ it takes the one with the smallest
+# $\|A W - Y\|^2 + \lambda \|W\|^2$, which is $W = (A^T A + \lambda I)^{-1} A^T Y$ (set the gradient to zero). $A$ holds
+# the memory at the 4x4 places in the middle (512 numbers for each sequence) and $Y$ holds the answers; their means are
+# subtracted. Two thirds of the sequences are used to fit the map, one third to test it.
 #
-# **The controls.** An untrained network keeps traces of all it saw, too. What a probe finds there was not learnt. What a probe finds in the
-# bare pixels needs no memory. And a probe of nothing answers the mean, whatever it is shown.
+# **The controls.** An untrained network, too, keeps traces of everything it saw; what a probe finds there was not
+# learnt. What a probe finds in the raw pixels needs no memory. And a probe that sees nothing always answers the mean.
 
 # %%
 answers = {"position": end[:, 0], "velocity": velocity[:, 0], "class": np.eye(10)[labels]}
-learn, examine = np.arange(COUNT) < COUNT * 2 // 3, np.arange(COUNT) >= COUNT * 2 // 3
+fitted = np.arange(COUNT) < COUNT * 2 // 3  # which sequences the probes are fitted to
+tested = ~fitted
 
 
 def probe(features):
-    """features (N,8,8,K) -> for each examined sequence: position error (px), velocity error (px/frame), class right (0 or 1)"""
+    """features (N,8,8,K) -> per tested sequence: position error (px), velocity error (px/frame), right class (0, 1)"""
     a = features[:, 2:6, 2:6].reshape(COUNT, -1).astype(float)
-    a = (a - a[learn].mean(axis=0)) / (a[learn].std() + 1e-9)
+    a = (a - a[fitted].mean(axis=0)) / (a[fitted].std() + 1e-9)
     y = np.concatenate(list(answers.values()), axis=1)  # (N,2+2+10)
-    square = a[learn].T @ a[learn] + 0.2 * learn.sum() * np.eye(a.shape[1])
-    guess = y[learn].mean(axis=0) + a[examine] @ np.linalg.solve(square, a[learn].T @ (y[learn] - y[learn].mean(axis=0)))
-    miss = guess - y[examine]
-    right = guess[:, 4:].argmax(axis=1) == labels[examine]
+    mean = y[fitted].mean(axis=0)
+    penalised = a[fitted].T @ a[fitted] + 0.2 * fitted.sum() * np.eye(a.shape[1])
+    guess = mean + a[tested] @ np.linalg.solve(penalised, a[fitted].T @ (y[fitted] - mean))
+    miss = guess - y[tested]
+    right = guess[:, 4:].argmax(axis=1) == labels[tested]
     return np.hypot(*miss[:, :2].T), np.hypot(*miss[:, 2:4].T), right.astype(float)
 
 
@@ -393,19 +413,22 @@ def memories(model):
     found = []
     for first in range(0, COUNT, 50):
         last = run(model, probed[first:first + 50])[-1]
-        found.append({f"{name}{n + 1}": t.numpy() for n, (*_, (_, c, m)) in enumerate(last) for name, t in (("C", c), ("M", m))})
+        found.append({f"{name}{layer}": t.numpy() for layer, (*_, (_, c, m)) in enumerate(last, start=1)
+                      for name, t in (("C", c), ("M", m))})
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
 
 untrained = tp.build_model("predrnn", size=(64, 64), hidden=(32, 32), kernel=3, patch=8, seed=11)
 in_patches = probed.reshape(COUNT, TIMES, 8, 8, 8, 8).transpose(0, 1, 2, 4, 3, 5).reshape(COUNT, TIMES, 8, 8, 64)
+last_two = np.concatenate([in_patches[:, -1], in_patches[:, -2]], axis=-1)
 sources = {"trained": memories(model), "untrained": memories(untrained),
-           "pixels": {"last frame": in_patches[:, -1], "last two": np.concatenate([in_patches[:, -1], in_patches[:, -2]], axis=-1)}}
-nothing = np.zeros((COUNT, 8, 8, 1))  # knows nothing: the probe then answers the mean
-sources["nothing"] = {"": nothing}
+           "pixels": {"last frame": in_patches[:, -1], "last two": last_two}}
+sources["nothing"] = {"": np.zeros((COUNT, 8, 8, 1))}  # no information: the probe then answers the mean
 results = {(source, name): probe(features) for source, found in sources.items() for name, features in found.items()}
-for (source, name), (where, how_fast, which) in results.items():
-    print(f"{source:9} {name:10} position {where.mean():.2f} px   velocity {how_fast.mean():.2f} px/frame   class {which.mean():.2f}")
+for (source, name), scores in results.items():
+    position_error, velocity_error, class_right = (score.mean() for score in scores)
+    print(f"{source:9} {name:10} position {position_error:.2f} px   velocity {velocity_error:.2f} px/frame   "
+          f"class {class_right:.2f}")
 #~ trained   C1         position 0.87 px   velocity 0.61 px/frame   class 0.54
 #~ trained   M1         position 0.92 px   velocity 0.58 px/frame   class 0.56
 #~ trained   C2         position 1.31 px   velocity 0.62 px/frame   class 0.48
@@ -420,54 +443,62 @@ for (source, name), (where, how_fast, which) in results.items():
 
 # %%
 figure, panels = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
-bars = [("trained", "C1"), ("trained", "M1"), ("trained", "C2"), ("trained", "M2"), ("untrained", "C1"), ("untrained", "M1"),
-        ("pixels", "last frame"), ("pixels", "last two")]
-for axes, measure, title in zip(panels, range(3), ("position: error (px)", "velocity: error (px/frame)", "digit: share right")):
-    for place, (source, name) in enumerate(bars):
+bars = [("trained", "C1"), ("trained", "M1"), ("trained", "C2"), ("trained", "M2"),
+        ("untrained", "C1"), ("untrained", "M1"), ("pixels", "last frame"), ("pixels", "last two")]
+titles = ("position: error (px)", "velocity: error (px/frame)", "digit: share right")
+for measure, (ax, title) in enumerate(zip(panels, titles)):
+    for row, (source, name) in enumerate(bars):
         values = results[source, name][measure]
         colour = "#666666" if source == "pixels" else "#0072B2" if name[0] == "C" else "#D55E00"
-        axes.barh(place, values.mean(), xerr=2 * values.std(ddof=1) / len(values) ** 0.5, color=colour if source == "trained" else "white",
-                  edgecolor=colour, ecolor="#333333", capsize=2)
-    axes.axvline(results["nothing", ""][measure].mean(), color="#333333", linestyle=":")
-    axes.set(title=title, yticks=range(len(bars)), yticklabels=[f"{name}, {source}" for source, name in bars] if measure == 0 else [])
-    axes.invert_yaxis()
-    axes.spines[["top", "right"]].set_visible(False)
+        ax.barh(row, values.mean(), xerr=2 * values.std(ddof=1) / len(values) ** 0.5,
+                color=colour if source == "trained" else "white", edgecolor=colour, ecolor="#333333", capsize=2)
+    ax.axvline(results["nothing", ""][measure].mean(), color="#333333", linestyle=":")
+    ax.set(title=title, yticks=range(len(bars)))
+    ax.set_yticklabels([f"{name}, {source}" for source, name in bars] if measure == 0 else [])
+    ax.invert_yaxis()
+    ax.spines[["top", "right"]].set_visible(False)
 show(figure, "probes")
 
 # %% [markdown]
-# (Bars: the mean and twice its standard error. Dotted: the probe of nothing.) The difference between C and M, on the same sequences:
+# (Bars: the mean, with twice its standard error to either side. Dotted line: the probe that sees nothing.) Here is the
+# difference between C and M, on the same sequences:
 
 # %%
 for layer in (1, 2):
     c, m = results["trained", f"C{layer}"], results["trained", f"M{layer}"]
-    faster, better = m[1] - c[1], m[2] - c[2]
-    print(f"layer {layer}: velocity error, M - C {faster.mean():+.2f} +- {faster.std(ddof=1) / len(faster) ** 0.5:.2f} px/frame;   "
-          f"class right, M - C {better.mean():+.2f} +- {better.std(ddof=1) / len(better) ** 0.5:.2f}")
+    differences = m[1] - c[1], m[2] - c[2]  # of the velocity errors, and of the classes that are right
+    in_velocity, in_class = (f"{d.mean():+.2f} +- {d.std(ddof=1) / len(d) ** 0.5:.2f}" for d in differences)
+    print(f"layer {layer}: velocity error, M - C {in_velocity} px/frame;   class right, M - C {in_class}")
 #? layer 1: velocity error, M - C -0.02 +- 0.03 px/frame;   class right, M - C +0.03 +- 0.03
 #? layer 2: velocity error, M - C -0.01 +- 0.03 px/frame;   class right, M - C +0.00 +- 0.04
 
 # %% [markdown]
-# **The answer.** In this network the hypothesis fails. Velocity is read as well from $\mathcal{M}$ as from $\mathcal{C}$, and so is the
-# class: no difference is larger than twice its standard error. Each memory knows much more about velocity than an untrained network or the
-# pixels give away; of the class, the upper layer's tell no more than the last frame does. There is no division of labour of that kind here.
+# **The answer.** For this network the hypothesis fails. Velocity can be read as well from $\mathcal{M}$ as from
+# $\mathcal{C}$, and so can the class: no difference is larger than twice its standard error. Each memory reveals much
+# more about velocity than an untrained network or the pixels do. About the class, the memories of the upper layer
+# reveal no more than the last frame does. There is no such division of labour here.
 #
-# What this does not say:
+# What this does not show:
 #
-# - It is **one** network, and a small one. Another seed, or four layers, may divide the labour. Train one and set `TRAINED` above.
-# - A linear probe finds what stands there plainly. What it does not find may be there all the same, in another form.
-# - What a probe finds need not be used. Cutting tells of use; probing tells of presence. Here $\mathcal{C}$ has the velocity as
-#   much as $\mathcal{M}$ has, and is missed far less.
+# - It is **one** network, and a small one. Another seed, or four layers, may divide the labour. Train one and set
+#   `TRAINED` above.
+# - A linear probe finds what can be read off by a weighted sum. What it does not find may still be there, in another
+#   form.
+# - The network need not use what a probe finds. Cutting shows what is used; probing shows what is present. Here
+#   $\mathcal{C}$ contains the velocity as much as $\mathcal{M}$ does, and yet it is missed far less.
 #
-# It does not contradict the paper, either, which claims that both memories together model deformations **and** trajectories, not that each
-# has one of them. What Section 3.2 does claim, one memory along time and one across layers, we have seen at work in the gates.
+# The result does not contradict the paper, either: the paper claims that both memories together model deformations
+# **and** trajectories, not that each memory models one of them. What Section 3.2 does claim, one memory along time and
+# one across layers, we have seen at work in the gates.
 #
 # ### Exercise 17.3: the bootstrap
-# Two standard errors to either side make an interval for the true mean if means are distributed like a bell. The bootstrap supposes less:
-# draw as many sequences as there are, with repetition, take the mean, and do so many times. The interval is the middle 95 % of these means.
-# `differences` is (N,); each row of `draws`, (R,N), holds the numbers of the sequences of one drawing. Return the two ends of the interval.
+# The mean plus or minus two standard errors is an interval for the true mean if means follow a bell curve. The
+# bootstrap assumes less: draw as many sequences as there are, with replacement, take their mean, and repeat this many
+# times. The interval is the middle 95 % of these means. `differences` is (N,); each row of `draws` (R,N) holds the
+# indices of the sequences in one drawing. Return the two ends of the interval.
 #
-# *Hint:* `differences[draws]` is (R,N): which axis is averaged? `np.percentile(values, [a, b])` gives both ends at once, and the middle
-# 95 % leaves out as much below as above.
+# *Hint:* `differences[draws]` is (R,N). Over which axis do you average? `np.percentile(values, [a, b])` gives both ends
+# at once, and the middle 95 % leaves out as much below as above.
 
 
 # %%
@@ -477,15 +508,19 @@ def bootstrap(differences, draws):
     # </solution>
 
 
-check("17.3", lambda: bootstrap(np.array([0.5, -0.1, 0.3, 0.2, -0.4, 0.6]), (np.arange(120) ** 2 * 7 % 103 % 6).reshape(20, 6)),
+some_draws = (np.arange(120) ** 2 * 7 % 103 % 6).reshape(20, 6)  # any numbers from 0 to 5
+check("17.3", lambda: bootstrap(np.array([0.5, -0.1, 0.3, 0.2, -0.4, 0.6]), some_draws),
       np.array([-0.0920833333, 0.392083333]))
 
 # %% [markdown]
 # ## What you have now
-# - The network: `tinypredrnn/models/predrnn.py`, `PredRNN`; what runs it: `tinypredrnn/models/predictor.py`, `Predictor`.
-# - The training loop with all that a person wants to find again: `tinypredrnn/train/trainer.py`, `Trainer`; its sampling of true frames:
-#   `tinypredrnn/train/schedules.py`, `truth_mask`. `examples/train_mnist.py` trains the network of this lesson and larger ones.
-# - Three ways to ask a network what it does: look (gates), cut (ablation, before or after training), read (probes); each with its control.
-# - Large models are examined in the same ways: probes, ablation of heads and neurons, and "patching" states of one run into another. The
-#   authors of PredRNN drew conclusions as well: PredRNN-V2 (2021) found the two memories to be entangled, and adds a loss that
-#   pushes their changes apart.
+# - The network: `tinypredrnn/models/predrnn.py`, `PredRNN`; the code that runs it:
+#   `tinypredrnn/models/predictor.py`, `Predictor`.
+# - The training loop, with everything that you want to keep from a run: `tinypredrnn/train/trainer.py`, `Trainer`; its
+#   sampling of true frames: `tinypredrnn/train/schedules.py`, `truth_mask`. `examples/train_mnist.py` trains the
+#   network of this lesson and larger ones.
+# - Three ways to find out what a network does: look (gates), cut (ablation, before or after training), read (probes);
+#   each with its control.
+# - Large models are examined in the same ways: with probes, with ablation of heads and neurons, and by "patching"
+#   states of one run into another. The authors of PredRNN went on as well: PredRNN-V2 (2021) found that the two
+#   memories are entangled, and added a loss that pushes their updates apart.

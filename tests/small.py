@@ -17,7 +17,7 @@ def shake(module, seed=0, scale=0.3):
 
 
 def small_network(name, size=(6, 8), channels=2, hidden=None, kernel=3, patch=2, seed=0, **options):
-    return shake(build_model(name, size, channels, hidden or NETWORKS[name], kernel, patch, seed, **options), seed)
+    return shake(build_model(name, size, channels, seed, hidden=hidden or NETWORKS[name], kernel=kernel, patch=patch, **options), seed)
 
 
 def random_frames(*shape, seed=0, dtype=np.float64):

@@ -150,7 +150,7 @@ def test_shapes_of_the_merged_weights():
     assert shapes == {"from_xh.weight": (3, 3, CHANNELS + HIDDEN, 4 * HIDDEN), "from_xh.bias": (4 * HIDDEN,),
                       "from_xm.weight": (3, 3, CHANNELS + MEMORY, 3 * MEMORY), "from_xm.bias": (3 * MEMORY,),
                       "from_cm.weight": (3, 3, HIDDEN + MEMORY, HIDDEN), "from_cm.bias": (HIDDEN,),
-                      "fuse_cm": (1, 1, HIDDEN + MEMORY, HIDDEN)}
+                      "merge_cm": (1, 1, HIDDEN + MEMORY, HIDDEN)}
 
 
 @each_cell

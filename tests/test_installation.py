@@ -12,6 +12,7 @@ import venv
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tinypredrnn as tp
@@ -26,18 +27,25 @@ import sys
 import numpy as np
 import tinypredrnn as tp
 from tinypredrnn.data.drawn_digits import draw_digits
-from tinypredrnn.data.moving_mnist import MovingMNIST
-from tinypredrnn.train import Config, Trainer, read_log
+from tinypredrnn.data.digits import Digits
+from tinypredrnn.data.moving_digits import MovingDigits
+from tinypredrnn.train import Trainer, new_plan, read_log
 
 assert tp.__file__.startswith(sys.prefix), tp.__file__
-moving = MovingMNIST(draw_digits(np.random.default_rng(0), 4)[0])
-sequences = moving.fixed_set("test", 3)
-frames = sequences.astype(np.float32) / 255
+
+
+class DrawnDigits(MovingDigits):
+    def digits(self, split):
+        return Digits(draw_digits(np.random.default_rng(0), 4)[0], "drawn digits")
+
+
+plan = new_plan("predrnn", "mnist", hidden=(4,), batch=2, steps=3, validate_every=3, validation_sequences=3)
+moving = DrawnDigits(plan.data, seed=0)
+frames = moving.moving("test").fixed_set("test", 3).astype(np.float32) / 255
 future, truth = tp.load()(frames[:, :10], horizon=10).data, frames[:, 10:]
 print("predicted", future.shape, ((future - truth) ** 2).mean() < ((frames[:, 9:10] - truth) ** 2).mean())
 
-config = Config(hidden=(4,), kernel=3, patch=8, batch=2, steps=3, validate_every=3)
-trainer = Trainer(config, lambda k: moving.batch(0, k, 2), sequences, sys.argv[1])
+trainer = Trainer(plan.on(moving), moving, sys.argv[1])
 with trainer.folder():
     trainer.run()
 print("trained", len(read_log(trainer.out / "log.csv")["loss"]), tp.load(sys.argv[1])(frames[:, :10], horizon=2).shape)
@@ -151,6 +159,18 @@ def test_the_metadata(wheel):
 
 def test_from_another_folder_it_loads_predicts_and_trains(installed, tmp_path):
     assert run(installed, "-I", "-c", USE, tmp_path / "a run", cwd=tmp_path).splitlines() == DONE
+
+
+def test_the_console_script_is_there_and_trains(installed, tmp_path):
+    script = installed.parent / ("tinypredrnn.exe" if os.name == "nt" else "tinypredrnn")
+    assert "predrnn_m" in run(script, "models", cwd=tmp_path, PYTHONPATH=None)
+    np.save(tmp_path / "clips.npy", np.random.default_rng(0).integers(256, size=(4, 24, 12, 16), dtype=np.uint8))
+    words = "--hidden 4 --steps 2 --batch 2 --given 4 --horizon 3 --validate-every 2 --test-sequences 2 --out run".split()
+    printed = run(script, "train", "sequences", "--data", "clips.npy", *words, cwd=tmp_path, PYTHONPATH=None)
+    assert "copy last frame" in printed and (tmp_path / "run" / "best.npz").is_file()
+    assert "sequences" in run(script, "evaluate", "run", cwd=tmp_path, PYTHONPATH=None)
+    run(script, "predict", "run", "--input", "clips.npy", cwd=tmp_path, PYTHONPATH=None)
+    assert (tmp_path / "predicted" / "prediction.npy").is_file()
 
 
 def test_the_installed_course_is_written_and_run(installed, tmp_path):

@@ -1,6 +1,7 @@
 """`python -m tinypredrnn` tells what is here and how to get what is missing, and never fails for its want."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 import tinypredrnn as tp
-from tinypredrnn import __main__ as report
+from tinypredrnn.__main__ import COMMANDS
+from tinypredrnn.commands import info as report
 from tinypredrnn.errors import DeviceError
 
 ROOT = Path(tp.__file__).parents[1]
@@ -137,3 +139,35 @@ def test_data(said, monkeypatch, tmp_path):
     monkeypatch.setenv("TINYPREDRNN_DATA", str(tmp_path / "data"))
     assert said()["data"] == {"TINYPREDRNN_DATA": f"{tmp_path / 'data'}: kth, mnist",
                               "MNIST": f"t10k-images.idx3-ubyte in {tmp_path / 'data' / 'mnist'}"}
+
+
+# the one command line
+
+def tinypredrnn(*words, cwd=ROOT):
+    return subprocess.run([sys.executable, "-m", "tinypredrnn", *words], cwd=cwd, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_under_its_own_name(name):
+    ended = tinypredrnn(name, "--help")
+    assert ended.returncode == 0 and ended.stderr == "" and f"tinypredrnn {name}" in ended.stdout, ended
+
+
+def test_help_and_unknown_commands():
+    ended = tinypredrnn("--help")
+    assert ended.returncode == 0 and all(f"\n    {name}" in ended.stdout for name in COMMANDS)
+    ended = tinypredrnn("tarin")
+    assert ended.returncode == 2 and ended.stderr.startswith("tinypredrnn: command 'tarin' is unknown: expected one of train, ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_the_console_script_is_this_command_line():
+    assert 'tinypredrnn = tinypredrnn.__main__:console' in (ROOT / "setup.py").read_text()
+
+
+def test_models_are_listed(tmp_path):
+    printed = tinypredrnn("models", cwd=tmp_path).stdout
+    assert "predrnn       23,842,832 parameters" in printed and "hidden=(128, 128, 128, 128)" in printed
+    rows = json.loads(tinypredrnn("models", "--json", cwd=tmp_path).stdout)
+    assert [row["name"] for row in rows] == list(tp.models.MODELS) and rows[0]["options"]["kernel"] == 5

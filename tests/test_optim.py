@@ -229,3 +229,33 @@ def test_parameters_that_a_step_could_not_change_are_refused(parameter, match):
 def test_betas_from_0_up_to_1(betas):
     with pytest.raises(ConfigError, match="betas"):
         Adam([tensor(np.ones(3), requires_grad=True)], betas=betas)
+
+
+def test_each_parameter_counts_its_own_steps_as_in_torch():
+    torch = pytest.importorskip("torch")
+    parameters = parameters_of(3)
+    theirs = [torch.nn.Parameter(torch.tensor(p.data)) for p in parameters]
+    ours, oracle = Adam(parameters, 0.01), torch.optim.Adam(theirs, lr=0.01)
+    for t in range(8):
+        give_gradients(parameters, t)
+        if t < 2:
+            parameters[1].grad = None  # it gets its first gradient in the third step
+        if t % 2:
+            parameters[2].grad = None
+        for p, other in zip(parameters, theirs):
+            other.grad = None if p.grad is None else torch.tensor(p.grad)
+        if t == 5:
+            state, ours = ours.state_dict(), Adam(parameters, 0.01)
+            assert state["t"].tolist() == [5, 3, 3]
+            ours.load_state_dict(state)
+        ours.step()
+        oracle.step()
+        for p, other in zip(parameters, theirs):
+            np.testing.assert_allclose(p.data, other.detach().numpy(), rtol=1e-10, atol=1e-10)
+
+
+def test_a_state_with_one_step_count_for_all_is_read():
+    parameters = parameters_of(4)
+    optimiser, state = Adam(parameters), Adam(parameters).state_dict()
+    optimiser.load_state_dict(state | {"t": np.array(7)})
+    assert optimiser.t == 7 and optimiser.skipped == [0, 0, 0] and optimiser.state_dict()["t"].shape == ()

@@ -32,11 +32,16 @@ def test_every_file_that_is_named_is_there():
         assert (HOME / name).is_file(), name
 
 
-def test_the_snippets_run(monkeypatch):
+def test_the_snippets_run(monkeypatch, tmp_path):
     snippets = re.findall(r"```python\n(.*?)```", README, re.S)
     model = tp.build_model("predrnn", size=(16, 16), hidden=(3,), kernel=3, patch=4)
     monkeypatch.setitem(vars(tp), "load", lambda run: model)
     names = dict(tp=tp, np=np, sequence=np.zeros((2, 4, 16, 16, 1), np.float32), array=np.ones((2, 3)))
+    monkeypatch.chdir(tmp_path)
+    for registry in tp.models.MODELS, tp.data.SOURCES:
+        for name in "drift", "fronts":
+            monkeypatch.setitem(registry, name, None)
+            monkeypatch.delitem(registry, name)  # so that what the snippets enter is taken out again
     for snippet in snippets:
         exec(snippet, names)
     assert names["frames"].shape == (2, 10, 16, 16, 1) and names["x"].grad.shape == (2, 3)

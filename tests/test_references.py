@@ -60,7 +60,7 @@ def check_st_lstm(arrays, device):
 
 
 def check_predrnn(arrays, device):
-    model = build_model("predrnn", (6, 8), 1, (3, 3), 3, 2).to(device=device, dtype=np.float64)
+    model = build_model("predrnn", (6, 8), 1, hidden=(3, 3), kernel=3, patch=2).to(device=device, dtype=np.float64)
     model.load_state_dict(part(arrays, "weight/"))
     frames = tensor(arrays["frames"], device=device)
     outputs = model.unroll(frames, arrays["truth"])

@@ -24,7 +24,8 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name):
-    """Rooms that need numba, matplotlib or scikit-image open when they are first entered, so that the import stays quick."""
+    """Rooms that need numba, matplotlib or scikit-image open when they are first entered, so that the import stays
+    quick."""
     if name in ("course", "data", "metrics", "optim", "train", "viz"):
         return importlib.import_module(f"tinypredrnn.{name}")
     if name == "load":

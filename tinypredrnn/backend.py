@@ -1,7 +1,7 @@
-"""The array backend: the only place that knows NumPy from CuPy.
+"""The array backend: NumPy on the CPU, CuPy on a GPU.
 
-Everything above computes with whatever module its arrays come from, `xp = array_module(a)`, and so the same lines run on the CPU
-and on the GPU. A device is a short name: "cpu", "gpu:0", "gpu:1"; users may also say "gpu" (the first one) or "auto".
+All other code computes with the module of its arrays, `xp = array_module(a)`, so the same lines run on the CPU and on
+the GPU. A device has a short name: "cpu", "gpu:0", "gpu:1"; users may also say "gpu" (the first one) or "auto".
 """
 
 import sys
@@ -16,7 +16,7 @@ GPU_HELP = ('install it with `pip install "cupy-cuda13x[ctk]"` (CUDA 13) or `"cu
 
 
 def array_module(*arrays):
-    """The module that the arrays belong to: `cupy` if any of them lies on a GPU, else `numpy`."""
+    """The module of the arrays: `cupy` if any of them is on a GPU, else `numpy`."""
     cupy = sys.modules.get("cupy")  # if CuPy was never imported, no array can be CuPy's
     if cupy is not None and any(isinstance(a, cupy.ndarray) for a in arrays):
         return cupy
@@ -29,10 +29,10 @@ def device_of(array):
 
 
 def find_device(name):
-    """Turn what a user may say ("cpu", "gpu", "gpu:N", "auto") into "cpu" or "gpu:N"; DeviceError if there is no such
-    device."""
+    """Turn a user's "cpu", "gpu", "gpu:N" or "auto" into "cpu" or "gpu:N". DeviceError if there is no such device."""
     kind, _, number = str(name).partition(":")
-    if kind not in ("cpu", "gpu", "auto") or (number and (kind != "gpu" or not (number.isascii() and number.isdigit()))):
+    if kind not in ("cpu", "gpu",
+                    "auto") or (number and (kind != "gpu" or not (number.isascii() and number.isdigit()))):
         raise DeviceError(f"device {name!r} is unknown: expected cpu, gpu, gpu:N or auto")
     if kind == "cpu":
         return "cpu"
@@ -41,7 +41,7 @@ def find_device(name):
     except DeviceError as error:
         if kind != "auto":
             raise
-        if "not installed" not in str(error):  # a CuPy that is installed but unusable is worth a line
+        if "not installed" not in str(error):  # report a CuPy that is installed but does not work
             say_once(f"device auto is the CPU here: {error}")
         return "cpu"
     if int(number or 0) >= count:
@@ -63,7 +63,8 @@ def gpu_count():
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # no driver, or one too old: CUDARuntimeError, or ImportError of a missing library
-        raise DeviceError(f"CuPy finds no usable GPU ({first_line(error)}): check the driver with nvidia-smi, or use --device cpu"
+        raise DeviceError(f"CuPy finds no usable GPU ({first_line(error)}): check the driver with nvidia-smi, or use "
+                          "--device cpu"
                           ) from error
     if count == 0:
         raise DeviceError("CuPy finds no GPU on this machine: use --device cpu")
@@ -91,7 +92,8 @@ def to_device(array, device):
         return to_numpy(array)
     import cupy
 
-    cupy.cuda.Device(int(device[4:])).use()  # from here on this GPU is the one that computes: new arrays belong beside this one
+    # from now on this GPU computes, since new arrays have to be where this one is
+    cupy.cuda.Device(int(device[4:])).use()
     return cupy.asarray(array)
 
 
@@ -124,7 +126,7 @@ def numeric(array):
 
 
 def adopt(array):
-    """The memory of another library's array (PyTorch, JAX, ...) as a NumPy or CuPy array, not copied: writing to one changes the other.
+    """The memory of another library's array (PyTorch, JAX, ...) as a NumPy or CuPy array. It is shared, not copied.
 
     Raises DeviceError if it lies on anything but the CPU or a CUDA GPU that CuPy can use, GraphError if the other
     library tracks its gradient, DTypeError if it cannot be shared for another reason, such as a dtype that only that
@@ -132,8 +134,8 @@ def adopt(array):
     """
     what = f"{type(array).__module__.partition('.')[0]} {type(array).__name__}"
     if getattr(array, "requires_grad", False):
-        raise GraphError(f"dlpack: this {what} requires a gradient there, and its library would not see what is done here: "
-                         "pass x.detach()")
+        raise GraphError(f"dlpack: this {what} requires a gradient there, and its library would not see what is done "
+                         "here: pass x.detach()")
     if hasattr(array, "is_neg") and array.is_neg():  # PyTorch exports it with the signs not yet turned
         raise DTypeError(f"dlpack: the memory of this {what} holds its values with the opposite sign: pass "
                          "x.resolve_neg()")
@@ -150,12 +152,14 @@ def adopt(array):
 
             with cupy.cuda.Device(int(device[4:])):
                 return cupy.from_dlpack(array)
-        raise DeviceError(f"dlpack: expected a {what} on the CPU or a CUDA GPU, got one on {getattr(array, 'device', kind)}: move it first")
+        raise DeviceError(f"dlpack: expected a {what} on the CPU or a CUDA GPU, got one on "
+                          f"{getattr(array, 'device', kind)}: move it first")
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, Error):
             raise
-        raise DTypeError(f"dlpack: a {what} of {getattr(array, 'dtype', 'its dtype')} cannot be shared ({str(error).rstrip('.')}): "
-                         "expected a dense array of plain numbers on the CPU or a CUDA GPU") from error
+        raise DTypeError(f"dlpack: a {what} of {getattr(array, 'dtype', 'its dtype')} cannot be shared "
+                         f"({str(error).rstrip('.')}): expected a dense array of plain numbers on the CPU or a CUDA "
+                         "GPU") from error
 
 
 def export(array, **options):

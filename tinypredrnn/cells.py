@@ -1,8 +1,9 @@
-"""The three recurrent cells of the paper, each beside its equations: ConvLSTM (2), ConvLSTM with zigzag memory (3), ST-LSTM (4).
+"""The paper's three recurrent cells with their equations: ConvLSTM (2), ConvLSTM with zigzag memory (3), ST-LSTM (4).
 
-A cell is a function of its state, (x, state) -> (output, state), and hides nothing. Frames are channels-last: x is (B,H,W,X), and the
-states h, c, m are (B,H,W,K). In the equations * is convolution and . the Hadamard product; the paper writes them for one gate at a
-time, here one convolution over the inputs side by side makes all gates at once, which is the same sum:
+A cell is a function (x, state) -> (output, state) without hidden variables. Frames are channels-last: x is (B,H,W,X),
+and the states h, c, m are (B,H,W,K). In the equations, * is convolution and . the Hadamard product. The paper has
+separate convolutions for each input and gate; here one convolution over the concatenated inputs computes all gates,
+which is the same sum:
 
     W_x * X + W_h * H  =  [W_x, W_h] * [X, H]
 """
@@ -13,11 +14,11 @@ from tinypredrnn.nn import Module, fan_in_uniform, parameter, zeros
 
 
 class Gates(Module):
-    """Pre-activations of several gates by one convolution over the inputs side by side: n x (B,H,W,C_n) -> for each gate (B,H,W,K)
+    """Pre-activations of several gates, from one convolution: n inputs (B,H,W,C_n) -> (B,H,W,K) for each gate.
 
-    gates        their letters in the equation, such as "ifgo"; the bias of f starts at `forget_bias`, all others at 0
-    layer_norm   normalise the stacked gates of each sample over height, width and channels before gain and bias (the authors' code
-                 does so to the convolution of each input by itself; here it is one convolution)
+    gates        their letters in the equation, such as "ifgo"; the initial bias of f is `forget_bias`, of others 0
+    layer_norm   normalise the stacked gates of each sample over height, width and channels before gain and bias (the
+                 authors' code normalises the convolution of each input separately; here there is only one convolution)
     """
 
     def __init__(self, channels, hidden, kernel, gates, rng, forget_bias=1.0, layer_norm=False):
@@ -40,13 +41,13 @@ class Gates(Module):
 
 @fuse
 def remember(i, f, g, memory):
-    """Forget some of the memory and write something new: sigma(f) . memory + sigma(i) . tanh(g)"""
+    """Forget some of the memory and write something new: sigma(f) . memory + sigma(i) . tanh(g)."""
     return sigmoid(f) * memory + sigmoid(i) * tanh(g)
 
 
 @fuse
 def expose(o, late, memory):
-    """Show some of the memory: sigma(o + late) . tanh(memory). `late` is the part of o that has to wait for the new memory."""
+    """Output some of the memory: sigma(o + late) . tanh(memory). `late` is the part of o that needs the new memory."""
     return sigmoid(o + late) * tanh(memory)
 
 
@@ -60,7 +61,8 @@ class ConvLSTM(Module):
         o = sigma(W_xo * X_t + W_ho * H_t-1 + W_co . C_t + b_o)
         H_t = o . tanh(C_t)
 
-    channels, hidden   X and K; size (H, W) is fixed by the peepholes W_ci, W_cf, W_co (H,W,K), which start at 0
+    channels, hidden   X and K
+    size               (H, W), which the peepholes W_ci, W_cf, W_co (H,W,K) fix; they are 0 at first
     """
 
     def __init__(self, channels, hidden, kernel, size, rng, forget_bias=1.0, layer_norm=False):
@@ -76,7 +78,7 @@ class ConvLSTM(Module):
 
 
 class ZigzagConvLSTM(Module):
-    """Equation 3: a ConvLSTM whose one memory M climbs the layers and then goes on to the next time step.
+    """Equation 3: a ConvLSTM whose only memory M goes up through the layers and then to the next time step.
 
         g = tanh (W_xg * X_t [l=1] + W_hg * H_t^l-1 + b_g)
         i = sigma(W_xi * X_t [l=1] + W_hi * H_t^l-1 + W_mi . M_t^l-1 + b_i)
@@ -85,8 +87,9 @@ class ZigzagConvLSTM(Module):
         o = sigma(W_xo * X_t [l=1] + W_ho * H_t^l-1 + W_mo . M_t^l + b_o)
         H_t^l = o . tanh(M_t^l)
 
-    The state (h, m) is that of the layer below at the same time; for l = 1 that of the top layer at the time before. Only layer 1 sees
-    a frame: above it `channels` is 0 and x is None. All layers have one width. Peepholes as in ConvLSTM.
+    The incoming state (h, m) is that of the layer below at the same step; for l = 1, that of the top layer at the
+    previous step. Only layer 1 reads the frame: in the others, `channels` is 0 and x is None. All layers have the same
+    width. Peepholes are as in ConvLSTM.
     """
 
     def __init__(self, channels, hidden, kernel, size, rng, forget_bias=1.0, layer_norm=False):
@@ -102,7 +105,7 @@ class ZigzagConvLSTM(Module):
 
 
 class STLSTM(Module):
-    """Equation 4, the spatiotemporal LSTM: one memory C along time within a layer, one memory M across the layers.
+    """Equation 4, the spatiotemporal LSTM: memory C goes along time within a layer, memory M across the layers.
 
         g  = tanh (W_xg * X_t + W_hg * H_t-1 + b_g)           g' = tanh (W'_xg * X_t + W_mg * M_t^l-1 + b'_g)
         i  = sigma(W_xi * X_t + W_hi * H_t-1 + b_i)           i' = sigma(W'_xi * X_t + W_mi * M_t^l-1 + b'_i)
@@ -111,15 +114,16 @@ class STLSTM(Module):
         o  = sigma(W_xo * X_t + W_ho * H_t-1 + W_co * C_t + W_mo * M_t^l + b_o)
         H_t = o . tanh(W_1x1 * [C_t, M_t^l])
 
-    X_t is the frame for l = 1 and H_t^l-1 above. The m that comes in is the layer below's at the same time (the paper prints M_t-1,
-    its text says this), for l = 1 the top layer's at the time before. `hidden` is the width of h and c, `memory` that of m.
+    X_t is the frame for l = 1, and H_t^l-1 for the layers above. The incoming m is that of the layer below at the same
+    step (so the paper's text; its equation has M_t-1); for l = 1, that of the top layer at the previous step. `hidden`
+    is the width of h and c, `memory` that of m.
     """
 
     def __init__(self, channels, hidden, memory, kernel, rng, forget_bias=1.0, layer_norm=False):
         self.from_xh = Gates(channels + hidden, hidden, kernel, "ifgo", rng, forget_bias, layer_norm)
         self.from_xm = Gates(channels + memory, memory, kernel, "ifg", rng, forget_bias, layer_norm)
         self.from_cm = Gates(hidden + memory, hidden, kernel, "o", rng, forget_bias, layer_norm)
-        self.fuse_cm = fan_in_uniform(rng, (1, 1, hidden + memory, hidden))
+        self.merge_cm = fan_in_uniform(rng, (1, 1, hidden + memory, hidden))
 
     def forward(self, x, state):
         h, c, m = state
@@ -127,5 +131,5 @@ class STLSTM(Module):
         i_, f_, g_ = self.from_xm(x, m)
         c = remember(i, f, g, c)
         m = remember(i_, f_, g_, m)
-        h = expose(o, self.from_cm(c, m), conv2d((c, m), self.fuse_cm))
+        h = expose(o, self.from_cm(c, m), conv2d((c, m), self.merge_cm))
         return h, (h, c, m)

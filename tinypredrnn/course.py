@@ -1,9 +1,9 @@
 """The course in lessons/: what a lesson uses (check, show, size), and the command that runs it.
 
-    python -m tinypredrnn.course                       the lessons, what is done, what comes next
-    python -m tinypredrnn.course write FOLDER          copies with holes where the solutions are, to work in
-    python -m tinypredrnn.course run 3 4 [--full]      run lessons and compare what they print with what they say they print
-    python -m tinypredrnn.course table                 the table in the README
+    python -m tinypredrnn.course                     the lessons, which are done, and which comes next
+    python -m tinypredrnn.course write FOLDER        write copies to work in, with gaps instead of solutions
+    python -m tinypredrnn.course run 3 4 [--full]    run lessons and compare their output with the expected output
+    python -m tinypredrnn.course table               the table in the README
 
 With `--folder FOLDER` the first and the third work on copies written by the second.
 
@@ -46,7 +46,8 @@ def size(full, small):
 
 
 def show(figure, name):
-    """Save a matplotlib figure as figures/LESSON/name.png beside the lesson; a notebook or an editor's cells show it, too.
+    """Save a matplotlib figure as figures/LESSON/name.png beside the lesson; a notebook or an editor's cells show it,
+    too.
 
     If that folder cannot be written to, a line on stderr says so; beside the lessons of an installation nothing is
     saved.
@@ -68,7 +69,8 @@ def show(figure, name):
 
 
 def check(exercise, answer, expected, rtol=1e-6, atol=1e-9):
-    """Print one line: whether `answer()` is `expected` (a number, an array, or a list or dict of them), or the first place where it is not.
+    """Print one line: whether `answer()` is `expected` (a number, an array, or a list or dict of them), or the first
+    place where it is not.
 
     answer   a function without arguments, so that what it raises can be reported as well
     """
@@ -87,7 +89,8 @@ def compare(answer, expected, rtol, atol, where=""):
         return place + "nothing came back yet"
     if isinstance(expected, (list, tuple, dict)):
         if type(answer) is not type(expected) or len(answer) != len(expected):
-            return f"{where or 'the answer'} should be a {type(expected).__name__} of {len(expected)}, got {shorten(answer)}"
+            kind = f"a {type(expected).__name__} of {len(expected)}"
+            return f"{where or 'the answer'} should be {kind}, got {shorten(answer)}"
         keys = expected if isinstance(expected, dict) else range(len(expected))
         complaints = (compare(answer[key], expected[key], rtol, atol, f"{where}[{key!r}]") for key in keys)
         return next((complaint for complaint in complaints if complaint), None)
@@ -147,7 +150,8 @@ def remember(lesson, exercise, passed):
 # A lesson as text
 
 class Cell:
-    """One cell of a lesson: `source` (its lines), `line` (where it begins, from 0), `is_text`, `exercise` ("3.1" or None)."""
+    """One cell of a lesson: `source` (its lines), `line` (where it begins, from 0), `is_text`, `exercise` ("3.1" or
+    None)."""
 
     def __init__(self, source, line):
         self.source, self.line = source, line
@@ -173,7 +177,8 @@ class Lesson:
         starts = [match.start() for match in re.finditer(r"^# %%", self.text, re.MULTILINE)] + [len(self.text)]
         self.cells = [Cell(self.text[a:b], self.text.count("\n", 0, a)) for a, b in zip(starts, starts[1:])]
         self.number, self.title = self.find(r"^# # (\d+)\. (.+)$")
-        (self.idea,), (self.minutes,) = self.find(r"^# - \*\*Idea:\*\* (.+(?:\n#   .+)*)"), self.find(r"^# - \*\*Minutes:\*\* (\d+)")
+        (self.idea,), (self.minutes,
+                       ) = self.find(r"^# - \*\*Idea:\*\* (.+(?:\n#   .+)*)"), self.find(r"^# - \*\*Minutes:\*\* (\d+)")
         self.idea = self.idea.replace("\n#  ", "")
 
     def find(self, pattern):
@@ -193,7 +198,8 @@ def lessons(folder=LESSONS, numbers=()):
     missing = {str(int(number)) for number in numbers} - {lesson.number for lesson in found}
     if missing or not found:
         wanted = f"lesson {', '.join(sorted(missing))}" if missing else "lessons"
-        raise ConfigError(f"no {wanted} in {Path(folder)}: name a folder that `write` made, or none for tinypredrnn's own")
+        raise ConfigError(f"no {wanted} in {Path(folder)}: name a folder that `write` made, or none for tinypredrnn's "
+                          "own")
     return [lesson for lesson in found if not numbers or int(lesson.number) in {int(number) for number in numbers}]
 
 
@@ -208,7 +214,8 @@ def with_holes(text, filling="...  # your code"):
 def execute(cell, lesson, namespace):
     """Run one cell in `namespace`, warnings as errors; returns the lines that it printed."""
     printed = io.StringIO()
-    code = compile("\n" * cell.line + cell.source, str(lesson.path), "exec")  # so that messages name the lesson's own lines
+    # so that messages name the lesson's own lines
+    code = compile("\n" * cell.line + cell.source, str(lesson.path), "exec")
     with contextlib.redirect_stdout(printed), warnings.catch_warnings():
         warnings.simplefilter("error")
         exec(code, namespace)
@@ -234,8 +241,8 @@ def differences(expected, printed):
     """What of the `printed` lines is not as `expected`, in words."""
     for index in range(max(len(expected), len(printed))):
         if index >= len(expected) or index >= len(printed):
-            yield (f"{len(expected)} lines are announced and {len(printed)} printed, "
-                   f"the first without a partner: {(expected[index][1] if index < len(expected) else printed[index])!r}")
+            yield (f"{len(expected)} lines are announced and {len(printed)} printed, the first without a partner: "
+                   f"{(expected[index][1] if index < len(expected) else printed[index])!r}")
             return
         (mark, said), told = expected[index], printed[index]
         same_words = NUMBER.sub("0", said).split() == NUMBER.sub("0", told).split()
@@ -260,7 +267,8 @@ def show_progress(folder):
         passed = sum(done.get(lesson.path.stem, {}).get(exercise, False) for exercise in lesson.exercises)
         complete = passed == len(lesson.exercises)
         upcoming = upcoming or (None if complete else lesson)
-        print(f"{lesson.number:>3} {lesson.title:48} {lesson.minutes:>3} minutes   exercises {passed} of {len(lesson.exercises)}")
+        print(f"{lesson.number:>3} {lesson.title:48} {lesson.minutes:>3} minutes   exercises {passed} of "
+              f"{len(lesson.exercises)}")
     print(f"\nnext: python {quoted(upcoming.path)}" if upcoming else "\nall done")
     if Path(folder).resolve() == LESSONS.resolve():
         print("these hold the solutions: `python -m tinypredrnn.course write my_course` makes copies to work in")
@@ -315,9 +323,10 @@ def table(folder):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tinypredrnn.course", allow_abbrev=False,
+    parser = argparse.ArgumentParser(prog="tinypredrnn course", allow_abbrev=False,
                                      description="The course in lessons/, from one number to PredRNN.")
-    parser.add_argument("--folder", default=LESSONS, help="a folder of lessons (default: those that come with tinypredrnn)")
+    parser.add_argument("--folder", default=LESSONS,
+                        help="a folder of lessons (default: those that come with tinypredrnn)")
     commands = parser.add_subparsers(dest="command")
     writes = commands.add_parser("write", allow_abbrev=False, help="write lessons with holes for the exercises")
     writes.add_argument("target", metavar="FOLDER")

@@ -1,6 +1,6 @@
 """Every error that tinypredrnn raises on purpose: one sentence that says what was expected, what came, and what to do.
 
-The example scripts turn each of them into that sentence and exit status 2; anything else is a bug and keeps its traceback.
+Commands print that sentence and end with exit status 2; any other exception is a bug and keeps its traceback.
 """
 
 import argparse
@@ -12,11 +12,11 @@ import sys
 
 from tinypredrnn.malloc import keep_freed_memory
 
-MOST = 10**9  # the largest number of anything that a script may be asked for
+MOST = 10**9  # the largest number that a script accepts for anything
 
 
 class Error(Exception):
-    """The base of all of them."""
+    """The base class of all of these errors."""
 
 
 class ShapeError(Error, ValueError):
@@ -28,7 +28,7 @@ class DTypeError(Error, TypeError):
 
 
 class RangeError(Error, ValueError):
-    """Values that are on the wrong scale, or are not numbers."""
+    """Values on the wrong scale, or NaN."""
 
 
 class DeviceError(Error, RuntimeError):
@@ -69,7 +69,7 @@ class TrainingError(Error, ArithmeticError):
 
 
 def say(sentence):
-    """Print a line on stderr. If that cannot be written, because the disk that keeps a log is full, say, it is left out."""
+    """Print a line on stderr. If it cannot be written, for example because the disk is full, it is left out."""
     with contextlib.suppress(OSError):
         print(sentence, file=sys.stderr, flush=True)
 
@@ -83,14 +83,14 @@ def say_once(sentence):
 def command(main):
     """Run a script's `main` and return its exit status: what main returns, or one of
 
-        2     an error that the user can mend, in one sentence; also an OSError (no space, not permitted, no such
+        2     an error that the user can correct, in one sentence; also an OSError (no space, not permitted, no such
               folder) and a lack of memory
         129   SIGHUP: the terminal was closed
         130   SIGINT: Ctrl-C
         141   SIGPIPE: whoever read stdout has closed it, as `head` does
         143   SIGTERM, as `kill` and batch systems send it
 
-    Anything else is a bug of ours and keeps its traceback (status 1). Files are whole in all cases.
+    Any other exception is a bug of ours and keeps its traceback (status 1). Files are complete in all cases.
     """
     keep_freed_memory()
     prepare_streams()
@@ -98,7 +98,8 @@ def command(main):
     for name in "SIGTERM", "SIGHUP":
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number and signal.getsignal(number) is not signal.SIG_IGN:  # as SIGHUP is under nohup
-            signal.signal(number, lambda number, frame: sys.exit(128 + number))  # leave in an orderly way
+            # an exception, so that everything is closed properly
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
     sentence = ""
     try:
         status = main()
@@ -122,9 +123,12 @@ def command(main):
             status = status or 141
         else:
             status, sentence = status or 2, sentence or f"stdout: {error}"
-    if sentence:
-        with contextlib.suppress(OSError):  # stderr may be what cannot be written
+    try:
+        if sentence:
             print(f"{sys.argv[0]}: {sentence}", file=sys.stderr)
+        sys.stderr.flush()
+    except OSError:  # what cannot be written would be tried again when Python ends, which would then exit with 120
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     return status
 
 

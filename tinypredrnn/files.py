@@ -1,4 +1,5 @@
-"""Writing files so that nobody ever finds half of one, and folders so that two programs never write into one at once."""
+"""Writing files so that nobody ever finds half of one, and folders so that two programs never write into one at
+once."""
 
 import argparse
 import contextlib
@@ -102,13 +103,15 @@ def alone(folder, name=".lock", wait=False):
     folder.mkdir(parents=True, exist_ok=True)
     while True:
         if os.path.lexists(folder / name) and not (folder / name).is_file():  # to open a pipe would wait forever
-            raise ConfigError(f"{folder / name} is no file that could be locked: move it elsewhere, or name another folder")
+            raise ConfigError(f"{folder / name} is no file that could be locked: move it elsewhere, or name another "
+                              "folder")
         with open(folder / name, "a") as file:
             try:
                 lock(file)
             except (BlockingIOError, PermissionError) as error:
                 if not wait:
-                    raise BusyError(f"another program is writing into {folder}: wait until it has ended, or use another folder") from error
+                    raise BusyError(f"another program is writing into {folder}: wait until it has ended, or use "
+                                    "another folder") from error
                 say_once(f"another program is at work in {folder}: waiting until it has ended")
                 time.sleep(0.1)
                 continue
@@ -158,7 +161,8 @@ def path_argument(text):
 
 
 class Dispensable:
-    """A stream for progress bars: what cannot be written, for example because the disk that keeps a log is full, is left out."""
+    """A stream for progress bars: what cannot be written, for example because the disk that keeps a log is full, is
+    left out."""
 
     def __init__(self, stream):
         self.stream = stream

@@ -70,14 +70,16 @@ class Folder:
         else:  # a list is a file: a folder, a pipe or a link to nothing of that name is somebody else's
             found = read_json(path) if path.is_file() else None
         if not sound(found):
-            raise ConfigError(f"{path} is damaged, so nobody knows what in {self.path} is ours: move it elsewhere, or name another folder")
+            raise ConfigError(f"{path} is damaged, so nobody knows what in {self.path} is ours: move it elsewhere, or "
+                              "name another folder")
         if found["kind"] != self.kind:
             raise ConfigError(f"{self.path} holds a {found['kind']}, not a {self.kind}: name another folder")
         self.files, self.growing, self.token = found["files"], found["growing"], found["unfinished"]
         self.staging = self.path / f".unfinished-{self.token}"
 
     def write_list(self):
-        value = {"about": ABOUT, "kind": self.kind, "unfinished": self.token, "files": self.files, "growing": self.growing}
+        value = {"about": ABOUT, "kind": self.kind, "unfinished": self.token, "files": self.files,
+                 "growing": self.growing}
         with replacing(self.path / LIST, within=self.staging, before=lambda temporary: self.check()) as temporary:
             temporary.write_text(as_json(value), encoding="utf-8")
         self.listed = True
@@ -105,7 +107,8 @@ class Folder:
         """ConfigError if anything that is not ours matches one of the glob patterns, the names of our files; folders
         may match."""
         found = {path.relative_to(self.path).as_posix() for pattern in patterns for path in self.path.glob(pattern)}
-        strangers = sorted(name for name in found if not (self.ours(name) or (self.path / name).is_dir() and not self.leads_outside(name)))
+        strangers = sorted(name for name in found
+                           if not (self.ours(name) or (self.path / name).is_dir() and not self.leads_outside(name)))
         if strangers:
             more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
             raise ConfigError(f"{self.path} holds files that are not known to be written by this program, or were "
@@ -121,7 +124,8 @@ class Folder:
     def leads_outside(self, name):
         """Whether `name` is a link, or lies behind one."""
         path = self.path / name
-        return path.is_symlink() or os.path.realpath(path) != os.path.join(os.path.realpath(self.path), *name.split("/"))
+        place = os.path.join(os.path.realpath(self.path), *name.split("/"))
+        return path.is_symlink() or os.path.realpath(path) != place
 
     def digest(self, path):
         """SHA-256 of a file; computed only once, since a checkpoint may be large."""
@@ -201,7 +205,10 @@ class Folder:
         """Rename the file `name`, which is not ours or is damaged, to the first free one of NAME-word, NAME-word-2,
         ..., and say so."""
         path, number = self.path / name, 1
-        while os.path.lexists(target := path.with_name(f"{path.stem}-{word}{f'-{number}' if number > 1 else ''}{path.suffix}")):
+        def candidate(number):
+            return path.with_name(f"{path.stem}-{word}{f'-{number}' if number > 1 else ''}{path.suffix}")
+
+        while os.path.lexists(target := candidate(number)):
             number += 1
         self.check()
         persist(path.replace, target)
@@ -247,7 +254,8 @@ class Folder:
 def sound(found):
     """Whether what was read has the form of such a list, and names nothing outside its folder."""
     def of(value, *kinds):
-        return type(value) is list and len(value) == len(kinds) and all(type(v) is kind for v, kind in zip(value, kinds))
+        return (type(value) is list and len(value) == len(kinds)
+                and all(type(v) is kind for v, kind in zip(value, kinds)))
 
     return (found is not None and found.keys() >= {"kind", "unfinished", "files", "growing"}
             and type(found["kind"]) is str and re.fullmatch("[0-9a-f]{16}", str(found["unfinished"])) is not None
@@ -272,7 +280,8 @@ def is_output(path):
     user's data."""
     if (path / LIST).is_file():
         return True
-    entries = [] if path.is_symlink() or not path.is_dir() else [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+    entries = [] if path.is_symlink() or not path.is_dir() else [entry for entry in path.iterdir()
+                                                                 if not entry.name.startswith(".")]
     return bool(entries) and all(entry.is_dir() and is_output(entry) for entry in entries)
 
 
@@ -281,5 +290,6 @@ def refuse_overlap(out, data, flag):
     new nor ours."""
     if lies_within(data, out):
         raise ConfigError(f"--out {out} is what {flag} names, or holds it: name another --out")
-    if lies_within(out, data) and out.exists() and not is_output(out) and any(not p.name.startswith(".") for p in out.iterdir()):
+    theirs = out.exists() and not is_output(out) and any(not p.name.startswith(".") for p in out.iterdir())
+    if theirs and lies_within(out, data):
         raise ConfigError(f"--out {out} lies within {flag} {data} and holds other files than ours: name another --out")

@@ -57,12 +57,13 @@ def process_limits():
 def require_memory(least, what, remedy, device="cpu"):
     """TooLargeError if `what`, which takes at least `least` bytes, cannot fit on `device`; `remedy` says what to do."""
     if least > SMALL and least > (most := memory_limit(device)):
-        raise TooLargeError(f"{what} would take at least {in_words(least)} of memory, more than the {in_words(most)} of "
-                            f"{device}: {remedy}")
+        raise TooLargeError(f"{what} would take at least {in_words(least)} of memory, more than the {in_words(most)} "
+                            f"of {device}: {remedy}")
 
 
 def in_words(count):
     """A number of bytes as people say it, such as 3.2 GiB."""
     power = min(4, max(1, (int(count).bit_length() - 1) // 10))
     count /= 1024**power
-    return f"{count:,.0f}" * (count >= 100) + f"{count:.3g}" * (count < 100) + (" KiB", " MiB", " GiB", " TiB")[power - 1]
+    number = f"{count:,.0f}" if count >= 100 else f"{count:.3g}"
+    return number + (" KiB", " MiB", " GiB", " TiB")[power - 1]

@@ -1,4 +1,4 @@
-"""Optimisers: from gradients to better parameters."""
+"""Optimisers: they change parameters by their gradients."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from tinypredrnn.errors import CheckpointError, ConfigError
 
 
 def adam_rule(beta1, beta2, eps):
-    """A step of Adam for one parameter, as one kernel on every device: it returns (p, m, v) of the next step."""
+    """A step of Adam for one parameter, fused to one kernel on every device: returns the new (p, m, v)."""
     @fuse
     def adam(p, m, v, g, step, unbias, scale, fine):
         g = g * scale
@@ -21,79 +21,102 @@ def adam_rule(beta1, beta2, eps):
 
 
 class Adam:
-    """Adam (Kingma and Ba 2015, Algorithm 1): steps of about `rate` for each number, whatever the scale of its gradient.
+    """Adam (Kingma and Ba 2015, Algorithm 1): each number moves by about `rate` per step, for any scale of its
+    gradient.
 
         m <- beta1 m + (1 - beta1) g           v <- beta2 v + (1 - beta2) g^2
         p <- p - rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
 
     parameters   leaf Tensors; one without a gradient is skipped
     m, v, t      the moments, an array for each parameter, and the number of steps so far
+    skipped      for each parameter, the number of steps without a gradient: its own t is t - skipped
 
-    Raises ConfigError for parameters that cannot be changed or can never have a gradient of their own, and for betas
-    outside of [0, 1).
+    Raises ConfigError if a parameter cannot be changed or can never have its own gradient, or if a beta is outside of
+    [0, 1).
     """
+
+    capturable = True  # a step can be recorded as a CUDA graph: `factors` and `update` ask the GPU for nothing
 
     def __init__(self, parameters, rate=1e-3, betas=(0.9, 0.999), eps=1e-8):
         self.parameters, self.rate, self.betas, self.eps = list(parameters), rate, betas, eps
         for i, p in enumerate(self.parameters):
             if not isinstance(p, Tensor) or p.node:
                 made = f", made by {p.node.op.name}" if isinstance(p, Tensor) else ""
-                raise ConfigError(f"Adam: expected leaf tensors, got {type(p).__name__}{made} as parameter {i}: give those "
-                                  "made with tensor(..., requires_grad=True)")
+                raise ConfigError(f"Adam: expected leaf tensors, got {type(p).__name__}{made} as parameter {i}: give "
+                                  "those made with tensor(..., requires_grad=True)")
             if isinstance(p.data, np.ndarray) and not p.data.flags.writeable:
-                raise ConfigError(f"Adam: the memory of parameter {i}, of shape {p.shape}, is read-only: make the tensor of "
-                                  "a copy of its array")
+                raise ConfigError(f"Adam: the memory of parameter {i}, of shape {p.shape}, is read-only: make the "
+                                  "tensor of a copy of its array")
         if not all(0 <= beta < 1 for beta in betas):
-            raise ConfigError(f"Adam: betas are from 0 up to, not including, 1, got {betas}")
+            raise ConfigError(f"Adam: betas must be in [0, 1), got {betas}")
         self.m = [array_module(p.data).zeros_like(p.data) for p in self.parameters]
         self.v = [array_module(p.data).zeros_like(p.data) for p in self.parameters]
-        self.t = 0
+        self.t, self.skipped = 0, [0] * len(self.parameters)
         self.rule = adam_rule(*betas, eps)
 
     def step(self, rate=None):
-        """Change every parameter by its gradient; `rate` replaces the optimiser's for this step."""
+        """Change every parameter by its gradient; `rate` replaces the optimiser's own rate for this step."""
         self.t += 1
-        self.update(*self.factors(self.rate if rate is None else rate, self.t))
+        for i, p in enumerate(self.parameters):
+            if p.grad is None:
+                self.skipped[i] += 1
+            else:
+                self.move(i, *self.factors(self.rate if rate is None else rate, self.t - self.skipped[i]))
 
     def update(self, step, unbias, scale=1.0, fine=1.0):
-        """Change parameters and moments in place, by one kernel for each parameter.
+        """Change parameters and moments in place, with one kernel for each parameter that has a gradient.
 
-        step, unbias   as `factors` returns them
-        scale          what the gradients are multiplied by first, in order to clip them
+        step, unbias   as returned by `factors`
+        scale          factor for the gradients, in order to clip them
         fine           0: nothing changes
 
-        Each may be a number, or an array without axes on a GPU, whose value nobody has to wait for.
+        Each may be a number or a 0-dimensional array on a GPU, so that nobody has to wait for its value.
         """
-        for p, m, v in zip(self.parameters, self.m, self.v):
+        for i, p in enumerate(self.parameters):
             if p.grad is not None:
-                self.rule.kernels[0](p.data, m, v, p.grad, step, unbias, scale, fine, into=[p.data, m, v])
+                self.move(i, step, unbias, scale, fine)
+
+    def move(self, i, step, unbias, scale=1.0, fine=1.0):
+        """`update` for parameter i only."""
+        p, m, v = self.parameters[i], self.m[i], self.v[i]
+        self.rule.kernels[0](p.data, m, v, p.grad, step, unbias, scale, fine, into=[p.data, m, v])
 
     def factors(self, rate, t):
-        """(rate / (1 - beta1^t), 1 / sqrt(1 - beta2^t)): what differs from one step to the next, apart from the gradient."""
+        """(rate / (1 - beta1^t), 1 / sqrt(1 - beta2^t)): what changes from step to step besides gradients."""
         beta1, beta2 = self.betas
         return rate / (1 - beta1 ** t), (1 - beta2 ** t) ** -0.5
 
     def state_dict(self):
-        """{"t": ..., "m.0": ..., "v.0": ..., ...} as NumPy arrays, copies."""
+        """Copies as NumPy arrays: {"t": ..., "m.0": ..., "v.0": ..., ...}. t is one number, or an array of each
+        parameter's own if they differ.
+        """
         moments = {f"{name}.{i}": np.array(to_numpy(a)) for name in "mv" for i, a in enumerate(getattr(self, name))}
-        return {"t": np.array(self.t), **moments}
+        return {"t": self.t - np.array(self.skipped) if any(self.skipped) else np.array(self.t), **moments}
 
     def load_state_dict(self, arrays):
-        """Take over what state_dict gave; CheckpointError, with nothing changed, if it belongs to other parameters."""
-        shapes = {f"{name}.{i}": p.shape for name in "mv" for i, p in enumerate(self.parameters)} | {"t": ()}
-        if {name: a.shape for name, a in arrays.items()} != shapes or arrays["t"].dtype.kind not in "iu" or arrays["t"] < 0:
-            raise CheckpointError("Adam: these moments belong to other parameters: use a checkpoint of this very model")
-        m, v = ([to_device(np.array(arrays[f"{name}.{i}"], p.dtype), p.device) for i, p in enumerate(self.parameters)] for name in "mv")
-        self.m, self.v, self.t = m, v, int(arrays["t"])
+        """Load what state_dict returned. CheckpointError, with nothing changed, if it belongs to other parameters."""
+        shapes = {f"{name}.{i}": p.shape for name in "mv" for i, p in enumerate(self.parameters)}
+        t, found = arrays.get("t", np.array(-1)), {name: a.shape for name, a in arrays.items() if name != "t"}
+        if found != shapes or t.shape not in ((), (len(self.parameters),)) or t.dtype.kind not in "iu" or (t < 0).any():
+            raise CheckpointError("Adam: these moments belong to other parameters: use a checkpoint of this model")
+        m, v = ([to_device(np.array(arrays[f"{name}.{i}"], p.dtype), p.device) for i, p in enumerate(self.parameters)]
+                for name in "mv")
+        self.m, self.v, self.t = m, v, int(t.max())
+        self.skipped = [self.t - int(own) for own in np.broadcast_to(t, len(self.parameters))]
+
+
+# Optimisers by name, as a recipe names them: made of (parameters, rate), with step(rate), state_dict() and load_state_dict(arrays)
+OPTIMISERS = {"adam": Adam}
 
 
 def clip_gradients(parameters, norm):
-    """Scale all gradients so that together they have at most Euclidean length `norm`; returns the length that they had.
+    """Scale all gradients together so that their Euclidean norm is at most `norm`. Returns the norm before scaling.
 
     ConfigError if `norm` is not above 0.
     """
     if not norm > 0:
-        raise ConfigError(f"clip_gradients: a gradient of length {norm} would change nothing: give a length above 0, or do not clip")
+        raise ConfigError(f"clip_gradients: a gradient of norm {norm} would change nothing: give a norm above 0, or do "
+                          "not clip")
     gradients = [p.grad for p in parameters if p.grad is not None]
     length = float(sum((g * g).sum() for g in gradients)) ** 0.5
     if length > norm:

@@ -172,7 +172,8 @@ def shared_matmul(a, b):
     if not blas():
         return a @ b
     out = np.empty((len(a), b.shape[1]), np.result_type(a, b))
-    share(lambda first, last: np.matmul(a[first:last], b, out=out[first:last]), len(a), a.size * b.shape[1], with_blas=True)
+    share(lambda first, last: np.matmul(a[first:last], b, out=out[first:last]), len(a), a.size * b.shape[1],
+          with_blas=True)
     return out
 
 
@@ -193,7 +194,8 @@ def one_thread_of_blas():
         return (), ()
     numbers = [(setter(library), library.get_num_threads()) for library in blas()]
     numbers = [(set_number, number) for set_number, number in numbers if number != 1]
-    return [partial(set_number, 1) for set_number, _ in numbers], [partial(set_number, number) for set_number, number in numbers]
+    return [partial(set_number, 1) for set_number, _ in numbers], [partial(set_number, number)
+                                                                   for set_number, number in numbers]
 
 
 SETTERS = [f"{prefix}openblas_set_num_threads{suffix}" for prefix in ("scipy_", "") for suffix in ("64_", "_64", "")]
@@ -204,7 +206,8 @@ SETTERS += ["MKL_Set_Num_Threads_Local", "bli_thread_set_num_threads"]
 def setter(library):
     """The C function behind library.set_num_threads."""
     names = ["omp_set_num_threads"] if getattr(library, "threading_layer", None) == "openmp" else SETTERS
-    return next((getattr(library.dynlib, name) for name in names if hasattr(library.dynlib, name)), library.set_num_threads)
+    return next((getattr(library.dynlib, name) for name in names if hasattr(library.dynlib, name)),
+                library.set_num_threads)
 
 
 # memory for intermediate results

@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from own_files import authors_file, check, noise, save_images, saved
+from own_files import authors_file, check, film, noise, said, save_images, saved
 from PIL import Image
 
 from tinypredrnn.data.sequences import read_sequences
@@ -66,7 +66,10 @@ def test_other_kinds_of_pixels(tmp_path):
     Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / "2.png")
     Image.fromarray(np.stack([gray, 255 - gray], -1)).save(tmp_path / "3.png")  # with transparency
     Image.fromarray(gray).convert("P").save(tmp_path / "4.png")
-    check(read_sequences(tmp_path), [np.stack([np.uint8(gray > 127) * 255, gray, gray, gray])])
+    over_black = np.rint(gray * ((255 - gray) / 255)).astype(np.uint8)
+    frames = read_sequences(tmp_path)
+    assert abs(frames[0][2, ..., 0].astype(int) - over_black).max() <= 1
+    check(frames, [np.stack([np.uint8(gray > 127) * 255, gray, frames[0][2, ..., 0], gray])])
 
 
 @pytest.mark.parametrize("colour", [False, True])
@@ -140,10 +143,10 @@ def images_beside_clips(folder):
     return folder, "frame0.png beside the clip more"
 
 
-def empty_clip(folder):
-    save_images(folder / "a", noise(2, 6, 8))
+def empty_clips(folder):
+    (folder / "a").mkdir()
     (folder / "b").mkdir()
-    return folder, "b holds no images"
+    return folder, "holds no images"
 
 
 def truncated_image(folder):
@@ -160,11 +163,6 @@ def text_called_png(folder):
 def another_format_called_png(folder):
     Image.fromarray(noise(6, 8)).save(folder / "frame.png", format="PCX")
     return folder, "frame.png is damaged"
-
-
-def image_of_floats(folder):
-    Image.fromarray(noise(6, 8).astype(np.float32)).save(folder / "frame.tif")
-    return folder, "frame.tif.*floats"
 
 
 def large_image(folder, side=5_900):
@@ -203,8 +201,8 @@ def pipe_among_images(folder):
     return folder, "holds no images"
 
 
-@pytest.mark.parametrize("make", [frames_of_two_sizes, clips_of_two_sizes, arrays_of_two_sizes, images_beside_clips, empty_clip,
-                                  truncated_image, text_called_png, another_format_called_png, image_of_floats, large_image, image_bomb,
+@pytest.mark.parametrize("make", [frames_of_two_sizes, clips_of_two_sizes, arrays_of_two_sizes, images_beside_clips, empty_clips,
+                                  truncated_image, text_called_png, another_format_called_png, large_image, image_bomb,
                                   one_image, nothing, pipe, pipe_among_images])
 def test_the_message_names_what_is_wrong(tmp_path, make):
     path, message = make(tmp_path)
@@ -231,7 +229,13 @@ def originals(folder):
     kinds = "png", "jpg", "bmp", "tif", "webp", "ppm"
     for kind in kinds:
         save_images(folder / kind, frames[:1], ending=f".{kind}")
-    return [folder / name for name in ("a.npy", "b.npz", "c.npz", "d.gif", *kinds)]
+    for name in "e.tif", "f.png":
+        first.save(folder / name, save_all=True, append_images=rest)
+    save_images(folder / "deep", frames[:1, ..., 0].astype(np.uint16) * 99)
+    planes = Image.frombytes("RGBA", (8, 6), noise(6, 8, 4).tobytes())
+    (folder / "bands").mkdir()
+    planes.save(folder / "bands" / "frame0.tif", tiffinfo={338: 0})  # the fourth is no transparency
+    return [folder / name for name in ("a.npy", "b.npz", "c.npz", "d.gif", "e.tif", "f.png", *kinds, "deep", "bands")]
 
 
 def damage(rng, content):
@@ -261,7 +265,7 @@ def fuzz(folder, count, seed=0):
         (path if path.is_file() else next(path.iterdir())).write_bytes(damage(rng, contents[path]))
         try:
             clips = read_sequences(path)
-            assert all(clip.dtype == np.uint8 and clip.ndim == 4 for clip in clips)
+            assert all(clip.ndim == 4 for clip in clips)
             readable += 1
         except DataError as error:
             assert str(path) in str(error) and "\n" not in str(error)
@@ -272,3 +276,146 @@ def fuzz(folder, count, seed=0):
 def test_damaged_files_end_in_frames_or_in_one_sentence(tmp_path):
     count = int(os.environ.get("TINYPREDRNN_FUZZ", 600))
     assert 0 < fuzz(tmp_path, count) < count
+
+
+# pictures of several frames, cameras' notes, transparency, nearly gray, bands
+
+def animated(path, frames, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first, *rest = [Image.fromarray(frame) for frame in frames]
+    first.save(path, save_all=True, append_images=rest, **options)
+    return path
+
+
+@pytest.mark.parametrize("ending, options", [(".tif", {}), (".png", {}), (".webp", dict(lossless=True)), (".gif", {}),
+                                             (".apng", dict(format="PNG"))])
+def test_a_picture_of_several_frames_is_a_clip(tmp_path, ending, options):
+    clips = [film(7), film(5, seed=1)]
+    for name, frames in zip("ab", clips):
+        animated(tmp_path / f"{name}{ending}", frames[..., None].repeat(3, -1) if ending == ".webp" else frames, **options)
+    check(read_sequences(tmp_path / f"a{ending}"), clips[:1])
+    read = read_sequences(tmp_path)
+    check(read, clips)
+    assert read.names == [f"a{ending}", f"b{ending}"]
+    save_images(tmp_path, noise(2, 24, 24), ["x", "y"])
+    with pytest.raises(DataError, match=rf"holds the image x.png beside the clip a\{ending}"):
+        read_sequences(tmp_path)
+
+
+def test_pages_that_are_no_frames_are_left_out(tmp_path):
+    pages = [Image.fromarray(frame) for frame in film(3)]
+    small = Image.fromarray(film(1)[0][::2, ::2])
+    small.encoderinfo = {"tiffinfo": {254: 1}}  # a smaller copy
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=[*pages[1:], small])
+    clips = read_sequences(tmp_path / "a.tif")
+    check(clips, [film(3)])
+    assert said(clips, "1 of its pages are previews")
+    animated(tmp_path / "b.png", film(4), default_image=True)
+    check(read_sequences(tmp_path / "b.png"), [film(4)[1:]])
+
+
+def test_frames_that_are_shown_for_unequal_times_are_said(tmp_path):
+    assert said(read_sequences(animated(tmp_path / "a.gif", film(6), duration=[40, 40, 80, 40, 40, 40])), "not shown for equal times")
+    assert not said(read_sequences(animated(tmp_path / "b.gif", film(6), duration=40)), "equal times")
+
+
+def test_gifs_of_one_frame_each_are_a_clip_together(tmp_path):
+    save_images(tmp_path, film(6), ending=".gif")
+    check(read_sequences(tmp_path), [film(6)])
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".tif"])
+def test_pictures_are_turned_upright(tmp_path, ending):
+    film_ = np.kron(film(5, 6, 8), np.ones((8, 8), np.uint8))  # blocks, which JPEG keeps
+    turns = (1, None), (3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_90), (8, Image.Transpose.ROTATE_270)
+    for n, (orientation, turned) in enumerate(turns):
+        exif = Image.Exif()
+        exif[0x112] = orientation
+        for t, frame in enumerate(film_):
+            picture = Image.fromarray(frame)
+            picture = picture.transpose(turned) if turned is not None else picture
+            options = dict(exif=exif) if ending != ".webp" else dict(exif=exif, lossless=True)
+            picture.save(tmp_path / f"{5 * n + t}{ending}", **options)
+    clips = read_sequences(tmp_path)
+    assert clips[0].shape == (20, 48, 64, 1)
+    np.testing.assert_allclose(clips[0][..., 0].astype(int), np.concatenate([film_] * 4).astype(int), atol=3)
+    assert ending == ".tif" or said(clips, "turned upright")
+
+
+@pytest.mark.parametrize("kind", ["png", "gif", "palette", "key"])
+def test_what_is_transparent_shows_one_background(tmp_path, kind):
+    shape = film(5)
+    seen = np.where(shape > 60, shape, 0)
+    for t, frame in enumerate(shape):
+        alpha = np.uint8(frame > 60) * 255
+        hidden = np.where(alpha > 0, frame, noise(24, 24, seed=t) if kind == "png" else 200)
+        picture = Image.fromarray(np.dstack([hidden] * 3 + [alpha]).astype(np.uint8))
+        if kind == "key":  # one gray value that means transparent
+            Image.fromarray(np.where(frame > 60, frame, 7).astype(np.uint8)).save(tmp_path / f"{t}.png", transparency=7)
+        elif kind == "png":
+            picture.save(tmp_path / f"{t}.png")
+        else:
+            picture.save(tmp_path / f"{t}.gif") if kind == "gif" else picture.quantize().save(tmp_path / f"{t}.png")
+    clips = read_sequences(tmp_path)
+    assert said(clips, "shown on black") and sum("black" in sentence for sentence in clips.said) == 1
+    clip = clips[0][..., 0].astype(int)
+    assert (clip[shape <= 60] == 0).all() and abs(clip - seen).max() <= (0 if kind in ("png", "key") else 16)
+
+
+@pytest.mark.parametrize("difference, channels", [(1, 1), (4, 1), (5, 3)])
+def test_nearly_gray_is_gray_and_said(tmp_path, difference, channels):
+    colour = np.stack([film(5), film(5), np.clip(film(5).astype(int) + difference, 0, 255)], -1).astype(np.uint8)
+    save_images(tmp_path, colour)
+    clips = read_sequences(tmp_path)
+    assert clips.channels == channels and said(clips, f"differ by at most {difference} of 255") == (channels == 1)
+    check(read_sequences(tmp_path, channels=3), [colour])
+    if channels == 1:
+        assert abs(clips[0][..., 0].astype(int) - film(5)).max() <= difference
+
+
+def test_a_gray_frame_of_a_coloured_film_keeps_its_colours(tmp_path):
+    colour = noise(4, 6, 8, 3)
+    colour[0] = np.stack([colour[0, ..., 0] // 2] * 3, -1) + np.array([0, 1, 2], np.uint8)
+    save_images(tmp_path, colour)
+    check(read_sequences(tmp_path), [colour])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("bands, planar", [(4, "contig"), (4, "separate"), (3, "separate"), (2, "contig"), (7, "separate")])
+def test_all_bands_of_a_tiff_are_read(tmp_path, dtype, bands, planar):
+    tifffile = pytest.importorskip("tifffile")
+    frames = np.stack([film(5, seed=c) for c in range(bands)], -1).astype(dtype)
+    for t, frame in enumerate(frames):
+        data = frame if planar == "contig" else np.ascontiguousarray(frame.transpose(2, 0, 1))
+        tifffile.imwrite(tmp_path / f"{t}.tif", data, photometric="minisblack", planarconfig=planar)
+    clips = read_sequences(tmp_path)
+    check(clips, [frames])
+    assert said(clips, f"TIFFs of {bands} channels")
+    (tmp_path / "stack").mkdir()
+    with tifffile.TiffWriter(tmp_path / "stack" / "all.tif") as file:
+        for frame in frames:
+            file.write(frame, photometric="minisblack", planarconfig="contig")
+    check(read_sequences(tmp_path / "stack"), [frames])
+
+
+def test_channels_that_are_pages_of_a_tiff(tmp_path):
+    """As ImageJ keeps a film of two dyes; volumes are refused."""
+    tifffile = pytest.importorskip("tifffile")
+    frames = np.stack([film(5), film(5, seed=1)], -1)
+    tifffile.imwrite(tmp_path / "a.tif", frames.transpose(0, 3, 1, 2), imagej=True, metadata={"axes": "TCYX"})
+    check(read_sequences(tmp_path / "a.tif"), [frames])
+    tifffile.imwrite(tmp_path / "b.tif", frames[..., 0], imagej=True, metadata={"axes": "TYX"})
+    check(read_sequences(tmp_path / "b.tif"), [frames[..., 0]])
+    tifffile.imwrite(tmp_path / "c.tif", frames.transpose(0, 3, 1, 2), imagej=True, metadata={"axes": "TZYX"})
+    tifffile.imwrite(tmp_path / "d.ome.tif", frames.transpose(0, 3, 1, 2), metadata={"axes": "TCYX"}, photometric="minisblack")
+    for name in "c.tif", "d.ome.tif":
+        with pytest.raises(DataError, match=f"{name}: expected a page for each frame"):
+            read_sequences(tmp_path / name)
+
+
+def test_colour_of_16_bits_in_a_tiff(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    frames = noise(3, 9, 9, 3).astype(np.uint16) * 200
+    for t, frame in enumerate(frames):
+        tifffile.imwrite(tmp_path / f"{t}.tif", frame, photometric="rgb")
+    check(read_sequences(tmp_path), [frames])

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinypredrnn.data.moving_mnist import STREAMS, MovingMNIST, clamp, reflect, stream
+from tinypredrnn.data.moving_mnist import MovingMNIST, clamp, reflect
+from tinypredrnn.data.source import STREAMS, stream
 from tinypredrnn.errors import ConfigError, DTypeError, ShapeError, TooLargeError
 
 DIGITS = np.random.default_rng(0).integers(0, 256, (50, 28, 28), dtype=np.uint8)

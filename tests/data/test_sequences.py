@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from own_files import authors_file, check, noise, save_images, saved
 
+from tinypredrnn.data import frames as limits
 from tinypredrnn.data import sequences
 from tinypredrnn.data.sequences import Clips, read_sequences, split
 from tinypredrnn.errors import ConfigError, DataError
@@ -25,12 +26,9 @@ def test_arrays(tmp_path, shape, ending, floats):
     path = tmp_path / f"own{ending}"
     np.save(path, content) if ending == ".npy" else np.savez_compressed(path, own=content, meta="text", index=np.arange(3))
     one = len(shape) == 3 or len(shape) == 4 and shape[-1] != 8
-    check(read_sequences(path), [array] if one else list(array))
-
-
-def test_floats_are_rounded(tmp_path):
-    array = np.array([0, 0.5, 0.0039, 0.999, 1]).reshape(1, 1, 5)
-    assert read_sequences(saved(tmp_path / "a.npy", array))[0].ravel().tolist() == [0, 128, 1, 255, 255]
+    clips = read_sequences(path)
+    check(clips, [content] if one else list(content))
+    assert clips.scale.stored == ((0, 255) if floats is None else (0, 1))
 
 
 def test_of_an_npz_the_array_frames_is_taken_or_each_array_is_a_clip(tmp_path):
@@ -68,14 +66,15 @@ def test_a_file_of_the_official_shape_under_any_name_is_read_from_the_disk(tmp_p
     array.flush()
     clips = read_sequences(path)
     assert len(clips) == 10_000 and clips[9_999].shape == (20, 64, 64, 1) and clips[9_999][7, 5, 6, 0] == 200
-    assert all(isinstance(clip, np.memmap) for clip in clips.clips[::1000])
+    assert all(file is not None for file in clips.files)
 
 
 def test_the_authors_files(tmp_path):
     frames = noise(12, 1, 6, 8)
     starts = [[[0, 2], [6, 2]], [[2, 3], [8, 3]]]  # of input and output: two clips of 2 + 3 frames
     expected = [frames[0:5, 0], frames[6:11, 0]]
-    check(read_sequences(authors_file(tmp_path / "a.npz", starts, np.float32(frames / 255))), expected)
+    check(read_sequences(authors_file(tmp_path / "a.npz", starts, np.float32(frames / 255))),
+          [np.float32(clip / 255) for clip in expected])
     starts[1][0] = [9, 3]  # an output that does not follow its input
     check(read_sequences(authors_file(tmp_path / "b.npz", starts, frames)), [np.concatenate([frames[0:2, 0], frames[9:, 0]]), expected[1]])
     colour = noise(12, 3, 6, 8)
@@ -90,9 +89,9 @@ def test_the_authors_files(tmp_path):
     ([[0, 2], [2, 1]], {}, r"clips \(2,N,2\)"),
     ([[[0, 2]], [[2, 1]]], dict(dims=np.array([[1, 8, 6]])), "dims"),
     ([[[0, 2]], [[2, 1]]], dict(dims=np.array([1, 6, 8])), "dims"),
-    ([[[0, 2]], [[2, 1]]], dict(raw=noise(12, 2, 6, 8)), "dims"),
+    ([[[0, 2]], [[2, 1]]], dict(raw=noise(12, 2, 6, 8), dims=np.array([[1, 6, 8]])), "dims"),
     ([[[0, 2]], [[2, 1]]], dict(raw=noise(12, 6, 8)), "input_raw_data"),
-    ([[[0, 2]], [[2, 1]]], dict(raw=np.full((12, 1, 6, 8), 255.0)), "scale it"),
+    ([[[0, 2]], [[2, 1]]], dict(raw=np.full((12, 1, 6, 8), "x")), "dims"),
 ])
 def test_damaged_files_of_the_authors(tmp_path, clips, options, message):
     options = dict(raw=noise(12, 1, 6, 8)) | options
@@ -104,15 +103,13 @@ def test_damaged_files_of_the_authors(tmp_path, clips, options, message):
 @pytest.mark.parametrize("array, message", [
     (noise(6, 8), r"got \(6, 8\)"),
     (noise(2, 3, 4, 6, 8, 1), r"got \(2, 3, 4, 6, 8, 1\)"),
-    (noise(2, 5, 6, 8, 4), r"got \(2, 5, 6, 8, 4\)"),
     (noise(0, 5, 6, 8), "a.npy"),
     (noise(2, 0, 6, 8), "a.npy"),
     (noise(2, 5, 0, 8, 1), "a.npy"),
     (np.array(3), "a.npy"),
-    (noise(2, 5, 6, 8).astype(np.int64), "got int64"),
-    (noise(2, 5, 6, 8) > 9, "got bool"),
-    (noise(2, 5, 6, 8).astype(np.float32), "got 0 to 255|scale it"),
-    (np.full((1, 2, 6, 8), np.nan), "got nan"),
+    (noise(2, 5, 6, 8) * 1j, "got complex128"),
+    (np.full((1, 2, 6, 8), np.nan), "96 places without data and none with"),
+    (np.full((1, 2, 6, 8), np.inf), "infinite"),
     (np.array([None, {}]), "a.npy"),
     (np.full((2, 5, 6, 8), "x"), "a.npy"),
 ])
@@ -167,12 +164,12 @@ def test_headers_that_claim_more_than_there_is(tmp_path, shape):
 
 
 def test_what_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(sequences, "MAX_BYTES", 1_000)
+    monkeypatch.setattr(limits, "MAX_BYTES", 1_000)
     array, frames = noise(2, 8, 8, 8), noise(16, 8, 8)
     assert len(read_sequences(saved(tmp_path / "a.npy", array))) == 2  # 1,024 bytes, which stay on the disk
     save_images(tmp_path / "images", frames)
     np.savez_compressed(tmp_path / "c.npz", frames=np.zeros_like(array))
-    for path, options in [("a.npy", dict(size=(8, 9))), (saved(tmp_path / "b.npy", array / 255), {}), ("images", {}), ("c.npz", {})]:
+    for path, options in [("a.npy", dict(size=(8, 9))), ("images", {}), ("c.npz", {})]:
         with pytest.raises(DataError, match="GiB of memory"):
             read_sequences(tmp_path / path, **options)
 
@@ -254,8 +251,8 @@ def sparse(path, shape, dtype):
 
 
 @pytest.mark.parametrize("shape, dtype, options, message", [
-    ((7000, 1, 1000, 1000), "<f2", {}, "more than 4 GiB"),  # 14 GB
-    ((7000, 1, 1000, 1000), "|u1", dict(channels=3), "more than 4 GiB"),
+    ((7000, 1, 1000, 1000), "<f2", dict(size=(800, 800)), "more than 4 GiB"),  # 14 GB
+    ((7000, 1, 1000, 1000, 3), "|u1", dict(channels=1), "more than 4 GiB"),
     ((3, 1, 60_000, 60_000), "|u1", {}, "at most 33,554,432 pixels in a frame, got 60000x60000"),
     ((900, 20, 64, 64), "|u1", dict(size=(1000, 1000)), "more than 4 GiB"),  # 70 MB
 ])
@@ -277,12 +274,12 @@ def test_resizing_takes_no_more_than_its_result(tmp_path):
         kept, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert clips.size == (200, 200) and most < kept + 500_000
+    assert clips.size == (200, 200) and most < kept + 2_000_000
 
 
 def test_one_frame_of_colour_counts_for_all(tmp_path, monkeypatch):
     save_images(tmp_path / "frames", [*noise(9, 8, 8), noise(8, 8, 3)])
-    monkeypatch.setattr(sequences, "MAX_BYTES", 1_000)  # 10 frames are 640 bytes in gray, 1,920 in colour
+    monkeypatch.setattr(limits, "MAX_BYTES", 1_000)  # 10 frames are 640 bytes in gray, 1,920 in colour
     with pytest.raises(DataError, match="GiB of memory"):
         read_sequences(tmp_path / "frames")
 

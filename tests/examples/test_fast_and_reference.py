@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plans import make_plan
 
 import tinypredrnn as tp
 from tinypredrnn.data import drawn_digits
 from tinypredrnn.data.moving_mnist import MovingMNIST
-from tinypredrnn.train import preset
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
@@ -20,10 +20,10 @@ import fast_and_reference  # noqa: E402
 @pytest.fixture(scope="module")
 def curves():
     """200 steps of a small network on few crops of moving digits, with convolutions that are forced through the transform."""
-    config = preset("quick").replace(steps=200, hidden=(12, 12), patch=4, size=(16, 16), batch=2, given=2, horizon=2)
+    plan = make_plan((16, 16), preset="quick", steps=200, hidden=(12, 12), patch=4, batch=2, given=2, horizon=2, rate_schedule="constant")
     digits = MovingMNIST(drawn_digits.draw_digits(np.random.default_rng(0), 100)[0])
     with tp.convolution_by("winograd", tile=4):
-        return fast_and_reference.compare(config, lambda k: digits.batch(0, k % 4, 2)[:, :4, 24:40, 24:40])
+        return fast_and_reference.compare(plan, lambda k: digits.batch(0, k % 4, 2)[:, :4, 24:40, 24:40])
 
 
 def test_the_curves_cannot_be_told_apart(curves):

@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 import tinypredrnn as tp
+from tinypredrnn.data.scale import BYTES
 from tinypredrnn.data.sequences import read_sequences
-from tinypredrnn.train import predict, read_checkpoint, read_log, to_unit
+from tinypredrnn.train import predict, read_checkpoint, read_log
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--hidden 4 --kernel 3 --patch 4 --steps 4 --batch 2 --given 4 --horizon 3 --validate-every 2 --sampling-until 2 "
@@ -57,11 +58,11 @@ def test_training_on_a_folder_of_images(room):
     printed = (room / "printed.txt").read_text(encoding="utf-8")
     assert "frames of 12x16, gray, set apart by time: 40 frames of 4 clip(s) for training" in printed
     assert "4 steps of 2 sequences out of 16" in printed and "copy last frame" in printed
-    config, iteration, _ = read_checkpoint(room / "run")
-    assert iteration == 4 and config.size == (12, 16) and config.channels == 1
+    plan, iteration, _ = read_checkpoint(room / "run")
+    assert iteration == 4 and plan.frame == (12, 16, 1) and plan.source == "sequences" and plan.data.data == str(room / "squares")
     scores = json.loads((room / "run" / "metrics.json").read_text())["sequences"]
-    assert len(scores["mse_per_frame"]) == 3 and scores["mse"] > 0 and scores["iteration"] == 4
-    assert {"config.json", "curves.png", "data.json", "frame_curves.png", "log.csv", "prediction.gif", "prediction.png"} <= {
+    assert len(scores["mse_per_frame"]) == 3 and scores["mse"] > 0 and scores["iteration"] in (2, 4)
+    assert {"best.npz", "config.json", "curves.png", "frame_curves.png", "log.csv", "prediction.gif", "prediction.png"} <= {
         path.name for path in (room / "run").iterdir()}
 
 
@@ -79,14 +80,143 @@ def test_predicting_what_comes_after_a_clip(room):
     printed = run(room, "predict.py", "run", "--input", room / "squares" / "clip2", "--frames", 5, "--out", "after")
     assert "watched the last 4 of its 24 frames and predicted 5" in printed
     clip = read_sequences(room / "squares" / "clip2")[0]
-    expected = np.rint(predict(tp.load(room / "run"), to_unit(clip[None, -4:]), 5)[0] * 255)
+    expected = np.rint(predict(tp.load(room / "run"), BYTES.to_model(clip[None, -4:]), 5)[0] * 255)
     names = sorted(path.name for path in (room / "after").iterdir() if not path.name.startswith("."))
-    assert names == [*(f"frame_00{n}.png" for n in range(25, 30)), "prediction.gif", "prediction.png"]
+    assert names == [*(f"frame_00{n}.png" for n in range(25, 30)), "prediction.gif", "prediction.npy", "prediction.png"]
+    floats = np.load(room / "after" / "prediction.npy")
+    assert floats.shape == (5, 12, 16, 1) and floats.dtype == np.float32
+    np.testing.assert_allclose(floats * 255, expected, atol=1)
     for n, frame in enumerate(expected, start=25):
         image = Image.open(room / "after" / f"frame_00{n}.png")
         assert image.mode == "L"
         np.testing.assert_allclose(np.asarray(image), frame[..., 0], atol=1)  # in another process, sums may be rounded elsewhere
     assert Image.open(room / "after" / "prediction.gif").n_frames == 9
+
+
+def test_a_forecast_from_the_middle_is_laid_beside_what_came(room):
+    printed = run(room, "predict.py", "run", "--input", "squares/clip2", "--until", 10, "--out", "hindcast")
+    assert "the last 4 of its 10 frames and predicted 3" in printed and "it was trained" not in printed  # as many as in training
+    assert "frame_0011.png" in {path.name for path in (room / "hindcast").iterdir()}
+    both, alone = (Image.open(room / name / "prediction.gif").size[0] for name in ("hindcast", "after"))
+    assert both > 1.5 * alone
+    assert "predicted 9 (it was trained to predict 3)" in run(room, "predict.py", "run", "--input", "squares/clip2", "--frames", 9,
+                                                              "--out", "far")
+
+
+def test_without_an_input_the_run_shows_its_own_world(room):
+    said = run(room, "predict.py", "run", "--clip", 2, "--out", "own")
+    assert "clip 2 of 4, test sequence 2: watched its 4 frames and predicted 3" in said
+
+
+def test_a_run_is_scored_on_its_own_test_part_and_on_other_files(room):
+    shutil.copytree(room / "run", room / "scored")
+    before = json.loads((room / "scored" / "metrics.json").read_text())
+    run(room, "evaluate.py", "scored")
+    assert json.loads((room / "scored" / "metrics.json").read_text()) == before  # the numbers that training gave
+    pictures = contents(room / "scored")
+    save_squares(room / "more", clips=2, frames=9)
+    printed = run(room, "evaluate.py", "scored", "--data", "more")
+    after = json.loads((room / "scored" / "metrics.json").read_text())
+    assert "more, 2 test sequences" in printed and list(after) == ["sequences", "more"] and after["sequences"] == before["sequences"]
+    assert after["more"]["sequences"] == 2 and after["more"]["mse"] != before["sequences"]["mse"]
+    now = contents(room / "scored")
+    assert {"prediction-more.png", "prediction-more.gif", "frame_curves-more.png"} == now.keys() - pictures.keys() - {".lock-scoring"}
+    assert all(now[name] == pictures[name] for name in ("prediction.png", "prediction.gif", "frame_curves.png"))
+
+
+def test_results_on_other_data_never_take_the_place_of_the_runs_own(room):
+    """Another file of the same name, the same files read otherwise, a longer horizon: each has a name of its own."""
+    shutil.copytree(room / "run", room / "named")
+    before, pictures = json.loads((room / "named" / "metrics.json").read_text()), contents(room / "named")
+    for folder in "a", "b":
+        save_squares(room / folder / "sequences", clips=2, frames=9)
+        run(room, "evaluate.py", "named", "--data", f"{folder}/sequences")
+    run(room, "evaluate.py", "named", "--data", "a/sequences")  # once more: the same name
+    run(room, "evaluate.py", "named", "--horizon", 6)
+    entries = json.loads((room / "named" / "metrics.json").read_text())
+    assert list(entries) == ["sequences", "sequences-2", "sequences-3", "sequences-horizon-6"]
+    assert entries["sequences"] == before["sequences"]
+    assert len(entries["sequences-horizon-6"]["mse_per_frame"]) == 6
+    assert all(contents(room / "named")[name] == pictures[name] for name in ("prediction.png", "prediction.gif", "frame_curves.png"))
+
+
+def test_test_data_that_were_replaced_are_not_scored_as_the_runs_own(room, refusal):
+    save_squares(room / "replaced", clips=4)
+    run(room, "train_sequences.py", "--data", "replaced", "--out", "of_replaced", *SMALL)
+    for clip in (room / "replaced").iterdir():
+        for image in clip.iterdir():
+            Image.new("L", (16, 12)).save(image)
+    assert "not those that the run was trained with" in refusal("evaluate.py", "of_replaced")
+
+
+def test_a_clip_is_read_as_the_runs_own_data_were(room):
+    run(room, "train_sequences.py", "--data", "squares", "--every", 2, "--out", "every", *SMALL, "--given", 2, "--horizon", 2)
+    assert "watched the last 2 of its 12 frames" in run(room, "predict.py", "every", "--input", "squares/clip1", "--out", "every_after")
+    np.save(room / "turned.npy", np.zeros((16, 24, 12), np.uint8))  # width first
+    printed = run(room, "predict.py", "run", "--input", "turned.npy", "--order", "WTH", "--out", "turned_after")
+    assert "of its 24 frames" in printed
+
+
+def test_numbers_that_are_all_off_the_runs_scale_are_refused(room, refusal):
+    np.save(room / "thermal.npy", np.random.default_rng(0).integers(51_000, 52_000, (1, 24, 12, 16), dtype=np.uint16))
+    assert "expected numbers between 0 and 255, got 51" in refusal("predict.py", "run", "--input", "thermal.npy")
+
+
+def test_a_start_from_another_runs_weights(room):
+    start = read_checkpoint(room / "run")[2]["model"]
+    printed = run(room, "train_sequences.py", "--data", "squares", "--out", "tuned", *SMALL, "--from", "run", "--rate", "1e-12")
+    tuned = read_checkpoint(room / "tuned")[2]["model"]
+    assert "starts from the weights of run" in printed
+    assert all(np.allclose(tuned[name], start[name], atol=1e-6) for name in start)
+    run(room, "train_sequences.py", "--out", "tuned", "--resume", "--steps", 5)  # needs no word of it
+
+
+def test_numbers_stay_in_their_units_from_reading_to_prediction(room):
+    """Temperatures in training, scores and forecasts; a place without data counts for nothing."""
+    bytes_ = np.stack([clip for clip in read_sequences(room / "squares").named().values()])[..., 0]  # (4,24,12,16)
+    celsius = (bytes_ / np.float32(255) * 40 - 10).round(1)
+    celsius[0, 5, 3, 3] = -99
+    np.save(room / "celsius.npy", celsius)
+    words = "--range", -10, 30, "--unit", "deg C", "--missing=-99"
+    printed = run(room, "train_sequences.py", "--data", "celsius.npy", "--out", "celsius_run", *SMALL, *words)
+    assert "1 places" in printed and "have no data, the first in celsius[0], frame 5, row 3, column 3" in printed
+    plan = read_checkpoint(room / "celsius_run")[0]
+    assert (plan.scale.stored, plan.scale.units, plan.scale.unit,
+            plan.scale.missing) == ((-10, 30), (-10, 30), "deg C", -99) and plan.scale.gaps
+    run(room, "predict.py", "celsius_run", "--input", "celsius.npy", "--clip", 2, "--frames", 2, "--out", "celsius_after")
+    forecast = np.load(room / "celsius_after" / "prediction.npy")
+    assert forecast.shape == (2, 12, 16, 1) and -10 <= forecast.min() < -5 and forecast.max() <= 30
+    scores = json.loads((room / "celsius_run" / "metrics.json").read_text())["sequences"]
+    assert np.isfinite(scores["mse"]) and "black" not in scores
+
+
+def test_floats_and_bytes_of_the_same_pictures_are_predicted_alike(room):
+    clip = read_sequences(room / "squares" / "clip1")[0]
+    np.save(room / "floats.npy", (clip / np.float32(255))[None, ..., 0])
+    for name in "floats.npy", "squares/clip1":
+        run(room, "predict.py", "run", "--input", name, "--frames", 2, "--out", f"from_{name[:6]}")
+    one, other = (np.load(room / f"from_{name}" / "prediction.npy") for name in ("floats", "square"))
+    np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_other_files_for_validation_and_test(room):
+    np.save(room / "for_test.npy", np.random.default_rng(0).integers(256, size=(2, 10, 12, 16), dtype=np.uint8))
+    printed = run(room, "train_sequences.py", "--data", "squares", "--test", "for_test.npy", "--out", "tested", *SMALL)
+    assert "set apart as the data say" in printed and "20 frames of 2 clip(s) for test" in printed
+    run(room, "train_sequences.py", "--resume", "--out", "tested", "--steps", 5)
+    shutil.copytree(room / "squares", room / "copies")
+    with pytest.raises(AssertionError) as caught:
+        run(room, "train_sequences.py", "--data", "squares", "--test", "copies", "--out", "leaking", *SMALL)
+    assert "share frames, but are in two parts of the data" in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [(13, 17), (19, 16)])
+def test_odd_sizes_need_nothing(room, size):
+    save_squares(room / f"odd{size[0]}", size=size)
+    printed = run(room, "train_sequences.py", "--data", f"odd{size[0]}", "--out", f"odd{size[0]}_run", *SMALL)
+    assert f"frames of {size[0]}x{size[1]}, gray" in printed
+    run(room, "predict.py", f"odd{size[0]}_run", "--input", f"odd{size[0]}/clip1", "--frames", 2, "--out", f"odd{size[0]}_after")
+    assert Image.open(room / f"odd{size[0]}_after" / "frame_0025.png").size == (size[1], size[0])
 
 
 def test_predicting_from_all_of_one_of_several_clips_and_fitting_it(room):
@@ -151,7 +281,7 @@ def test_an_old_prediction_goes_once_the_new_one_is_whole(room, refusal):
     assert done.returncode == 2 and "File too large" in done.stderr and contents(room / "renewed") == before  # as on a full disk
     run(room, "predict.py", "run", "--input", "squares", "--out", "renewed", "--frames", 2, "--overwrite")
     assert {name for name in contents(room / "renewed") if not name.startswith(".")} == {
-        "frame_0025.png", "frame_0026.png", "prediction.png", "prediction.gif", "notes.txt"}
+        "frame_0025.png", "frame_0026.png", "prediction.npy", "prediction.png", "prediction.gif", "notes.txt"}
     (room / "renewed" / "frame_0026.png").write_text("mine")
     assert "frame_0026.png): name another --out" in refusal("predict.py", "run", "--input", "squares", "--out", "renewed", "--overwrite")
 
@@ -181,10 +311,10 @@ def refusal(room, monkeypatch, capsys):
 @pytest.mark.parametrize("words, message", [
     ("", "name a folder of sequences with --data"),
     ("--data nowhere", "nowhere is not there"),
-    ("--data squares --patch 8", "choose --patch 1 or 2 or 4, or resize the frames with --size 8 16 or --size 16 16"),
+    ("--data squares --patch 16", "patches of 16x16 are larger than frames of 12x16"),
     ("--data squares --patch 0", "patch"),
     ("--data squares --size 4 4 --patch 4", "4x4 are too small to score"),
-    ("--data squares --size 8", "size is a height and a width"),
+    ("--data squares --size 8", "--size: expected 2 arguments"),
     ("--data squares --channels 2", "channels is 1 for gray or 3 for colour"),
     ("--data squares --patch 4 --given 20", "a clip of 90 or three of 30, got 4 of at most 24"),
     ("--data squares --out run", "run holds a run"),
@@ -218,23 +348,18 @@ def test_a_clip_that_has_changed_since_is_noticed_on_resuming(room, refusal, cli
     ("predict.py", "--frames 100000000"), ("predict.py", "run --input squares --frames 1000000000000"),
 ])
 def test_what_no_computer_holds_is_refused_at_once(room, refusal, script, words):
-    assert re.search("would take at least|at most 33,554,432", refusal(script, *words.split()))
-
-
-def test_resuming_where_the_data_were_forgotten(room, refusal):
-    shutil.copytree(room / "run", room / "forgotten")
-    (room / "forgotten" / "data.json").write_text("[]")
-    assert "does not say what the run was trained on" in refusal("train_sequences.py", "--out", "forgotten", "--resume")
+    assert re.search("would take at least|at most 33,554,432|expected a whole number from 1 to 1,000,000,000",
+                     refusal(script, *words.split()))
 
 
 @pytest.mark.parametrize("words, message", [
     ("nowhere --input squares", "no checkpoint at nowhere"),
     ("run --input nowhere", "nowhere is not there"),
     ("run --input squares --clip 5", "has 4 clip(s), got --clip 5"),
-    ("run --input squares --frames 0", "at least 1, got 0"),
+    ("run --input squares --frames 0", "expected a whole number from 1 to"),
+    ("run --input squares --until 30", "has 24 frame(s), got --until 30: choose one of these"),
     ("run --input short", "has 2 frame(s) and the run was trained to watch 4"),
-    ("run --input colour_clip", "cannot take the clip's colour frames of 12x16: say --fit"),
-    ("run --input odd", "trained on gray frames of 12x16, and its model cannot take the clip's gray frames of 10x16: say --fit"),
+    ("run --input colour_clip", "cannot take the clip's colour frames of 12x16: convert them with --fit"),
     ("fixed --input large", "cannot take the clip's gray frames of 24x32"),
     ("run --input squares --out held", "held holds files that are not known to be written by this program"),
     ("run --input squares --out held --overwrite", "(frame_0001.png): name another --out"),
@@ -251,8 +376,6 @@ def test_predicting_refuses(room, refusal, words, message):
         save_squares(room / "short", clips=1, frames=2)
     if "colour_clip" in words:
         save_squares(room / "colour_clip", clips=1, colour=(3,))
-    if "odd" in words:
-        save_squares(room / "odd", clips=1, size=(10, 16))
     if "large" in words:  # peepholes fix the size of a ConvLSTM
         save_squares(room / "large", clips=1, size=(24, 32))
         run(room, "train_sequences.py", "--data", "squares", "--out", "fixed", *SMALL, "--steps", 1, "--model", "convlstm")

@@ -12,8 +12,9 @@ from PIL import Image
 import tinypredrnn as tp
 from tinypredrnn.data.drawn_digits import draw_digits
 from tinypredrnn.data.moving_mnist import MovingMNIST
+from tinypredrnn.data.scale import BYTES
 from tinypredrnn.errors import CheckpointError
-from tinypredrnn.train import PRETRAINED, export_weights, predict, read_checkpoint, to_unit
+from tinypredrnn.train import PRETRAINED, export_weights, predict, read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,15 +24,15 @@ def run(*words, cwd):
 
 
 def test_it_is_small_and_has_the_weights_alone():
-    config, iteration, parts = read_checkpoint(PRETRAINED)
-    assert PRETRAINED.stat().st_size < 2e6 and iteration == config.steps and config.digits == 2
+    plan, iteration, parts = read_checkpoint(PRETRAINED)
+    assert PRETRAINED.stat().st_size < 2e6 and iteration == plan.recipe.steps and plan.data.digits == 2
     assert parts["model"] and not parts["optimiser"] and not parts["data"]
 
 
 def test_it_predicts_better_than_copying_and_than_black():
     """On drawn digits, which it has never seen; the scores on MNIST's test digits stand in scores.json."""
     frames = MovingMNIST(draw_digits(np.random.default_rng(1), 100)[0]).fixed_set("test", 30)
-    given, truth = to_unit(frames[:, :10]), to_unit(frames[:, 10:])
+    given, truth = BYTES.to_model(frames[:, :10]), BYTES.to_model(frames[:, 10:])
     error = lambda guess: np.square(guess - truth).sum(axis=(2, 3, 4)).mean()
     ours = error(predict(tp.load(), given, 10))
     assert ours < 0.8 * error(0) and ours < 0.6 * error(given[:, -1:])
@@ -47,7 +48,7 @@ def test_a_look_needs_no_arguments(tmp_path):
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert "drawn digits 1: watched its 10 frames and predicted 10" in done.stdout
     names = sorted(path.name for path in (tmp_path / "predicted").glob("[!.]*"))
-    assert names == [*(f"frame_00{n}.png" for n in range(11, 21)), "prediction.gif", "prediction.png"]
+    assert names == [*(f"frame_00{n}.png" for n in range(11, 21)), "prediction.gif", "prediction.npy", "prediction.png"]
     assert Image.open(tmp_path / "predicted" / "prediction.gif").n_frames == 20
     assert "holds a prediction" in run(cwd=tmp_path).stderr
     done = run("--overwrite", "--clip", 3, "--frames", 2, cwd=tmp_path)

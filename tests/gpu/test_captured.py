@@ -4,16 +4,17 @@ import re
 
 import numpy as np
 import pytest
+from plans import DrawnDigits, make_plan
 
 from tinypredrnn.autograd import tensor
 from tinypredrnn.data.drawn_digits import draw_digits
-from tinypredrnn.data.moving_mnist import MovingMNIST
 from tinypredrnn.errors import ConfigError, TrainingError
 from tinypredrnn.gpu import check_precision, convolution, precision
-from tinypredrnn.train import Config, Trainer, to_unit, trainer, truth_mask
+from tinypredrnn.train import Trainer, trainer
 
-SMALL = Config(size=(8, 8), hidden=(4,), kernel=3, patch=2, given=2, horizon=2, batch=2, steps=4, rate=0.01, sampling_until=4,
-               validate_every=3, test_sequences=4, precision="fp32", digits=1)
+SMALL = dict(size=(8, 8), hidden=(4,), kernel=3, patch=2, given=2, horizon=2, batch=2, steps=4, rate=0.01, sampling_until=4,
+               validate_every=3, test_sequences=4, precision="fp32", digits=1,
+             validation_sequences=2)
 
 
 @pytest.fixture
@@ -24,16 +25,15 @@ def make(monkeypatch):
     images = draw_digits(np.random.default_rng(0), 10)[0][:, 11:16, 11:16]
 
     def make(out, device, graph=True, **changes):
-        config = SMALL.replace(**changes)
-        moving = MovingMNIST(images, 1, config.size, config.given + config.horizon)
-        return Trainer(config, lambda k: moving.batch(config.seed, k, config.batch), moving.fixed_set("validation", 2), out, device, graph)
+        plan = make_plan(**SMALL | changes)
+        return Trainer(plan, DrawnDigits(plan.data, plan.recipe.seed, images), out, device, graph)
 
     return make
 
 
 def losses_and_weights(trainer, steps=3):
-    losses = [trainer.step(to_unit(trainer.batch(trainer.iteration))) for _ in range(steps)]
-    return losses, trainer.model.state_dict() | trainer.optimiser.state_dict()
+    losses = [trainer.step(trainer.frames(trainer.iteration)) for _ in range(steps)]
+    return losses, trainer.model.state_dict() | trainer.update.state_dict()
 
 
 def assert_same(found, expected):
@@ -51,7 +51,7 @@ def test_replays_are_the_steps_that_were_launched_one_by_one(options, make, gpu,
     launched = losses_and_weights(make(tmp_path, gpu, graph=False, **options))
     assert_same(losses_and_weights(captured), launched)
     np.testing.assert_allclose(launched[0], losses_and_weights(make(tmp_path, "cpu", **options))[0], rtol=1e-4)
-    assert captured.captured.recording.graph and captured.optimiser.t == 3
+    assert captured.update.captured.recording.graph and captured.update.optimiser.t == 3
 
 
 def test_a_run_is_resumed_on_the_gpu_and_its_memory_is_told(make, gpu, tmp_path, capsys):
@@ -79,12 +79,12 @@ def test_weights_that_were_replaced_are_noticed(make, gpu, tmp_path):
 def test_a_loss_that_is_no_number_changes_nothing(make, gpu, tmp_path):
     trainer = make(tmp_path, gpu)
     losses_and_weights(trainer, 3)
-    before = trainer.model.state_dict() | trainer.optimiser.state_dict()
-    frames = to_unit(trainer.batch(0))
-    frames[0, 1, 3, 3] = np.nan
+    before = trainer.model.state_dict() | trainer.update.state_dict()
+    frames = trainer.frames(0)
+    frames[0, 1, 3, 3] = np.inf
     with pytest.raises(TrainingError, match="the loss of iteration 4 is nan"):
         trainer.step(frames)
-    after = trainer.model.state_dict() | trainer.optimiser.state_dict()
+    after = trainer.model.state_dict() | trainer.update.state_dict()
     assert all(np.array_equal(after[name], before[name]) for name in before) and trainer.iteration == 3
     assert np.isfinite(losses_and_weights(trainer, 1)[0])
 
@@ -93,14 +93,14 @@ def test_what_asks_the_gpu_while_recording_is_refused(make, gpu, tmp_path):
     """By CuPy, and so by the stand-in: the error is the step's own, and capturing has ended."""
     trainer = make(tmp_path, gpu)
     losses_and_weights(trainer, 1)
-    loss = trainer.loss
-    trainer.loss = lambda *frames: loss(*frames) * float(loss(*frames))
+    loss = trainer.update.pixel_loss
+    trainer.update.pixel_loss = lambda *frames: loss(*frames) * float(loss(*frames))
     with pytest.raises(RuntimeError, match="capturing"):
         losses_and_weights(trainer, 1)
-    assert trainer.captured.recording.graph is None
-    trainer.loss = loss
+    assert trainer.update.captured.recording.graph is None
+    trainer.update.pixel_loss = loss
     losses_and_weights(trainer, 1)
-    assert trainer.captured.recording.graph
+    assert trainer.update.captured.recording.graph
 
 
 def test_precision_belongs_to_the_run(make, gpu, tmp_path, monkeypatch):
@@ -109,8 +109,8 @@ def test_precision_belongs_to_the_run(make, gpu, tmp_path, monkeypatch):
     for name, expected in (("auto", "tf32"), ("bf16", "bf16"), ("fp32", "fp32")):
         used.clear()
         trainer = make(tmp_path, gpu, precision=name)
-        with np.errstate(all="ignore"):
-            trainer.differentiate(tensor(to_unit(trainer.batch(0)), device=gpu), truth_mask(trainer.config, 0))
+        with np.errstate(all="ignore"), precision(trainer.update.precision):
+            trainer.update.differentiate(tensor(trainer.frames(0), device=gpu), trainer.update.truth(0))
         assert used == {expected}
 
 

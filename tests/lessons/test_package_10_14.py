@@ -10,7 +10,7 @@ from lesson_code import built_in
 import tinypredrnn as tp
 from tinypredrnn.autograd.engine import count_consumers
 from tinypredrnn.cells import ConvLSTM, remember
-from tinypredrnn.train.config import Config
+from tinypredrnn.train import Recipe
 from tinypredrnn.train.schedules import truth_mask
 
 
@@ -208,9 +208,9 @@ def test_the_loops_of_the_lesson_are_those_of_every_network(thirteenth, name):
 
 @pytest.mark.parametrize("k", [0, 7, 19, 20, 100])
 def test_the_schedule_is_the_packages(thirteenth, k):
-    config = Config(given=2, horizon=9, batch=3, sampling="linear", sampling_until=20, seed=4)
+    recipe = Recipe(batch=3, sampling="linear", sampling_until=20, seed=4)
     draws = np.random.default_rng([4, 1, k]).random((3, 10))
-    agree(thirteenth.mask(draws, k, given=2, until=20), truth_mask(config, k))
+    agree(thirteenth.mask(draws, k, given=2, until=20), truth_mask(recipe, 2, 9, k))
 
 
 # 14: measuring

@@ -72,7 +72,7 @@ def test_the_zigzag_is_predrnn_m(lesson15, layers):
     def package():
         state, tops = (h, m), []
         for x in frames:
-            features, state = network.step(x, state)
+            features, state = network.climb(x, state)
             tops.append(features)
         return tops
 
@@ -121,7 +121,7 @@ def test_the_stack_is_predrnn_over_several_steps(lesson16):
     rng = np.random.default_rng(3)
     network = tp.build_model("predrnn", size=(4, 6), hidden=(3, 2), kernel=3, patch=2, seed=1).to(dtype="float64")
     frames = rng.random((2, 3, 4, 6, 1))
-    states, m = network.start(2, 2, 3)
+    states, m = network.start(tp.space_to_depth(frames, 2))
     for t in range(3):
         top, states, m = lesson16["step"](network.cells, tp.space_to_depth(tp.tensor(frames), 2)[:, t], states, m)
     last = tp.depth_to_space(network.to_frame(top).reshape(2, 1, 2, 3, 4), 2)
@@ -154,7 +154,7 @@ def test_the_run_by_hand_is_the_run_of_the_network(lesson17):
     np.testing.assert_allclose(c.data, seen["f"] * c0.data + seen["i"] * np.tanh(g.data), rtol=1e-4, atol=1e-5)
     _, _, g = cell.from_xm(x, m0)
     np.testing.assert_allclose(m.data, seen["f'"] * m0.data + seen["i'"] * np.tanh(g.data), rtol=1e-4, atol=1e-5)
-    mixed = tp.conv2d(tp.concat(c, m), cell.fuse_cm)
+    mixed = tp.conv2d(tp.concat(c, m), cell.merge_cm)
     np.testing.assert_allclose(h.data, seen["o"] * np.tanh(mixed.data), rtol=1e-4, atol=1e-5)
 
 

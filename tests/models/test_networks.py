@@ -18,7 +18,7 @@ MIXED = np.array([[1, 1, 0, 1, 0, 0], [1, 1, 1, 0, 1, 0]])  # what scheduled sam
                                      {"hidden": (3,)}, {"hidden": (2,) * 5}], ids=str)
 def test_predictions_are_those_of_the_transcribed_network(name, options, device):
     model = small_network(name, **options).to(device=device)
-    frames = random_frames(2, 3, *options.get("size", (6, 8)), model.channels)
+    frames = random_frames(2, 3, *options.get("size", (6, 8)), model.frame[2])
     truth = np.repeat([[1, 1, 1, 0, 0, 0, 0]], 2, axis=0)
     expected = equations.unroll(name, model.state_dict(), frames, truth, model.patch)[:, 2:]
     np.testing.assert_allclose(model(frames, horizon=5).numpy(), expected, rtol=1e-12, atol=1e-12)
@@ -58,7 +58,7 @@ def test_gradcheck_of_an_unrolled_network(name, layer_norm):
 @pytest.mark.parametrize("layer_norm", [False, True])
 def test_every_number_of_a_new_network_has_a_gradient(name, layer_norm):
     """As it is built, with peepholes and biases at 0: nothing may be cut off from the loss."""
-    model = build_model(name, (6, 8), 1, NETWORKS[name], 3, 2, layer_norm=layer_norm).to(dtype=np.float64)
+    model = build_model(name, (6, 8), 1, hidden=NETWORKS[name], kernel=3, patch=2, layer_norm=layer_norm).to(dtype=np.float64)
     frames = random_frames(2, 6, 6, 8, 1)
     loss = find_loss("l1+l2")(model.unroll(frames[:, :-1], np.ones((2, 5))), tensor(frames[:, 1:]))
     loss.backward()

@@ -53,7 +53,7 @@ def test_gradients_of_input_and_parameters(make, x, transcription):
     assert tp.gradcheck(lambda: layer(tp.tensor(x)), parameters=layer.parameters())
     if isinstance(layer, BatchNorm):
         layer.running_variance.data = positive(3)
-        assert tp.gradcheck(lambda x: layer(x, training=False), x, parameters=layer.parameters())
+        assert tp.gradcheck(layer.train(False), x, parameters=layer.parameters())
 
 
 @each_layer
@@ -79,7 +79,7 @@ def test_misuse_names_the_op():
     with pytest.raises(DTypeError, match="matmul.*float64"):
         Linear(2, 3, rng())(tp.tensor(np.ones((1, 2))))
     for momentum in (0, -0.1, 1.1):
-        with pytest.raises(ConfigError, match=f"momentum lies in \\(0, 1\\], got {momentum}"):
+        with pytest.raises(ConfigError, match=f"momentum must be in \\(0, 1\\], got {momentum}"):
             BatchNorm(3, momentum=momentum)
 
 
@@ -127,7 +127,7 @@ def test_batch_norm_in_training_and_after(momentum):
     np.testing.assert_allclose(layer.running_variance.data, variance, rtol=1e-12)
     expected = (BATCHES[0] - mean) / np.sqrt(variance + 1e-5) * layer.gain.data + layer.bias.data
     for _ in range(2):  # looking changes nothing
-        np.testing.assert_allclose(layer(tp.tensor(BATCHES[0]), training=False).numpy(), expected, rtol=1e-12)
+        np.testing.assert_allclose(layer.train(False)(tp.tensor(BATCHES[0])).numpy(), expected, rtol=1e-12)
     np.testing.assert_array_equal(layer.state_dict()["running_mean"], layer.running_mean.data)
 
 
@@ -158,7 +158,7 @@ def test_pytorchs_batch_norm_agrees():
         ours.zero_grad()
         theirs.zero_grad()
         x, z = tp.tensor(batch, requires_grad=True), torch.tensor(batch, requires_grad=True)
-        y, expected = ours(x, training=training), theirs(z.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        y, expected = ours.train(training)(x), theirs(z.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         cotangent = normal(*batch.shape)
         y.backward(cotangent)
         expected.backward(torch.tensor(cotangent))
@@ -178,3 +178,18 @@ def test_pytorchs_layer_norm_agrees():
     expected.backward(torch.tensor(batch))
     np.testing.assert_allclose(y.data, expected.detach().numpy(), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(x.grad, z.grad.numpy(), rtol=1e-8, atol=1e-10)
+
+
+def test_running_averages_keep_their_arrays_and_their_mode_reaches_children():
+    """A step that was recorded on a GPU goes on with the arrays that it was recorded with."""
+    outer = tp.nn.Module()
+    outer.parts = [BatchNorm(2), tp.nn.Module()]
+    outer.parts[1].norm = BatchNorm(2)
+    norms = [outer.parts[0], outer.parts[1].norm]
+    arrays = [norm.running_mean.data for norm in norms]
+    for norm in norms:
+        norm(tp.tensor(np.ones((2, 3, 3, 2), np.float32)))
+    assert all(norm.running_mean.data is array and array.tolist() == [np.float32(0.1)] * 2 for norm, array in zip(norms, arrays))
+    assert outer.train(False) is outer and not any(norm.training for norm in norms)
+    outer.train()
+    assert all(norm.training for norm in norms)

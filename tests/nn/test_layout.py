@@ -7,17 +7,18 @@ import pytest
 
 from tinypredrnn import build_model
 from tinypredrnn.errors import CheckpointError, TooLargeError
-from tinypredrnn.models import MODELS, lay_out
+from tinypredrnn.models import MODELS, construct, lay_out
+from tinypredrnn.models.stack import StackOptions
 from tinypredrnn.nn import BatchNorm, Conv2d, Linear, zeros
 from tinypredrnn.nn.layout import LARGEST, generator, layout_only
 
-OPTIONS = dict(size=(16, 24), channels=2, hidden=(5, 5), kernel=3, patch=4, seed=3, forget_bias=1.0, layer_norm=True)
+FRAME, OPTIONS = (16, 24, 2), StackOptions(hidden=(5, 5), kernel=3, layer_norm=True)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_layout_has_the_shapes_of_the_model(name):
-    model = build_model(name, **OPTIONS)
-    layout = lay_out(4 * model.count_parameters(), name=name, **OPTIONS)
+    model = construct(name, FRAME, OPTIONS, seed=3)
+    layout = lay_out(4 * model.count_parameters(), name, FRAME, OPTIONS, seed=3)
     shapes = [[(n, t.shape, t.dtype, t.requires_grad) for n, t in network.named_tensors()] for network in (layout, model)]
     assert shapes[0] == shapes[1]
     layout.check_state_dict(model.state_dict())
@@ -28,10 +29,10 @@ def test_a_layout_has_the_shapes_of_the_model(name):
 def test_it_takes_no_memory_and_stops_at_the_most():
     tracemalloc.start()
     try:
-        model = lay_out(float("inf"), name="predrnn", **OPTIONS | dict(hidden=(20_000,) * 4, kernel=199))
+        model = lay_out(float("inf"), "predrnn", FRAME, OPTIONS.replace(hidden=(20_000,) * 4, kernel=199))
         assert sum(t.data.nbytes for t in model.parameters()) > 1 << 50
         with pytest.raises(TooLargeError, match="1,000 bytes"):
-            lay_out(1_000, name="convlstm", **OPTIONS)
+            lay_out(1_000, "convlstm", FRAME, OPTIONS)
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
@@ -61,5 +62,5 @@ def test_every_layer_can_be_laid_out_and_outside_of_a_layout_all_is_as_ever():
 def test_build_model_refuses_weights_that_no_computer_holds(name, options):
     if name == "predrnn_m" and "hidden" in options:
         options = {"hidden": (10**7, 10**7)}
-    with pytest.raises(TooLargeError, match="weights of this network do not fit into the .*: take a smaller"):
+    with pytest.raises(TooLargeError, match="weights of this network do not fit into the .*: choose a smaller"):
         build_model(name, **dict(size=(16, 16), hidden=(3, 3), kernel=3, patch=4) | options)

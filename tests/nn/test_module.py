@@ -47,7 +47,7 @@ def test_names_of_a_model_are_those_of_its_parts():
     model = tp.build_model("predrnn", size=(8, 8), hidden=(2, 3), kernel=3, patch=4)
     assert [name for name, _ in model.named_tensors()] == ["to_frame.weight", "to_frame.bias"] + [
         f"cells.{layer}.{name}" for layer in (0, 1) for name in (
-            "from_xh.weight", "from_xh.bias", "from_xm.weight", "from_xm.bias", "from_cm.weight", "from_cm.bias", "fuse_cm")]
+            "from_xh.weight", "from_xh.bias", "from_xm.weight", "from_xm.bias", "from_cm.weight", "from_cm.bias", "merge_cm")]
 
 
 def test_parameters_are_what_requires_a_gradient():

@@ -88,7 +88,7 @@ def letters(arrays, cell=""):
         offset = b["o"]
         cut("from_cm", "c", "m", "o", memory)
         b["o"] = b["o"] + offset  # Equation 4 has one b_o, our two convolutions have one each
-        W["1x1"] = arrays["fuse_cm"]
+        W["1x1"] = arrays["merge_cm"]
     W |= {name[2:]: a for name, a in arrays.items() if name.startswith("w_")}
     return W, b
 

@@ -106,7 +106,7 @@ def our_st_lstm(p):
     return {"from_xh.weight": np.concatenate([x_for_h, kernel_last(p["conv_h.weight"])], axis=2),
             "from_xm.weight": np.concatenate([x_for_m, kernel_last(p["conv_m.weight"])], axis=2),
             "from_cm.weight": kernel_last(p["conv_o.weight"]),
-            "fuse_cm": kernel_last(p["conv_last.weight"])}
+            "merge_cm": kernel_last(p["conv_last.weight"])}
 
 
 def our_forget_bias(hidden):

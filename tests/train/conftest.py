@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from plans import DrawnDigits, make_plan
 
 from tinypredrnn.data.drawn_digits import draw_digits
-from tinypredrnn.data.moving_mnist import MovingMNIST
-from tinypredrnn.train import Config, Trainer, trainer
+from tinypredrnn.train import Trainer, trainer
 
-SMALL = Config(size=(32, 32), hidden=(4,), kernel=3, patch=8, given=3, horizon=3, batch=2, steps=6, rate=0.01, sampling_until=4,
-               validate_every=3, test_sequences=4)
+SMALL = dict(size=(32, 32), hidden=(4,), kernel=3, patch=8, given=3, horizon=3, batch=2, steps=6, rate=0.01, sampling_until=4,
+             validate_every=3, test_sequences=4, validation_sequences=4)
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +24,7 @@ def small_trainer(digit_images, monkeypatch):
         if not pictures:
             for name in ("save_gif", "save_strip", "save_training_curves"):
                 monkeypatch.setattr(trainer, name, lambda path, *what: path.write_bytes(b"a picture"))
-        config = SMALL.replace(**changes)
-        moving = MovingMNIST(digit_images, config.digits, config.size, config.given + config.horizon)
-        return Trainer(config, lambda k: moving.batch(config.seed, k, config.batch), moving.fixed_set("validation", 4), out, device,
-                       data=data)
+        plan = make_plan(**SMALL | changes)
+        return Trainer(plan, DrawnDigits(plan.data, plan.recipe.seed, digit_images, data), out, device)
 
     return make

@@ -9,18 +9,25 @@ import zipfile
 
 import numpy as np
 import pytest
+from plans import make_plan
 
 import tinypredrnn as tp
 from tinypredrnn import files
 from tinypredrnn.errors import CheckpointError, DeviceError
-from tinypredrnn.train import Config, predict, read_checkpoint, save_checkpoint
+from tinypredrnn.models import construct
+from tinypredrnn.train import predict, read_checkpoint, save_checkpoint
 from tinypredrnn.train.checkpoint import checksum, fingerprint
 
-CONFIG = Config(size=(16, 16), hidden=(3, 2), kernel=3, patch=4, seed=1)
+
+def small_plan(**changes):
+    return make_plan(**{"size": (16, 16), "seed": 1, "hidden": (3, 2), "kernel": 3, "patch": 4} | changes)
 
 
-def build(config=CONFIG):
-    return tp.build_model(**config.model_options())
+PLAN = small_plan()
+
+
+def build(plan=PLAN):
+    return construct(*plan.network())
 
 
 def parts_of(model):
@@ -31,8 +38,20 @@ def parts_of(model):
 @pytest.fixture
 def checkpoint(tmp_path):
     path = tmp_path / "run" / "checkpoint.npz"
-    save_checkpoint(path, CONFIG, 12, parts_of(build()))
+    save_checkpoint(path, PLAN, 12, parts_of(build()))
     return path
+
+
+def changed(config, **options):
+    """The configuration of a checkpoint with some options changed, without any check."""
+    plan = json.loads(str(config))
+    for name, value in options.items():
+        if name in ("height", "width", "channels"):
+            plan["data"]["frame"]["height width channels".split().index(name)] = value
+        else:
+            record = next(record for record in plan.values() if name in record)
+            record[name] = value
+    return np.array(json.dumps(plan))
 
 
 def refused(path):
@@ -46,8 +65,8 @@ def refused(path):
 def test_round_trip(checkpoint):
     model = build()
     for path in (checkpoint, str(checkpoint), checkpoint.parent):
-        config, iteration, parts = read_checkpoint(path)
-        assert config == CONFIG and iteration == 12 and type(iteration) is int
+        plan, iteration, parts = read_checkpoint(path)
+        assert plan == PLAN and iteration == 12 and type(iteration) is int
         assert parts.keys() == {"model", "optimiser", "data"} and parts["data"]["first_batch"] == 7
         expected = parts_of(model)
         for part in ("model", "optimiser"):
@@ -57,8 +76,8 @@ def test_round_trip(checkpoint):
 
 
 def test_load_gives_the_model_from_the_folder_or_the_file(tmp_path, device):
-    model = build(CONFIG.replace(seed=99))  # other weights than those that CONFIG starts from
-    save_checkpoint(tmp_path / "checkpoint.npz", CONFIG, 0, parts_of(model))
+    model = build(small_plan(seed=99))  # other weights than those that PLAN starts from
+    save_checkpoint(tmp_path / "checkpoint.npz", PLAN, 0, parts_of(model))
     frames = np.random.default_rng(0).random((2, 4, 16, 16, 1), dtype=np.float32)
     expected = predict(model, frames, 3)
     for path in (tmp_path, str(tmp_path / "checkpoint.npz")):
@@ -80,7 +99,7 @@ def test_a_write_that_fails_in_the_middle_leaves_the_old_one_and_nothing_else(ch
     names = list(parts["model"])
     parts["model"] = {name: NoSpace() if name == names[len(names) // 2] else a for name, a in parts["model"].items()}
     with pytest.raises(OSError, match="No space"):
-        save_checkpoint(checkpoint, CONFIG, 13, parts)
+        save_checkpoint(checkpoint, PLAN, 13, parts)
     assert checkpoint.read_bytes() == old and os.listdir(checkpoint.parent) == ["checkpoint.npz"]
 
 
@@ -246,16 +265,17 @@ def test_a_file_without_a_checksum_is_refused(checkpoint):
 
 GIANTS = {
     "wide": {"hidden": [200_000, 2]}, "deep": {"hidden": [3] * 100_000}, "kernels": {"kernel": 10_001}, "channels": {"channels": 10**9},
-    "patches": {"size": [10**6, 10**6], "patch": 10**6}, "peepholes": {"model": "convlstm", "size": [10**6, 10**6]},
+    "patches": {"height": 10**6, "width": 10**6, "patch": 10**6},
+    "peepholes": {"name": "convlstm", "height": 10**6, "width": 10**6},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("options", GIANTS.values(), ids=GIANTS)
 def test_options_that_would_take_terabytes_are_refused_before_a_model_is_built(checkpoint, options):
     arrays = dict(np.load(checkpoint))
-    arrays["config"] = np.array(json.dumps(json.loads(str(arrays["config"])) | options))
+    arrays["config"] = changed(arrays["config"], **options)
     save_sealed(checkpoint, arrays)
-    assert "asks for more than it holds" in refused(checkpoint)
+    assert "needs more numbers than it holds" in refused(checkpoint)
 
 
 LYING = {"hidden": (200_000, 2), "kernel": 10**6 + 1, "channels": 10**12}
@@ -264,7 +284,7 @@ LYING = {"hidden": (200_000, 2), "kernel": 10**6 + 1, "channels": 10**12}
 @pytest.mark.parametrize("name", LYING)
 def test_options_that_ask_for_other_weights_than_the_file_holds_are_refused_before_any_is_read(checkpoint, name, monkeypatch):
     arrays = dict(np.load(checkpoint))
-    arrays["config"] = np.array(json.dumps(json.loads(str(arrays["config"])) | {name: LYING[name]}))
+    arrays["config"] = changed(arrays["config"], **{name: LYING[name]})
     save_sealed(checkpoint, arrays)
     read = np.lib.npyio.NpzFile.__getitem__
     monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda file, key: read(file, key) if key == "config" else pytest.fail(key))
@@ -294,13 +314,13 @@ def test_a_sparse_file_that_claims_gigabytes_is_refused_at_no_cost(checkpoint):
 class Halves(tp.models.Predictor):
     """A network of a few weights: it sees a frame and answers with one 1x1 product of it."""
 
-    def __init__(self, size, channels, hidden, kernel, patch, rng, forget_bias=1.0, layer_norm=False):
-        super().__init__(channels, patch, patch * patch * channels, rng)
+    def __init__(self, frame, options, rng):
+        super().__init__(frame, options)
         self.scale = tp.nn.parameter(rng.normal(size=3))
         self.order = rng.permutation(4)  # drawn, and no tensor: a layout without memory must not change it
 
-    def start(self, batch, height, width):
-        return self.zeros(batch, height, width, 1)
+    def start(self, x):
+        return self.zeros(len(x), 1)
 
     def step(self, x, state):
         return x * self.scale.sum(), state
@@ -309,7 +329,7 @@ class Halves(tp.models.Predictor):
 @pytest.fixture
 def halves(monkeypatch):
     monkeypatch.setitem(tp.models.MODELS, "halves", Halves)
-    return CONFIG.replace(model="halves")
+    return make_plan((16, 16), model="halves", seed=1)
 
 
 def test_a_model_from_outside_with_few_weights_is_saved_and_loaded(tmp_path, halves):
@@ -369,21 +389,21 @@ def test_of_large_data_each_array_is_sampled_its_ends_included(monkeypatch):
 @pytest.fixture
 def two(checkpoint):
     """A run's folder with a checkpoint of step 24 and the one before it, of step 12."""
-    save_checkpoint(checkpoint, CONFIG, 24, parts_of(build(CONFIG.replace(seed=2))))
+    save_checkpoint(checkpoint, PLAN, 24, parts_of(build(small_plan(seed=2))))
     assert sorted(os.listdir(checkpoint.parent)) == ["checkpoint-previous.npz", "checkpoint.npz"]
     return checkpoint.parent
 
 
 def test_a_folder_keeps_two(two, capsys):
     assert read_checkpoint(two)[1] == 24 and read_checkpoint(two / "checkpoint-previous.npz")[1] == 12
-    save_checkpoint(two / "checkpoint.npz", CONFIG, 36, parts_of(build()))
+    save_checkpoint(two / "checkpoint.npz", PLAN, 36, parts_of(build()))
     assert read_checkpoint(two)[1] == 36 and read_checkpoint(two / "checkpoint-previous.npz")[1] == 24
     assert capsys.readouterr().err == "" and len(os.listdir(two)) == 2
 
 
 def test_a_checkpoint_of_another_name_has_no_previous_and_leaves_the_runs_alone(two):
     for seed in (3, 4):
-        save_checkpoint(two / "mine.npz", CONFIG, seed, parts_of(build()))
+        save_checkpoint(two / "mine.npz", PLAN, seed, parts_of(build()))
     assert sorted(os.listdir(two)) == ["checkpoint-previous.npz", "checkpoint.npz", "mine.npz"]
     assert [read_checkpoint(two / name)[1] for name in sorted(os.listdir(two))] == [12, 24, 4]
 
@@ -394,8 +414,8 @@ def test_where_the_newest_is_damaged_the_one_before_is_read_and_a_line_says_so(t
     damage(two / "checkpoint.npz")
     weights = build().state_dict()
     for _ in range(2):
-        config, iteration, parts = read_checkpoint(two)
-        assert (config, iteration) == (CONFIG, 12) and all(np.array_equal(parts["model"][name], weights[name]) for name in weights)
+        plan, iteration, parts = read_checkpoint(two)
+        assert (plan, iteration) == (PLAN, 12) and all(np.array_equal(parts["model"][name], weights[name]) for name in weights)
     assert np.array_equal(tp.load(two).to_frame.weight.numpy(), weights["to_frame.weight"])
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and said.endswith("checkpoint-previous.npz is read instead, of step 12\n") and str(two) in said
@@ -410,7 +430,7 @@ def test_where_both_are_damaged(two):
 
 @pytest.mark.parametrize("changes", [{"hidden": (3, 3)}, {"model": "convlstm"}, {"kernel": 5}, {"patch": 8}, {"layer_norm": True}], ids=str)
 def test_weights_of_another_model(tmp_path, changes):
-    save_checkpoint(tmp_path / "checkpoint.npz", CONFIG.replace(**changes), 3, parts_of(build()))
+    save_checkpoint(tmp_path / "checkpoint.npz", small_plan(**changes), 3, parts_of(build()))
     with pytest.raises(CheckpointError) as caught:
         tp.load(tmp_path)
     assert "\n" not in str(caught.value)
@@ -418,11 +438,11 @@ def test_weights_of_another_model(tmp_path, changes):
 
 def test_a_checkpoint_from_before_an_option_existed_takes_its_default(checkpoint):
     arrays = dict(np.load(checkpoint))
-    options = json.loads(str(arrays["config"]))
-    del options["clip"]
-    arrays["config"] = json.dumps(options)
+    plan = json.loads(str(arrays["config"]))
+    del plan["recipe"]["clip"], plan["model"]["forget_bias"], plan["data"]["rule"]
+    arrays["config"] = json.dumps(plan)
     save_sealed(checkpoint, arrays)
-    assert read_checkpoint(checkpoint)[0] == CONFIG
+    assert read_checkpoint(checkpoint)[0] == PLAN
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -430,14 +450,14 @@ def test_weights_that_are_no_numbers_are_refused(checkpoint, value):
     """Their predictions would be NaN as well, and as pictures black."""
     parts = parts_of(build())
     parts["model"]["to_frame.bias"][3] = value
-    save_checkpoint(checkpoint, CONFIG, 12, parts)
+    save_checkpoint(checkpoint, PLAN, 12, parts)
     assert "to_frame.bias" in refused(checkpoint)
 
 
 @pytest.mark.parametrize("error", [PermissionError("used by another program"), MemoryError("none is left")])
 def test_a_checkpoint_that_cannot_be_read_now_is_not_damaged(checkpoint, error, monkeypatch):
     """Taken for damaged, it would be set aside, and the steps since the one before it would be lost."""
-    save_checkpoint(checkpoint, CONFIG, 20, parts_of(build()))
+    save_checkpoint(checkpoint, PLAN, 20, parts_of(build()))
 
     def fails(*words, **named):
         raise error

@@ -4,29 +4,31 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from plans import make_plan
 
 import tinypredrnn as tp
 from tinypredrnn.errors import TooLargeError
+from tinypredrnn.models import construct
 from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import Adam
-from tinypredrnn.train import Config, check_memory, truth_mask
+from tinypredrnn.train import check_memory, truth_mask
 from tinypredrnn.train.limits import saying_what_a_step_takes, step_memory
 
-BASE = Config(hidden=(16, 16), kernel=3, patch=4, size=(32, 32), batch=4, given=5, horizon=5)
+BASE = dict(hidden=(16, 16), kernel=3, patch=4, size=(32, 32), batch=4, given=5, horizon=5)
 
 
-def measured(config):
+def measured(plan):
     """The most bytes in arrays at once in the course of two steps, the model's own included."""
-    rng = np.random.default_rng(0)
-    frames = rng.random((config.batch, config.given + config.horizon, *config.size, config.channels), dtype=np.float32)
+    rng, data = np.random.default_rng(0), plan.data
+    frames = rng.random((plan.recipe.batch, data.given + data.horizon, *plan.frame), dtype=np.float32)
     tracemalloc.start()
     try:
-        model = tp.build_model(**config.model_options())
+        model = construct(*plan.network())
         optimiser = Adam(model.parameters())
         for _ in range(2):
             model.zero_grad()
-            outputs = model.unroll(frames, truth_mask(config, 0))
-            loss = find_loss(config.loss)(outputs, frames[:, 1:])
+            outputs = model.unroll(frames, truth_mask(plan.recipe, data.given, data.horizon, 0))
+            loss = find_loss(plan.recipe.loss)(outputs, frames[:, 1:])
             loss.backward()
             optimiser.step(1e-3)
         return tracemalloc.get_traced_memory()[1]
@@ -36,11 +38,11 @@ def measured(config):
 
 @pytest.mark.parametrize("changes", [{}, dict(batch=8), dict(hidden=(32,) * 3), dict(kernel=5), dict(size=(64, 64), patch=8),
                                      dict(patch=2), dict(model="convlstm"), dict(model="predrnn_m"), dict(layer_norm=True),
-                                     dict(channels=3), dict(given=10, horizon=10)], ids=str)
+                                     dict(channels=3), dict(size=(30, 31)), dict(given=10, horizon=10)], ids=str)
 def test_the_estimate_is_right_to_a_factor_of_two_and_the_least_is_less(changes):
-    config = BASE.replace(**changes)
-    measured(config)  # the first step compiles
-    (least, about), taken = step_memory(config), measured(config)
+    plan = make_plan(**BASE | changes)
+    measured(plan)  # the first step compiles
+    (least, about), taken = step_memory(plan), measured(plan)
     assert least < taken and 0.5 < about / taken < 2
 
 
@@ -54,29 +56,29 @@ def test_what_cannot_fit_is_refused_at_once(changes, model):
     tracemalloc.start()
     try:
         with pytest.raises(TooLargeError, match="a training step would take at least .*--batch.*--hidden.*--patch"):
-            check_memory(Config(hidden=(8,)).replace(model=model, **changes))
+            check_memory(make_plan(**dict(hidden=(8,), model=model) | changes))
         assert tracemalloc.get_traced_memory()[1] < 50_000_000
     finally:
         tracemalloc.stop()
 
 
 def test_what_may_just_not_fit_is_said_and_tried(monkeypatch, capsys):
-    least, about = step_memory(BASE.replace(batch=64))
+    least, about = step_memory(make_plan(**BASE | dict(batch=64)))
     monkeypatch.setattr("tinypredrnn.train.limits.memory_limit", lambda device: (least + about) // 2)
-    check_memory(BASE.replace(batch=64))
+    check_memory(make_plan(**BASE | dict(batch=64)))
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "a training step takes about" in said and "--batch" in said
 
 
 def test_a_memory_error_says_what_a_step_takes_and_what_to_change():
     with pytest.raises(TooLargeError, match=r"not enough memory \(Unable to allocate .*about .*iB: take a smaller --batch"):
-        with saying_what_a_step_takes(BASE):
+        with saying_what_a_step_takes(make_plan(**BASE)):
             np.empty(1 << 60, np.uint8)
-    with pytest.raises(TooLargeError, match="cudaErrorMemoryAllocation"), saying_what_a_step_takes(BASE):
+    with pytest.raises(TooLargeError, match="cudaErrorMemoryAllocation"), saying_what_a_step_takes(make_plan(**BASE)):
         raise RuntimeError("cudaErrorMemoryAllocation: out of memory")
-    with pytest.raises(ZeroDivisionError), saying_what_a_step_takes(BASE):
+    with pytest.raises(ZeroDivisionError), saying_what_a_step_takes(make_plan(**BASE)):
         _ = 1 / 0
-    with pytest.raises(TooLargeError, match="^mine$"), saying_what_a_step_takes(BASE):
+    with pytest.raises(TooLargeError, match="^mine$"), saying_what_a_step_takes(make_plan(**BASE)):
         raise TooLargeError("mine")
 
 
@@ -94,10 +96,10 @@ def test_where_memory_ends_in_a_run_the_last_checkpoint_is_kept_and_a_smaller_ba
     with pytest.raises(TooLargeError, match="not enough memory .*about .*--batch"):
         trainer.run()
     assert tp.train.read_checkpoint(tmp_path)[1] == 3
-    config = tp.train.prepare_run(tmp_path, Config(), True, False, dict(batch=2))
+    plan = tp.train.prepare_run(tmp_path, make_plan(), True, False, dict(batch=2))
     assert "batches now have 2 sequences, no longer 8" in capsys.readouterr().out
-    smaller = small_trainer(tmp_path, data=data, batch=config.batch)
+    smaller = small_trainer(tmp_path, data=data, batch=plan.recipe.batch)
     smaller.restore()
     assert smaller.run() is None
     saved, iteration, _ = tp.train.read_checkpoint(tmp_path)
-    assert saved.batch == 2 and iteration == 6
+    assert saved.recipe.batch == 2 and iteration == 6

@@ -1,5 +1,6 @@
 """A run's folder: who may write there, what is ours, that nothing else is touched, and how signals end a run."""
 
+import json
 import os
 import shutil
 import signal
@@ -8,20 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plans import make_plan
 from watched import at_each_step, bits, log_without_seconds, stop_after
 
 from tinypredrnn import files
-from tinypredrnn.data.moving_mnist import MovingMNIST
 from tinypredrnn.errors import BusyError, CheckpointError, ConfigError, TrainingError
+from tinypredrnn.files import read_json
 from tinypredrnn.folder import LIST
-from tinypredrnn.train import Config, RunFolder, prepare_run, rate_at, read_checkpoint, report, scoring
+from tinypredrnn.train import RunFolder, prepare_run, rate_at, read_checkpoint, report, scoring
+from tinypredrnn.train.checkpoint import checksum
 from tinypredrnn.train.run import catch_signals
 
 # Starting a run in a folder
 
 
 def test_a_new_folder_or_one_without_a_run_is_fine(tmp_path):
-    config = Config(steps=5)
+    config = make_plan(steps=5)
     (tmp_path / "notes.txt").write_text("mine")
     for out in (tmp_path, tmp_path / "new", str(tmp_path / "a" / "b")):
         assert prepare_run(out, config, False, False, {}) is config
@@ -32,29 +35,29 @@ def test_a_file_in_the_way(tmp_path):
     (tmp_path / "file").write_text("mine")
     for resume, overwrite in ((False, False), (True, False), (False, True)):
         with pytest.raises(ConfigError, match="is a file: name a folder"):
-            prepare_run(tmp_path / "file", Config(), resume, overwrite, {})
+            prepare_run(tmp_path / "file", make_plan(), resume, overwrite, {})
 
 
 def test_nothing_to_resume(tmp_path):
     for out in (tmp_path, tmp_path / "missing"):
         with pytest.raises(CheckpointError, match="nothing to resume in .*start the run without --resume"):
-            prepare_run(out, Config(), True, False, {})
+            prepare_run(out, make_plan(), True, False, {})
     assert os.listdir(tmp_path) == []
 
 
 def test_resuming_takes_the_options_of_the_run(small_trainer, tmp_path):
     trainer = stop_after(small_trainer(tmp_path), 4)
     trainer.run()
-    asked = Config()  # what the flags left out would say
-    assert prepare_run(tmp_path, asked, True, False, {}) == trainer.config
+    asked = make_plan()  # what the flags left out would say
+    assert prepare_run(tmp_path, asked, True, False, {}) == trainer.plan
     same = dict(hidden=(4,), rate=0.01, seed=0)
-    assert prepare_run(tmp_path, asked, True, False, same) == trainer.config
+    assert prepare_run(tmp_path, asked, True, False, same) == trainer.plan
     more = dict(steps=9, validate_every=2, test_sequences=1, batch=1)
-    assert prepare_run(tmp_path, asked, True, False, more) == trainer.config.replace(**more)
-    assert prepare_run(tmp_path, asked, True, False, dict(steps=4)).steps == 4
+    assert prepare_run(tmp_path, asked, True, False, more) == trainer.plan.replace(**more)
+    assert prepare_run(tmp_path, asked, True, False, dict(steps=4)).recipe.steps == 4
     with pytest.raises(ConfigError, match="has done 4 steps already"):
         prepare_run(tmp_path, asked, True, False, dict(steps=3))
-    for name, value in dict(hidden=(5,), rate=0.02, seed=1, model="convlstm", sampling="off", digits=3).items():
+    for name, value in dict(hidden=(5,), rate=0.02, seed=1, sampling="off", digits=3).items():
         with pytest.raises(ConfigError, match=f"has {name} .*leave the option out"):
             prepare_run(tmp_path, asked, True, False, {"steps": 9, name: value})
 
@@ -67,8 +70,8 @@ def test_a_run_is_not_overwritten_without_being_told(small_trainer, tmp_path):
     small_trainer(tmp_path, steps=1).run()
     before = contents(tmp_path)
     with pytest.raises(ConfigError, match="holds a run: .*--resume.*--overwrite.*--out"):
-        prepare_run(tmp_path, Config(), False, False, {})
-    config = Config(seed=4)
+        prepare_run(tmp_path, make_plan(), False, False, {})
+    config = make_plan(seed=4)
     assert prepare_run(tmp_path, config, False, True, {}) is config and contents(tmp_path) == before
 
 
@@ -81,7 +84,7 @@ def test_what_has_the_name_of_a_runs_file_and_is_not_ours_is_never_overwritten(s
     (tmp_path / name).write_text("mine")
     for overwrite in (False, True):
         with pytest.raises(ConfigError, match=f"not known to be written by this program.*{name}.*name another --out, or move") as caught:
-            prepare_run(tmp_path, Config(), False, overwrite, {})
+            prepare_run(tmp_path, make_plan(), False, overwrite, {})
         assert "overwrite" not in str(caught.value) and "delete" not in str(caught.value)
         with pytest.raises(ConfigError), small_trainer(tmp_path).folder(overwrite=overwrite):
             pass
@@ -121,7 +124,7 @@ def test_overwriting_takes_what_the_run_wrote_and_nothing_else(small_trainer, tm
     with small_trainer(tmp_path, seed=1).folder(overwrite=True):
         found = contents(tmp_path)
         assert found.keys() == {".lock", ".tinypredrnn.json", "checkpoint.npz", *mine} and all(found[name] == b"mine" for name in mine)
-        assert read_checkpoint(tmp_path)[0].seed == 1
+        assert read_checkpoint(tmp_path)[0].recipe.seed == 1
 
 
 def test_pictures_behind_a_link_are_left_alone(small_trainer, tmp_path, capsys):
@@ -132,8 +135,11 @@ def test_pictures_behind_a_link_are_left_alone(small_trainer, tmp_path, capsys):
     (out / "pictures").symlink_to(tmp_path / "photographs")
     for overwrite in (False, True):
         with pytest.raises(ConfigError, match="pictures.*name another --out"):
-            prepare_run(out, Config(), False, overwrite, {})
-    assert small_trainer(out).run() is None  # a link that came later costs the pictures
+            prepare_run(out, make_plan(), False, overwrite, {})
+    (out / "pictures").unlink()
+    trainer = small_trainer(out)
+    at_each_step(trainer, lambda frames: trainer.iteration or (out / "pictures").symlink_to(tmp_path / "photographs"))
+    assert trainer.run() is None  # a link that came later costs the pictures
     assert capsys.readouterr().err.count("pictures is a link: nothing is written behind it") == 4
     assert contents(tmp_path / "photographs") == {"000003.png": b"mine"}
 
@@ -143,16 +149,24 @@ def test_a_run_stays_whole_until_the_next_one_has_begun(small_trainer, tmp_path,
     small_trainer(tmp_path, steps=2).run()
     before, second = contents(tmp_path), small_trainer(tmp_path, seed=1)
     if failure == "data":
-        second.batch = lambda k: 1 / 0
+        second.source.batch = lambda k, *which: 1 / 0
     if failure == "memory":
-        monkeypatch.setattr(second, "differentiate", lambda *inputs: np.empty(1 << 47))
+        monkeypatch.setattr(second.update, "differentiate", lambda *inputs: np.empty(1 << 47))
     if failure == "numbers":
-        second.batch, whole = (lambda k: whole(k) * np.float64("nan")), second.batch
+        second.frames, whole = (lambda k: whole(k) * np.float32("nan")), second.frames
     if failure == "checkpoint":
         monkeypatch.setattr(np, "savez", lambda file, **arrays: 1 / 0)
     with pytest.raises((ZeroDivisionError, MemoryError, TrainingError)), second.folder(overwrite=True):
         pass
     assert contents(tmp_path) == before and read_checkpoint(tmp_path)[1] == 2
+
+
+def test_a_second_run_in_the_same_folder_is_refused_also_from_python(small_trainer, tmp_path):
+    small_trainer(tmp_path, steps=2).run()
+    before = contents(tmp_path)
+    with pytest.raises(ConfigError, match="holds a run"):
+        small_trainer(tmp_path, seed=1).run()
+    assert contents(tmp_path) == before
 
 
 def test_to_begin_by_overwriting_changes_no_number(small_trainer, tmp_path):
@@ -165,19 +179,40 @@ def test_to_begin_by_overwriting_changes_no_number(small_trainer, tmp_path):
     assert bits(second) == bits(straight) and log_without_seconds(tmp_path / "run") == log_without_seconds(tmp_path / "straight")
 
 
-# Runs from before there were lists
+# Runs from before there were lists, and records of options
+
+
+def flat(plan):
+    """The options of a plan side by side, as they were then."""
+    *size, channels = plan.frame
+    every = plan.options.as_dict() | plan.data.as_dict() | plan.recipe.as_dict()
+    later = "data_dir", "validation_sequences", "optimiser", "start"
+    return {"model": plan.model, "size": size, "channels": channels} | {name: every[name] for name in every if name not in later}
+
+
+def make_old(path):
+    """Turn a checkpoint into one as it was then."""
+    arrays = {name.replace("merge_cm", "fuse_cm"): array for name, array in np.load(path).items() if name != "checksum"}
+    arrays["config"] = np.array(json.dumps(flat(read_checkpoint(path)[0])))
+    np.savez(path, **arrays, checksum=checksum(arrays))
 
 
 @pytest.fixture
-def old_run(small_trainer, digit_images, tmp_path):
+def old_run(small_trainer, tmp_path):
     """A run with scores and pictures, as a version left it that kept no list."""
-    trainer = small_trainer(tmp_path / "run")
+    out, trainer = tmp_path / "run", small_trainer(tmp_path / "run")
     trainer.run()
-    for name, suffix, digits in (("mnist-2", "", 2), ("mnist-3", "-3", 3)):
-        moving = MovingMNIST(digit_images, digits, (32, 32), 6)
-        report(trainer.model, trainer.config, 6, moving.fixed_set("test", 2), tmp_path / "run", name, "", suffix)
-    (tmp_path / "run" / LIST).unlink()
-    return tmp_path / "run"
+    report(trainer.model, trainer.plan, trainer.source, 6, out)
+    scores = read_json(out / "metrics.json")
+    (out / "metrics.json").write_text(json.dumps(scores | {"mnist-3": scores["mnist-2"]}))
+    for kind in ("prediction.png", "prediction.gif", "frame_curves.png"):
+        shutil.copy(out / kind, out / kind.replace(".", "-3."))
+    for name in ("checkpoint.npz", "checkpoint-previous.npz"):
+        make_old(out / name)
+    (out / "config.json").write_text(json.dumps(flat(trainer.plan)))
+    (out / "best.npz").unlink()
+    (out / LIST).unlink()
+    return out
 
 
 def test_an_old_run_is_known_by_its_checkpoint(old_run, small_trainer):
@@ -188,7 +223,7 @@ def test_an_old_run_is_known_by_its_checkpoint(old_run, small_trainer):
     (old_run / ".unfinished-17-checkpoint.npz").write_text("left by a kill")
     assert set(RunFolder(old_run).holds()) == written
     with pytest.raises(ConfigError, match="holds a run: .*--resume"):
-        prepare_run(old_run, Config(), False, False, {})
+        prepare_run(old_run, make_plan(), False, False, {})
     with pytest.raises(ConfigError, match="pictures/000002.png, prediction-4.png"), small_trainer(old_run).folder(overwrite=True):
         pass
     assert not (old_run / ".unfinished-17-checkpoint.npz").exists()
@@ -213,8 +248,11 @@ def test_an_old_run_is_resumed(old_run, small_trainer, capsys):
 def test_look_alikes_in_an_old_run_are_not_ours(old_run, name, content):
     (old_run / name).write_text(content)
     assert name not in RunFolder(old_run).holds()
+    if name == "data.json":  # a name that is not ours any more
+        assert prepare_run(old_run, make_plan(), False, True, {})
+        return
     with pytest.raises(ConfigError, match=name):
-        prepare_run(old_run, Config(), False, True, {})
+        prepare_run(old_run, make_plan(), False, True, {})
 
 
 def test_without_a_sound_checkpoint_nothing_is_known(old_run):
@@ -222,7 +260,7 @@ def test_without_a_sound_checkpoint_nothing_is_known(old_run):
         os.truncate(old_run / name, 1000)
     assert RunFolder(old_run).holds() == []
     with pytest.raises(ConfigError, match="not known to be written by this program"):
-        prepare_run(old_run, Config(), False, True, {})
+        prepare_run(old_run, make_plan(), False, True, {})
 
 
 # Alone in the folder
@@ -272,7 +310,7 @@ def test_a_folder_that_is_replaced_under_a_training_is_not_written_into(small_tr
     at_each_step(first, replaced)
     with first.folder(), pytest.raises(BusyError, match="run is not the folder any more that was written into .*nothing more is written"):
         first.run()
-    assert contents(tmp_path / "run") == replaced.found and read_checkpoint(tmp_path / "run")[0].seed == 1
+    assert contents(tmp_path / "run") == replaced.found and read_checkpoint(tmp_path / "run")[0].recipe.seed == 1
 
 
 def test_a_folder_that_is_gone_is_not_made_again(small_trainer, tmp_path):
@@ -287,7 +325,7 @@ def test_a_report_on_a_run_that_trains_is_refused_before_the_work(small_trainer,
     trainer = small_trainer(tmp_path)
     monkeypatch.setattr(scoring, "score_set", None)
     with trainer.folder(), pytest.raises(BusyError):
-        report(trainer.model, trainer.config, 0, trainer.validation, tmp_path, "mine", "")
+        report(trainer.model, trainer.plan, trainer.source, 0, tmp_path)
     assert not (tmp_path / "metrics.json").exists()
 
 
@@ -304,7 +342,7 @@ def test_resuming_from_the_previous_checkpoint_keeps_a_sound_one_at_every_moment
         replace(*inputs)
 
     monkeypatch.setattr(Path, "replace", watched)
-    assert prepare_run(tmp_path / "run", Config(), True, False, {}) == second.config
+    assert prepare_run(tmp_path / "run", make_plan(), True, False, {}) == second.plan
     with second.folder(resume=True):
         assert second.iteration == 3  # of the save before
         second.run()
@@ -319,7 +357,7 @@ def test_resuming_from_the_previous_checkpoint_keeps_a_sound_one_at_every_moment
 def test_resuming_with_the_previous_checkpoint_alone(small_trainer, tmp_path):
     stop_after(small_trainer(tmp_path), 4).run()
     (tmp_path / "checkpoint.npz").unlink()  # as a kill between two renames leaves it
-    assert prepare_run(tmp_path, Config(), True, False, {}).steps == 6
+    assert prepare_run(tmp_path, make_plan(), True, False, {}).recipe.steps == 6
     second = small_trainer(tmp_path)
     with second.folder(resume=True):
         assert second.iteration == 3 and os.listdir(tmp_path).count("checkpoint.npz") == 1
@@ -364,7 +402,7 @@ def test_what_is_needed_and_cannot_be_written_is_an_error(small_trainer, tmp_pat
     not_permitted(monkeypatch, name, 10_000)
     with pytest.raises(PermissionError, match=name):
         trainer.run()
-        report(trainer.model, trainer.config, 1, trainer.validation, tmp_path, "mine", "")
+        report(trainer.model, trainer.plan, trainer.source, 1, tmp_path)
 
 
 # Signals
@@ -404,12 +442,12 @@ def test_more_steps_stretch_a_cosine_and_say_so(small_trainer, tmp_path, capsys)
     small_trainer(tmp_path / "cosine", rate_schedule="cosine").run()
     small_trainer(tmp_path / "constant").run()
     capsys.readouterr()
-    config = prepare_run(tmp_path / "cosine", Config(), True, False, {"steps": 12})
+    config = prepare_run(tmp_path / "cosine", make_plan(), True, False, {"steps": 12})
     assert capsys.readouterr().out == ("the cosine of the learning rate now ends at step 12, no longer at 6: training goes on at 0.005 "
                                        "instead of 0\n")
-    assert rate_at(config, 6) == pytest.approx(0.005)
+    assert rate_at(config.recipe, 6) == pytest.approx(0.005)
     for name, changes in (("cosine", {}), ("cosine", {"steps": 6}), ("constant", {"steps": 12})):
-        prepare_run(tmp_path / name, Config(), True, False, changes)
+        prepare_run(tmp_path / name, make_plan(), True, False, changes)
         assert capsys.readouterr().out == ""
 
 

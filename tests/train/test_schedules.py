@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from tinypredrnn.train import Config, rate_at, truth_mask
+from tinypredrnn.train import Recipe, rate_at, truth_mask
 
 MODES = ("off", "linear", "reverse")
 
 
-def mask(sampling, iteration, **options):
-    return truth_mask(Config(**{"sampling": sampling, "given": 4, "horizon": 5, "batch": 3, **options}), iteration)
+def mask(sampling, iteration, given=4, horizon=5, **options):
+    return truth_mask(Recipe(**{"sampling": sampling, "batch": 3, **options}), given, horizon, iteration)
 
 
 @pytest.mark.parametrize("sampling", MODES)
@@ -27,7 +27,7 @@ def test_a_function_of_seed_and_iteration_alone():
     assert all(np.array_equal(a, b) for a, b in zip(forwards, backwards))
     assert len({m.tobytes() for m in forwards}) == 10  # and not the same in each iteration,
     assert not np.array_equal(mask("linear", 25_000, seed=7), mask("linear", 25_000, seed=8))  # nor with another seed
-    assert np.array_equal(mask("linear", 25_000, seed=7, rate=0.5, hidden=(3,), steps=9), mask("linear", 25_000, seed=7))
+    assert np.array_equal(mask("linear", 25_000, seed=7, rate=0.5, steps=9), mask("linear", 25_000, seed=7))
 
 
 def test_each_sequence_and_each_frame_is_drawn_alone():
@@ -71,6 +71,13 @@ def test_probabilities(sampling, iteration):
             assert (np.abs(part.mean(axis=0) - p) < 4.5 * np.sqrt(p * (1 - p) / 3000) + 1e-9).all()
 
 
+def test_rows_are_those_of_the_whole_batch():
+    """One process of many takes its own rows of the mask that one process alone would draw."""
+    whole, options = mask("linear", 25_000, batch=8), Recipe(sampling="linear", batch=8)
+    for rank in range(3):
+        assert np.array_equal(truth_mask(options, 4, 5, 25_000, slice(rank, None, 3)), whole[rank::3])
+
+
 def test_linear_ends_exactly():
     assert not mask("linear", 50_000, batch=5000)[:, 4:].any()
     assert 0 < mask("linear", 49_900, batch=5000)[:, 4:].sum() < 100  # about 40 of 20,000 at p = 0.002
@@ -88,24 +95,24 @@ def test_one_given_one_predicted():
 
 
 def test_constant_rate():
-    config = Config(rate=0.003)
-    assert {rate_at(config, k) for k in (0, 1, 40_000, 79_999)} == {0.003}
+    recipe = Recipe(rate=0.003)
+    assert {rate_at(recipe, k) for k in (0, 1, 40_000, 79_999)} == {0.003}
 
 
 def test_cosine_rate_by_hand():
-    config = Config(rate=0.2, rate_schedule="cosine", steps=1000)
-    assert rate_at(config, 0) == pytest.approx(0.2 / 20)  # up over the first 20 iterations
-    assert rate_at(config, 9) == pytest.approx(0.2 * 10 / 20)
-    assert rate_at(config, 250) == pytest.approx(0.2 * (0.5 + 0.5 * np.cos(np.pi / 4)))
-    assert rate_at(config, 500) == pytest.approx(0.1)
-    assert 0 < rate_at(config, 999) < 1e-6
-    rates = np.array([rate_at(config, k) for k in range(1000)])
+    recipe = Recipe(rate=0.2, rate_schedule="cosine", steps=1000)
+    assert rate_at(recipe, 0) == pytest.approx(0.2 / 20)  # up over the first 20 iterations
+    assert rate_at(recipe, 9) == pytest.approx(0.2 * 10 / 20)
+    assert rate_at(recipe, 250) == pytest.approx(0.2 * (0.5 + 0.5 * np.cos(np.pi / 4)))
+    assert rate_at(recipe, 500) == pytest.approx(0.1)
+    assert 0 < rate_at(recipe, 999) < 1e-6
+    rates = np.array([rate_at(recipe, k) for k in range(1000)])
     peak = rates.argmax()
     assert 18 <= peak <= 21 and rates[peak] > 0.199 and (np.diff(rates[:peak]) > 0).all() and (np.diff(rates[peak + 1:]) < 0).all()
 
 
 @pytest.mark.parametrize("steps", [1, 2, 10])
 def test_cosine_rate_of_the_shortest_runs(steps):
-    config = Config(rate=0.2, rate_schedule="cosine", steps=steps)
-    assert rate_at(config, 0) == pytest.approx(0.2)
-    assert all(0 < rate_at(config, k) <= 0.2 for k in range(steps))
+    recipe = Recipe(rate=0.2, rate_schedule="cosine", steps=steps)
+    assert rate_at(recipe, 0) == pytest.approx(0.2)
+    assert all(0 < rate_at(recipe, k) <= 0.2 for k in range(steps))

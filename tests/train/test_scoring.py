@@ -5,16 +5,22 @@ import os
 
 import numpy as np
 import pytest
+from plans import make_plan
 
 from tinypredrnn import build_model
 from tinypredrnn.autograd import Tensor
+from tinypredrnn.data.scale import BYTES
+from tinypredrnn.data.source import Source
 from tinypredrnn.errors import DataError
-from tinypredrnn.train import Config, predict, report, score_set, scoring, to_unit
+from tinypredrnn.metrics import DIGITS
+from tinypredrnn.train import predict, report, score_set, scoring
+
+BOTH = "copy_last", "black"
 
 
 @pytest.fixture
 def model():
-    return build_model("predrnn", (16, 16), 1, (3,), 3, 4)
+    return build_model("predrnn", (16, 16), 1, hidden=(3,), kernel=3, patch=4)
 
 
 @pytest.fixture
@@ -22,13 +28,8 @@ def sequences():
     return np.random.default_rng(0).integers(256, size=(5, 7, 16, 16, 1), dtype=np.uint8)
 
 
-def test_to_unit():
-    frames = to_unit(np.array([0, 51, 255], np.uint8))
-    assert frames.dtype == np.float32 and frames.tolist() == [0, pytest.approx(0.2), 1]
-
-
 def test_predict_gives_clipped_arrays_of_what_the_model_says(model, sequences):
-    inputs = to_unit(sequences[:, :4])
+    inputs = BYTES.to_model(sequences[:, :4])
     model.to_frame.bias.data += 2  # so that something is to be clipped
     said = model(inputs, 3).numpy()
     frames = predict(model, inputs, 3)
@@ -40,14 +41,14 @@ def test_predict_records_nothing(model, sequences, monkeypatch):
     seen = []
     forward = type(model).forward
     monkeypatch.setattr(type(model), "forward", lambda self, *args: seen.append(forward(self, *args)) or seen[-1])
-    predict(model, to_unit(sequences[:, :4]), 2)
+    predict(model, BYTES.to_model(sequences[:, :4]), 2)
     assert isinstance(seen[0], Tensor) and seen[0].node is None and not seen[0].requires_grad
 
 
 def test_score_set_sees_the_given_frames_and_scores_the_rest(model, sequences):
-    result = score_set(model, sequences, given=4)
+    result = score_set(model, sequences, 4, BYTES, DIGITS, BOTH)
     truth = sequences[:, 4:] / 255
-    expected = np.square(predict(model, to_unit(sequences[:, :4]), 3) - truth).sum(axis=(2, 3, 4)).mean(axis=0)
+    expected = np.square(predict(model, BYTES.to_model(sequences[:, :4]), 3) - truth).sum(axis=(2, 3, 4)).mean(axis=0)
     np.testing.assert_allclose(result["mse_per_frame"], expected, rtol=1e-5)
     copied = np.square(sequences[:, 3:4] / 255 - truth).sum(axis=(2, 3, 4)).mean()
     assert result["copy_last_mse"] == pytest.approx(copied, rel=1e-5)
@@ -57,43 +58,67 @@ def test_score_set_sees_the_given_frames_and_scores_the_rest(model, sequences):
 
 def test_batches_and_their_progress_change_nothing(model, sequences):
     shown = []
-    result = score_set(model, sequences, 4, "official", batch=2, progress=lambda batches: shown.extend(batches) or batches)
+    result = score_set(model, sequences, 4, BYTES, protocol="official", batch=2, progress=lambda batches: shown.extend(batches) or batches)
     assert shown == [0, 2, 4] and result["protocol"] == "official"
-    whole = score_set(model, sequences, 4, "official")
+    whole = score_set(model, sequences, 4, BYTES, protocol="official")
     np.testing.assert_allclose(result["mse_per_frame"], whole["mse_per_frame"], rtol=1e-5)
 
 
-CONFIG = Config(size=(16, 16), hidden=(3,), kernel=3, patch=4, given=4, horizon=3)
+PLAN = make_plan((16, 16), hidden=(3,), kernel=3, patch=4, given=4, horizon=3)
+
+
+class Noise(Source):
+    """A world of noise, with test sets of some names and lengths."""
+
+    metrics, baselines, notes = DIGITS, BOTH, {"remark": "hello"}
+
+    def __init__(self, **tests):
+        super().__init__(PLAN.data, seed=0)
+        self.sets = tests
+
+    def tests(self):
+        return {name: lambda sequences=sequences: sequences for name, sequences in self.sets.items()}
 
 
 def test_a_report_says_which_weights_it_is_about(model, sequences, tmp_path, capsys):
-    report(model, CONFIG, 12, sequences, tmp_path, "mine", "five of mine", remark="hello")
+    report(model, PLAN, Noise(mine=sequences), 12, tmp_path)
     names = {".lock", ".tinypredrnn.json", "metrics.json", "prediction.png", "prediction.gif", "frame_curves.png"}
     assert set(os.listdir(tmp_path)) == names
     printed = capsys.readouterr().out
-    assert printed.startswith("five of mine\n") and "copying the last frame" in printed and str(tmp_path / "prediction.png") in printed
+    assert printed.startswith("mine, 5 test sequences of step 12\n") and "copying the last frame" in printed
+    assert str(tmp_path / "prediction.png") in printed
     entries = json.loads((tmp_path / "metrics.json").read_text())
     assert entries["mine"]["iteration"] == 12 and entries["mine"]["remark"] == "hello"
     assert {name: entries["mine"][name] for name in ("mse", "protocol")} == {
-        name: value for name, value in score_set(model, sequences, 4).items() if name in ("mse", "protocol")}
+        name: value for name, value in score_set(model, sequences, 4, BYTES).items() if name in ("mse", "protocol")}
 
-    report(model, CONFIG, 12, sequences, tmp_path, "again", "", "-2", protocol="official")
+    report(model, PLAN, Noise(again=sequences), 12, tmp_path, own="mine", protocol="official")
     model.to_frame.bias.data += 1e-3
-    report(model, CONFIG, 13, sequences, tmp_path, "later", "")
+    report(model, PLAN, Noise(later=sequences), 13, tmp_path)
     later = json.loads((tmp_path / "metrics.json").read_text())
-    assert list(later) == ["mine", "again", "later"] and later["mine"] == entries["mine"] and (tmp_path / "prediction-2.gif").is_file()
+    assert list(later) == ["mine", "again", "later"] and later["mine"] == entries["mine"]
+    assert (tmp_path / "prediction-again.gif").is_file() and not (tmp_path / "prediction-later.gif").exists()
     weights = [entry["weights_sha256"] for entry in later.values()]
     assert weights[0] == weights[1] != weights[2] and all(len(w) == 64 for w in weights)
+
+
+def test_a_test_set_may_be_longer_than_the_sequences_of_training(model, sequences, tmp_path):
+    """Trained 10 -> 10 and tested 10 -> 20, as on KTH: all its frames are predicted, scored and drawn."""
+    longer = np.concatenate([sequences, sequences], axis=1)
+    report(model, PLAN, Noise(short=sequences, long=longer), 12, tmp_path)
+    entries = json.loads((tmp_path / "metrics.json").read_text())
+    assert len(entries["short"]["mse_per_frame"]) == 3 and len(entries["long"]["mse_per_frame"]) == 10
+    assert {"prediction.gif", "prediction-long.gif"} <= set(os.listdir(tmp_path))
 
 
 def test_the_sequences_that_are_drawn(model, sequences, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(scoring, "save_strip", lambda path, *frames: path.touch() or drawn.append(frames))
     monkeypatch.setattr(scoring, "save_gif", lambda path, *frames: path.touch())
-    for choice in (slice(3), [0, 4]):
-        report(model, CONFIG, 1, sequences, tmp_path, "mine", "", drawn=choice)
+    for count, choice in (5, [0, 2, 4]), (2, [0, 1]):
+        report(model, PLAN, Noise(mine=sequences[:count]), 1, tmp_path)
         inputs, truth, prediction = drawn.pop()
-        assert np.array_equal(np.concatenate([inputs, truth], axis=1), to_unit(sequences[choice]))
+        assert np.array_equal(np.concatenate([inputs, truth], axis=1), BYTES.to_model(sequences[choice]))
         assert np.array_equal(prediction, predict(model, inputs, 3))
 
 
@@ -101,5 +126,5 @@ def test_damaged_metrics_are_said_before_the_work_and_kept(model, sequences, tmp
     (tmp_path / "metrics.json").write_text('{"mine": {')
     monkeypatch.setattr(scoring, "score_set", None)
     with pytest.raises(DataError, match="metrics.json is damaged: move it elsewhere"):
-        report(model, CONFIG, 1, sequences, tmp_path, "mine", "")
+        report(model, PLAN, Noise(mine=sequences), 1, tmp_path)
     assert (tmp_path / "metrics.json").read_text() == '{"mine": {'

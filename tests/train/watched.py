@@ -8,7 +8,7 @@ from tinypredrnn.train import read_log
 
 def bits(trainer):
     """Every number that training has changed, to the last bit."""
-    arrays = trainer.model.state_dict() | trainer.optimiser.state_dict()
+    arrays = trainer.model.state_dict() | trainer.update.state_dict()
     return {name: (a.dtype, a.shape, a.tobytes()) for name, a in arrays.items()}
 
 

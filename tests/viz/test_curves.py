@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,31 +47,71 @@ def entry(last):
     return collected.result()
 
 
-def test_frame_curves(tmp_path, monkeypatch):
+@pytest.fixture
+def drawn(monkeypatch):
+    """What is drawn: the label and the values of each line, and the title of each vertical axis."""
     from matplotlib.axes import Axes
 
-    lines, plot = [], Axes.plot
-    monkeypatch.setattr(
-        Axes, "plot", lambda self, x, y, **style: lines.append((style["label"], list(y))) or plot(self, x, y, **style)
-    )
+    seen = SimpleNamespace(lines=[], titles=[])
+    plot, set_ylabel = Axes.plot, Axes.set_ylabel
+    monkeypatch.setattr(Axes, "plot", lambda self, x, y, **style:
+                        seen.lines.append((style.get("label"), list(y))) or plot(self, x, y, **style))
+    monkeypatch.setattr(Axes, "set_ylabel", lambda self, text: seen.titles.append(text) or set_ylabel(self, text))
+    return seen
+
+
+def test_frame_curves(tmp_path, drawn):
     scores = entry(last=1.0)
     viz.save_frame_curves(tmp_path / "frames.png", scores)
     assert drawn_fraction(tmp_path / "frames.png") > 0.01
-    assert [label for label, _ in lines] == ["model", "copy last frame", "all black"] * 3
-    assert lines[0][1] == scores["mse_per_frame"] and lines[5][1] == scores["black"]["psnr_per_frame"]
+    assert drawn.titles == ["MSE (sum over pixels)", "PSNR (dB)", "SSIM"]
+    assert [label for label, _ in drawn.lines] == ["model", "copy last frame", "all black"] * 3
+    assert drawn.lines[0][1] == scores["mse_per_frame"] and drawn.lines[5][1] == scores["black"]["psnr_per_frame"]
 
-    lines.clear()
+    drawn.lines.clear()
     scores["black"]["mse"] = 5 * scores["copy_last"]["mse"]  # a hopeless baseline would flatten the others
     viz.save_frame_curves(tmp_path / "frames.png", scores)
-    assert [label for label, _ in lines] == ["model", "copy last frame"] * 3
+    assert [label for label, _ in drawn.lines] == ["model", "copy last frame"] * 3
+
+
+def test_frame_curves_of_an_entry_from_before_metrics_were_described(tmp_path, drawn):
+    viz.save_frame_curves(tmp_path / "new.png", scores := entry(last=1.0))
+    new = drawn.titles[:], drawn.lines[:]
+    drawn.titles.clear(), drawn.lines.clear()
+    del scores["metrics"], scores["copy_last"]["perfect_sequences"], scores["black"]["perfect_sequences"]
+    viz.save_frame_curves(tmp_path / "old.png", scores)
+    assert (drawn.titles, drawn.lines) == new
+    assert (tmp_path / "old.png").read_bytes() == (tmp_path / "new.png").read_bytes()
+
+
+def test_frame_curves_of_other_metrics(tmp_path, drawn):
+    """Panels are of the entry's metrics and baselines, six at most; a frame without a score is a gap."""
+    truth = np.zeros((2, 4, 8, 8, 1), np.float32)
+    truth[:, 2] = np.nan
+    many = [metrics.MAE._replace(name=f"rain_{k}", title=f"rain {k}", unit="mm/h", panel=k != 1) for k in range(9)]
+    for measured, titles in ((many, [f"rain {k} (mm/h)" for k in (0, 2, 3, 4, 5, 6)]), (many[1:2], ["rain 1 (mm/h)"])):
+        drawn.titles.clear(), drawn.lines.clear()
+        collected = metrics.Scores(measured, ["black"])
+        collected.add(truth + np.float32(0.5), truth, truth[:, 0])
+        viz.save_frame_curves(tmp_path / "rain.png", collected.result())
+        assert drawn.titles == titles
+        assert [label for label, _ in drawn.lines] == ["model", "all black"] * len(titles)
+        np.testing.assert_array_equal(drawn.lines[0][1], [32, 32, np.nan, 32])
+
+
+def test_titles_of_validation_curves(tmp_path, drawn):
+    log = {"iteration": [1, 2], "loss": [2.0, 1.0], "validation_mse": [3.0, 2.0], "validation_rain": [3.0, 2.0], "validation_x": [1, 2]}
+    rain = metrics.MAE._replace(name="rain", title="rain", unit="mm/h")
+    viz.save_training_curves(tmp_path / "a.png", log, [metrics.MSE, rain])
+    assert drawn.titles == ["training loss", "validation MSE (sum over pixels)", "validation rain (mm/h)", "validation x"]
 
 
 def test_bad_tables(tmp_path):
     for log in ({}, {"iteration": [1]}, {"iteration": [], "loss": []}, {"iteration": [1], "loss": ["nan"]}):
         with pytest.raises(DataError, match="iteration and loss"):
             viz.save_training_curves(tmp_path / "a.png", log)
-    with pytest.raises(DataError, match="black, copy_last, psnr_per_frame, ssim_per_frame"):
-        viz.save_frame_curves(tmp_path / "a.png", {"mse_per_frame": [1.0]})
+    with pytest.raises(DataError, match="scores by frame, and has .'mse', 'copy_last'"):
+        viz.save_frame_curves(tmp_path / "a.png", {"mse": 1.0, "copy_last": {}})
 
 
 def test_import_is_light_and_drawing_leaves_pyplot_alone(tmp_path):

@@ -1,7 +1,8 @@
 """Reverse-mode automatic differentiation on NumPy and CuPy arrays.
 
-Read in this order: tensor.py (what a tensor is), op.py (what an op is), elementwise.py (the table of maths), engine.py (backward),
-arrays.py and convolution.py (the other ops), gradcheck.py (why to trust it). Here the ops become operators and methods.
+Read in this order: tensor.py (what a tensor is), op.py (what an op is), elementwise.py (the table of maths), engine.py
+(backward), arrays.py and convolution.py (the other ops), gradcheck.py (why to trust it). Here the ops become operators
+and methods.
 """
 
 from tinypredrnn.autograd import arrays
@@ -28,15 +29,16 @@ from tinypredrnn.autograd.op import Op, op
 from tinypredrnn.autograd.tensor import Tensor, from_dlpack, tensor
 
 __all__ = [
-    *maths.__all__, "Node", "Op", "Tensor", "concat", "conv2d", "conv2d_transpose", "convolution_by", "debug", "depth_to_space",
-    "from_dlpack", "fuse", "gradcheck", "insert_zeros", "log_softmax", "matmul", "max_pool", "no_grad", "normalise", "op", "pad",
-    "shared_weights", "softmax", "space_to_depth", "split", "stack", "tensor", "unfused", "upsample", "windows",
+    *maths.__all__, "Node", "Op", "Tensor", "concat", "conv2d", "conv2d_transpose", "convolution_by", "debug",
+    "depth_to_space", "from_dlpack", "fuse", "gradcheck", "insert_zeros", "log_softmax", "matmul", "max_pool",
+    "no_grad", "normalise", "op", "pad", "shared_weights", "softmax", "space_to_depth", "split", "stack", "tensor",
+    "unfused", "upsample", "windows",
 ]
 
 
 def lengths(shape):
     """x.reshape(2, 3) and x.reshape((2, 3)) say the same."""
-    return tuple(shape[0]) if len(shape) == 1 and hasattr(shape[0], "__len__") else shape
+    return shape[0] if len(shape) == 1 else shape
 
 
 def reshape(x, *shape):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from tinypredrnn.autograd.kinds import AXES, FLAG, INDEX, NUMBER_FROM_0, SHAPE, WHOLE, WIDTHS
 from tinypredrnn.autograd.op import NEW, PIECES, op
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ShapeError
@@ -11,8 +12,8 @@ from tinypredrnn.errors import ShapeError
 
 def kept_axes(shape, axis):
     """`shape` with the axes that were reduced set to 1: what a reduced array must look like to broadcast back."""
-    axes = range(len(shape)) if axis is None else [a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))]
-    return tuple(1 if k in axes else n for k, n in enumerate(shape))
+    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return tuple(1 if k in axes or k - len(shape) in axes else n for k, n in enumerate(shape))
 
 
 def spread(dy, shape, axis):
@@ -23,13 +24,13 @@ def spread(dy, shape, axis):
 # reductions
 
 @op(x=lambda dy, x_shape, axis: spread(dy, x_shape, axis))
-def sum(x, *, axis=None, keepdims=False):
+def sum(x, *, axis: AXES = None, keepdims: FLAG = False):
     """Sum over `axis` (an int, a tuple, or None for all)."""
     return x.sum(axis=axis, keepdims=keepdims)
 
 
 @op(x=lambda dy, x_shape, axis: spread(dy * (dy.size / (math.prod(x_shape) or 1)), x_shape, axis))
-def mean(x, *, axis=None, keepdims=False):
+def mean(x, *, axis: AXES = None, keepdims: FLAG = False):
     """Mean over `axis` (an int, a tuple, or None for all). Raises ShapeError for a mean of nothing."""
     if x.size == 0 and math.prod(kept_axes(x.shape, axis)):
         raise ShapeError(f"mean: expected at least one element, got {x.shape}")
@@ -43,15 +44,15 @@ def share_among_largest(dy, x, y, axis):
 
 
 @op(x=share_among_largest)
-def max(x, *, axis=None, keepdims=False):
+def max(x, *, axis: AXES = None, keepdims: FLAG = False):
     """The largest element over `axis`."""
     return x.max(axis=axis, keepdims=keepdims)
 
 
 @op(x=lambda dy, y, axis: y * (dy - (dy * y).sum(axis=axis, keepdims=True)))
-def softmax(x, *, axis=-1):
+def softmax(x, *, axis: AXES = -1):
     """exp(x) / sum(exp(x)) along `axis`."""
-    xp = array_module(x)
+    xp, x = array_module(x), array_module(x).asarray(x)
     if x.size == 0:
         return x.copy()  # an empty array has no largest element
     e = xp.exp(x - x.max(axis=axis, keepdims=True))
@@ -59,9 +60,9 @@ def softmax(x, *, axis=-1):
 
 
 @op(x=lambda dy, y, axis: dy - array_module(y).exp(y) * dy.sum(axis=axis, keepdims=True))
-def log_softmax(x, *, axis=-1):
+def log_softmax(x, *, axis: AXES = -1):
     """log(softmax(x)), finite even if softmax underflows."""
-    xp = array_module(x)
+    xp, x = array_module(x), array_module(x).asarray(x)
     if x.size == 0:
         return x.copy()
     x = x - x.max(axis=axis, keepdims=True)
@@ -75,14 +76,15 @@ def moments(x, axis, eps):
 
 
 def through_normalise(dy, x, axis, eps):
-    """What is left of dy when the mean and the scale of x cannot matter any more: its parts along 1 and along y are removed."""
+    """What is left of dy when the mean and the scale of x cannot matter any more: its parts along 1 and along y are
+    removed."""
     centred, scale = moments(x, axis, eps)
     y = centred * scale
     return scale * (dy - dy.mean(axis=axis, keepdims=True) - y * (dy * y).mean(axis=axis, keepdims=True))
 
 
 @op(x=through_normalise)
-def normalise(x, *, axis, eps=1e-5):
+def normalise(x, *, axis: AXES, eps: NUMBER_FROM_0 = 1e-5):
     """(x - mean) / sqrt(variance + eps) over `axis`: the core of layer and batch normalisation."""
     centred, scale = moments(x, axis, eps)
     return centred * scale
@@ -109,7 +111,8 @@ def stacked_product(a, b):
     a=lambda dy, b: stacked_product(dy, swap(b)),
     b=lambda dy, a, b_shape: flat(a).T @ flat(dy) if len(b_shape) == 2 else swap(a) @ dy)
 def matmul(a, b):
-    """Matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. Raises ShapeError for vectors."""
+    """Matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. Raises ShapeError for
+    vectors."""
     shapes = [getattr(factor, "shape", ()) for factor in (a, b)]
     if min(map(len, shapes)) < 2 or a.shape[-1] != b.shape[-2]:
         raise ShapeError(f"matmul: expected (..., n, k) @ (..., k, m), got {shapes[0]} @ {shapes[1]}")
@@ -119,27 +122,27 @@ def matmul(a, b):
 # shapes
 
 @op(x=lambda dy, x_shape: dy.reshape(x_shape))
-def reshape(x, *, shape):
+def reshape(x, *, shape: SHAPE):
     """The same elements in the same order in another shape; one length may be -1."""
     return x.reshape(shape)
 
 
 @op(x=lambda dy, axes: dy.transpose(sorted(range(dy.ndim), key=lambda k: axes[k] % dy.ndim)))
-def transpose(x, *, axes):
+def transpose(x, *, axes: SHAPE):
     """Axis k of the result is axis axes[k] of x."""
     return x.transpose(axes)
 
 
 @op(x=lambda dy: dy)
-def broadcast_to(x, *, shape):
+def broadcast_to(x, *, shape: SHAPE):
     """x repeated along new axes and axes of length 1 (its rule is the engine's un-broadcasting)."""
     return array_module(x).broadcast_to(x, shape)
 
 
 @op(x=lambda dy, x_shape, widths: dy[tuple(slice(before, before + n) for (before, _), n in zip(widths, x_shape))])
-def pad(x, *, widths):
-    """Zeros around x: `widths` is a pair (before, after) for each axis. Raises ShapeError for anything else."""
-    if not (isinstance(widths, (tuple, list)) and [np.shape(pair) for pair in widths] == [(2,)] * x.ndim):
+def pad(x, *, widths: WIDTHS):
+    """Zeros around x: `widths` is a pair (before, after) for each axis."""
+    if len(widths) != x.ndim:  # NumPy pads every axis by a single pair
         raise ShapeError(f"pad: expected a pair (before, after) for each axis of {x.shape}, got widths={widths!r}")
     return array_module(x).pad(x, widths)
 
@@ -148,7 +151,8 @@ def put_back(dy, x_shape, index):
     """Zeros of x's shape with dy where it came from; an element that was taken several times gets the sum."""
     xp = array_module(dy)
     dx = xp.zeros(x_shape, dy.dtype)
-    if all(isinstance(i, (int, slice, type(None), type(Ellipsis))) for i in (index if isinstance(index, tuple) else (index,))):
+    if all(isinstance(i, (int, slice, type(None), type(Ellipsis)))
+           for i in (index if isinstance(index, tuple) else (index,))):
         dx[index] = dy
     else:
         xp.add.at(dx, index, dy)
@@ -156,7 +160,7 @@ def put_back(dy, x_shape, index):
 
 
 @op(x=put_back)
-def take(x, *, index):
+def take(x, *, index: INDEX):
     """x[index], with whatever NumPy allows as an index."""
     return x[index]
 
@@ -171,7 +175,8 @@ def cut(dy, parts_shape, axis):
 
 
 def side_by_side(parts, axis):
-    """np.concatenate. CuPy's sends the addresses of more than eight arrays to the GPU first, for which a CUDA graph has no moment."""
+    """np.concatenate. CuPy's sends the addresses of more than eight arrays to the GPU first, for which a CUDA graph has
+    no moment."""
     xp = array_module(*parts)
     while xp is not np and len(parts) > 8:
         parts = [xp.concatenate(parts[i:i + 8], axis=axis) for i in range(0, len(parts), 8)]
@@ -179,15 +184,13 @@ def side_by_side(parts, axis):
 
 
 @op(parts=cut)
-def concat(*parts, axis=-1):
+def concat(*parts, axis: WHOLE = -1):
     """Parts side by side along an axis that they have; all other lengths agree."""
-    if not parts:
-        raise ShapeError("concat: expected at least one part, got none")
     return side_by_side(parts, axis)
 
 
 @op(parts=lambda dy, axis: list(array_module(dy).moveaxis(dy, axis, 0)))
-def stack(*parts, axis=0):
+def stack(*parts, axis: WHOLE = 0):
     """Parts of one shape side by side along a new axis."""
     return side_by_side([array_module(*parts).expand_dims(part, axis) for part in parts], axis)
 
@@ -199,8 +202,10 @@ def pieces(x, parts, axis):
 
 
 @op(NEW, PIECES, x=lambda dy: dy)
-def split(x, *, parts, axis=-1):
+def split(x, *, parts: WHOLE, axis: WHOLE = -1):
     """Cut x into `parts` equal pieces along `axis`: split(gates, parts=4) gives i, f, g, o."""
-    if parts < 1 or x.shape[axis] % parts:
-        raise ShapeError(f"split: axis {axis} of {x.shape} has length {x.shape[axis]}, which is not divisible into {parts} parts")
+    length = getattr(x, "shape", ())[axis]
+    if parts < 1 or length % parts:
+        raise ShapeError(f"split: axis {axis} of {x.shape} has length {length}, which is not divisible into {parts} "
+                         "parts")
     return pieces(x, parts, axis)

@@ -1,13 +1,13 @@
-"""Convolution, as linear algebra: windows side by side in one matrix, times the weights. Its gradients are transposes.
+"""Convolution as linear algebra: a matrix of windows times the weights. Its gradients are transposes.
 
-For one kernel, three maps are one bilinear form read three ways:
+One bilinear form gives three maps:
 
     correlate     (x, w)  -> y        the convolution
-    transposed    (y, w)  -> x        its transpose in x: where y came from
-    pair          (x, y)  -> w        its transpose in w: which weights would have made y from x
+    transposed    (y, w)  -> x        its transpose with respect to x
+    pair          (x, y)  -> w        its transpose with respect to w
 
-so the rules of conv2d are `transposed` and `pair`, and those of conv2d_transpose are `correlate` and `pair`.
-Frames are (B,H,W,C), weights (kh,kw,C,K). The matrix of windows is kh * kw times as large as x: it is never kept for backward.
+So the rules of conv2d are `transposed` and `pair`, and those of conv2d_transpose are `correlate` and `pair`. Frames are
+(B,H,W,C), weights (kh,kw,C,K). The matrix of windows is kh * kw times as large as x, so it is never kept for backward.
 """
 
 import contextlib
@@ -18,10 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinypredrnn.autograd.arrays import concat, flat, pad, reshape
+from tinypredrnn.autograd.arrays import broadcast_to, concat, flat, pad, reshape
 from tinypredrnn.autograd.engine import recording
-from tinypredrnn.autograd.grid import check_padding, fold, grid, unfold
+from tinypredrnn.autograd.grid import fold, grid, unfold
 from tinypredrnn.autograd.implicit import implicit_conv
+from tinypredrnn.autograd.kinds import COUNT, PADDING, SIDES, SIZE, brief
 from tinypredrnn.autograd.op import op
 from tinypredrnn.autograd.products import product
 from tinypredrnn.autograd.tensor import Tensor
@@ -71,7 +72,7 @@ def frame_grid(x_shape, w_shape, stride, padding, dilation):
     w=lambda dy, x, x_shape, w_shape, stride, padding, dilation:
         pair(x, dy, frame_grid(x_shape, w_shape, stride, padding, dilation)),
     b=sum_to_bias)
-def direct_conv(x, w, b=None, *, stride=1, padding="same", dilation=1):
+def direct_conv(x, w, b=None, *, stride: COUNT = 1, padding: PADDING = "same", dilation: COUNT = 1):
     """conv2d by windows and one matrix product, for any stride and dilation."""
     y = correlate(x, w, frame_grid(x.shape, w.shape, stride, padding, dilation))
     if b is not None:
@@ -80,7 +81,8 @@ def direct_conv(x, w, b=None, *, stride=1, padding="same", dilation=1):
 
 
 def conv2d(x, w, b=None, *, stride=1, padding="same", dilation=1):
-    """Slide a kernel over frames: y[n,p,q,k] = sum over i,j,c of w[i,j,c,k] x[n, p stride + i dilation, q stride + j dilation, c] + b[k].
+    """Slide a kernel over frames: y[n,p,q,k] = sum over i,j,c of w[i,j,c,k] x[n, p stride + i dilation, q stride + j
+    dilation, c] + b[k].
 
     x (B,H,W,C), or several in a tuple whose channels lie side by side; w (kh,kw,C,K), b (K,) or None -> (B,H',W',K).
     padding "same" keeps H' = ceil(H / stride), "valid" adds no zeros, a number adds that many on each side. The
@@ -88,11 +90,15 @@ def conv2d(x, w, b=None, *, stride=1, padding="same", dilation=1):
     of that of the result. Raises ShapeError if the shapes do not fit, ConfigError for an impossible option.
     """
     parts = x if isinstance(x, tuple) else (x,)
-    shapes, w_shape, b_shape = [getattr(part, "shape", ()) for part in parts], getattr(w, "shape", ()), getattr(b, "shape", b)
+    shapes = [getattr(part, "shape", ()) for part in parts]
+    w_shape, b_shape = getattr(w, "shape", ()), getattr(b, "shape", b)
     if (any(len(shape) != 4 or shape[:3] != shapes[0][:3] for shape in shapes) or len(w_shape) != 4
-            or sum(shape[3] for shape in shapes) != w_shape[2] or b_shape not in (None, w_shape[3:])):
-        raise ShapeError(f"conv2d: expected x (B,H,W,C), w (kh,kw,C,K) and b (K,) or None, got x {' beside '.join(map(str, shapes))}, "
-                         f"w {w_shape} and b {b_shape}")
+            or sum(shape[3] for shape in shapes) != w_shape[2] or 0 in w_shape[2:]
+            or b_shape not in (None, w_shape[3:])):
+        raise ShapeError("conv2d: expected x (B,H,W,C), w (kh,kw,C,K) with C and K from 1, and b (K,) or None, got "
+                         f"x {' beside '.join(map(str, shapes))}, w {w_shape} and b {brief(b_shape)}")
+    stride, dilation = COUNT(stride, "conv2d", "stride"), COUNT(dilation, "conv2d", "dilation")
+    padding = PADDING(padding, "conv2d", "padding")
     g = frame_grid(shapes[0], w_shape, stride, padding, dilation)
     return choose(g, parts, w_shape[3])(parts, w, b, stride=stride, padding=padding, dilation=dilation)
 
@@ -104,7 +110,8 @@ class Direct:
     """Windows and one matrix product. On a GPU cuBLAS multiplies."""
 
     def __call__(self, parts, w, b, stride, padding, dilation):
-        return direct_conv(parts[0] if len(parts) == 1 else concat(*parts), w, b, stride=stride, padding=padding, dilation=dilation)
+        return direct_conv(parts[0] if len(parts) == 1 else concat(*parts), w, b, stride=stride, padding=padding,
+                           dilation=dilation)
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,8 @@ class Winograd:
     tile: int
 
     def __call__(self, parts, w, b, stride, padding, dilation):
-        return winograd_conv(frequencies_of(w, self.tile), b, *parts, kernel=w.shape[:2], tile=self.tile, padding=padding)
+        return winograd_conv(frequencies_of(w, self.tile), b, *parts, kernel=w.shape[:2], tile=self.tile,
+                             padding=padding)
 
 
 @dataclass(frozen=True)
@@ -143,9 +151,11 @@ def convolution_by(algorithm="cheapest", tile=None):
     if algorithm not in ("cheapest", "direct", "winograd", "implicit"):
         raise ConfigError(f"convolution_by: expected cheapest, direct, winograd or implicit, got {algorithm!r}")
     if (tile is not None) != (algorithm == "winograd") or tile is not None and (type(tile) is not int or tile < 1):
-        raise ConfigError('convolution_by: "winograd" takes the side of its tiles, such as tile=4, and no other algorithm does, got '
+        raise ConfigError('convolution_by: "winograd" takes the side of its tiles, such as tile=4, and no other '
+                          'algorithm does, got '
                           f"{algorithm!r} with tile={tile!r}")
-    token = asked_for.set({"cheapest": None, "direct": Direct(), "winograd": Winograd(tile), "implicit": Implicit()}[algorithm])
+    token = asked_for.set({"cheapest": None, "direct": Direct(), "winograd": Winograd(tile),
+                           "implicit": Implicit()}[algorithm])
     try:
         yield
     finally:
@@ -163,7 +173,9 @@ def choose(g, parts, features):
         return Implicit() if first.dtype == np.float32 and has_tensor_cores(device) else Direct()
     if g.kernel == (1, 1):
         return Direct() if len(parts) == 1 else SIDE_BY_SIDE
-    return cheapest(g, len(first), sum(part.shape[3] for part in parts), features) if first.dtype == np.float32 else Direct()
+    if first.dtype != np.float32:
+        return Direct()
+    return cheapest(g, len(first), sum(part.shape[3] for part in parts), features)
 
 
 @functools.lru_cache(1000)
@@ -201,15 +213,15 @@ def frequencies_of(w, tile):
 
 def image_grid(y_shape, w_shape, stride, padding, dilation, size):
     """The grid of the convolution whose transpose this is."""
-    check_padding(padding)
     if size is None and padding == "same":
         size = [n * stride for n in y_shape[1:3]]
     elif size is None:
         margin = 0 if padding == "valid" else padding
         size = [(n - 1) * stride + (k - 1) * dilation + 1 - 2 * margin for n, k in zip(y_shape[1:3], w_shape[:2])]
-    g = grid(size, w_shape[:2], stride, dilation, padding)
+    g = grid(tuple(size), w_shape[:2], stride, dilation, padding)
     if g.out != tuple(y_shape[1:3]):
-        raise ShapeError(f"conv2d_transpose: frames of {tuple(size)} would come from {g.out}, not from {tuple(y_shape[1:3])}")
+        raise ShapeError(f"conv2d_transpose: frames of {tuple(size)} would come from {g.out}, not from "
+                         f"{tuple(y_shape[1:3])}")
     return g
 
 
@@ -218,67 +230,86 @@ def image_grid(y_shape, w_shape, stride, padding, dilation, size):
     w=lambda dx, y, y_shape, w_shape, stride, padding, dilation, size:
         pair(dx, y, image_grid(y_shape, w_shape, stride, padding, dilation, size)),
     b=sum_to_bias)
-def conv2d_transpose(y, w, b=None, *, stride=1, padding="same", dilation=1, size=None):
-    """The transpose of conv2d in x: every pixel of y paints its kernel into the frame. (B,H',W',K), (kh,kw,C,K) -> (B,H,W,C)
+def conv2d_transpose(y, w, b=None, *, stride: COUNT = 1, padding: PADDING = "same", dilation: COUNT = 1,
+                     size: SIZE = None):
+    """The transpose of conv2d with respect to x: every pixel of y adds its kernel to the frame. (B,H',W',K),
+    (kh,kw,C,K) -> (B,H,W,C)
 
     Same weights and options as the conv2d that it transposes; b is (C,). `size` (H, W) chooses among the frame sizes
     that a stride maps to the same (H', W'); if it is left out, it is stride times (H', W') for "same", else the
     smallest of them.
     """
     y_shape, w_shape, b_shape = getattr(y, "shape", ()), getattr(w, "shape", ()), getattr(b, "shape", b)
-    if len(y_shape) != 4 or len(w_shape) != 4 or y_shape[3] != w_shape[3] or b_shape not in (None, w_shape[2:3]):
-        raise ShapeError(f"conv2d_transpose: expected y (B,H,W,K), w (kh,kw,C,K) and b (C,), got y {y_shape}, w {w_shape} and b {b_shape}")
+    fits = len(y_shape) == len(w_shape) == 4 and y_shape[3] == w_shape[3] and 0 not in w_shape[2:]
+    if not fits or b_shape not in (None, w_shape[2:3]):
+        raise ShapeError("conv2d_transpose: expected y (B,H,W,K), w (kh,kw,C,K) with C and K from 1, and b (C,) or "
+                         f"None, got y {y_shape}, w {w_shape} and b {brief(b_shape)}")
     x = transposed(y, w, image_grid(y.shape, w.shape, stride, padding, dilation, size))
     return x if b is None else x + b
 
 
-@op(x=lambda dy, x_shape, kernel, stride, padding, dilation: fold(dy, grid(x_shape[1:3], kernel, stride, dilation, padding)))
-def windows(x, *, kernel, stride=1, padding="same", dilation=1):
-    """The neighbourhood of every pixel: (B,H,W,C) -> (B,H',W',kh,kw,C). A weighted sum over (kh,kw) with weights of their own for
-    each pixel or each sequence is the dynamic filtering of DFN and CDNA."""
-    return unfold(x, grid(x.shape[1:3], kernel, stride, dilation, padding)).copy()
+@op(x=lambda dy, x_shape, kernel, stride, padding, dilation:
+    fold(dy, grid(x_shape[1:3], kernel, stride, dilation, padding)))
+def windows(x, *, kernel: SIDES, stride: COUNT = 1, padding: PADDING = "same", dilation: COUNT = 1):
+    """The neighbourhood of every pixel: (B,H,W,C) -> (B,H',W',kh,kw,C). A weighted sum over (kh,kw) with weights of
+    their own for each pixel or each sequence is the dynamic filtering of DFN and CDNA."""
+    return unfold(x, grid(frame_shape("windows", x)[1:3], kernel, stride, dilation, padding)).copy()
 
 
 # changes of resolution, composed of the ops above
 
+def frame_shape(op, x, lead=1):
+    """The shape of frames (B,H,W,C), or of (..., H, W, C) if `lead` is None; ShapeError for anything else."""
+    shape = getattr(x, "shape", ())
+    if len(shape) < 3 or lead is not None and len(shape) != 3 + lead:
+        raise ShapeError(f"{op}: expected {'(..., H, W, C)' if lead is None else 'frames (B,H,W,C)'}, got "
+                         f"{shape or type(x).__name__}")
+    return shape
+
+
 def max_pool(x, size=2):
     """The largest of each size x size block: (B,H,W,C) -> (B,H/size,W/size,C)"""
-    b, h, w, c = x.shape
-    if size < 1 or h % size or w % size:
+    (b, h, w, c), size = frame_shape("max_pool", x), COUNT(size, "max_pool", "size")
+    if h % size or w % size:
         raise ShapeError(f"max_pool: frames of {h}x{w} do not divide into blocks of {size}x{size}")
     return x.reshape(b, h // size, size, w // size, size, c).max(axis=(2, 4))
 
 
 def upsample(x, scale=2):
     """Nearest neighbour: every pixel becomes a scale x scale block. (B,H,W,C) -> (B,H scale,W scale,C)"""
-    b, h, w, c = x.shape
-    return x.reshape(b, h, 1, w, 1, c).broadcast_to(b, h, scale, w, scale, c).reshape(b, h * scale, w * scale, c)
+    (b, h, w, c), scale = frame_shape("upsample", x), COUNT(scale, "upsample", "scale")
+    x = broadcast_to(reshape(x, shape=(b, h, 1, w, 1, c)), shape=(b, h, scale, w, scale, c))
+    return x.reshape(b, h * scale, w * scale, c)
 
 
 def insert_zeros(x, scale=2):
-    """Every pixel at the upper left of a scale x scale block of zeros: MCnet's unpooling. (B,H,W,C) -> (B,H scale,W scale,C)"""
-    b, h, w, c = x.shape
+    """Every pixel at the upper left of a scale x scale block of zeros: MCnet's unpooling. (B,H,W,C) -> (B,H scale,W
+    scale,C)"""
+    (b, h, w, c), scale = frame_shape("insert_zeros", x), COUNT(scale, "insert_zeros", "scale")
     more = (0, scale - 1)
     x = pad(reshape(x, shape=(b, h, 1, w, 1, c)), widths=((0, 0), (0, 0), more, (0, 0), more, (0, 0)))
     return x.reshape(b, h * scale, w * scale, c)
 
 
 def space_to_depth(x, patch):
-    """Patches as channels: (..., H, W, C) -> (..., H/patch, W/patch, patch patch C), ordered row, column, channel as in the authors'
-    code. Works on arrays and on tensors."""
-    *lead, h, w, c = x.shape
-    if patch < 1 or h % patch or w % patch:
-        raise ShapeError(f"patches of {patch}x{patch} do not tile frames of {h}x{w}: choose a patch that divides both")
+    """Patches as channels: (..., H, W, C) -> (..., H/patch, W/patch, patch patch C), ordered row, column, channel as in
+    the authors' code. Works on arrays and on tensors."""
+    (*lead, h, w, c), patch = frame_shape("space_to_depth", x, lead=None), COUNT(patch, "space_to_depth", "patch")
+    if h % patch or w % patch:
+        raise ShapeError(f"space_to_depth: patches of {patch}x{patch} do not tile frames of {h}x{w}: choose a patch "
+                         "that divides both")
     n = len(lead)
     x = x.reshape(*lead, h // patch, patch, w // patch, patch, c)
-    return x.transpose(*range(n), n, n + 2, n + 1, n + 3, n + 4).reshape(*lead, h // patch, w // patch, patch * patch * c)
+    patches = x.transpose(*range(n), n, n + 2, n + 1, n + 3, n + 4)
+    return patches.reshape(*lead, h // patch, w // patch, patch * patch * c)
 
 
 def depth_to_space(x, patch):
     """The inverse of space_to_depth: (..., H, W, patch patch C) -> (..., H patch, W patch, C)"""
-    *lead, h, w, c = x.shape
-    if patch < 1 or c % (patch * patch):
-        raise ShapeError(f"{c} channels are not those of patches of {patch}x{patch}: choose a patch whose square divides them")
+    (*lead, h, w, c), patch = frame_shape("depth_to_space", x, lead=None), COUNT(patch, "depth_to_space", "patch")
+    if c % (patch * patch):
+        raise ShapeError(f"depth_to_space: {c} channels are not those of patches of {patch}x{patch}: choose a patch "
+                         "whose square divides them")
     n, c = len(lead), c // (patch * patch)
     x = x.reshape(*lead, h, w, patch, patch, c)
     return x.transpose(*range(n), n, n + 2, n + 1, n + 3, n + 4).reshape(*lead, h * patch, w * patch, c)

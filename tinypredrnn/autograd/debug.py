@@ -1,13 +1,17 @@
 """The debug ladder: see what the autograd does, more with each level.
 
-    1   time and memory of each op, forward and backward, as a table at the end; the first call of a fused op includes compiling it
-    2   NaN or infinity: GraphError that names the op that made it, the module it is part of, and the line of your code that called it
-    3   an array that backward needs and that has been changed in place: GraphError that names the op, the argument and
-        the line
+    1   time and memory of each op, forward and backward, as a table at the end; the first call of a fused op includes
+        compiling it
+    2   NaN or infinity: GraphError that names the op that made it, the module it is part of, and the line of your code
+        that called it
+    3   an array that backward needs and that has been changed in place, by your program or by an op's rule: GraphError
+        that names the op, the argument and the line
     4   every op as it runs
 
     with tp.debug(2):
-        loss = ...                              TINYPREDRNN_DEBUG=2 python your_script.py     (the same for a whole program)
+        loss = ...
+
+    TINYPREDRNN_DEBUG=2 python your_script.py     (the same for a whole program)
 
 Each level includes those below. All threads are watched, even those started earlier; of several `with` blocks, the one
 entered last counts. Debugging costs time: leave it at 0 otherwise. If TINYPREDRNN_DEBUG is not a level, a line on
@@ -28,6 +32,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from tinypredrnn.autograd.engine import calling, watching
+from tinypredrnn.autograd.kinds import brief
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module, device_of, synchronise, to_numpy
 from tinypredrnn.errors import ConfigError, GraphError
@@ -40,11 +45,12 @@ class Watch:
     for a new node."""
 
     def __init__(self, level, file=None):
-        if level not in range(5):
-            raise ConfigError(f"debug: levels are 0 to 4, got {level!r}")
+        if not isinstance(level, int) or level not in range(5):
+            raise ConfigError(f"debug: levels are 0 to 4, got {brief(level)}")
         self.level, self.file = level, file
         self.lock = threading.Lock()  # of the figures and of the file: several threads may be watched at once
-        self.figures = defaultdict(lambda: dict(calls=0, forward=0.0, backward=0.0, made=0, saved=0))  # by op name: seconds, bytes
+        # by op name: seconds, bytes
+        self.figures = defaultdict(lambda: dict(calls=0, forward=0.0, backward=0.0, made=0, saved=0))
         self.made_at = WeakKeyDictionary()  # node -> where it was made
         self.prints = WeakKeyDictionary()  # node -> {name: fingerprint of a saved value that can be changed in place}
 
@@ -69,21 +75,24 @@ class Watch:
         if self.level >= 2:
             self.made_at[node] = place()
         if self.level >= 3:
-            self.prints[node] = {name: fingerprint(value) for name, value in saved_values(node).items()}
+            self.prints[node] = fingerprints(saved_values(node))
 
     def backward(self, node, dy, into):
         where = self.made_at.get(node, "called before debugging began")
-        before = self.prints.get(node, {})
-        now = saved_values(node) if before else {}
-        for name in before:
-            if name not in now or fingerprint(now[name]) != before[name]:
-                raise GraphError(f"{node.op.name}: its {name}, which backward needs, was changed in place since it was {where}: "
-                                 "change a copy")
+        saved = self.prints.get(node, {})
+        if name := changed(saved, saved_values(node)):
+            raise GraphError(f"{node.op.name}: its {name}, which backward needs, was changed in place since it was "
+                             f"{where}: change a copy")
+        cotangents = dict(changeable("dy", dy)) if self.level >= 3 else {}
+        prints = fingerprints(cotangents)
         started = time.perf_counter()
         gradients = node.op.pull_back(dy, node, into)
         wait_for(gradients)
         seconds = time.perf_counter() - started
         self.count(node.op, backward=seconds)
+        if name := changed(prints, cotangents) or changed(saved, saved_values(node)):
+            raise GraphError(f"backward of {node.op.name}: its rule changed {name} in place, which others read as "
+                             f"well: make a new array; the op was {where}")
         if self.level >= 4:
             self.say(f"backward of {node.op.name}  {1e3 * seconds:.3f} ms")
         if self.level >= 2 and not all(map(is_finite, gradients)):
@@ -115,10 +124,13 @@ class Watch:
         memory saved is what backward needs, in which an array saved by two ops counts twice."""
         with self.lock:  # another thread may still add an op
             rows = sorted(self.figures.items(), key=lambda item: -item[1]["forward"] - item[1]["backward"])
-        rows.append(("all", {key: sum(f[key] for _, f in rows) for key in ("calls", "forward", "backward", "made", "saved")}))
-        return "\n".join([f"{'op':24}{'calls':>8}{'forward ms':>12}{'backward ms':>13}{'made MB':>10}{'saved MB':>10}"] + [
-            f"{name:24}{f['calls']:8}{1e3 * f['forward']:12.2f}{1e3 * f['backward']:13.2f}{f['made'] / 1e6:10.2f}{f['saved'] / 1e6:10.2f}"
-            for name, f in rows])
+        keys = "calls", "forward", "backward", "made", "saved"
+        rows.append(("all", {key: sum(f[key] for _, f in rows) for key in keys}))
+        lines = [f"{'op':24}{'calls':>8}{'forward ms':>12}{'backward ms':>13}{'made MB':>10}{'saved MB':>10}"]
+        for name, f in rows:
+            lines.append(f"{name:24}{f['calls']:8}{1e3 * f['forward']:12.2f}{1e3 * f['backward']:13.2f}"
+                         f"{f['made'] / 1e6:10.2f}{f['saved'] / 1e6:10.2f}")
+        return "\n".join(lines)
 
 
 @contextlib.contextmanager
@@ -190,6 +202,16 @@ def changeable(name, value, inside=False):
             yield from changeable(f"{name}.{end}", getattr(value, end), inside)
     elif hasattr(value, "nbytes") or (inside and value is not None):
         yield name, value
+
+
+def fingerprints(values):
+    """{name: fingerprint} of {name: value}."""
+    return {name: fingerprint(value) for name, value in values.items()}
+
+
+def changed(before, values):
+    """The name of the first value whose fingerprint is no longer the one in `before`, or None."""
+    return next((name for name in before if name not in values or fingerprint(values[name]) != before[name]), None)
 
 
 def fingerprint(value):

@@ -1,11 +1,12 @@
 """Elementwise maths: one table of name, forward and derivative.
 
-Forwards and rules are written with arithmetic and with other entries of this table only: what runs on arrays here runs on symbols
-just as well. A rule works at the broadcast shape; the engine sums its result back to the input's shape.
+Forwards and rules are written with arithmetic and with other entries of this table only: what runs on arrays here runs
+on symbols just as well. A rule works at the broadcast shape; the engine sums its result back to the input's shape.
 """
 
 import numpy as np
 
+from tinypredrnn.autograd.kinds import NUMBER
 from tinypredrnn.autograd.op import NEW, Op
 from tinypredrnn.autograd.symbol import Symbol
 from tinypredrnn.autograd.tensor import Tensor
@@ -39,8 +40,8 @@ class Entry(Op):
         symbols = [x for x in inputs if isinstance(x, Symbol)]
         truths, compares = all(x.truth for x in symbols), self.name in COMPARISONS
         if truths and not (compares or self.name == "where" or self.name == "mul" and len(symbols) == 2):
-            raise ConfigError(f"fuse: {self.name} of nothing but truth values, such as x > 0: NumPy does not compute with them as "
-                              "with 0 and 1; use where(condition, a, b)")
+            raise ConfigError(f"fuse: {self.name} of nothing but truth values, such as x > 0: NumPy does not compute "
+                              "with them as with 0 and 1; use where(condition, a, b)")
         return Symbol(self.name, *inputs, truth=compares or truths and self.name == "mul")
 
 
@@ -86,10 +87,16 @@ def neg(a):
 
 @elementwise("power({a}, {b})",
              a=lambda dy, a, b: dy * b * a ** (b - 1 + (b == 0)),  # 0 and not 0 * infinity if a = 0 and b = 0
-             b=lambda dy, a, b, y: dy * y * log(a + 0 * b))  # a plain number a takes the dtype of b
+             b=lambda dy, a, b, y: through_exponent(dy, a, b, y))
 def power(a, b):
-    """a ** b; the derivative with respect to b needs a > 0."""
+    """a ** b; its derivative with respect to b is NaN if a < 0, and 0 if a = 0 and b >= 0."""
     return a ** b
+
+
+def through_exponent(dy, a, b, y):
+    a = where(b == b, a, b)  # a plain number takes the dtype of b
+    still = (a == 0) * (b >= 0)
+    return where(still, 0, dy * y * log(where(still, 1, a)))
 
 
 # comparisons: they have no derivative, but the rules of other entries use them
@@ -228,7 +235,7 @@ def relu(x):
 
 
 @elementwise(x=lambda dy, x, slope: where(x > 0, dy, dy * slope))
-def leaky_relu(x, *, slope=0.01):
+def leaky_relu(x, *, slope: NUMBER = 0.01):
     """x where it is positive, slope * x elsewhere"""
     return where(x > 0, x, x * slope)
 
@@ -249,16 +256,18 @@ def logsigmoid(x):
 
 # cross-entropy of a target in [0, 1], read as a probability, against a prediction
 
-@elementwise(logit=lambda dy, logit, target: dy * (exp(-softplus(-logit)) - target), target=lambda dy, logit: -dy * logit)
+@elementwise(logit=lambda dy, logit, target: dy * (exp(-softplus(-logit)) - target),
+             target=lambda dy, logit: -dy * logit)
 def bce_with_logits(logit, target):
     """-target log(p) - (1 - target) log(1 - p) with p = sigmoid(logit), finite for every logit"""
     return softplus(logit) - logit * target
 
 
 def bce(p, target):
-    """-target log(p) - (1 - target) log(1 - p) with p clipped to [1e-6, 1 - 1e-6], so that a wrong certainty costs 13.8, not infinity"""
+    """-target log(p) - (1 - target) log(1 - p) with p clipped to [1e-6, 1 - 1e-6], so that a wrong certainty costs
+    13.8, not infinity"""
     p = clip(p, 1e-6, 1 - 1e-6)
-    return -(target * log(p) + (1 - target) * log(1 - p))
+    return -(target * log(p) + sub(1, target) * log(1 - p))
 
 
 # The operators of tensors and symbols: one table for both

@@ -12,7 +12,8 @@ from numba import njit
 
 T = np.$dtype
 FAST = dict(fastmath={"contract"}, error_model="numpy")  # NaN, infinity and the sign of 0 stay what they are
-exp, log, log1p, sqrt, fabs, infinity, not_a_number = math.exp, math.log, math.log1p, math.sqrt, math.fabs, math.inf, T(math.nan)
+exp, log, log1p, sqrt, fabs = math.exp, math.log, math.log1p, math.sqrt, math.fabs
+infinity, not_a_number = math.inf, T(math.nan)
 
 $functions
 
@@ -28,7 +29,8 @@ $body
 # table: (name, parameters, value in Python, value in C)
 HELPERS = (
     ("where", "condition, a, b", "a if condition != T(0) else b", "condition != T(0) ? a : b"),
-    ("maximum", "a, b", "a if a >= b or a != a else b", "a >= b || a != a ? a : b"),  # NaN is the only number that is not itself
+    ("maximum", "a, b", "a if a >= b or a != a else b",
+     "a >= b || a != a ? a : b"),  # NaN is the only number that is not itself
     ("minimum", "a, b", "a if a <= b or a != a else b", "a <= b || a != a ? a : b"),
     ("sign", "x", "T(x > T(0)) - T(x < T(0)) if x == x else x", "x == x ? T(x > T(0)) - T(x < T(0)) : x"),
     ("power", "a, b", "a ** b", "pow(a, b)"),
@@ -37,7 +39,8 @@ HELPERS = (
 CPU_HELPERS = "".join(f"@njit(inline=\"always\", **FAST)\ndef {name}({parameters}): return {python}\n\n\n"
                       for name, parameters, python, _ in HELPERS)
 CUDA = "#define infinity INFINITY\n#define not_a_number T(NAN)\n" + "".join(
-    f"template <typename T> __device__ T {name}({', '.join(f'T {p}' for p in parameters.split(', '))}) {{ return {c}; }}\n"
+    f"template <typename T> __device__ T {name}({', '.join(f'T {p}' for p in parameters.split(', '))}) "
+    f"{{ return {c}; }}\n"
     for name, parameters, _, c in HELPERS)
 
 # tanh as a ratio of polynomials (the coefficients are Eigen's, the error at most 3e-7): unlike a call into the maths

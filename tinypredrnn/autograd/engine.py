@@ -6,7 +6,8 @@ forms a reference cycle: once the result is dropped, the graph is gone.
 
 One backward pass, of loss = (tanh(x) * x).sum():
 
-1. `count_consumers` goes down from the node of sum and finds what each node waits for: mul waits for sum, tanh waits for mul.
+1. `count_consumers` goes down from the node of sum and finds what each node waits for: mul waits for sum, tanh waits
+   for mul.
 2. Each output gets an `Arriving`, the place where its cotangent accumulates. The one of sum starts with 1, and sum is
    ready.
 3. `visit` takes what arrived at a node, runs the node's rules on it and adds the results to the Arriving of each input.
@@ -44,7 +45,8 @@ class Node:
     """One application of an op: what backward needs to run its rules, and where to send the results.
 
     op        what was applied; backward calls op.pull_back(dy, node, into) for the inputs' cotangents
-    parents   for each input: (the Node that made it, which of its outputs), (the leaf Tensor, 0), or None for a constant
+    parents   for each input: (the Node that made it, which of its outputs), (the leaf Tensor, 0), or None for a
+              constant
     shapes    the shapes of the inputs
     dtype     the float dtype of the inputs, which their cotangents must have
     saved     the values that the rules asked for, by name; None once backward has used them
@@ -55,7 +57,8 @@ class Node:
     __slots__ = ("op", "parents", "shapes", "dtype", "saved", "outputs", "call", "__weakref__")
 
     def __init__(self, op, parents, shapes, dtype, saved, outputs):
-        self.op, self.parents, self.shapes, self.dtype, self.saved, self.outputs = op, parents, shapes, dtype, saved, outputs
+        self.op, self.parents, self.shapes, self.dtype = op, parents, shapes, dtype
+        self.saved, self.outputs = saved, outputs
         self.call = calling.get()
 
 
@@ -133,7 +136,8 @@ class Outputs(list):
         super().__init__(Arriving() for _ in range(node.outputs))
 
     def collect(self):
-        """What arrived, as rules take it: an array, or for several outputs a list with None for those that nobody used; or None."""
+        """What arrived, as rules take it: an array, or for several outputs a list with None for those that nobody used;
+        or None."""
         dy = [output.result() for output in self]
         if all(d is None for d in dy):
             return None
@@ -178,11 +182,13 @@ class Pieces(Outputs):
 # backward
 
 def backward(root, cotangent=None, retain_graph=False):
-    """Send `cotangent` from the tensor `root` back to every leaf that it was computed from. Tensor.backward is this function."""
+    """Send `cotangent` from the tensor `root` back to every leaf that it was computed from. Tensor.backward is this
+    function."""
     if not root.requires_grad:
         raise GraphError("backward: this tensor depends on nothing that requires a gradient: make its inputs with "
                          "tensor(..., requires_grad=True), outside of no_grad")
     cotangent = check_cotangent(root, cotangent)
+    check_grad(root)
     waiting = count_consumers(root.node) if root.node else {}
     arriving = {node: Pieces(node) if node.op.cuts else Outputs(node) for node in waiting}
     start, index = (root.node, root.index) if root.node else (root, 0)
@@ -208,20 +214,35 @@ def backward(root, cotangent=None, retain_graph=False):
 
 def count_consumers(root):
     """How many nodes are going to send something to each node below `root`; GraphError if an earlier backward has used
-    one of them up."""
+    one of them up, or if a leaf's grad cannot be added to."""
     waiting, stack = {root: 0}, [root]
     while stack:
         node = stack.pop()
         if node.saved is None:
-            raise GraphError(f"backward: a second time through {node.op.name}, whose saved arrays are gone: call the first backward "
-                             "with retain_graph=True, or compute the forward again")
+            raise GraphError(f"backward: a second time through {node.op.name}, whose saved arrays are gone: call the "
+                             "first backward with retain_graph=True, or compute the forward again")
         for target, _ in filter(None, node.parents):
             if isinstance(target, Node):
                 if target not in waiting:
                     waiting[target] = 0
                     stack.append(target)
                 waiting[target] += 1
+            elif target.grad is not None:
+                check_grad(target)
     return waiting
+
+
+def check_grad(leaf):
+    """GraphError if the grad that a leaf already has is not an array like its data."""
+    grad, data = leaf.grad, leaf.data
+    if grad is not None and (type(grad) is not type(data) or (grad.shape, grad.dtype) != (data.shape, data.dtype)):
+        what = f"{grad.dtype} {grad.shape}" if hasattr(grad, "dtype") else type(grad).__name__
+        raise GraphError(f"backward: cannot add to the grad of a leaf, which should be an array of {leaf.dtype} "
+                         f"{leaf.shape} on {leaf.device} and is {type(grad).__name__} {what}: set it to None first")
+
+
+def writable(array):
+    return getattr(array.flags, "writeable", True)  # CuPy's arrays, which all are, do not say so
 
 
 def send_to(parent, arriving):
@@ -231,7 +252,7 @@ def send_to(parent, arriving):
         return None
     target, index = parent
     if target not in arriving:
-        arriving[target] = [Arriving(target.grad, ours=True)]
+        arriving[target] = [Arriving(target.grad, ours=target.grad is not None and writable(target.grad))]
     return arriving[target][index]
 
 
@@ -245,7 +266,7 @@ def visit(node, dy, into):
         if gradient is not None and arriving is not None:
             gradient = array_module(gradient).asarray(gradient)  # NumPy turns arrays without axes into scalars
             fitted = fit(gradient, node, i)
-            arriving.add(fitted, ours=node.op.gives_new or fitted is not gradient)
+            arriving.add(fitted, ours=(node.op.gives_new or fitted is not gradient) and writable(fitted))
 
 
 def fit(gradient, node, i):
@@ -257,8 +278,8 @@ def fit(gradient, node, i):
         gradient = gradient.sum(axis=(*range(extra), *stretched), keepdims=True)
         gradient = gradient.reshape(gradient.shape[extra:])
     if gradient.shape != shape or gradient.dtype != node.dtype:
-        raise GraphError(f"{node.op.name}: its rule gave input {i} a gradient of {gradient.dtype} {gradient.shape}, but that input needs "
-                         f"{node.dtype} {shape}: correct the rule")
+        raise GraphError(f"{node.op.name}: its rule gave input {i} a gradient of {gradient.dtype} {gradient.shape}, "
+                         f"but that input needs {node.dtype} {shape}: correct the rule")
     return gradient
 
 
@@ -271,7 +292,11 @@ def check_cotangent(root, cotangent):
                              "reduce it to a scalar, for example with .sum(), or pass a cotangent of that shape")
         return xp.ones_like(root.data)
     if not hasattr(cotangent, "dtype"):
-        cotangent = xp.asarray(cotangent, root.dtype)  # plain numbers take the tensor's dtype
+        try:
+            cotangent = xp.asarray(cotangent, root.dtype)  # plain numbers take the tensor's dtype
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DTypeError(f"backward: expected an array or numbers as cotangent, got {type(cotangent).__name__} "
+                             f"({error})") from None
     elif hasattr(cotangent, "requires_grad"):
         cotangent = cotangent.data  # a tensor
     if device_of(cotangent) != root.device:
@@ -280,5 +305,6 @@ def check_cotangent(root, cotangent):
     if cotangent.shape != root.shape:
         raise ShapeError(f"backward: expected a cotangent of shape {root.shape}, got {cotangent.shape}")
     if cotangent.dtype != root.dtype:
-        raise DTypeError(f"backward: expected a cotangent of dtype {root.dtype}, got {cotangent.dtype}: convert it with .astype")
+        raise DTypeError(f"backward: expected a cotangent of dtype {root.dtype}, got {cotangent.dtype}: convert it "
+                         "with .astype")
     return cotangent

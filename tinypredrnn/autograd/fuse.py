@@ -36,7 +36,8 @@ fusing = ContextVar("fusing", default=True)
 
 @contextlib.contextmanager
 def unfused():
-    """Within `with unfused():` fused functions run op by op: slower, and the reference that the kernels are tested against."""
+    """Within `with unfused():` fused functions run op by op: slower, and the reference that the kernels are tested
+    against."""
     token = fusing.set(False)
     try:
         yield
@@ -53,16 +54,19 @@ def trace(function):
     those.
     """
     name = function.__name__
-    inputs = [Symbol(None, f"in_{x}" if x.isascii() else f"in_{k}") for k, x in enumerate(inspect.signature(function).parameters)]
+    inputs = [Symbol(None, f"in_{x}" if x.isascii() else f"in_{k}")
+              for k, x in enumerate(inspect.signature(function).parameters)]
     try:
         result = function(*inputs)
-    except (AttributeError, TypeError, RecursionError) as error:  # symbols do not support x.sum() or np.exp(x), for example
-        raise ConfigError(f"fuse: {name} cannot be traced ({error}): use only arithmetic, comparisons and the functions of the "
-                          "elementwise table") from error
+    except (AttributeError, TypeError, RecursionError) as error:
+        # symbols do not support x.sum() or np.exp(x), for example
+        raise ConfigError(f"fuse: {name} cannot be traced ({error}): use only arithmetic, comparisons and the "
+                          "functions of the elementwise table") from error
     outputs = list(result) if isinstance(result, tuple) else [result]
-    if not outputs or not all(isinstance(y, (Symbol, bool, int, float, np.integer, np.floating, np.bool_)) for y in outputs):
-        raise ConfigError(f"fuse: {name} returns {', '.join(type(y).__name__ for y in outputs) or 'nothing'}: expected a value that is "
-                          "computed from its inputs, or a tuple of them")
+    if not outputs or not all(isinstance(y, (Symbol, bool, int, float, np.integer, np.floating, np.bool_))
+                              for y in outputs):
+        raise ConfigError(f"fuse: {name} returns {', '.join(type(y).__name__ for y in outputs) or 'nothing'}: expected "
+                          "a value that is computed from its inputs, or a tuple of them")
     return inputs, outputs
 
 
@@ -116,7 +120,9 @@ def lines_of(outputs):
         if isinstance(value, Symbol):
             return names[id(value)]
         value = float(value)
-        return f"T({value!r})" if math.isfinite(value) else "not_a_number" if math.isnan(value) else f"T({'-' * (value < 0)}infinity)"
+        if math.isfinite(value):
+            return f"T({value!r})"
+        return "not_a_number" if math.isnan(value) else f"T({'-' * (value < 0)}infinity)"
 
     for symbol in in_order(outputs, parts):
         if symbol.op is None:
@@ -151,9 +157,12 @@ class Loop:
         dtype = next((a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind == "f"), np.dtype(float))
         dtype = dtype if dtype.isnative else dtype.newbyteorder("=")
         if dtype.char not in "fd":
-            raise DTypeError(f"{self.title}: fused kernels exist for float32 and float64, got {dtype}: convert with .astype")
-        arrays = [a.astype(dtype, copy=False) if hasattr(a, "dtype") else xp.asarray(float(a), dtype) for a in arrays]  # masks, numbers
-        shape = arrays[0].shape if all(a.shape == arrays[0].shape for a in arrays) else np.broadcast_shapes(*(a.shape for a in arrays))
+            raise DTypeError(f"{self.title}: fused kernels exist for float32 and float64, got {dtype}: convert with "
+                             ".astype")
+        # masks, numbers
+        arrays = [a.astype(dtype, copy=False) if hasattr(a, "dtype") else xp.asarray(float(a), dtype) for a in arrays]
+        same = all(a.shape == arrays[0].shape for a in arrays)
+        shape = arrays[0].shape if same else np.broadcast_shapes(*(a.shape for a in arrays))
         made = [xp.empty(shape, dtype) if y is None else y for y in into or [None] * len(self.made)]
         if xp is not np:
             self.gpu_kernel(xp)(*arrays, *made)
@@ -166,12 +175,14 @@ class Loop:
         are."""
         numbers = tuple(a.ndim == 0 for a in arrays) if shape else (False,) * len(arrays)
         loop, width = self.cpu_kernel(made[0].dtype, numbers), shape[-1] if shape else 1
-        given = [(a[()],) if number else as_rows(a, shape) for a, number in zip(arrays, numbers)] + [as_rows(y, shape) for y in made]
+        given = [(a[()],) if number else as_rows(a, shape)
+                 for a, number in zip(arrays, numbers)] + [as_rows(y, shape) for y in made]
         whole = all(len(a) == 1 or a[1:] == (0, width) for a in given)  # then everything is one long row
 
         def work(first, last):
             if whole:
-                loop(0, 1, last - first, *itertools.chain(*[a if len(a) == 1 else (a[0][first:last], 0, 0) for a in given]))
+                loop(0, 1, last - first,
+                     *itertools.chain(*[a if len(a) == 1 else (a[0][first:last], 0, 0) for a in given]))
             else:
                 loop(first, last, width, *itertools.chain(*given))
 
@@ -190,18 +201,21 @@ class Loop:
         runs."""
         number = dict(zip(self.inputs, numbers))
         arrays = [x for x in (*self.inputs, *self.made) if not number.get(x)]
-        arguments = [f"number_{x}" if number.get(x) else f"array_{x}, start_{x}, stride_{x}" for x in (*self.inputs, *self.made)]
+        arguments = [f"number_{x}" if number.get(x) else f"array_{x}, start_{x}, stride_{x}"
+                     for x in (*self.inputs, *self.made)]
         slices = [f"row_{x} = array_{x}[start_{x} + row * stride_{x}:][:width]" for x in arrays]
         body = [f"{x} = T(number_{x})" if number.get(x) else f"{x} = row_{x}[column]" for x in self.inputs]
         body += [f"{name} = {text}" for text, name in self.lines.items()]
         body += [f"row_{y}[column] = {value}" for y, value in zip(self.made, self.outputs)]
         return CPU.substitute(
-            title=self.title, dtype=dtype, functions=TANH[dtype].strip() + "\n\n\n" + CPU_HELPERS, arguments=", ".join(arguments),
+            title=self.title, dtype=dtype, functions=TANH[dtype].strip() + "\n\n\n" + CPU_HELPERS,
+            arguments=", ".join(arguments),
             slices="\n".join(" " * 8 + line for line in slices), body="\n".join(" " * 12 + line for line in body))
 
     def gpu_parts(self):
         """(inputs, outputs, body) of the loop as CuPy's ElementwiseKernel takes them; T stands for the dtype."""
-        body = [*(f"T {name} = {text};" for text, name in self.lines.items()), *(f"{y} = {v};" for y, v in zip(self.made, self.outputs))]
+        body = [*(f"T {name} = {text};" for text, name in self.lines.items()),
+                *(f"{y} = {v};" for y, v in zip(self.made, self.outputs))]
         return ", ".join(f"T {x}" for x in self.inputs), ", ".join(f"T {y}" for y in self.made), "\n".join(body)
 
     def cpu_kernel(self, dtype, numbers):
@@ -227,15 +241,16 @@ def as_rows(a, shape):
     if a.shape == shape and len(shape) > 1:
         base, size = a.base, a.itemsize
         rows_are_even = all(a.strides[k] == a.strides[k + 1] * shape[k + 1] for k in range(len(shape) - 2))
-        if isinstance(base, np.ndarray) and base.dtype == a.dtype and base.flags.c_contiguous and a.strides[-1] == size and rows_are_even:
+        rows_are_even = rows_are_even and a.strides[-1] == size
+        if isinstance(base, np.ndarray) and base.dtype == a.dtype and base.flags.c_contiguous and rows_are_even:
             start = (a.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // size
             return base.reshape(-1), start, a.strides[-2] // size  # a piece of a larger array, such as one gate of four
     return np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(-1), 0, width
 
 
-def as_floats(values, others=()):
+def as_floats(values):
     """Masks and integers with the float dtype that the others have, as a kernel takes them."""
-    dtype = next((x.dtype for x in (*values, *others) if hasattr(x, "dtype") and x.dtype.kind == "f"), np.dtype(float))
+    dtype = next((x.dtype for x in values if hasattr(x, "dtype") and x.dtype.kind == "f"), np.dtype(float))
 
     def cast(x):
         if getattr(getattr(x, "dtype", dtype), "kind", "f") == "f":
@@ -258,14 +273,15 @@ class Fused(Op):
     def __call__(self, *inputs, **named):
         if fusing.get():
             return super().__call__(*inputs, **named)
-        return self.function(*as_floats(inputs), **dict(zip(named, as_floats(named.values(), inputs))))
+        inputs, _ = self.arguments(inputs, named)
+        return self.function(*as_floats(inputs))
 
     def apply(self, *inputs):
         if any(isinstance(x, Symbol) for x in inputs):  # within another fused function
             return self.function(*inputs)
         arrays = [plain(x) for x in inputs]
-        self.check(arrays, {})
-        return self.forward(*arrays)
+        self.check(arrays)
+        return self.compute(arrays, {})
 
     @functools.cached_property
     def traced(self):
@@ -274,7 +290,8 @@ class Fused(Op):
 
     @functools.cached_property
     def kernels(self):
-        """The forward Loop and the backward one, which takes the inputs and then the outputs' cotangents dy0, dy1, ..."""
+        """The forward Loop and the backward one, which takes the inputs and then the outputs' cotangents dy0, dy1,
+        ..."""
         inputs, outputs = self.traced
         return Loop(self.name, [x.args[0] for x in inputs], outputs), self.loop_back(*range(len(outputs)))
 
@@ -284,7 +301,8 @@ class Fused(Op):
         inputs, outputs = self.traced
         cotangents = [Symbol(None, f"dy{i}") for i in arrived]
         title = " ".join([self.name, "backward", *(map(str, arrived) if len(arrived) < len(outputs) else ())])
-        return Loop(title, [x.args[0] for x in (*inputs, *cotangents)], gradients(inputs, [outputs[i] for i in arrived], cotangents))
+        return Loop(title, [x.args[0] for x in (*inputs, *cotangents)],
+                    gradients(inputs, [outputs[i] for i in arrived], cotangents))
 
     def launch(self, *arrays):
         made = self.kernels[0](*arrays)
@@ -310,7 +328,8 @@ def fuse(function):
     Raises ConfigError for anything that cannot be traced, and for parameters that are not plain positional ones.
     """
     if not (inspect.isfunction(function) or inspect.ismethod(function)):
-        raise ConfigError(f"fuse: expected a function, got {function!r}: call it within one that is defined with def or lambda")
+        raise ConfigError(f"fuse: expected a function, got {function!r}: call it within one that is defined with def "
+                          "or lambda")
     parameters = inspect.signature(function).parameters.values()
     if not parameters:
         raise ConfigError(f"fuse: {function.__name__} has no parameters: expected at least one, a tensor")

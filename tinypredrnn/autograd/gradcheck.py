@@ -38,7 +38,8 @@ def gradcheck(function, *arrays, parameters=(), seeds=(0, 1, 2)):
 
     Raises GradientError, which names the first wrong index; also for a check that could not fail because the derivative
     with respect to all inputs is about zero, for one that cannot tell because the function's rounding errors are too
-    large, for a gradient of the wrong shape or dtype, and for a function that changes its inputs.
+    large, for a gradient of the wrong shape or dtype, for a function that changes its inputs, and for a rule that
+    changes its cotangent.
     """
     leaves = [Tensor(np.asarray(a, np.float64), requires_grad=True) for a in arrays]
     before = [leaf.data.copy() for leaf in leaves]
@@ -63,11 +64,16 @@ class Check:
         self.values = [y.data for y in outputs]
         self.cotangents = [random_weights(y.shape, rng) for y in outputs]
         self.directions = [random_weights(leaf.shape, rng) for leaf in self.leaves]
-        sum((y * u).sum() for y, u in zip(outputs, self.cotangents)).backward()
+        others = [Tensor(np.zeros(y.shape), requires_grad=True) for y in outputs]  # which get the same cotangents
+        sum(((y + other) * u).sum() for y, other, u in zip(outputs, others, self.cotangents)).backward()
         for i, leaf in enumerate(self.leaves):
             if leaf.grad is not None and (leaf.grad.shape, leaf.grad.dtype) != (leaf.shape, leaf.dtype):
                 raise GradientError(f"gradcheck: {self.name(i)} is {leaf.dtype} {leaf.shape}, "
                                     f"its gradient {leaf.grad.dtype} {leaf.grad.shape}")
+        for y, other, u in zip(outputs, others, self.cotangents):
+            if not np.array_equal(other.grad, u):
+                raise GradientError(f"gradcheck: a rule of {y.node.op.name} changed its cotangent in place, which "
+                                    "others read as well: make a new array")
         self.gradients = [np.zeros(leaf.shape) if leaf.grad is None else leaf.grad for leaf in self.leaves]
 
     def outputs(self):

@@ -1,15 +1,16 @@
-"""Where the windows of a kernel lie on a frame, and the two maps between frames and windows, which are transposes of each other."""
+"""The positions of a kernel's windows on a frame, and two maps between frames and windows, each other's transposes."""
 
+import functools
 from typing import NamedTuple
 
-import numpy as np
-
+from tinypredrnn.autograd.kinds import SIDES
 from tinypredrnn.backend import array_module
-from tinypredrnn.errors import ConfigError, ShapeError
+from tinypredrnn.errors import ShapeError
 
 
 class Grid(NamedTuple):
-    """Where the windows of a kernel lie: over a frame of `size` + padding, one every `stride` pixels, `out` of them each way."""
+    """The windows of a kernel on a frame of `size` + padding: one every `stride` pixels, `out` of them in each
+    direction."""
 
     size: tuple  # (H, W) of the frame
     kernel: tuple  # (kh, kw)
@@ -25,15 +26,13 @@ class Grid(NamedTuple):
                                for k, n in zip((i, j), self.out)))
 
 
+@functools.lru_cache(1000)
 def grid(size, kernel, stride=1, dilation=1, padding="same"):
-    """The Grid of a kernel on frames of `size`. padding: "valid" (none), "same" (out = ceil(size / stride)), or pixels on each side."""
-    if not all(isinstance(n, (int, np.integer)) for n in (stride, dilation, *kernel)):
-        raise ConfigError("convolution: stride, dilation and the sides of the kernel must be whole numbers, got stride "
-                          f"{stride}, dilation {dilation} and kernel {kernel}")
-    if min(stride, dilation, *kernel) < 1:
-        raise ConfigError(f"convolution: stride, dilation and kernel start at 1, got {stride}, {dilation}, {tuple(kernel)}")
+    """The Grid of a kernel on frames of `size`, both tuples. padding: "valid" (none), "same" (out = ceil(size /
+    stride)), or pixels on each side. The ops have checked their options before; the kernel may come from the shape of
+    weights."""
+    kernel = SIDES(kernel, "convolution", "kernel")
     reach = [(k - 1) * dilation + 1 for k in kernel]
-    check_padding(padding)
     if padding == "same":
         total = [max((-(-n // stride) - 1) * stride + r - n, 0) for n, r in zip(size, reach)]
         before = [t // 2 for t in total]  # of an odd number, the extra zero goes after
@@ -42,13 +41,9 @@ def grid(size, kernel, stride=1, dilation=1, padding="same"):
         before = after = [0 if padding == "valid" else padding] * 2
     out = tuple((n + b + a - r) // stride + 1 for n, b, a, r in zip(size, before, after, reach))
     if min(out) < 1:
-        raise ShapeError(f"convolution: a kernel that reaches over {tuple(reach)} pixels does not fit into frames of {tuple(size)}")
+        raise ShapeError(f"convolution: a kernel that reaches over {tuple(reach)} pixels does not fit into frames of "
+                         f"{tuple(size)}")
     return Grid(tuple(size), tuple(kernel), stride, dilation, tuple(before), tuple(after), out)
-
-
-def check_padding(padding):
-    if padding not in ("same", "valid") and not (isinstance(padding, (int, np.integer)) and padding >= 0):
-        raise ConfigError(f'convolution: padding is "same", "valid" or a number of pixels, got {padding!r}')
 
 
 def unfold(x, g):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinypredrnn.autograd.grid import grid
+from tinypredrnn.autograd.kinds import PADDING
 from tinypredrnn.autograd.op import NEW, op
 from tinypredrnn.backend import device_of
 from tinypredrnn.errors import DeviceError
@@ -21,10 +22,11 @@ def through_implicit_conv(dy, inputs, inputs_into, padding):
 
 
 @op(NEW, inputs=through_implicit_conv)
-def implicit_conv(*inputs, padding="same"):
-    """implicit_conv(w, b, x, h): conv2d with stride 1 of one frame or two side by side, in float32 on a GPU with tensor cores."""
+def implicit_conv(*inputs, padding: PADDING = "same"):
+    """implicit_conv(w, b, x, h): conv2d with stride 1 of one frame or two side by side, in float32 on a GPU with tensor
+    cores."""
     w, b, *parts = inputs
     if w.dtype != np.float32 or not has_tensor_cores(device_of(w)):
-        raise DeviceError(f"implicit_conv: expected float32 on a GPU of compute capability 8.0 or more, got {w.dtype} on {device_of(w)}: "
-                          "leave out convolution_by")
+        raise DeviceError(f"implicit_conv: expected float32 on a GPU of compute capability 8.0 or more, got {w.dtype} "
+                          f"on {device_of(w)}: leave out convolution_by")
     return kernels.convolve(parts, w, b, grid(parts[0].shape[1:3], w.shape[:2], padding=padding))

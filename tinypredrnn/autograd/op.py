@@ -12,14 +12,18 @@ what else it needs, and only that is kept for it:
     a_shape    only an input's shape        axis ...      an option
 
 Positional parameters of the function are its inputs: arrays, tensors, plain numbers, or None for one that may be left
-out; `*parts` takes any number of them, and its rule returns one cotangent for each. Keyword-only parameters are options
-and are passed as they are. The rule of `*parts` may also ask for `parts_into`: the engine.Arriving of each input, or
-None for a constant. Through it, the rule can have a gradient computed later (it then returns None for that input), or
-add to the sum that is already there (it then returns that sum).
+out; `*parts` takes any number of them, and its rule returns one cotangent for each. Keyword-only parameters are
+options; an annotation says what one may be, see kinds.py, and without one it is passed as it is. The rule of `*parts`
+may also ask for `parts_into`: the engine.Arriving of each input, or None for a constant. Through it, the rule can have
+a gradient computed later (it then returns None for that input), or add to the sum that is already there (it then
+returns that sum).
+
+A rule must not write into `dy` or into the values that it asked for, which others read as well: it makes a new array.
+`debug(3)` finds a rule that does.
 
 An op may make promises, which cost nothing to keep and save the engine copies: op(NEW, a=..., b=...).
 
-    NEW      every array that its rules return is new: nobody else holds it or a part of it, so it may be added to in place
+    NEW      every array that its rules return is new: nothing else uses any part of it, so it may be added to in place
     PIECES   its outputs are views that together cover its one input x. `dy` is then a single array, the cotangent of x,
              which the cotangents of the outputs are parts of: the rule of x returns it
 """
@@ -30,21 +34,27 @@ from types import MethodType
 import numpy as np
 
 from tinypredrnn.autograd.engine import Node, recording, watching
+from tinypredrnn.autograd.kinds import Kind, brief
 from tinypredrnn.autograd.symbol import Symbol
 from tinypredrnn.autograd.tensor import Tensor, tensor
 from tinypredrnn.backend import array_module, device_of
-from tinypredrnn.errors import ConfigError, DeviceError, DTypeError, Error, ShapeError
+from tinypredrnn.errors import ConfigError, DeviceError, DTypeError, Error, RangeError, ShapeError
 
 NEW, PIECES = "new", "pieces"
 
 
 def op(*promises, **rules):
-    """Make an Op of the decorated function and these rules, which are named after the inputs; promises: NEW, PIECES."""
+    """Make an Op of the decorated function and these rules, which are named after the inputs; promises: NEW, PIECES.
+
+    Raises ConfigError for an unknown promise, for a rule of an unknown input, and for one that asks for something
+    unknown.
+    """
     return lambda forward: Op(forward, rules, promises)
 
 
 class Op:
-    """A differentiable function. Called with tensors it computes, checks and records; called with arrays only, it just computes."""
+    """A differentiable function. Called with tensors, it computes, checks and records; with arrays only, it just
+    computes."""
 
     def __init__(self, forward, rules, promises=()):
         self.forward, self.rules, self.name, self.__doc__ = forward, rules, forward.__name__, forward.__doc__
@@ -53,10 +63,22 @@ class Op:
         parameters = list(inspect.signature(forward).parameters.values())
         self.inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self.kinds = {p.name: p.annotation for p in parameters if isinstance(p.annotation, Kind)}
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.required = {name for name, default in self.options.items() if default is inspect.Parameter.empty}
-        self.least = sum(p.default is p.empty for p in parameters if p.kind is not p.KEYWORD_ONLY)  # inputs needed
+        self.least = sum(p.default is p.empty for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_POSITIONAL))
         self.asks = {name: tuple(inspect.signature(rule).parameters)[1:] for name, rule in rules.items()}
+        may_ask = {"y", *self.options, *self.inputs, *(f"{name}_shape" for name in self.inputs)} | (
+            {f"{self.inputs[0]}_into"} if self.variadic else set())
+        self.refuse_unknown("promises", promises, (NEW, PIECES))
+        self.refuse_unknown("rules for", rules, self.inputs)
+        for name, asks in self.asks.items():
+            self.refuse_unknown(f"a rule for {name} that asks for", asks, may_ask)
+
+    def refuse_unknown(self, what, given, known):
+        if unknown := [str(name) for name in given if name not in known]:
+            raise ConfigError(f"op: {self.name} has {what} {', '.join(unknown)}, which is unknown: expected any of "
+                              f"{', '.join(sorted(known)) or 'none'}")
 
     def __repr__(self):
         return f"<op {self.name}>"
@@ -65,21 +87,15 @@ class Op:
         return self if instance is None else MethodType(self, instance)  # as a function would: x.sum() is sum(x)
 
     def __call__(self, *inputs, **options):
-        if options:  # inputs given by name
-            inputs += tuple(options.pop(name) for name in self.inputs[len(inputs):] if name in options)
+        inputs, options = self.arguments(inputs, options)
         tensors = [x for x in inputs if isinstance(x, Tensor)]
         if not tensors:
             return self.apply(*inputs, **options)
         arrays = [x.data if isinstance(x, Tensor) else plain(x) for x in inputs]
-        dtype, watch = self.check(arrays, options), watching[-1]
-        try:
-            result = watch.forward(self, arrays, options) if watch else self.forward(*arrays, **options)
-        except (ValueError, IndexError) as error:  # how NumPy and CuPy refuse shapes and axes
-            if isinstance(error, Error):
-                raise
-            raise ShapeError(f"{self.describe(arrays, options)}: {error}") from error
+        dtype, watch = self.check(arrays), watching[-1]
+        result = self.compute(arrays, options, watch)
         outputs = [array_module(y).asarray(y) for y in (result if isinstance(result, tuple) else (result,))]
-        if any(y.dtype.kind == "f" and y.dtype != dtype for y in outputs):
+        if any(y.dtype.kind not in "iub" and y.dtype != dtype for y in outputs):
             raise DTypeError(f"{self.describe(arrays, options)} would turn {dtype} into {outputs[0].dtype}: "
                              "convert the other array with .astype first")
         node = None
@@ -90,24 +106,55 @@ class Op:
         made = tuple(Tensor(y, node is not None, node, i) for i, y in enumerate(outputs))
         return made if isinstance(result, tuple) else made[0]
 
+    def arguments(self, inputs, options):
+        """(inputs, options): those inputs that were given by name in their places, and each option in the form of its
+        kind.
+
+        Raises ConfigError for unknown, missing and impossible options and for a wrong number of inputs.
+        """
+        if options:
+            inputs += tuple(options.pop(name) for name in self.inputs[len(inputs):] if name in options)
+        if (options or self.required) and not (options.keys() >= self.required
+                                               and options.keys() <= self.options.keys()):
+            raise ConfigError(f"{self.describe(inputs, options)}: its options are {', '.join(self.options) or 'none'}, "
+                              f"of which it needs {', '.join(sorted(self.required)) or 'none'}")
+        if len(inputs) < self.least or len(inputs) > len(self.inputs) and not self.variadic:
+            raise ConfigError(f"{self.describe(inputs, options)}: expected the inputs {', '.join(self.inputs)}, got "
+                              f"{len(inputs)} of them")
+        for name in options:
+            if name in self.kinds:
+                options[name] = self.kinds[name](options[name], self.name, name)
+        return inputs, options
+
     def apply(self, *inputs, **options):
         """The value for plain arrays."""
         if any(isinstance(x, Symbol) for x in inputs):
             raise ConfigError(f"fuse: {self.name} cannot be fused, since it is not elementwise maths: call it outside "
                               "the fused function")
-        if any(isinstance(x, (list, tuple)) for x in inputs):  # whose tensors would lose their gradients
-            raise DTypeError(f"{self.describe(inputs)}: expected tensors, arrays or plain numbers, got a list: "
-                             + ("pass its parts, *list" if self.variadic else "convert it with np.asarray"))
-        return self.forward(*inputs, **options)
+        self.refuse_strange(inputs)
+        return self.compute(inputs, options)
+
+    def compute(self, arrays, options, watch=None):
+        """The function's result. ShapeError and RangeError for what NumPy and CuPy refuse."""
+        try:
+            return watch.forward(self, arrays, options) if watch else self.forward(*arrays, **options)
+        except (ValueError, IndexError, OverflowError) as error:
+            # this is how they refuse shapes, axes, and integers beyond the dtype
+            if isinstance(error, Error):
+                raise
+            kind = RangeError if isinstance(error, OverflowError) else ShapeError
+            raise kind(f"{self.describe(arrays, options)}: {error}") from error
 
     def record(self, inputs, arrays, options, outputs, dtype):
         """The Node of this application: where the inputs came from, and what the rules ask for."""
-        parents = [((x.node, x.index) if x.node else (x, 0)) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs]
+        parents = [((x.node, x.index) if x.node else (x, 0)) if isinstance(x, Tensor) and x.requires_grad else None
+                   for x in inputs]
         shapes = [getattr(x, "shape", ()) for x in arrays]
         options = {**self.options, **options}
         known = {**options, "y": outputs[0] if len(outputs) == 1 else outputs}
         if self.variadic:
-            known |= {self.inputs[0]: arrays, self.inputs[0] + "_shape": shapes, self.inputs[0] + "_into": None}  # see pull_back
+            # see pull_back
+            known |= {self.inputs[0]: arrays, self.inputs[0] + "_shape": shapes, self.inputs[0] + "_into": None}
             wanted = self.inputs
         else:
             known |= {name + "_shape": shape for name, shape in zip(self.inputs, shapes)}
@@ -124,44 +171,50 @@ class Op:
         input's Arriving."""
         if self.variadic:
             name = self.inputs[0]
-            return self.rules[name](dy, *(into if need == name + "_into" else node.saved[need] for need in self.asks[name]))
+            needed = (into if need == name + "_into" else node.saved[need] for need in self.asks[name])
+            return self.rules[name](dy, *needed)
         return [self.rule(name, dy, node) if parent else None for name, parent in zip(self.inputs, node.parents)]
 
     def rule(self, name, dy, node):
         return self.rules[name](dy, *(node.saved[need] for need in self.asks[name]))
 
-    def check(self, arrays, options):
-        """The one float dtype of the inputs, before anything is computed.
+    def check(self, arrays):
+        """The one float dtype of the inputs, before anything is computed; None if they are integers.
 
-        Raises ConfigError for unknown or missing options and a wrong number of inputs, DTypeError for anything but
-        arrays of numbers and plain numbers, and for two float dtypes, DeviceError for two devices.
+        Raises DTypeError for two float dtypes and as `refuse_strange` does, DeviceError for two devices.
         """
-        if options.keys() - self.options.keys() or self.required - options.keys():
-            raise ConfigError(f"{self.describe(arrays, options)}: its options are {', '.join(self.options) or 'none'}, of which it needs "
-                              f"{', '.join(sorted(self.required)) or 'none'}")
-        if not self.variadic and not self.least <= len(arrays) <= len(self.inputs):
-            raise ConfigError(f"{self.describe(arrays, options)}: expected the inputs {', '.join(self.inputs)}, got {len(arrays)} of them")
-        dtypes, devices = set(), set()
-        for i, a in enumerate(arrays):
-            if hasattr(a, "dtype") and a.dtype.kind in "fiub":
-                devices.add(device_of(a))
-                if a.dtype.kind == "f":
-                    dtypes.add(a.dtype)
-            elif not (isinstance(a, (bool, int, float)) or a is None and (self.variadic or i >= self.least)):
-                raise DTypeError(f"{self.describe(arrays)}: expected tensors, arrays or plain numbers, got {getattr(a, 'dtype', type(a))}: "
-                                 + ("pass the tensor to the fused function as an input" if isinstance(a, Symbol) else "convert it first"))
-        if len(devices) > 1:
-            raise DeviceError(f"{self.describe(arrays)}: inputs on different devices: move one with tensor(x, device=...)")
+        self.refuse_strange(arrays)
+        given = [a for a in arrays if hasattr(a, "dtype")]
+        dtypes = {a.dtype for a in given if a.dtype.kind == "f"}
+        if len({device_of(a) for a in given}) > 1:
+            raise DeviceError(f"{self.describe(arrays)}: inputs on different devices: move one with tensor(x, "
+                              "device=...)")
         if len(dtypes) > 1:
             raise DTypeError(f"{self.describe(arrays)}: inputs of different float dtypes: convert one with .astype")
         return dtypes.pop() if dtypes else None
+
+    def refuse_strange(self, inputs):
+        """DTypeError for anything but arrays of numbers and plain numbers, or None for an input that may be left
+        out."""
+        for i, x in enumerate(inputs):
+            if isinstance(x, (int, float)) or getattr(getattr(x, "dtype", None), "kind", "none") in "fiub":
+                continue
+            if x is None and (self.variadic or i >= self.least):
+                continue
+            what = f"values of dtype {x.dtype}" if hasattr(x, "dtype") else type(x).__name__
+            instead = ("pass the tensor to the fused function as an input" if isinstance(x, Symbol) else
+                       "pass its parts, *list" if isinstance(x, (list, tuple)) and self.variadic
+                       else "convert it with np.asarray first")
+            raise DTypeError(f"{self.describe(inputs)}: expected tensors, arrays or plain numbers, got {what}: "
+                             f"{instead}")
 
     def describe(self, arrays, options=()):
         """The call as error messages show it: `matmul(a: float32 (2, 3), b: float32 (4, 5))`."""
         names = [f"{self.inputs[0]}[{i}]" for i in range(len(arrays))] if self.variadic else self.inputs
         parts = [f"{name}: {a.dtype} {a.shape}" + (f" on {device_of(a)}" if device_of(a) != "cpu" else "")
-                 if hasattr(a, "dtype") else f"{name}={a!r}" for name, a in zip(names, arrays)]
-        return f"{self.name}({', '.join(parts + [f'{name}={value!r}' for name, value in dict(options).items()])})"
+                 if hasattr(a, "dtype") and hasattr(a, "shape") else f"{name}={brief(a)}"
+                 for name, a in zip(names, arrays)]
+        return f"{self.name}({', '.join(parts + [f'{name}={brief(value)}' for name, value in dict(options).items()])})"
 
 
 def plain(value):

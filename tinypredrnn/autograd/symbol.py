@@ -1,4 +1,4 @@
-"""Symbol: a value that is not known yet. Gate maths called with symbols instead of arrays writes itself down as an expression."""
+"""Symbol: an unknown value. Gate maths that is called with symbols instead of arrays produces an expression."""
 
 from tinypredrnn.errors import ConfigError
 
@@ -16,7 +16,8 @@ class Symbol:
         self.op, self.args, self.truth = op, args, truth
 
     def refuse(self, *_):
-        raise ConfigError("fuse: a value is not known yet while gate maths is traced: choose with where(condition, a, b) instead of `if`, "
-                          "`and`, `or`, min() or max(), and use the functions of tinypredrnn instead of Python's and NumPy's")
+        raise ConfigError("fuse: a value is not known yet while gate maths is traced: choose with where(condition, a, "
+                          "b) instead of `if`, `and`, `or`, min() or max(), and use the functions of tinypredrnn "
+                          "instead of Python's and NumPy's")
 
     __bool__ = __float__ = __int__ = __index__ = __iter__ = __len__ = __getitem__ = __contains__ = __array__ = refuse

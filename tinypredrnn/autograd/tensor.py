@@ -75,10 +75,11 @@ class Tensor:
     def __array__(self, dtype=None, copy=None):
         """np.asarray(tensor): the values, on the CPU without a copy. GraphError if that would lose a gradient."""
         if self.requires_grad:
-            raise GraphError(f"numpy: an array of NumPy would lose the gradient that a tensor of shape {self.shape} requires: pass "
-                             "x.detach(), or x.numpy(), to use its values only")
+            raise GraphError(f"numpy: an array of NumPy would lose the gradient that a tensor of shape {self.shape} "
+                             "requires: pass x.detach(), or x.numpy(), to use its values only")
         if copy is False and self.device != "cpu":
-            raise DeviceError(f"numpy: this tensor is on {self.device}, from where NumPy can only have a copy: leave out copy=False")
+            raise DeviceError(f"numpy: this tensor is on {self.device}, from where NumPy can only have a copy: leave "
+                              "out copy=False")
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __array_function__(self, function, types, args, kwargs):
@@ -93,8 +94,8 @@ class Tensor:
         memory that other libraries misread, see backend.export.
         """
         if self.requires_grad:
-            raise GraphError("dlpack: this tensor requires a gradient, and backward would not notice a change of its memory elsewhere: "
-                             "export tensor.detach()")
+            raise GraphError("dlpack: this tensor requires a gradient, and backward would not notice a change of its "
+                             "memory elsewhere: export tensor.detach()")
         return export(self.data, **options)
 
     def __dlpack_device__(self):
@@ -119,7 +120,8 @@ class Tensor:
         return len(self.data)
 
     def __contains__(self, value):
-        return bool(array_module(self.data).any(self.data == (value.data if isinstance(value, Tensor) else value)))
+        equal = self.detach() == value
+        return bool(equal.data.any()) if isinstance(equal, Tensor) else equal  # False, if the value is None or a string
 
     def __bool__(self):
         if self.size != 1:
@@ -188,9 +190,10 @@ def from_dlpack(array):
     """A leaf Tensor that shares the memory of another library's array: `tensor(array)`, for arrays that speak DLPack
     only.
 
-    Raises DTypeError for anything else and for a dtype that cannot be shared, DeviceError for a device that cannot be reached here,
-    GraphError if the other library tracks a gradient.
+    Raises DTypeError for anything else and for a dtype that cannot be shared, DeviceError for a device that cannot be
+    reached here, GraphError if the other library tracks a gradient.
     """
     if not hasattr(array, "__dlpack__"):
-        raise DTypeError(f"from_dlpack: expected an array that speaks DLPack, such as PyTorch's, got {type(array).__name__}")
+        raise DTypeError(f"from_dlpack: expected an array that speaks DLPack, such as PyTorch's, got "
+                         f"{type(array).__name__}")
     return tensor(array)

@@ -1,7 +1,7 @@
-"""The tile transforms of winograd.py on the CPU, as straight-line source for the matrices at hand, which numba compiles.
+"""The tile transforms of winograd.py on the CPU, as source without loops over the matrices, which numba compiles.
 
-A loop over the entries of an 8 x 8 matrix spends its time on the zeros, the ones and the looping. So the matrix is written out, every
-row as a sum of a few products; the loop is over channels, and those are what vector instructions work on.
+A loop over the entries of an 8 x 8 matrix spends its time on zeros, ones and the loop itself. So the matrix is written
+out, each row as a sum of a few products; the loop is over channels, so that it can be vectorised.
 """
 
 from string import Template
@@ -10,11 +10,13 @@ from string import Template
 def half_sums(matrix):
     """(pairs, sparser matrix): rows i, k of a pair are the sum and the difference of rows i, k of the sparser matrix.
 
-    The rows of points a and -a differ in the sign of the odd powers only, so their half sum and half difference have half the entries.
+    The rows of points a and -a differ only in the signs of odd powers, so their half sum and half difference have half
+    as many entries.
     """
     matrix, pairs = [list(row) for row in matrix], []
     for i, k in zip(range(1, len(matrix) - 1, 2), range(2, len(matrix) - 1, 2)):
-        rows = [[(a + b) / 2 for a, b in zip(matrix[i], matrix[k])], [(a - b) / 2 for a, b in zip(matrix[i], matrix[k])]]
+        rows = [[(a + b) / 2 for a, b in zip(matrix[i], matrix[k])],
+                [(a - b) / 2 for a, b in zip(matrix[i], matrix[k])]]
         if sum(map(bool, rows[0] + rows[1])) < sum(map(bool, matrix[i] + matrix[k])):
             matrix[i], matrix[k] = rows
             pairs.append((i, k))
@@ -23,7 +25,8 @@ def half_sums(matrix):
 
 def weighted_sum(coefficients, names):
     """The source of a sum of products: zeros left out, ones not multiplied."""
-    terms = [(c, name if abs(c) == 1 else f"T({float(abs(c))!r}) * {name}") for c, name in zip(coefficients, names) if c]
+    terms = [(c, name if abs(c) == 1 else f"T({float(abs(c))!r}) * {name}") for c, name in zip(coefficients, names)
+             if c]
     terms.sort(key=lambda term: term[0] < 0)  # a positive one first
     return "".join((" - " if c < 0 else " + ") + text for c, text in terms).removeprefix(" + ").strip() or "T(0)"
 
@@ -32,7 +35,8 @@ def product_lines(matrix):
     """y = matrix x, line by line, of x0, x1, ... to y0, y1, ..."""
     pairs, sparse = half_sums(matrix)
     paired = sum(pairs, ())
-    lines = [f"{'z' if i in paired else 'y'}{i} = {weighted_sum(row, [f'x{j}' for j in range(len(row))])}" for i, row in enumerate(sparse)]
+    lines = [f"{'z' if i in paired else 'y'}{i} = {weighted_sum(row, [f'x{j}' for j in range(len(row))])}"
+             for i, row in enumerate(sparse)]
     return lines + [line for i, k in pairs for line in (f"y{i} = z{i} + z{k}", f"y{k} = z{i} - z{k}")]
 
 
@@ -45,7 +49,7 @@ def transposed_lines(matrix):
     return lines + [f"y{j} = {weighted_sum(column, names)}" for j, column in enumerate(zip(*sparse))]
 
 
-SOURCE = Template('''# Emitted by tinypredrnn: tiles of $p0 x $p1 pixels, one every $step, to $n0 x $n1 frequencies and back.
+SOURCE = Template('''# Emitted by tinypredrnn: $p0 x $p1 tiles, one every $step, to $n0 x $n1 frequencies and back.
 import numpy as np
 from numba import njit
 
@@ -99,12 +103,13 @@ $scatter_down
 
 
 def tile_source(down, across, step, dtype):
-    """The source of two functions for tiles of p0 x p1 pixels, one every `step`, with matrices `down` (n0,p0) and `across` (n1,p1).
+    """The source of two functions for tiles of p0 x p1 pixels, one every `step`, with matrices `down` (n0,p0) and
+    `across` (n1,p1).
 
-        gather    rows first ... last of tiles (row b * rows + p is row p of sample b), from x (B,H,W,C) to the channels from `channel` on
-                  of v (n0 n1, B rows columns, D)
-        scatter   its transpose; if tiles overlap, x must be zero before; if they do not, `begin` (C,) is added to every
-                  pixel
+    gather    rows first ... last of tiles (row b * rows + p is row p of sample b), from x (B,H,W,C) to the channels
+              from `channel` on of v (n0 n1, B rows columns, D)
+    scatter   its transpose; if tiles overlap, x must be zero before; if they do not, `begin` (C,) is added to every
+              pixel
 
     top, left: how far the first tile reaches over the frame.
     """
@@ -132,7 +137,8 @@ def tile_source(down, across, step, dtype):
         gather_row=indent(16, *pick("s", p1, f"half[i, q * {step} + #]"), *pick("d", n1, spectrum)),
         gather_across=indent(20, *load(p1), *product_lines(across), *store(n1)),
         scatter_row=indent(16, *pick("s", n1, spectrum), *pick("d", p1, f"half[i, q * {step} + #]")),
-        scatter_across=indent(20, *load(n1), *transposed_lines(across), *store(p1, "d# += y#")[:overlap1], *store(p1)[overlap1:]),
+        scatter_across=indent(20, *load(n1), *transposed_lines(across), *store(p1, "d# += y#")[:overlap1],
+                              *store(p1)[overlap1:]),
         scatter_column=indent(12, *pick("s", n0, "half[#, j]"), *pick("d", p0, frame + "[#])")),
         scatter_down=indent(16, *load(n0), *transposed_lines(down), *store(p0, "d# += y#")[:overlap0],
                             *store(p0, "d# = begin[k] + y#")[overlap0:]))

@@ -1,11 +1,13 @@
-"""Convolution with fewer multiplications: Toom and Cook's way to multiply polynomials, which Winograd turned into a convolution.
+"""Convolution with fewer multiplications: Toom and Cook's product of polynomials, turned into a convolution by
+Winograd.
 
-The product of two polynomials of r and m coefficients has n = m + r - 1, so its values at n points determine it: evaluate both factors
-there, multiply value by value, interpolate. That takes n multiplications instead of m r. For a fixed polynomial g it is a linear map
-from m numbers h to n; the transposed map takes n numbers d to m, and is the convolution of d with the kernel g:
+The product of two polynomials with r and m coefficients has n = m + r - 1, so its values at n points determine it:
+evaluate both factors there, multiply the values, interpolate. This takes n multiplications instead of m r. For a fixed
+polynomial g it is a linear map from m numbers h to n numbers; the transposed map takes n numbers d to m, and is the
+convolution of d with the kernel g:
 
-    product of g and h           B [(G g) . (A h)]            G and A evaluate, B interpolates
-    convolution of d with g      A^T [(G g) . (B^T d)]        the same, transposed and so from the last step to the first
+    product of g and h           B [(G g) . (A h)]         G and A evaluate, B interpolates
+    convolution of d with g      A^T [(G g) . (B^T d)]     the same, transposed, so from the last step to the first
 
 In two dimensions this is done along both axes. A tile of n x n pixels then gives m x m pixels of output by n^2
 multiplications: for m = 4 and a 5x5 kernel, 64 instead of 400. With channels, each multiplication becomes a sum of
@@ -26,7 +28,8 @@ result: tiles that would exceed this for the given number of channels are not ch
 weights are summed in pieces. The error is spread evenly over a tile: next to a pixel of 1e6, even an output that the
 kernel does not connect with that pixel is off by a millionth of it. Infinity and NaN spread over the tile, too.
 
-S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks (2016).
+S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural
+Networks (2016).
 """
 
 import functools
@@ -39,6 +42,7 @@ import numpy as np
 from tinypredrnn import threads
 from tinypredrnn.autograd.arrays import flat
 from tinypredrnn.autograd.grid import Grid, fold, grid, unfold
+from tinypredrnn.autograd.kinds import COUNT, PADDING, SIDES
 from tinypredrnn.autograd.op import NEW, op
 from tinypredrnn.autograd.products import product
 from tinypredrnn.autograd.tile_source import tile_source
@@ -57,13 +61,15 @@ def points(count):
     best = {4: "0 2/3 -2/3 2", 5: "0 2/3 -2/3 3/2 -3/2", 6: "0 1/2 -1/2 1 -1 3"}
     found = [Fraction(a) for a in best.get(count, "0 1 -1 2 -2 1/2 -1/2 4 -4 1/4 -1/4 8 -8 1/8 -1/8").split()]
     if count > len(found):
-        raise ConfigError(f"winograd: tile + kernel - 1 must be at most {len(found) + 1}, got {count + 1}: choose a smaller tile")
+        raise ConfigError(f"winograd: tile + kernel - 1 must be at most {len(found) + 1}, got {count + 1}: choose a "
+                          "smaller tile")
     return found[:count]
 
 
 @functools.cache
 def toom_cook(m, r):
-    """(A, G, B^T), each n = m + r - 1 rows of Fractions, such that for m outputs of a kernel g of r elements on n inputs d
+    """(A, G, B^T), each n = m + r - 1 rows of Fractions, such that for m outputs of a kernel g of r elements on n
+    inputs d
 
         sum_j g[j] d[k+j] = sum_i A[i][k] (G g)[i] (B^T d)[i]
 
@@ -111,14 +117,16 @@ def longest_sum(kernel, m):
     def square(row):
         return float(sum(c * c for c in row))
 
-    squares = math.prod(sum(square(a) * square(g) * square(b) for a, g, b in zip(*toom_cook(m, r))) / (m * r) for r in kernel)
+    squares = math.prod(sum(square(a) * square(g) * square(b) for a, g, b in zip(*toom_cook(m, r))) / (m * r)
+                        for r in kernel)
     return int((ERROR ** 2 / squares - TRANSFORMED_TO ** 2) / SUMMED ** 2)
 
 
 # frames to frequencies and back
 
 class Transform:
-    """Tiles of frames, one every `step` pixels, to frequencies: down the columns by one matrix, along the rows by another.
+    """Tiles of frames, one every `step` pixels, to frequencies: down the columns by one matrix, along the rows by
+    another.
 
     On the CPU by two generated loops; elsewhere by windows and one product with the Kronecker product of the matrices,
     which is the same.
@@ -129,17 +137,20 @@ class Transform:
         self.kernels = functools.cache(lambda dtype: compile_source("tiles", tile_source(down, along, step, dtype)))
 
     def gather(self, parts, name, g):
-        """The frequencies (F, B rows columns, D) of frames (B,H,W,C), one or several with their channels side by side."""
+        """The frequencies (F, B rows columns, D) of frames (B,H,W,C), one or several with their channels side by
+        side."""
         x, (*channels, width) = parts[0], first_channels(parts)
         v = buffer(array_module(x), name, (self.frequencies, len(x) * g.out[0] * g.out[1], width), x.dtype)
         if array_module(x) is np:
             parts, kernel = [np.ascontiguousarray(part) for part in parts], self.kernels(x.dtype.name).gather
-            share(lambda first, last: [kernel(first, last, part, v, channel, *g.out, *g.before) for part, channel in zip(parts, channels)],
+            share(lambda first, last: [kernel(first, last, part, v, channel, *g.out, *g.before)
+                                       for part, channel in zip(parts, channels)],
                   len(x) * g.out[0], TRANSFORMED * v.size)
         else:
             matrix = kronecker(self.down, self.along, x)
             for part, channel in zip(parts, channels):
-                pixels = unfold(part, g).transpose(3, 4, 0, 1, 2, 5).reshape(matrix.shape[1], -1)  # (p0 p1, B rows columns C)
+                # (p0 p1, B rows columns C)
+                pixels = unfold(part, g).transpose(3, 4, 0, 1, 2, 5).reshape(matrix.shape[1], -1)
                 v[:, :, channel:channel + part.shape[3]] = (matrix @ pixels).reshape(*v.shape[:2], part.shape[3])
         return v
 
@@ -194,7 +205,8 @@ def constant(down, along, dtype, device, xp):
 # convolution and its gradients, on arrays
 
 def convolve(frames, u, b, g, m):
-    """y (B,H',W',K) of frames (B,H,W,C), one or several side by side, weights as frequencies u (F,C,K), and b (K,) or None."""
+    """y (B,H',W',K) of frames (B,H,W,C), one or several side by side, weights as frequencies u (F,C,K), and b (K,) or
+    None."""
     xp, (of_x, of_y), (x_grid, y_grid) = array_module(u), transforms(g.kernel, m), tile_grids(g, m)
     y = xp.empty((len(frames[0]), *g.out, u.shape[2]), u.dtype)
 
@@ -210,7 +222,8 @@ def convolve(frames, u, b, g, m):
 
 
 def frame_gradients(dy, frames, u, g, m):
-    """dx (B,H,W,C) of each of the frames, from dy (B,H',W',K): the steps of `convolve` transposed, from the last to the first."""
+    """dx (B,H,W,C) of each of the frames, from dy (B,H',W',K): the steps of `convolve` transposed, from the last to the
+    first."""
     xp, (of_x, of_y), (x_grid, y_grid) = array_module(u), transforms(g.kernel, m), tile_grids(g, m)
     dframes = [xp.zeros(x.shape, u.dtype) for x in frames]
 
@@ -277,7 +290,8 @@ def by_samples(steps, batch, g, u):
 
     step = at_once(g, u.shape)
     if array_module(u) is np and batch and batch % threads.THREADS == 0:
-        share(lambda first, last: some(first, last, max(1, step // threads.THREADS)), batch, batch * g.out[0] * g.out[1] * u.size,
+        share(lambda first, last: some(first, last, max(1, step // threads.THREADS)), batch,
+              batch * g.out[0] * g.out[1] * u.size,
               with_blas=True)
     else:
         some(0, batch, step)
@@ -287,7 +301,8 @@ def each_frequency(work, multiplications, *arrays):
     """work(...) on the arrays, with their frequencies shared among the CPU's threads: each of them reads only its part
     of the weights."""
     if array_module(*arrays) is np:
-        share(lambda first, last: work(*(a[first:last] for a in arrays)), len(arrays[0]), multiplications, with_blas=True)
+        share(lambda first, last: work(*(a[first:last] for a in arrays)), len(arrays[0]), multiplications,
+              with_blas=True)
     else:
         work(*arrays)
 
@@ -296,7 +311,8 @@ AT_ONCE = 8 << 20  # numbers in V and M: enough tiles for products at full speed
 
 
 def at_once(g, shape):
-    """How many samples make about AT_ONCE numbers in V and M, for weights (F,C,K) = `shape` and tiles on the grid `g`."""
+    """How many samples make about AT_ONCE numbers in V and M, for weights (F,C,K) = `shape` and tiles on the grid
+    `g`."""
     return max(1, AT_ONCE // (g.out[0] * g.out[1] * shape[0] * sum(shape[1:])))
 
 
@@ -340,12 +356,14 @@ def weight_matrix(kernel, tile, like):
     return kronecker(*(toom_cook(tile, k)[1] for k in kernel), like)
 
 
-@op(NEW, w=lambda du, w_shape, tile: product(weight_matrix(w_shape[:2], tile, du).T, du.reshape(len(du), -1)).reshape(w_shape))
-def winograd_weights(w, *, tile):
+@op(NEW, w=lambda du, w_shape, tile:
+    product(weight_matrix(w_shape[:2], tile, du).T, du.reshape(len(du), -1)).reshape(w_shape))
+def winograd_weights(w, *, tile: COUNT):
     """Weights (kh,kw,C,K) as the frequencies (F,C,K) that winograd_conv takes. It is an op of its own so that, if many
     convolutions share weights, their gradients are summed as frequencies and transformed back once. tile: m, the same
     as there."""
-    return product(weight_matrix(w.shape[:2], tile, w), w.reshape(w.shape[0] * w.shape[1], -1)).reshape(-1, *w.shape[2:])
+    return product(weight_matrix(w.shape[:2], tile, w),
+                   w.reshape(w.shape[0] * w.shape[1], -1)).reshape(-1, *w.shape[2:])
 
 
 def conv_rule(dy, inputs, inputs_into, kernel, tile, padding):
@@ -357,17 +375,19 @@ def conv_rule(dy, inputs, inputs_into, kernel, tile, padding):
 
 
 @op(NEW, inputs=conv_rule)
-def winograd_conv(*inputs, kernel, tile, padding="same"):
-    """winograd_conv(u, b, x, h, ...): conv2d with stride 1 of the frames x, h, ... side by side, which are never copied together.
+def winograd_conv(*inputs, kernel: SIDES, tile: COUNT, padding: PADDING = "same"):
+    """winograd_conv(u, b, x, h, ...): conv2d with stride 1 of the frames x, h, ... side by side, which are never copied
+    together.
 
-    u (F,C,K) from winograd_weights with the same `tile`, kernel (kh,kw), b (K,) or None; the channels of x, h, ... add up to C.
-    -> (B,H',W',K). Raises ShapeError if the shapes do not fit.
+    u (F,C,K) from winograd_weights with the same `tile`, kernel (kh,kw), b (K,) or None; the channels of x, h, ... add
+    up to C. -> (B,H',W',K). Raises ShapeError if the shapes do not fit.
     """
-    u, b, *frames = inputs
-    if (u.ndim != 3 or not frames or any(x.ndim != 4 or x.shape[:3] != frames[0].shape[:3] for x in frames)
-            or u.shape[:2] != ((tile + kernel[0] - 1) * (tile + kernel[1] - 1), sum(x.shape[3] for x in frames))
-            or (b is not None and b.shape != u.shape[2:])):
-        raise ShapeError("winograd_conv: expected u (F,C,K) of winograd_weights with the same kernel and tile, b (K,) or None and frames "
-                         f"(B,H,W,...) of C channels together, got u {u.shape}, "
-                         f"b {None if b is None else b.shape}, frames {[x.shape for x in frames]}, kernel {kernel}, tile {tile}")
+    u, b, *frames = *inputs, *[None] * (2 - len(inputs))
+    u_shape, b_shape, *shapes = [getattr(x, "shape", ()) for x in (u, b, *frames)]
+    if (len(u_shape) != 3 or not frames or any(len(shape) != 4 or shape[:3] != shapes[0][:3] for shape in shapes)
+            or u_shape[:2] != ((tile + kernel[0] - 1) * (tile + kernel[1] - 1), sum(shape[3] for shape in shapes))
+            or (b is not None and b_shape != u_shape[2:])):
+        raise ShapeError("winograd_conv: expected u (F,C,K) of winograd_weights with the same kernel and tile, b (K,) "
+                         f"or None and frames (B,H,W,...) of C channels together, got u {u_shape}, b "
+                         f"{None if b is None else b_shape}, frames {shapes}, kernel {kernel}, tile {tile}")
     return convolve(frames, u, b, grid(frames[0].shape[1:3], kernel, padding=padding), tile)

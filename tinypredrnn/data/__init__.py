@@ -1,1 +1,19 @@
-"""What networks learn from: Moving MNIST with its digits, and your own frames, as sequences (N,T,H,W,C) uint8."""
+"""Worlds to predict, by name. To add one, write `tp.data.SOURCES["mine"] = Mine`, where Mine is a Source subclass."""
+
+from tinypredrnn.data.moving_digits import MovingDigits
+from tinypredrnn.data.own import OwnSequences
+from tinypredrnn.data.scale import Scale
+from tinypredrnn.data.source import Source, SourceOptions, stream
+from tinypredrnn.errors import ConfigError
+
+SOURCES = {"mnist": MovingDigits, "sequences": OwnSequences}
+
+
+def find_source(name):
+    """The Source class of that name. ConfigError if there is none."""
+    if name not in SOURCES:
+        raise ConfigError(f"data {name!r} is unknown: expected one of {', '.join(SOURCES)}")
+    return SOURCES[name]
+
+
+__all__ = ["SOURCES", "Scale", "Source", "SourceOptions", "find_source", "stream"]

@@ -1,6 +1,7 @@
-"""Batches prepared ahead: while the model learns from one, a thread makes the next.
+"""Batches prepared in advance: while the model learns from one, a thread makes the next.
 
-Python lets one thread run at a time, but NumPy and our kernels step aside while they compute, so one thread hides the work.
+Only one thread at a time can run Python code, but NumPy and our kernels release the lock while they compute, so one
+thread is enough to hide the work.
 """
 
 import itertools
@@ -12,12 +13,13 @@ from tinypredrnn.errors import ConfigError
 
 
 class Prefetch:
-    """Iterates over make(start), make(start + 1), ... without end; a thread works ahead and keeps at most `ahead` of them ready.
+    """Iterates over make(start), make(start + 1), ... without end; a thread keeps at most `ahead` of them ready.
 
-    Use it in a `with` statement, or call `close`: that gives up what is ready, waits for the `make` that may be running, and
-    ends the iteration. The thread of an iterator that is dropped unclosed ends by itself; one still open when Python exits
-    ends after the `ahead` items it was asked for. What `make(k)` raises is raised here when item k's turn comes, and again if
-    asked again: no item is ever skipped. ConfigError where `ahead` is less than 1.
+    Use it in a `with` statement, or call `close`: this discards the items that are ready, waits for a `make` that is
+    still running, and ends the iteration. If an iterator is deleted without being closed, its thread ends by itself; if
+    it is still open when Python exits, the thread ends after the `ahead` items that were ordered. An exception of
+    `make(k)` is raised when item k is requested, and again at each later request: no item is ever skipped. ConfigError
+    if `ahead` is less than 1.
     """
 
     def __init__(self, make, start=0, ahead=4):
@@ -25,7 +27,7 @@ class Prefetch:
             raise ConfigError(f"expected at least 1 item to be made ahead, got ahead={ahead}; ask for 1 or more.")
         self._make, self._numbers = make, itertools.count(start)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prefetch")
-        weakref.finalize(self, self._worker.shutdown, wait=False, cancel_futures=True)  # for an iterator that nobody closes
+        weakref.finalize(self, self._worker.shutdown, wait=False, cancel_futures=True)  # if nobody closes this iterator
         self._row = deque()  # of futures, the next item first
         for _ in range(ahead):
             self._order_one()
@@ -39,7 +41,7 @@ class Prefetch:
     def __next__(self):
         if not self._row:  # closed
             raise StopIteration
-        item = self._row[0].result()  # where this raises (an error of make, or Ctrl-C), the item keeps its place
+        item = self._row[0].result()  # if this raises (an error of make, or Ctrl-C), the item keeps its place
         self._row.popleft()
         self._order_one()
         return item

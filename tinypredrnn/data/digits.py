@@ -1,6 +1,6 @@
-"""Where digits come from: MNIST files on this computer, else a download, else digits drawn by our own pen.
+"""Where digits come from: MNIST files on this computer, else a download, else digits drawn by the program itself.
 
-Three sets, apart from each other: "train" and "validation" are the first eleven twelfths and the last twelfth of the MNIST
+There are three disjoint sets: "train" and "validation" are the first eleven twelfths and the last twelfth of the MNIST
 training file (55,000 and 5,000 digits), "test" is the MNIST test file (10,000 digits, written by other people).
 """
 
@@ -22,8 +22,8 @@ from tinypredrnn.errors import ConfigError, DataError, say_once
 from tinypredrnn.files import user_cache
 
 STEMS = {"train": "train-images", "validation": "train-images", "test": "t10k-images"}
-ENDINGS = ("-idx3-ubyte.gz", "-idx3-ubyte", ".idx3-ubyte.gz", ".idx3-ubyte")  # as MNIST is handed around
-MAX_IMAGES = 1_000_000  # beyond any set of digits known; bounds what a lying file can make us read
+ENDINGS = ("-idx3-ubyte.gz", "-idx3-ubyte", ".idx3-ubyte.gz", ".idx3-ubyte")  # under which MNIST is distributed
+MAX_IMAGES = 1_000_000  # more than any known set of digits has; limits what a wrong header can make us read
 
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 SHA256 = {
@@ -31,11 +31,11 @@ SHA256 = {
     "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
 }
 
-DRAWN = {"train": (20_000, 19981), "validation": (2_000, 19982), "test": (5_000, 19983)}  # how many, and the seed of the pen
+DRAWN = {"train": (20_000, 19981), "validation": (2_000, 19982), "test": (5_000, 19983)}  # how many, and the seed
 
 
 class Digits(NamedTuple):
-    """images (N, 28, 28) uint8, ink 255 on paper 0, and the source they come from, in words."""
+    """images (N, 28, 28) uint8, ink 255 on paper 0, and the source from which they come, in words."""
 
     images: np.ndarray
     source: str
@@ -44,22 +44,24 @@ class Digits(NamedTuple):
 def load_digits(split, data_dir=None):
     """The digits of "train", "validation" or "test", from the first place that has them.
 
-    The places: data_dir, and nowhere else, if it is given; the folder that the environment variable TINYPREDRNN_DATA names; the
-    cache (TINYPREDRNN_CACHE moves it); a download into the cache; drawn digits. The files may lie in such a folder or in its
-    subfolder mnist. Unless data_dir is given a place counts only if it has both MNIST files, so that training and test digits
-    never come from different places.
+    If data_dir is given, only that folder is searched. Otherwise the places are, in this order: the folder that the
+    environment variable TINYPREDRNN_DATA names; the cache (TINYPREDRNN_CACHE moves it); a download into the cache;
+    drawn digits. A place counts only if it has both MNIST files, so that training and test digits never come from
+    different places. The files may be in the folder itself or in its subfolder mnist.
 
-    Raises DataError if data_dir lacks the file or a file that was found is damaged, ConfigError for another split.
+    Raises DataError if data_dir lacks the file or the file is damaged, ConfigError if the split is unknown.
     """
     if split not in STEMS:
-        raise ConfigError(f"the split of the digits should be one of {', '.join(STEMS)}, but is {split!r}: choose one of these")
+        raise ConfigError(f"the split of the digits should be one of {', '.join(STEMS)}, but is {split!r}: choose one "
+                          "of these")
     if data_dir is not None:
         path = _find(data_dir, split)
         if path is None:
             names = ", ".join(STEMS[split] + ending for ending in ENDINGS)
             raise DataError(
-                f"the {split} digits should be in {os.path.abspath(os.path.expanduser(data_dir))} or its subfolder mnist as one "
-                f"of {names}, but neither has any of these: copy it there, or leave the folder out to download MNIST"
+                f"the {split} digits should be in {os.path.abspath(os.path.expanduser(data_dir))} or its subfolder "
+                f"mnist as one of {names}, but neither has any of these: copy it there, or leave the folder out to "
+                "download MNIST"
             )
         return _read_split(path, split)
 
@@ -78,7 +80,7 @@ def load_digits(split, data_dir=None):
 
 def _find(folder, split):
     """The path of a split's MNIST file in folder or folder/mnist, or None."""
-    folder = os.path.expanduser(folder)  # an option written --data-dir=~/data comes unexpanded
+    folder = os.path.expanduser(folder)  # the shell does not expand --data-dir=~/data
     for subfolder in ("", "mnist"):
         for ending in ENDINGS:
             path = os.path.join(folder, subfolder, STEMS[split] + ending)
@@ -90,15 +92,17 @@ def _find(folder, split):
 def _read_split(path, split):
     images = read_images(path)
     held_out = len(images) // 12  # 5,000 of the 60,000
-    part = {"train": slice(0, len(images) - held_out), "validation": slice(len(images) - held_out, None), "test": slice(None)}
-    images = images[part[split]].copy()  # to be written to, and so that a part does not keep the whole file in memory
+    part = {"train": slice(0, len(images) - held_out), "validation": slice(len(images) - held_out, None),
+            "test": slice(None)}
+    images = images[part[split]].copy()  # writable, and a part does not keep the whole file in memory
     if len(images) == 0:
-        raise DataError(f"{path} should hold digits for {split}, but is too short to spare any: use the original MNIST file")
+        raise DataError(f"{path} should hold digits for {split}, but is too short to spare any: use the original MNIST "
+                        "file")
     return Digits(images, f"MNIST from {path.absolute().parent}")
 
 
 def read_images(path):
-    """Read an idx file of 28x28 images, gzipped or not: (N, 28, 28) uint8, read-only. Raises DataError if it is anything else."""
+    """Read an idx file of 28x28 images, gzipped or not: (N, 28, 28) uint8, read-only. DataError if it is not one."""
 
     def damaged(expected, got):
         return DataError(f"{path} should {expected}, but {got}: replace it by the original MNIST file, or delete it")
@@ -111,12 +115,13 @@ def read_images(path):
             header = stream.read(16)
             magic, count, rows, columns = struct.unpack(">4I", header.ljust(16, b"\0"))
             if magic != 0x803:
-                raise damaged("begin with 00 00 08 03 as idx images do", f"begins with {header[:4].hex(' ') or 'nothing'}")
+                raise damaged("begin with 00 00 08 03 as idx images do",
+                              f"begins with {header[:4].hex(' ') or 'nothing'}")
             if (rows, columns) != (SIDE, SIDE) or not 1 <= count <= MAX_IMAGES:
                 got = f"its header says {count:,} of {rows}x{columns}"
                 raise damaged(f"hold 1 to {MAX_IMAGES:,} images of {SIDE}x{SIDE}", got)
             size = count * SIDE * SIDE
-            pixels = _read_at_most(stream, size + 1)  # one more than is due, to notice what is too long
+            pixels = _read_at_most(stream, size + 1)  # one more than expected, to notice a file that is too long
     except (OSError, EOFError, zlib.error) as error:
         raise damaged("be a whole idx file, gzipped or not", f"cannot be read ({error})") from error
     if len(pixels) != size:
@@ -137,9 +142,10 @@ def _read_at_most(stream, size):
 
 @functools.cache
 def _download(folder):
-    """Download both MNIST files into folder; True if they are there. Tried once, so that no run mixes MNIST and drawn digits."""
+    """Download both MNIST files into folder; True if they are there. Tried only once, so that no run mixes sources."""
     pooch.get_logger().setLevel("WARNING")  # its progress bar says enough
-    fetch = pooch.HTTPDownloader(timeout=(3, 10), progressbar=sys.stderr.isatty())  # seconds to connect, and to wait for data
+    # seconds to connect, and to wait for data
+    fetch = pooch.HTTPDownloader(timeout=(3, 10), progressbar=sys.stderr.isatty())
     for name, sha256 in SHA256.items():
         for mirror in MIRRORS:
             try:

@@ -1,8 +1,8 @@
-"""Moving MNIST: handwritten digits that fly straight through a dark box and bounce off its walls.
+"""Moving MNIST: handwritten digits that move straight through a dark box and bounce off its walls.
 
-The paper (section 4.1) trains on sequences made the moment they are needed. Making one takes three steps: all that is left
-to chance is drawn from one `numpy.random.Generator`; `reflect` or `clamp` says where each digit is in each frame; `paint`
-puts it there.
+The paper (section 4.1) trains on sequences that are made as needed. Making one takes three steps: all random numbers
+are drawn from one `numpy.random.Generator`; `reflect` or `clamp` computes where each digit is in each frame; `paint`
+draws it there.
 """
 
 import math
@@ -10,61 +10,55 @@ import math
 import numpy as np
 
 from tinypredrnn.compiled import kernel
+from tinypredrnn.data.source import stream
 from tinypredrnn.errors import ConfigError, DTypeError, ShapeError
 from tinypredrnn.memory import require_memory
 
 SPEEDS = {"paper": (3.0, 5.0), "srivastava": (3.6, 3.6)}  # pixels a frame, uniform in [from, to)
-STREAMS = ("training", "validation", "test")
-
-
-def stream(name, seed, k):
-    """The random generator of item `k` of one of the STREAMS: a function of (name, seed, k) alone.
-
-    The name is part of the key, so that training, validation and test never meet, whatever their seeds. ConfigError for an
-    unknown name or a negative seed.
-    """
-    if name not in STREAMS:
-        raise ConfigError(f"expected a stream out of {', '.join(STREAMS)}, got {name!r}; take one of these.")
-    if seed < 0:
-        raise ConfigError(f"expected a seed of 0 or more, got {seed}; take another.")
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS.index(name), k)))
 
 
 class MovingMNIST:
     """Makes sequences from digit images (N,h,w) uint8, such as MNIST's (N,28,28).
 
-    A sequence has `frames` frames of `size` (height, width) pixels and shows `digits` digits, chosen with replacement. They
-    start anywhere on the canvas, each in any direction, all equally likely. The `rule` says how they move on:
+    A sequence has `frames` frames of `size` (height, width) pixels and shows `digits` digits, chosen with replacement.
+    Start positions and directions are uniformly distributed. The `rule` determines how digits move:
 
-    "paper"       PredRNN, section 4.1: each at a speed uniform in [3, 5) pixels a frame, with true reflection at the walls;
-                  the first frame shows the start.
-    "srivastava"  Srivastava et al. (ICML 2015), as in their well-known `mnist_test_seq.npy`: all at 3.6 pixels a frame; a
-                  digit that would leave is put at the wall, and that part of its velocity changes sign; the first frame is
-                  one step after the start.
+    "paper"       PredRNN, section 4.1: each digit has a speed uniform in [3, 5) pixels per frame and is truly reflected
+                  at the walls; the first frame shows the start.
+    "srivastava"  Srivastava et al. (ICML 2015), as in their well-known `mnist_test_seq.npy`: all digits move 3.6 pixels
+                  per frame; a digit that would leave is put at the wall, and that component of its velocity changes
+                  sign; the first frame is one step after the start.
 
-    A digit is painted at its position rounded down to whole pixels; where two meet, the brighter pixel wins. ShapeError or
-    DTypeError for other images; ConfigError for no digit, no frame, a canvas smaller than a digit or an unknown rule.
+    `source` says in words where the images come from.
+
+    A digit is painted at its position rounded down to whole pixels; if two overlap, the brighter pixel wins. ShapeError
+    or DTypeError if the images have another shape or dtype; ConfigError if there is no digit or no frame, if the canvas
+    is smaller than a digit, or if the rule is unknown.
     """
 
-    def __init__(self, images, digits=2, size=(64, 64), frames=20, rule="paper"):
+    def __init__(self, images, digits=2, size=(64, 64), frames=20, rule="paper", source=""):
         images = np.ascontiguousarray(images)
         if images.ndim != 3 or len(images) == 0:
-            raise ShapeError(f"expected at least one digit image in an array (N,h,w), got shape {images.shape}; stack them.")
+            raise ShapeError(f"expected at least one digit image in an array (N,h,w), got shape {images.shape}; stack "
+                             "them.")
         if images.dtype != np.uint8:
-            raise DTypeError(f"expected digit images of dtype uint8, got {images.dtype}; scale them to 0..255 and convert.")
+            raise DTypeError(f"expected digit images of dtype uint8, got {images.dtype}; scale them to 0..255 and "
+                             "convert.")
         if digits < 1 or frames < 1:
-            raise ConfigError(f"expected at least 1 digit and 1 frame, got digits={digits} and frames={frames}; ask for more.")
+            raise ConfigError(f"expected at least 1 digit and 1 frame, got digits={digits} and frames={frames}; ask "
+                              "for more.")
         h, w = images.shape[1:]
         if len(size) != 2 or size[0] < h or size[1] < w:
-            raise ConfigError(f"expected a canvas (height, width) of at least one digit, ({h}, {w}), got {size}; make it larger.")
+            raise ConfigError(f"expected a canvas (height, width) of at least one digit, ({h}, {w}), got {size}; make "
+                              "it larger.")
         if rule not in SPEEDS:
             raise ConfigError(f"expected a rule out of {', '.join(SPEEDS)}, got {rule!r}; take one of these.")
-        self.images, self.digits, self.size, self.frames, self.rule = images, digits, tuple(size), frames, rule
+        self.images, self.source, self.rule = images, source, rule
+        self.digits, self.size, self.frames = digits, tuple(size), frames
         self.room = np.subtract(size, (h, w))  # how far a digit's top left corner can go, down and to the right
 
     def draw(self, rng, count):
-        """`count` fresh sequences, uint8 (count,frames,height,width,1). TooLargeError if they do not fit into
-        memory."""
+        """`count` fresh sequences, uint8 (count,frames,height,width,1). TooLargeError if memory is too small."""
         self.check_memory(count)
         positions = self.trajectories(rng, count)
         chosen = rng.integers(len(self.images), size=(count, self.digits))
@@ -73,9 +67,11 @@ class MovingMNIST:
         return canvas
 
     def trajectories(self, rng, count):
-        """The paths in `count` sequences: each digit's top left corner (row, column) in pixels, float64 (count,digits,frames,2).
+        """The paths of digits in `count` sequences: the top left corner (row, column) in pixels, float64
+        (count,digits,frames,2).
 
-        `draw` begins with this: from a generator in the same state come the paths of the very sequences it would draw.
+        `draw` begins with this, so a generator in the same state gives the paths of the sequences that `draw` would
+        make.
         """
         start = rng.random((count, self.digits, 2)) * self.room
         angle = rng.uniform(0, 2 * np.pi, (count, self.digits))
@@ -89,7 +85,7 @@ class MovingMNIST:
         return self.draw(stream("training", seed, k), count)
 
     def fixed_set(self, name, count, start=0, seed=0):
-        """Sequences `start` to `start + count - 1` of the "validation" or "test" set, each a function of its number alone.
+        """Sequences `start` to `start + count - 1` of the "validation" or "test" set; each depends only on its number.
 
         TooLargeError if they do not fit into memory.
         """
@@ -100,12 +96,11 @@ class MovingMNIST:
         return sequences
 
     def check_memory(self, count):
-        """TooLargeError if `count` sequences, with their frames and the positions of the digits, do not fit into
-        memory."""
+        """TooLargeError if `count` sequences, with frames and positions of digits, do not fit into memory."""
         frame, position = math.prod(self.size), 2 * np.dtype(float).itemsize
         require_memory(count * self.frames * frame + self.digits * (self.frames * position + self.size[1]),
-                       f"{count:,} sequences of {self.frames:,} frames of {self.size[0]}x{self.size[1]} with {self.digits:,} "
-                       "digit(s)",
+                       f"{count:,} sequences of {self.frames:,} frames of {self.size[0]}x{self.size[1]} with "
+                       f"{self.digits:,} digit(s)",
                        "ask for fewer or smaller ones")
 
 
@@ -113,14 +108,14 @@ class MovingMNIST:
 def reflect(start, velocity, room, frames):
     """True reflection: start and velocity (B,D,2), room (2,) -> positions (B,D,T,2), the first at the start.
 
-    Think of the walls as mirrors and let the digit fly straight on, into the mirrored rooms behind them. The walls at 0, at
-    2 room, at 4 room, ... are all images of the wall at 0, so the digit's true position is its distance from the nearest of
-    these. That holds after any number of bounces, into corners, and at any speed.
+    Think of the walls as mirrors and let the digit move straight on, into the mirrored rooms behind them. The walls at
+    0, 2 room, 4 room, ... are all images of the wall at 0, so the digit's true position is its distance from the
+    nearest of these. This holds after any number of bounces, in corners, and at any speed.
     """
     count, digits, _ = start.shape
     positions = np.empty((count, digits, frames, 2))
     for b, d, axis in np.ndindex(start.shape):
-        period = max(2 * room[axis], 1)  # not 0, even where the canvas is just one digit high or wide
+        period = max(2 * room[axis], 1)  # not 0, even if the canvas is only one digit high or wide
         for t in range(frames):
             path = start[b, d, axis] + velocity[b, d, axis] * t
             distance = abs(path - period * np.rint(path / period))
@@ -130,7 +125,7 @@ def reflect(start, velocity, room, frames):
 
 @kernel(nogil=True)
 def clamp(start, velocity, room, frames):
-    """Srivastava's bounce: start and velocity (B,D,2), room (2,) -> positions (B,D,T,2), the first one step after the start."""
+    """Srivastava's bounce: start, velocity (B,D,2), room (2,) -> positions (B,D,T,2), from one step after the start."""
     count, digits, _ = start.shape
     positions = np.empty((count, digits, frames, 2))
     for b, d, axis in np.ndindex(start.shape):
@@ -146,11 +141,11 @@ def clamp(start, velocity, room, frames):
 
 @kernel(nogil=True)
 def paint(canvas, images, chosen, positions):
-    """Fills canvas (B,T,H,W,1) with the images (N,h,w) of numbers chosen (B,D), top left corners at positions (B,D,T,2).
+    """Fill canvas (B,T,H,W,1) with images (N,h,w) of numbers chosen (B,D), top left corners at positions (B,D,T,2).
 
-    Row by row, a digit is too narrow to fill the processor's wide registers. So it is first laid out as one line, with its
-    rows as far apart as those of the canvas: painting it, anywhere, is then one long maximum with the pixels from its corner
-    on. Numbers and positions are not checked.
+    The rows of a digit are too short for efficient vector instructions. So the digit is first laid out as one line,
+    with its rows as far apart as those of the canvas: painting it anywhere is then one long maximum with the pixels
+    from its corner on. Numbers and positions are not checked.
     """
     count, frames, height, width, _ = canvas.shape
     _, h, w = images.shape
@@ -162,10 +157,11 @@ def paint(canvas, images, chosen, positions):
                     lines[d, y * width + x] = images[chosen[b, d], y, x]
         for t in range(frames):
             frame = canvas[b, t].reshape(height * width)
-            frame[:] = 0  # one frame at a time: it is still in the nearest cache when it is painted
+            frame[:] = 0  # one frame at a time: it is still in the cache when it is painted
             for d in range(len(lines)):
                 line = lines[d]
-                row, column = int(positions[b, d, t, 0]), int(positions[b, d, t, 1])  # rounded down, for none is negative
+                # rounds down, since none is negative
+                row, column = int(positions[b, d, t, 0]), int(positions[b, d, t, 1])
                 pixels = frame[row * width + column :]
                 for i in range(len(line)):
                     pixels[i] = max(pixels[i], line[i])

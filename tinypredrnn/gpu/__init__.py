@@ -1,6 +1,7 @@
-"""What a GPU does otherwise: rounding of products, and convolution on its tensor cores.
+"""What is different on a GPU: the rounding of products, and convolution on tensor cores.
 
-Read precision here, then convolution.cu (the kernel), instructions.cuh (the words that C++ has not) and convolution.py (its launches).
+Read `precision` here, then convolution.cu (the kernel), instructions.cuh (instructions that C++ does not have) and
+convolution.py (which launches the kernel).
 """
 
 import contextlib
@@ -18,11 +19,14 @@ rounding = ContextVar("rounding", default="tf32")  # as PyTorch's convolutions d
 
 @contextlib.contextmanager
 def precision(name):
-    """Within `with precision("fp32"):` convolutions of float32 on a GPU round their factors so; the CPU and float64 never round.
+    """Within `with precision("fp32"):` float32 convolutions on a GPU round their factors in this way. The CPU and
+    float64 never round.
 
-    fp32   as exact as float32, by three TF32 products where tensor cores do them
-    tf32   10 bits of mantissa: relative errors of some 5e-4 in each factor, averaged in a sum; the default, as in PyTorch's convolutions
-    bf16   7 bits: some 4e-3. Where cuBLAS computes (a stride, a dilation, convolution_by("direct")), TF32 stands for it
+    fp32   as accurate as float32; tensor cores do it by three TF32 products
+    tf32   10 bits of mantissa: relative errors of about 5e-4 in each factor, which average out in a sum; the default,
+           as in PyTorch's convolutions
+    bf16   7 bits of mantissa: about 4e-3. If cuBLAS computes (a stride, a dilation, convolution_by("direct")), TF32 is
+           used instead
 
     Sums are float32 in all three. ConfigError for another name.
     """
@@ -36,15 +40,15 @@ def precision(name):
 
 
 def check_precision(name, device):
-    """The precision to compute with on `device` where `name` may also be "auto"; ConfigError for what the device cannot do."""
+    """The precision to use on `device`; `name` may also be "auto". ConfigError if the device does not have it."""
     if device == "cpu":
         if name not in ("auto", "fp32"):
             raise ConfigError(f"precision {name} is the tensor cores' of a GPU, and the CPU computes in fp32 only: "
                               "leave out --precision, or use --device gpu")
         return "fp32"
     if name in ("tf32", "bf16") and not has_tensor_cores(device):
-        raise ConfigError(f"precision {name} needs a GPU of compute capability 8.0 or more (Ampere), which {device} is not: "
-                          "leave out --precision")
+        raise ConfigError(f"precision {name} needs a GPU of compute capability 8.0 or more (Ampere), which {device} is "
+                          "not: leave out --precision")
     return rounding.get() if name == "auto" else name
 
 

@@ -1,8 +1,8 @@
-"""Launches of convolution.cu: the three readings of a convolution with stride 1, on CuPy arrays of float32.
+"""Launch convolution.cu: a convolution with stride 1 and its two gradients, on float32 CuPy arrays.
 
     convolve         (x, w, b)  -> y          frames (B,H,W,C), one or two side by side; w (kh,kw,C,K); b (K,) or None
     input_gradients  (dy, w)    -> dx, ...
-    weight_gradient  (x, dy)    -> dw, db     added to what is there, if something is
+    weight_gradient  (x, dy)    -> dw, db     added to given arrays, if any
 
 `g` is the Grid of the windows on x (autograd/grid.py).
 """
@@ -17,10 +17,11 @@ from tinypredrnn.gpu import PRECISIONS, rounding
 
 FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = range(3)
 THREADS, STAGES, ROWS, DEPTH = 256, 4, 128, 16  # as in convolution.cu
-LEAST_STEPS = 8  # of a slice: fewer tiles are not worth adding up another slice
+LEAST_STEPS = 8  # in a slice at least: for fewer tiles, another slice costs more than it saves
 
 PROBLEM = np.dtype([(name, np.int32) for name in (
-    "rows columns depth batch height width channels first out_height out_width kernel_height kernel_width top left split add").split()])
+    "rows columns depth batch height width channels first out_height out_width kernel_height kernel_width top left "
+    "split add").split()])
 
 
 def source():
@@ -61,7 +62,8 @@ def multiprocessors(device):
 
 
 def launch(role, g, frames, matrix, bias, outputs, **sizes):
-    """Run one product: `frames` are cut into windows, `matrix` is the other factor, `outputs` one or two arrays to write to."""
+    """Run one product: `frames` are cut into windows, `matrix` is the other factor, `outputs` one or two arrays to
+    write to."""
     import cupy
 
     frames, matrix = [cupy.ascontiguousarray(a) for a in frames], cupy.ascontiguousarray(matrix)
@@ -81,14 +83,16 @@ def launch(role, g, frames, matrix, bias, outputs, **sizes):
     parts = cupy.empty((slices, rows, columns), np.float32) if slices > 1 else None
     x, h = (*frames, None)[:2]
     y, z = (*outputs, None)[:2]
-    convolve((*tiles, slices), (THREADS,), (problem, x, h, matrix, bias, y, z, parts, np.int32(each)), shared_mem=shared_bytes(role, width))
+    convolve((*tiles, slices), (THREADS,), (problem, x, h, matrix, bias, y, z, parts, np.int32(each)),
+             shared_mem=shared_bytes(role, width))
     if slices > 1:
         gather((min(-(-rows * columns // THREADS), 4096),), (THREADS,), (problem, parts, np.int32(slices), bias, y, z))
 
 
 def windows_of(g):
     """The windows on x as convolution.cu's Problem has them."""
-    return dict(height=g.size[0], width=g.size[1], out_height=g.out[0], out_width=g.out[1], top=g.before[0], left=g.before[1],
+    return dict(height=g.size[0], width=g.size[1], out_height=g.out[0], out_width=g.out[1], top=g.before[0],
+                left=g.before[1],
                 kernel_height=g.kernel[0], kernel_width=g.kernel[1])
 
 
@@ -97,7 +101,8 @@ def convolve(frames, w, b, g):
     import cupy
 
     y = cupy.empty((len(frames[0]), *g.out, w.shape[3]), np.float32)
-    launch(FORWARD, windows_of(g), frames, w, b, [y], rows=y.size // w.shape[3], columns=w.shape[3], depth=w.size // w.shape[3])
+    launch(FORWARD, windows_of(g), frames, w, b, [y], rows=y.size // w.shape[3], columns=w.shape[3],
+           depth=w.size // w.shape[3])
     return y
 
 
@@ -106,7 +111,8 @@ def input_gradients(dy, w, channels, g):
     import cupy
 
     dframes = [cupy.empty((len(dy), *g.size, c), np.float32) for c in channels]
-    turned = dict(height=g.out[0], width=g.out[1], out_height=g.size[0], out_width=g.size[1], top=g.kernel[0] - 1 - g.before[0],
+    turned = dict(height=g.out[0], width=g.out[1], out_height=g.size[0], out_width=g.size[1],
+                  top=g.kernel[0] - 1 - g.before[0],
                   left=g.kernel[1] - 1 - g.before[1], kernel_height=g.kernel[0], kernel_width=g.kernel[1])
     launch(INPUT_GRADIENT, turned, [dy], w, None, dframes, rows=len(dy) * g.size[0] * g.size[1], columns=w.shape[2],
            depth=w.size // w.shape[2], split=channels[0])
@@ -114,7 +120,7 @@ def input_gradients(dy, w, channels, g):
 
 
 def weight_gradient(frames, dy, g, dw=None, db=None, with_bias=True):
-    """(dw, db), added in place to what is given; db is None where there is no bias."""
+    """(dw, db), added in place to what is given; db is None if there is no bias."""
     import cupy
 
     elements, features = g.kernel[0] * g.kernel[1] * sum(a.shape[3] for a in frames), dy.shape[3]

@@ -1,21 +1,23 @@
-"""Work on a GPU, written down once as a CUDA graph and from then on replayed.
+"""Record work on a GPU once as a CUDA graph, and replay it from then on.
 
-A training step launches thousands of kernels, most of them shorter than the 10 to 20 microseconds that Python takes to launch one: the
-GPU would wait for Python. A graph launches all of them at once. What it replays are the very launches, on the very addresses.
+A training step launches thousands of kernels, most of them shorter than the 10 to 20 microseconds that Python takes to
+launch one, so the GPU would wait for Python. A graph launches all of them at once. It repeats exactly the same
+launches, with the same addresses.
 """
 
 import contextlib
 
 
 class Recording:
-    """Calls of work(): the first one is computed as usual, the second one recorded, and it and all others are replays.
+    """Calls of work(): the first call is computed as usual; the second is recorded; it and all later calls are replays.
 
-    `work` keeps to three rules. Inputs, results and whatever it changes are arrays that stay where they are. It asks nothing of the GPU
-    (float(x), `if x:`, x.get()) and sends nothing there, for while it is recorded nothing happens; CuPy refuses that. It multiplies no
-    matrices through cuBLAS, which CuPy refuses, too.
+    `work` must follow three rules. Its inputs, its results and everything it changes are arrays that keep their
+    addresses. It reads nothing from the GPU (float(x), `if x:`, x.get()) and sends nothing to it, because nothing is
+    computed during the recording; CuPy refuses this. It does not use cuBLAS, which CuPy refuses, too.
 
-    pool     the memory of everything that work() allocates: no one else is ever given it, as a graph does not know whom it overwrites
-    stream   everything happens in it; fill inputs and read results within `with recording:`
+    pool     the memory of everything that work() allocates. It is used for nothing else, since the replayed graph
+             overwrites it
+    stream   in which everything happens; fill inputs and read results within `with recording:`
     """
 
     def __init__(self, work, device):
@@ -24,7 +26,8 @@ class Recording:
         self.work, self.device = work, cupy.cuda.Device(int(device[4:]))
         self.contexts = contextlib.ExitStack()
         with self.device:
-            self.stream = cupy.cuda.Stream(non_blocking=True)  # the null stream cannot be recorded, and a blocking one would wait for it
+            # the null stream cannot be recorded, and a blocking one would wait for it
+            self.stream = cupy.cuda.Stream(non_blocking=True)
             self.pool = cupy.cuda.MemoryPool()
         self.forget()
 
@@ -36,7 +39,7 @@ class Recording:
         self.contexts.close()
 
     def forget(self):
-        """Begin anew with the next call: an array has another address or another shape now."""
+        """Record again from the next call on, because an array has another address or shape now."""
         self.graph, self.compiled = None, False
 
     def __call__(self):

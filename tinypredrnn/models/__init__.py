@@ -1,4 +1,4 @@
-"""The networks, by name."""
+"""The networks, by name. To add one, write `tp.models.MODELS["mine"] = Mine`, where Mine is a Predictor subclass."""
 
 import operator
 
@@ -12,65 +12,62 @@ from tinypredrnn.nn.layout import generator, layout_only
 MODELS = {"convlstm": ConvLSTMNetwork, "predrnn_m": PredRNNM, "predrnn": PredRNN}
 
 
-def build_model(name, size=(64, 64), channels=1, hidden=(128,) * 4, kernel=5, patch=4, seed=0, **options):
+def build_model(name, size=(64, 64), channels=1, seed=0, **options):
     """A network with freshly drawn weights, float32 on the CPU; `.to(device, dtype)` changes that.
 
-    name       "convlstm" (Equation 2), "predrnn_m" (Equation 3) or "predrnn" (Equation 4)
-    size       frames' (height, width), divisible by `patch`; "predrnn" runs at any size afterwards, the peepholes of the others fix it
-    channels   of a frame: 1 gray, 3 colour
-    hidden     one width for each layer, from the bottom up
-    kernel     of all gate convolutions, odd
-    patch      frames are cut into patch x patch pixels that become channels
+    name       "convlstm" (Equation 2), "predrnn_m" (Equation 3), "predrnn" (Equation 4), or another name in MODELS
+    size       (height, width) of the frames; "predrnn" runs at any size afterwards, the others only at this one,
+               because of their peepholes
+    channels   of a frame: 1 for gray, 3 for colour, or another number
     seed       of the weights: the same seed gives the same network
-    options    forget_bias=1.0 and layer_norm=False
+    options    those of the model (its class's Options). For these three networks: hidden=(128,) * 4, the width of each
+               layer from the bottom up; kernel=5, the odd side of all gate kernels; patch=4, the side of the patches
+               whose pixels become channels; forget_bias=1.0; layer_norm=False
 
-    Raises ConfigError for an unknown name, an unknown option or an impossible size, TooLargeError if the weights do not
-    fit into the memory that there is.
+    Raises ConfigError if the name or an option is unknown or the size impossible, TooLargeError if the weights do not
+    fit into memory.
     """
-    options |= dict(name=name, size=size, channels=channels, hidden=hidden, kernel=kernel, patch=patch, seed=seed)
+    frame = *whole_numbers("size", size, 2), *whole_numbers("channels", [channels], 1)
+    if not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"build_model: seed is a whole number from 0 up, got {seed!r}")
+    return construct(name, frame, find_model(name).Options().replace(**options), seed)
+
+
+def construct(name, frame, options, seed):
+    """The network `name` for frames (height, width, channels), with a record of options. Errors as in build_model."""
     try:
-        lay_out(**options, most=memory_limit())
+        lay_out(memory_limit(), name, frame, options, seed)
     except TooLargeError as error:
-        raise TooLargeError(f"build_model: the weights of this network do not fit into the {in_words(memory_limit())} of memory "
-                            "that there is: take a smaller hidden, kernel or size") from error
-    return construct(**options)
+        raise TooLargeError(f"build_model: the weights of this network do not fit into the {in_words(memory_limit())} "
+                            "of memory that there is: choose a smaller hidden, kernel or size") from error
+    return find_model(name)(frame, options, generator(seed))
 
 
-def lay_out(most, **options):
-    """The network that `build_model(**options)` would give, without memory: its parameters have shapes, but no numbers.
+def lay_out(most, name, frame, options, seed=0):
+    """The network that `construct` would return, but without memory: its parameters have shapes and no values.
 
     TooLargeError if they would take more than `most` bytes.
     """
     with layout_only(most):
-        return construct(**options)
+        return find_model(name)(frame, options, generator(seed))
 
 
-def construct(name, size, channels, hidden, kernel, patch, seed, **options):
-    """The network. Its options are those of build_model, and are checked here."""
+def find_model(name):
+    """The network class of that name. ConfigError if there is none."""
     if name not in MODELS:
         raise ConfigError(f"model {name!r} is unknown: expected one of {', '.join(MODELS)}")
-    unknown = options.keys() - {"forget_bias", "layer_norm"}
-    if unknown:
-        raise ConfigError(f"build_model: unknown option {', '.join(sorted(unknown))}: a model has forget_bias and layer_norm")
-    size, hidden = whole_numbers("size", size), whole_numbers("hidden", hidden)
-    channels, kernel, patch = (whole_numbers(option, [value])[0] for option, value in
-                               (("channels", channels), ("kernel", kernel), ("patch", patch)))
-    if not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"build_model: seed is a whole number from 0 up, got {seed!r}")
-    if len(size) != 2:
-        raise ConfigError(f"build_model: size is (height, width), got {size}")
-    return MODELS[name](size, channels, hidden, kernel, patch, generator(seed), **options)
+    return MODELS[name]
 
 
-def whole_numbers(option, values):
-    """`values` as a tuple of ints; ConfigError if they are not whole numbers from 1 up."""
+def whole_numbers(what, values, count):
+    """`values` as a tuple of ints. ConfigError unless they are `count` whole numbers, each at least 1."""
     try:
         numbers = tuple(operator.index(v) for v in values)
     except TypeError:
         numbers = ()
-    if not numbers or min(numbers) < 1:
-        raise ConfigError(f"build_model: {option} is made of whole numbers from 1 up, got {values!r}")
+    if len(numbers) != count or min(numbers) < 1:
+        raise ConfigError(f"build_model: {what} is made of {count} whole number(s) from 1 up, got {values!r}")
     return numbers
 
 
-__all__ = ["MODELS", "Predictor", "build_model", "lay_out"]
+__all__ = ["MODELS", "Predictor", "build_model", "construct", "find_model", "lay_out"]

@@ -1,23 +1,25 @@
-"""The ConvLSTM network (Shi et al. 2015; Section 2.2 and Figure 1, right): layers with memories of their own."""
+"""The ConvLSTM network (Shi et al. 2015; Section 2.2 and Figure 1, right): each layer has its own memory."""
 
 from tinypredrnn.cells import ConvLSTM
-from tinypredrnn.models.predictor import Predictor, in_patches
+from tinypredrnn.models.stack import PatchedStack
 
 
-class ConvLSTMNetwork(Predictor):
-    """Layer l sees H_t of layer l-1 (layer 1: the frame); its own H and C go along time. Frames of one size only (peepholes)."""
+class ConvLSTMNetwork(PatchedStack):
+    """Layer l reads H_t of layer l-1 (layer 1: the frame) and passes its own H and C on to the next time step.
 
-    def __init__(self, size, channels, hidden, kernel, patch, rng, forget_bias=1.0, layer_norm=False):
-        super().__init__(channels, patch, hidden[-1], rng, size)
-        widths = [patch * patch * channels, *hidden]
-        self.cells = [ConvLSTM(below, width, kernel, in_patches(size, patch), rng, forget_bias, layer_norm)
-                      for below, width in zip(widths, hidden)]
-        self.hidden = hidden
+    The frames must have the size that it was built for, because of its peepholes.
+    """
 
-    def start(self, batch, height, width):
-        return [(self.zeros(batch, height, width, k), self.zeros(batch, height, width, k)) for k in self.hidden]
+    def __init__(self, frame, options, rng):
+        super().__init__(frame, options, rng)
+        self.cells = [ConvLSTM(below, width, options.kernel, self.grid, rng, options.forget_bias, options.layer_norm)
+                      for below, width in self.layers()]
 
-    def step(self, x, state):
+    def start(self, x):
+        batch, _, h, w, _ = x.shape
+        return [(self.zeros(batch, h, w, k), self.zeros(batch, h, w, k)) for k in self.hidden]
+
+    def climb(self, x, state):
         new = []
         for cell, own in zip(self.cells, state):
             x, own = cell(x, own)

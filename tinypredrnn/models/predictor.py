@@ -1,38 +1,77 @@
-"""From cells to a predictor: watch the given frames, then feed each prediction back as the next input."""
+"""Predictor: frames in, frames out. It watches the given frames, then feeds each prediction back as the next input."""
 
 import math
 
 import numpy as np
 
-from tinypredrnn.autograd import Tensor, depth_to_space, shared_weights, space_to_depth, stack, tensor
+from tinypredrnn.autograd import Tensor, shared_weights, stack, tensor
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ConfigError, DTypeError, ShapeError
 from tinypredrnn.memory import require_memory
 from tinypredrnn.models.scale import check_range
-from tinypredrnn.nn import Conv2d, Module
+from tinypredrnn.nn import Module
 from tinypredrnn.nn.layout import current_layout, hollow
+from tinypredrnn.options import Options
 
 
 class Predictor(Module):
-    """A stack of recurrent cells under a 1x1 output convolution. A model says how one time step goes through its cells:
+    """A network that predicts the next frame, step by step. A model defines two methods:
 
-        start(batch, height, width) -> state                 all zero; height and width in patches
-        step(x, state) -> (features, state)                  x (B,H,W,X) -> features (B,H,W,hidden[-1])
+        start(x) -> state                        the initial state, for frames x (B,T,h,w,X)
+        step(x, state) -> (prediction, state)    from frame t (B,h,w,X) to the prediction of frame t + 1 (B,h,w,X)
+                                                 and the next state
 
-    Frames go in as patches (patch x patch pixels become channels): the paper is silent on that, the authors' code does it. `size` is
-    given where peepholes fix the frames' (height, width).
+    and, if it transforms the frames first, two more, `enter` and `leave`. Class attributes:
+
+        Options             the record of its options (tinypredrnn.options), with defaults and help texts
+        recipe              how its authors trained it: {option: value} for what differs from train.Recipe's defaults
+        any_size            whether it takes frames of any height and width, not only of the size that it was built for
+        capturable          whether its training step can be recorded as a CUDA graph: it may only use convolutions
+                            that our own kernel computes
+        loss_needs_states   whether its loss needs the states of all steps; if not, they are not kept
+
+    frame     (height, width, channels) of the frames
+    options   an instance of the class's Options
     """
 
-    def __init__(self, channels, patch, features, rng, size=None):
-        self.channels, self.patch, self.size = channels, patch, size
-        self.to_frame = Conv2d(features, patch * patch * channels, 1, rng)
+    Options = Options
+    recipe = {}
+    any_size, capturable, loss_needs_states = False, False, False
+
+    def __init__(self, frame, options):
+        self.frame, self.options = tuple(frame), options
+
+    def enter(self, frames):
+        """Convert frames (B,T,H,W,C) to the network's inputs (B,T,h,w,X)."""
+        return frames
+
+    def leave(self, predictions, size):
+        """The inverse of `enter`, (B,T,h,w,X) -> (B,T,H,W,C), for frames of `size` (H, W)."""
+        return predictions
+
+    def start(self, x):
+        """The state before the first step, all zero, for frames x (B,T,h,w,X): Tensors in nested lists and tuples."""
+        raise NotImplementedError
+
+    def step(self, x, state):
+        """Frame t (B,h,w,X) -> (prediction of frame t + 1 (B,h,w,X), state)"""
+        raise NotImplementedError
+
+    def loss(self, pixel_loss, predictions, frames, states):
+        """The training loss, a scalar Tensor.
+
+        pixel_loss    the loss that the recipe names: (predictions, frames) -> Tensor
+        predictions   (B,T,H,W,C), the predictions of `frames` (B,T,H,W,C)
+        states        the states after each step, from first to last, if `loss_needs_states`; else None
+        """
+        return pixel_loss(predictions, frames)
 
     def forward(self, sequence, horizon=10):
-        """The next `horizon` frames after `sequence`, without ground truth: (B,J,H,W,C) -> (B,horizon,H,W,C), not clipped.
+        """Predict the next `horizon` frames after `sequence`: (B,J,H,W,C) -> (B,horizon,H,W,C), not clipped.
 
-        Frames lie in [0, 1], or a little outside, as predictions may (scale.py). Raises ShapeError, DTypeError and
-        RangeError (also for NaN) if these cannot be the model's frames, ConfigError for a horizon below 1,
-        TooLargeError for one whose frames do not fit into memory.
+        The values of the frames are in [0, 1], or a little outside, as predictions may be (scale.py). Raises
+        ShapeError, DTypeError or RangeError (also for NaN) if the model cannot take such frames, ConfigError if the
+        horizon is below 1, TooLargeError if its frames do not fit into memory.
         """
         if horizon < 1:
             raise ConfigError(f"predict: horizon is the number of frames to predict, at least 1, got {horizon}")
@@ -45,56 +84,53 @@ class Predictor(Module):
         truth = np.concatenate([np.ones((batch, given)), np.zeros((batch, horizon - 1))], axis=1)
         return self.unroll(frames, truth)[:, given - 1:]
 
-    def unroll(self, frames, truth):
-        """Predict frame t + 1 at every step t: (B,T,H,W,C) -> (B,steps,H,W,C), of which output t is the prediction of frame t + 1.
+    def unroll(self, frames, truth, states=None):
+        """Run the network over frames (B,T,H,W,C) -> (B,steps,H,W,C), where output t is the prediction of frame t + 1.
 
-        truth   (B, steps): 1 feeds the network frame t, 0 its own prediction of it; scheduled sampling draws these
+        truth    (B, steps): if 1, step t sees the true frame t, if 0, the network's own prediction of it; scheduled
+                 sampling draws these numbers
+        states   a list to which the state after each step is appended
         """
-        patches = space_to_depth(self.check(frames), self.patch)  # (B,T,h,w,X)
-        here, truth = truth, array_module(patches.data).asarray(truth, patches.dtype)
-        if truth.ndim != 2 or len(truth) != len(patches) or truth.size == 0:
-            raise ShapeError(f"unroll: expected truth (B, steps) for {len(patches)} sequences, got {truth.shape}")
-        # Where nothing but true frames goes in, nothing is computed. A GPU's array is not asked: one would have to wait for the answer.
-        sure = np.all(here, axis=0) if array_module(here) is np else [False] * truth.shape[1]
+        frames = self.check(frames)
+        x = self.enter(frames)  # (B,T,h,w,X)
+        asked, truth = truth, array_module(x.data).asarray(truth, x.dtype)
+        if truth.ndim != 2 or len(truth) != len(x) or truth.size == 0:
+            raise ShapeError(f"unroll: expected truth (B, steps) for {len(x)} sequences, got {truth.shape}")
+        # If all inputs of a step are true frames, nothing needs to be mixed. An array on a GPU is not checked for that,
+        # because reading it would make us wait for the GPU.
+        all_true = np.all(asked, axis=0) if array_module(asked) is np else [False] * truth.shape[1]
         truth = truth[..., None, None, None]  # (B,steps,1,1,1)
-        batch, _, height, width, _ = patches.shape
-        state, prediction, predictions = self.start(batch, height, width), None, []
+        state, prediction, predictions = self.start(x), None, []
         with shared_weights():
             for t in range(truth.shape[1]):
-                features, state = self.step(self.choose(patches, prediction, truth, sure[t], t), state)
-                prediction = self.to_frame(features)  # (B,h,w,X)
+                if t >= x.shape[1]:
+                    seen = prediction
+                elif prediction is None or all_true[t]:
+                    seen = x[:, t]
+                else:
+                    seen = truth[:, t] * x[:, t] + (1 - truth[:, t]) * prediction
+                prediction, state = self.step(seen, state)
                 predictions.append(prediction)
-        return depth_to_space(stack(*predictions, axis=1), self.patch)
+                if states is not None:
+                    states.append(state)
+        return self.leave(stack(*predictions, axis=1), frames.shape[2:4])
 
-    def choose(self, patches, prediction, truth, sure, t):
-        """The input of step t, for each sequence the true frame or the prediction; `sure`: all are known to be true frames."""
-        if t >= patches.shape[1]:
-            return prediction
-        if prediction is None or sure:
-            return patches[:, t]
-        return truth[:, t] * patches[:, t] + (1 - truth[:, t]) * prediction
-
-    def zeros(self, batch, height, width, features):
-        """An initial state."""
-        like, shape = next(self.named_tensors())[1].data, (batch, height, width, features)
-        return Tensor(hollow(shape) if current_layout.get() is not None else array_module(like).zeros(shape, like.dtype))
+    def zeros(self, *shape):
+        """A part of the initial state, on the model's device and in its dtype."""
+        like = next(self.named_tensors())[1].data
+        return Tensor(hollow(shape) if current_layout.get() is not None
+                      else array_module(like).zeros(shape, like.dtype))
 
     def check(self, frames):
-        """`frames` as a Tensor where the model is; a clear error if they cannot be its input."""
+        """`frames` as a Tensor on the model's device. ShapeError or DTypeError if the model cannot take them."""
         frames = frames if isinstance(frames, Tensor) else tensor(frames, device=self.device)
-        if frames.ndim != 5 or frames.shape[-1] != self.channels or 0 in frames.shape:
-            raise ShapeError(f"model: expected frames (B,T,H,W,{self.channels}), got {frames.shape}")
-        if self.size and frames.shape[2:4] != self.size:
-            raise ShapeError(f"model: its peepholes are made for frames of {self.size[0]}x{self.size[1]}, got "
+        height, width, channels = self.frame
+        if frames.ndim != 5 or frames.shape[-1] != channels or 0 in frames.shape:
+            raise ShapeError(f"model: expected frames (B,T,H,W,{channels}), got {frames.shape}")
+        if not self.any_size and frames.shape[2:4] != (height, width):
+            raise ShapeError(f"model: it is made for frames of {height}x{width}, got "
                              f"{frames.shape[2]}x{frames.shape[3]}: build it with the size of the frames")
         if frames.dtype != self.dtype:
-            raise DTypeError(f"model: expected {self.dtype} frames in [0, 1], got {frames.dtype}: "
-                             + ("divide by 255 and convert with .astype" if frames.dtype.kind in "ui" else "convert with .astype"))
+            remedy = "divide by 255 and convert with .astype" if frames.dtype.kind in "ui" else "convert with .astype"
+            raise DTypeError(f"model: expected {self.dtype} frames in [0, 1], got {frames.dtype}: {remedy}")
         return frames
-
-
-def in_patches(size, patch):
-    """A frame size (H, W) in patches; ConfigError if they do not tile it."""
-    if patch < 1 or any(n < patch or n % patch for n in size):
-        raise ConfigError(f"model: patches of {patch}x{patch} do not tile frames of {size[0]}x{size[1]}: choose a patch that divides both")
-    return size[0] // patch, size[1] // patch

@@ -1,49 +1,55 @@
-"""PredRNN (Section 3): first with the zigzag memory alone (Figure 1, left; Equation 3), then with ST-LSTMs (Figure 2; Equation 4)."""
+"""PredRNN (Section 3): with the memory M alone (Figure 1, left; Equation 3) or with ST-LSTMs (Figure 2, Equation 4)."""
 
 from tinypredrnn.cells import STLSTM, ZigzagConvLSTM
 from tinypredrnn.errors import ConfigError
-from tinypredrnn.models.predictor import Predictor, in_patches
+from tinypredrnn.models.stack import PatchedStack
 
 
-class PredRNNM(Predictor):
-    """Table 1's "PredRNN with spatiotemporal memory M": one pair (H, M) climbs the layers, then goes on to the next time step."""
+class PredRNNM(PatchedStack):
+    """Table 1's "PredRNN with spatiotemporal memory M": one pair (H, M) goes up the layers, then to the next step.
 
-    def __init__(self, size, channels, hidden, kernel, patch, rng, forget_bias=1.0, layer_norm=False):
-        if len(set(hidden)) > 1:
-            raise ConfigError(f"predrnn_m: one memory goes through all layers, so they need equal widths, got hidden={tuple(hidden)}")
-        super().__init__(channels, patch, hidden[-1], rng, size)
-        self.cells = [ZigzagConvLSTM(patch * patch * channels if layer == 0 else 0, width, kernel, in_patches(size, patch), rng,
-                                     forget_bias, layer_norm) for layer, width in enumerate(hidden)]
-        self.hidden = hidden
+    The frames must have the size that it was built for, because of its peepholes.
+    """
 
-    def start(self, batch, height, width):
-        return self.zeros(batch, height, width, self.hidden[0]), self.zeros(batch, height, width, self.hidden[0])
+    def __init__(self, frame, options, rng):
+        if len(set(options.hidden)) > 1:
+            raise ConfigError(f"predrnn_m: one memory goes through all layers, so they need equal widths, got "
+                              f"hidden={options.hidden}")
+        super().__init__(frame, options, rng)
+        self.cells = [ZigzagConvLSTM(self.inputs if layer == 0 else 0, width, options.kernel, self.grid, rng,
+                                     options.forget_bias, options.layer_norm)
+                      for layer, width in enumerate(self.hidden)]
 
-    def step(self, x, state):
+    def start(self, x):
+        batch, _, h, w, _ = x.shape
+        return self.zeros(batch, h, w, self.hidden[0]), self.zeros(batch, h, w, self.hidden[0])
+
+    def climb(self, x, state):
         for cell in self.cells:
             features, state = cell(x, state)
             x = None  # only layer 1 sees the frame
         return features, state
 
 
-class PredRNN(Predictor):
-    """Table 1's "PredRNN + ST-LSTM": in each layer H and C go along time; M climbs the layers, then goes on to the next time step.
+class PredRNN(PatchedStack):
+    """Table 1's "PredRNN + ST-LSTM": in each layer H and C go along time; M goes up the layers, then to the next step.
 
-    H and C may have another width in each layer; M has the width of layer 1. Frames of any size, in training and after.
+    Each layer may have its own width of H and C; M has the width of layer 1. Frames may have any size.
     """
 
-    def __init__(self, size, channels, hidden, kernel, patch, rng, forget_bias=1.0, layer_norm=False):
-        in_patches(size, patch)
-        super().__init__(channels, patch, hidden[-1], rng)
-        widths = [patch * patch * channels, *hidden]
-        self.cells = [STLSTM(below, width, hidden[0], kernel, rng, forget_bias, layer_norm) for below, width in zip(widths, hidden)]
-        self.hidden = hidden
+    any_size = True
 
-    def start(self, batch, height, width):
-        layers = [(self.zeros(batch, height, width, k), self.zeros(batch, height, width, k)) for k in self.hidden]
-        return layers, self.zeros(batch, height, width, self.hidden[0])
+    def __init__(self, frame, options, rng):
+        super().__init__(frame, options, rng)
+        self.cells = [STLSTM(below, width, self.hidden[0], options.kernel, rng, options.forget_bias, options.layer_norm)
+                      for below, width in self.layers()]
 
-    def step(self, x, state):
+    def start(self, x):
+        batch, _, h, w, _ = x.shape
+        layers = [(self.zeros(batch, h, w, k), self.zeros(batch, h, w, k)) for k in self.hidden]
+        return layers, self.zeros(batch, h, w, self.hidden[0])
+
+    def climb(self, x, state):
         layers, m = state
         new = []
         for cell, (h, c) in zip(self.cells, layers):

@@ -1,21 +1,20 @@
-"""The scale of frames: a model is made for values in [0, 1], and refuses frames on another scale."""
+"""The scale of frames: a model is made for values in [0, 1] and refuses frames on another scale."""
 
 import math
 
 from tinypredrnn.errors import RangeError
 
-MARGIN, OVERSHOT = 0.25, 2  # how far outside [0, 1] the first frame may be, and later ones, which may be predictions
+MARGIN, OVERSHOT = 0.25, 2  # how far outside [0, 1] the first frame may be, and later frames, which may be predictions
 
 
 def check_range(frames):
-    """RangeError if the values of frames (B,T,H,W,C) are not about in [0, 1]. This waits for a GPU, so training does
-    not call it."""
+    """RangeError if frames (B,T,H,W,C) are too far outside [0, 1]. This waits for the GPU, so training skips it."""
     for part, margin in (frames[:, :1], MARGIN), (frames, OVERSHOT):
         least, most = float(part.min()), float(part.max())
-        if least >= -margin and most <= 1 + margin:  # NaN is neither
+        if least >= -margin and most <= 1 + margin:  # false for NaN
             continue
         if math.isnan(least + most):
-            remedy = "replace what is not a number, such as places without data, by a value in [0, 1]"
+            remedy = "replace NaN and infinity, for example in places without data, by values in [0, 1]"
         elif least >= 0 and most <= 255:
             remedy = "divide them by 255"
         elif least >= -1 and most <= 1:

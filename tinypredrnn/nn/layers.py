@@ -1,4 +1,4 @@
-"""Layers: the ops of autograd with parameters of their own. Each takes the Generator that draws its first weights."""
+"""Layers: ops of autograd with their own parameters. Each takes the Generator that draws its initial weights."""
 
 import numpy as np
 
@@ -20,7 +20,9 @@ class Conv2d(Module):
 
 
 class ConvTranspose2d(Module):
-    """conv2d_transpose with weights (kernel, kernel, features, channels): (B,H,W,channels) -> (B,H stride,W stride,features)"""
+    """conv2d_transpose with weights (kernel, kernel, features, channels) and a bias: (B,H,W,channels) -> (B,H stride,W
+    stride,features)
+    """
 
     def __init__(self, channels, features, kernel, rng, stride=1):
         self.weight = fan_in_uniform(rng, (kernel, kernel, features, channels))
@@ -43,10 +45,10 @@ class Linear(Module):
 
 
 class LayerNorm(Module):
-    """Each sample normalised over height, width and channels together, then scaled and shifted by channel. (B,H,W,C) -> the same
+    """Normalise each sample over height, width and channels, then scale and shift each channel. (B,H,W,C) -> the same
 
-    Scale and shift by channel, as in the authors' TensorFlow code, work at any frame size; their PyTorch code has one for each pixel,
-    which freezes the size.
+    With one scale and shift per channel, as in the authors' TensorFlow code, frames may have any size; with one per
+    pixel, as in their PyTorch code, the size is fixed.
     """
 
     def __init__(self, channels):
@@ -58,22 +60,23 @@ class LayerNorm(Module):
 
 
 class BatchNorm(Module):
-    """Each channel normalised over batch, height and width, then scaled and shifted. (B,H,W,C) -> the same
+    """Normalise each channel over batch, height and width, then scale and shift it. (B,H,W,C) -> the same
 
-    In training by the statistics of the batch, which also move the running averages by `momentum`; otherwise by those averages.
+    In training (`Module.train`), it uses the statistics of the batch and moves the running averages towards them by the
+    factor `momentum`; otherwise it uses those averages.
     """
 
     def __init__(self, channels, momentum=0.1, eps=1e-5):
         if not 0 < momentum <= 1:
-            raise ConfigError(f"BatchNorm: momentum lies in (0, 1], got {momentum}")
+            raise ConfigError(f"BatchNorm: momentum must be in (0, 1], got {momentum}")
         self.gain = parameter(np.ones(channels))
         self.bias = zeros(channels)
         self.running_mean = Tensor(np.zeros(channels, np.float32))
         self.running_variance = Tensor(np.ones(channels, np.float32))
         self.momentum, self.eps = momentum, eps
 
-    def forward(self, x, training=True):
-        if not training:
+    def forward(self, x):
+        if not self.training:
             return (x - self.running_mean) / (self.running_variance + self.eps) ** 0.5 * self.gain + self.bias
         axes = (0, 1, 2)
         count = x.size // x.shape[-1]
@@ -82,4 +85,5 @@ class BatchNorm(Module):
         return normalise(x, axis=axes, eps=self.eps) * self.gain + self.bias
 
     def move(self, average, value):
-        average.data = (1 - self.momentum) * average.data + self.momentum * value
+        average.data *= 1 - self.momentum  # in place, since a recorded step on a GPU keeps using this array
+        average.data += self.momentum * value

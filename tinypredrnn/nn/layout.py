@@ -1,4 +1,4 @@
-"""A model's shapes before it takes any memory: a model can be refused, or compared with a file, at no cost."""
+"""A model's shapes without its memory: with these, a model can be refused, or compared with a file, at no cost."""
 
 import contextlib
 import math
@@ -8,16 +8,16 @@ import numpy as np
 
 from tinypredrnn.errors import TooLargeError
 
-LARGEST = np.iinfo(np.intp).max // 8  # the most numbers that an array can have
+LARGEST = np.iinfo(np.intp).max // 8  # the largest number of elements of an array
 current_layout = ContextVar("layout", default=None)
 
 
 @contextlib.contextmanager
 def layout_only(most=math.inf):
-    """Within it, new modules have all their parts and shapes but take next to no memory: each parameter is one number.
+    """A context in which new modules have all parts and shapes but almost no memory: each parameter is one number.
 
-    So it is known how much memory a model would take before it takes any. Its Generator must come from `generator`.
-    Yields the Layout, whose `bytes` count the parameters so far; TooLargeError as soon as there are more than `most`.
+    This shows how much memory a model would take before it takes any. Its Generator must come from `generator`. Yields
+    the Layout, whose `bytes` count the parameters so far; TooLargeError as soon as they exceed `most`.
     """
     token = current_layout.set(layout := Layout(most))
     try:
@@ -27,7 +27,7 @@ def layout_only(most=math.inf):
 
 
 class Layout:
-    """The parameters made within `layout_only`."""
+    """Counts the parameters made within `layout_only`."""
 
     def __init__(self, most):
         self.most, self.bytes = most, 0
@@ -40,22 +40,20 @@ class Layout:
 
 
 def hollow(shape):
-    """A float32 array of one number repeated (strides 0): it takes no memory, and writing to it is allowed but
-    useless."""
+    """A float32 array with strides 0, so that it takes almost no memory. Writing to it is allowed but has no use."""
     if math.prod(shape) > LARGEST:
         raise TooLargeError(f"layout: no array can have the shape {shape}: make the model smaller")
     return np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), shape, (0,) * len(shape))
 
 
 def generator(seed):
-    """The Generator of a model's first weights. Within `layout_only` its floats take no memory; all else is drawn as
-    usual."""
+    """The Generator of a model's initial weights. Within `layout_only`, its arrays of floats take no memory."""
     rng = np.random.default_rng(seed)
     return rng if current_layout.get() is None else HollowGenerator(rng.bit_generator)
 
 
 class HollowGenerator(np.random.Generator):
-    """Its floats are arrays without memory: see `layout_only`."""
+    """A Generator whose arrays of floats take no memory: see `layout_only`."""
 
     def uniform(self, low=0.0, high=1.0, size=None):
         return hollow(as_shape(size))

@@ -1,4 +1,4 @@
-"""Losses: how far a prediction is from the truth, as one number to descend on. Means over all elements, whatever the shape."""
+"""Losses: the difference between prediction and truth as one number to minimise, a mean over all elements."""
 
 from tinypredrnn.autograd import bce
 from tinypredrnn.errors import ConfigError
@@ -29,7 +29,7 @@ LOSSES = {"l1+l2": l1_l2, "l2": l2, "l1": l1, "bce": cross_entropy}
 
 
 def find_loss(name):
-    """The loss of that name; ConfigError lists the names."""
+    """The loss of that name. ConfigError if there is none."""
     if name not in LOSSES:
         raise ConfigError(f"loss {name!r} is unknown: expected one of {', '.join(LOSSES)}")
     return LOSSES[name]

@@ -1,4 +1,4 @@
-"""Module: something with parameters. Its attributes are its parts; their names are the names in a checkpoint."""
+"""Module: a function with parameters. Its attributes are its parts; their names are used in checkpoints."""
 
 import math
 
@@ -12,10 +12,14 @@ from tinypredrnn.nn.layout import current_layout, hollow
 
 
 class Module:
-    """A function with parameters: subclasses set Tensors, Modules and lists of Modules as attributes and define `forward`.
+    """A function with parameters. Subclasses set Tensors, Modules and lists of Modules as attributes and define
+    `forward`.
 
-    Tensors that require a gradient are parameters; others, such as running averages, are kept in the state but not trained.
+    Tensors that require a gradient are parameters; others, such as running averages, are part of the state but not
+    trained. `training` is True until `train(False)` is called; layers that behave differently in training read it.
     """
+
+    training = True
 
     def __call__(self, *inputs, **options):
         outer = calling.set(Call(self, calling.get()))
@@ -25,7 +29,7 @@ class Module:
             calling.reset(outer)
 
     def entries(self):
-        """The attributes as (name, value), in the order of definition; what is in a list or tuple as (name.0, value), (name.1, value)"""
+        """The attributes in order: (name, value), or (name.0, value), (name.1, value), ... for lists and tuples."""
         for name, value in vars(self).items():
             if isinstance(value, (list, tuple)):
                 yield from ((f"{name}.{i}", part) for i, part in enumerate(value))
@@ -33,14 +37,14 @@ class Module:
                 yield name, value
 
     def named_modules(self):
-        """This module as ("", module), then every one below it as ("cells.0.from_xh", module), in the order of definition."""
+        """This module as ("", module), then every module below it, such as ("cells.0.from_xh", module), in order."""
         yield "", self
         for name, value in self.entries():
             if isinstance(value, Module):
                 yield from ((f"{name}.{inner}".rstrip("."), part) for inner, part in value.named_modules())
 
     def named_tensors(self):
-        """Every tensor below this module as (name, Tensor), in the order of definition: ("cells.0.from_xh.weight", ...)"""
+        """Every tensor of this module and those below it, in order: ("cells.0.from_xh.weight", Tensor), ..."""
         for name, value in self.entries():
             if isinstance(value, Tensor):
                 yield name, value
@@ -48,14 +52,14 @@ class Module:
                 yield from ((f"{name}.{inner}", t) for inner, t in value.named_tensors())
 
     def name_of(self, part):
-        """What a module below this one is called, "" for this one itself, None for a stranger."""
+        """The name of a module below this one; "" for this module itself, None if it is not part of this module."""
         return next((name for name, module in self.named_modules() if module is part), None)
 
     def __repr__(self):
-        """The tree of parts: name, kind, number of parameters, and the shapes of its own tensors, "fixed" if they are
-        not trained."""
+        """The tree of parts: names, classes, numbers of parameters, and shapes of tensors, "fixed" if not trained."""
         def rows(module, name, indent):
-            own = [f"{name} {t.shape}{'' if t.requires_grad else ' fixed'}" for name, t in module.entries() if isinstance(t, Tensor)]
+            own = [f"{name} {t.shape}{'' if t.requires_grad else ' fixed'}" for name, t in module.entries()
+                   if isinstance(t, Tensor)]
             yield indent + name, type(module).__name__, f"{module.count_parameters():,}", ", ".join(own)
             for inner, part in module.entries():
                 if isinstance(part, Module):
@@ -64,24 +68,31 @@ class Module:
         (_, kind, count, own), *parts = rows(self, "", "")
         kinds = ", ".join(sorted({f"{t.dtype} on {t.device}" for _, t in self.named_tensors()}))
         widths = [max(map(len, column)) for column in zip(*parts)]
-        lines = [f"{name:{widths[0]}}  {kind:{widths[1]}}  {count:>{widths[2]}}  {own}".rstrip() for name, kind, count, own in parts]
+        lines = [f"{name:{widths[0]}}  {kind:{widths[1]}}  {count:>{widths[2]}}  {own}".rstrip()
+                 for name, kind, count, own in parts]
         return "\n".join([", ".join(filter(None, [f"{kind}: {count} parameters", kinds, own])), *lines])
 
     def parameters(self):
-        """The tensors that training changes, as a list."""
+        """The list of tensors that training changes."""
         return [t for _, t in self.named_tensors() if t.requires_grad]
 
     def count_parameters(self):
-        """How many numbers training changes."""
+        """The number of numbers that training changes."""
         return sum(t.size for t in self.parameters())
 
+    def train(self, training=True):
+        """Set `training` for this module and all parts below it. Returns the module."""
+        for _, module in self.named_modules():
+            module.training = training
+        return self
+
     def zero_grad(self):
-        """Forget all gradients: call it before each backward, which adds to them."""
+        """Delete all gradients. Call this before each backward, which adds to them."""
         for t in self.parameters():
             t.grad = None
 
     def to(self, device=None, dtype=None):
-        """Move the tensors to `device` and convert them to `dtype`, in place; None leaves that as it is. Returns the module."""
+        """Move the tensors to `device` and convert them to `dtype`, in place; None keeps it. Returns the module."""
         for _, t in self.named_tensors():
             data = t.data if dtype is None else t.data.astype(dtype)
             t.data, t.grad = data if device is None else to_device(data, find_device(device)), None
@@ -100,29 +111,29 @@ class Module:
         return {name: np.array(to_numpy(t.data)) for name, t in self.named_tensors()}
 
     def load_state_dict(self, arrays):
-        """Take over the values of {name: array}, converted to the module's dtype and device.
+        """Load values from {name: array}, converted to the module's dtype and device.
 
-        Raises CheckpointError, and changes nothing, if a name is missing or unknown, a shape differs or an array has no
-        numbers.
+        If a name is missing or unknown, a shape differs or an array does not hold numbers, CheckpointError is raised
+        and nothing is changed.
         """
         self.check_state_dict(arrays)
         tensors = dict(self.named_tensors())
         try:
             values = {name: np.array(arrays[name], dtype=t.dtype) for name, t in tensors.items()}
         except (TypeError, ValueError) as error:
-            kinds = ", ".join(f"{name} {arrays[name].dtype}" for name in tensors if arrays[name].dtype.kind not in "fiub")
+            kinds = ", ".join(f"{name} "
+                              f"{arrays[name].dtype}" for name in tensors if arrays[name].dtype.kind not in "fiub")
             raise CheckpointError(f"load_state_dict: expected numbers, got {kinds}") from error
         for name, t in tensors.items():
             t.data = to_device(values[name], t.device)
 
     def check_state_dict(self, arrays):
-        """CheckpointError if {name: array} are not exactly this module's tensors by name and shape. Of each array only
-        `.shape` is read."""
+        """CheckpointError unless {name: array} has this module's names and shapes. Arrays are not read."""
         tensors = dict(self.named_tensors())
         missing, unknown = sorted(tensors.keys() - arrays.keys()), sorted(arrays.keys() - tensors.keys())
         if missing or unknown:
-            raise CheckpointError(f"load_state_dict: these weights belong to another model: missing {missing or 'none'}, "
-                                  f"unknown {unknown or 'none'}")
+            raise CheckpointError("load_state_dict: these weights belong to another model: missing "
+                                  f"{missing or 'none'}, unknown {unknown or 'none'}")
         for name, t in tensors.items():
             if arrays[name].shape != t.shape:
                 raise CheckpointError(f"load_state_dict: {name} has shape {arrays[name].shape}, but {t.shape} in this "
@@ -136,7 +147,7 @@ def parameter(array):
 
 
 def fan_in_uniform(rng, shape):
-    """Weights (..., fan_in axes, out) uniform in +-1 / sqrt(fan_in): what PyTorch, and so the official code, starts from."""
+    """Weights (..., fan_in axes, out) uniform in +-1 / sqrt(fan_in): the default of PyTorch and the official code."""
     bound = 1 / math.sqrt(math.prod(shape[:-1]))
     return parameter(rng.uniform(-bound, bound, shape))
 

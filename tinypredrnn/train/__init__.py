@@ -1,14 +1,26 @@
-"""Training runs: configuration, schedules, checkpoints, the trainer, scoring."""
+"""Training runs: plans, schedules, updates, checkpoints, the trainer, and scoring."""
 
 from tinypredrnn.files import write_json
-from tinypredrnn.train.checkpoint import PRETRAINED, export_weights, fingerprint, load, read_checkpoint, save_checkpoint, trained_model
-from tinypredrnn.train.config import PRESETS, Config, add_arguments, given_options, preset
+from tinypredrnn.train.checkpoint import (
+    PRETRAINED,
+    export_weights,
+    fingerprint,
+    load,
+    read_checkpoint,
+    read_trained,
+    save_checkpoint,
+    trained_model,
+)
 from tinypredrnn.train.limits import check_memory
+from tinypredrnn.train.plan import Plan, new_plan, read_plan
+from tinypredrnn.train.recipe import Recipe
 from tinypredrnn.train.run import RunFolder, prepare_run, read_log
 from tinypredrnn.train.schedules import rate_at, truth_mask
-from tinypredrnn.train.scoring import predict, read_scores, report, score_set, to_unit
+from tinypredrnn.train.scoring import predict, read_scores, report, score_set
 from tinypredrnn.train.trainer import Trainer
+from tinypredrnn.train.update import Descent
 
-__all__ = ["Config", "PRESETS", "PRETRAINED", "RunFolder", "Trainer", "add_arguments", "check_memory", "export_weights", "fingerprint",
-           "given_options", "load", "predict", "prepare_run", "preset", "rate_at", "read_checkpoint", "read_log", "read_scores", "report",
-           "save_checkpoint", "score_set", "to_unit", "trained_model", "truth_mask", "write_json"]
+__all__ = ["Descent", "PRETRAINED", "Plan", "Recipe", "RunFolder", "Trainer", "check_memory", "export_weights",
+           "fingerprint", "load", "new_plan", "predict", "prepare_run", "rate_at", "read_checkpoint", "read_log",
+           "read_plan", "read_scores", "read_trained", "report", "save_checkpoint", "score_set", "trained_model",
+           "truth_mask", "write_json"]

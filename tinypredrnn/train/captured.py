@@ -1,7 +1,8 @@
 """A whole training step as one CUDA graph: forward, loss, backward, clipping, Adam.
 
-What differs from one step to the next lies in arrays that the graph reads: the frames, which of them the network sees (scheduled
-sampling), and the factors of Adam's step. Whether loss and gradient are numbers is decided on the GPU, weight by weight.
+Whatever changes from step to step is in arrays that the graph reads: the frames, the mask of true frames (scheduled
+sampling), and the factors of Adam's step. The GPU itself checks that loss and gradient are finite, so that a bad step
+leaves all weights unchanged.
 """
 
 import numpy as np
@@ -11,11 +12,11 @@ from tinypredrnn.backend import array_module, to_device, to_numpy
 
 
 class CapturedStep:
-    """step(frames, truth, rate) -> (loss, length of the gradient before clipping), computed by replays of a graph.
+    """step(frames, truth, rate) -> (loss, gradient norm before clipping), computed by replaying a CUDA graph.
 
     differentiate   (frames Tensor, truth array) -> the loss Tensor; leaves gradients in the optimiser's parameters
-    optimiser       Adam; its parameters and moments change, unless loss or length is not a finite number
-    clip            the largest length of the gradient
+    optimiser       Adam; its parameters and moments change unless the loss or the gradient norm is not finite
+    clip            the largest gradient norm
     """
 
     def __init__(self, differentiate, optimiser, clip, device):
@@ -32,9 +33,10 @@ class CapturedStep:
                 self.fill("results", np.zeros(2, np.float32))
             for name, values in dict(frames=frames, truth=truth, step=step, unbias=unbias).items():
                 self.fill(name, values)
-            arrays = [*self.buffers.values(), *(p.data for p in self.optimiser.parameters), *self.optimiser.m, *self.optimiser.v]
+            arrays = [*self.buffers.values(), *(p.data for p in self.optimiser.parameters), *self.optimiser.m,
+                      *self.optimiser.v]
             if len(arrays) != len(self.recorded) or any(a is not b for a, b in zip(arrays, self.recorded)):
-                self.recording.forget()  # a checkpoint was loaded, say
+                self.recording.forget()  # for example because a checkpoint was loaded
             self.recorded = arrays
             self.recording()
             loss, length = map(float, to_numpy(self.buffers["results"]))  # waits for the GPU
@@ -43,8 +45,7 @@ class CapturedStep:
         return loss, length
 
     def fill(self, name, values):
-        """Put values, NumPy's or the GPU's, into the array that the graph reads, or into a new one if the shape is
-        new."""
+        """Copy values, from the CPU or the GPU, into the array that the graph reads, or into a new one."""
         buffer = self.buffers.get(name)
         if buffer is None or buffer.shape != values.shape:
             self.buffers[name] = to_device(values, self.device).copy()
@@ -54,7 +55,7 @@ class CapturedStep:
             buffer[...] = values
 
     def compute(self):
-        """The work that is recorded: nothing in it asks the GPU for a value."""
+        """The work that is recorded. Nothing in it may read a value back from the GPU."""
         buffers = self.buffers
         xp = array_module(buffers["frames"])
         loss = self.differentiate(tensor(buffers["frames"]), buffers["truth"]).data

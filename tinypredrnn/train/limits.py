@@ -1,5 +1,4 @@
-"""How much memory a training step takes, from shapes alone: to refuse one that cannot fit, and to explain one that did
-not."""
+"""How much memory a training step takes, computed from shapes: to refuse a step that cannot fit, for example."""
 
 import contextlib
 import math
@@ -9,42 +8,41 @@ import numpy as np
 from tinypredrnn.autograd import Tensor
 from tinypredrnn.errors import TooLargeError, say_once
 from tinypredrnn.memory import SMALL, in_words, memory_limit, require_memory
-from tinypredrnn.models import lay_out
-from tinypredrnn.nn.layout import layout_only
+from tinypredrnn.models import find_model
+from tinypredrnn.nn.layout import generator, hollow, layout_only
 
-KEPT = 8  # arrays of a state's size that are kept of each step for backward, as tests/train/test_limits.py measures
+KEPT = 8  # arrays of a state's size that each step keeps for backward, as measured in tests/train/test_limits.py
 REMEDY = ("take a smaller --batch or --hidden, a larger --patch, fewer frames (--given, --horizon) or smaller ones "
           "(--size)")
 
 
-def step_memory(config):
-    """(least, about): the bytes that a training step takes for certain, and an estimate for our networks, right to a
-    factor of two.
+def step_memory(plan):
+    """(least, about): the bytes that a training step certainly takes, and an estimate, good within a factor of two.
 
-    For certain: the weights, their gradients and Adam's two moments; the batch and the predictions; and the states of
-    all steps, which backward needs again.
+    Certain are the weights, their gradients and Adam's two moments, the batch and the predictions, and the states of
+    all steps, which backward needs.
     """
-    model = lay_out(math.inf, **config.model_options())
+    batch, steps = plan.recipe.batch, plan.data.given + plan.data.horizon - 1
     with layout_only():
-        state = model.start(config.batch, *(n // model.patch for n in config.size))
+        model = find_model(plan.model)(plan.frame, plan.options, generator(0))
+        x = model.enter(Tensor(hollow((batch, 1, *plan.frame))))
+        state = model.start(x)
     weights = sum(t.data.nbytes for t in model.parameters())
-    steps = config.given + config.horizon - 1
-    frames = config.batch * math.prod(config.size) * config.channels * np.dtype(np.float32).itemsize
+    frames = batch * math.prod(plan.frame) * np.dtype(np.float32).itemsize
     least = 4 * weights + (2 * steps + 1) * frames
     return least + steps * state_bytes(state), least + KEPT * steps * state_bytes(state)
 
 
 def state_bytes(state):
-    """The bytes of all tensors in nested lists and tuples."""
+    """The size in bytes of all tensors in nested lists and tuples."""
     if isinstance(state, Tensor):
         return state.data.nbytes
     return sum(map(state_bytes, state)) if isinstance(state, (list, tuple)) else 0
 
 
-def check_memory(config, device="cpu"):
-    """TooLargeError if a training step with these options can never fit on `device`; a line on stderr if it may not
-    fit."""
-    least, about = step_memory(config)
+def check_memory(plan, device="cpu"):
+    """TooLargeError if a training step of this plan can never fit on `device`; a warning if it may not fit."""
+    least, about = step_memory(plan)
     require_memory(least, "a training step", REMEDY, device)
     if about > SMALL and about > (most := memory_limit(device)):
         say_once(f"a training step takes about {in_words(about)} of memory, and {device} has {in_words(most)}: if that "
@@ -52,14 +50,14 @@ def check_memory(config, device="cpu"):
 
 
 @contextlib.contextmanager
-def saying_what_a_step_takes(config):
-    """Turn a MemoryError, NumPy's or CuPy's, into a TooLargeError that says what a step takes, and what to change."""
+def saying_what_a_step_takes(plan):
+    """Turn a MemoryError of NumPy or CuPy into a TooLargeError that says how much a step takes and what to change."""
     try:
         yield
     except Exception as error:
-        lacking = isinstance(error, MemoryError) or "cudaErrorMemoryAllocation" in str(error)  # CUDA's own, below CuPy's pool
+        lacking = isinstance(error, MemoryError) or "cudaErrorMemoryAllocation" in str(error)  # raised by CUDA itself
         if not lacking or isinstance(error, TooLargeError):
             raise
-        about = in_words(step_memory(config)[1])
-        raise TooLargeError(f"there is not enough memory ({str(error) or 'none is left'}), and a training step takes about "
-                            f"{about}: {REMEDY}") from error
+        about = in_words(step_memory(plan)[1])
+        raise TooLargeError(f"there is not enough memory ({str(error) or 'none is left'}), and a training step takes "
+                            f"about {about}: {REMEDY}") from error

@@ -1,70 +1,92 @@
-"""Predicting and scoring a whole set of sequences, and what a run's folder keeps of that."""
+"""Predict and score whole sets of sequences, and save scores and pictures in a run's folder."""
 
 import numpy as np
 from tqdm import tqdm
 
 from tinypredrnn.autograd import no_grad
+from tinypredrnn.data.scale import BYTES
 from tinypredrnn.errors import DataError
 from tinypredrnn.files import read_json
-from tinypredrnn.metrics import Scores, table
+from tinypredrnn.metrics import DEFAULT, Scores, compared, table
 from tinypredrnn.train.checkpoint import checksum
 from tinypredrnn.train.run import SCORED, RunFolder
 from tinypredrnn.viz import save_frame_curves, save_gif, save_strip
 
-
-def to_unit(frames, dtype=np.float32):
-    """Stored frames (uint8) as the network sees them: in [0, 1]."""
-    return frames.astype(dtype) / 255
+DRAWN = 3  # sequences of a test set that are drawn
 
 
 def predict(model, inputs, horizon):
-    """The next `horizon` frames as a NumPy array: (N,J,H,W,C) -> (N,horizon,H,W,C), clipped to [0, 1], nothing recorded."""
-    with no_grad():
-        return model(inputs, horizon).numpy().clip(0, 1)
+    """The next `horizon` frames as a NumPy array: (N,J,H,W,C) -> (N,horizon,H,W,C), clipped to [0, 1], without
+    gradients.
 
-
-def score_set(model, sequences, given, protocol="float", batch=25, progress=iter):
-    """Score a set (N,T,H,W,C) uint8: the model sees `given` frames and predicts the rest. Returns an entry of metrics.json.
-
-    `progress` wraps the iteration over batches, such as tqdm.
+    NaN, which marks places without data, is given to the model as 0. The model is in evaluation mode meanwhile.
     """
-    scores = Scores(protocol)
+    training = model.training
+    try:
+        with no_grad():
+            known = np.nan_to_num(inputs) if np.isnan(inputs).any() else inputs
+            return model.train(False)(known, horizon).numpy().clip(0, 1)
+    finally:
+        model.train(training)
+
+
+def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=("copy_last",), protocol="float",
+              batch=25, progress=iter):
+    """Score a set of stored sequences (N,T,H,W,C): the model sees `given` frames and predicts the rest.
+
+    scale                the Scale that maps the frames to [0, 1]
+    metrics, baselines   like those of a Source
+    protocol             as for Scores
+    progress             wraps the iteration over batches, for example tqdm
+
+    Returns an entry of metrics.json.
+    """
+    scores = Scores(metrics, baselines, protocol)
     for start in progress(range(0, len(sequences), batch)):
-        frames = to_unit(sequences[start:start + batch])
+        frames = scale.to_model(sequences[start:start + batch])
         scores.add(predict(model, frames[:, :given], frames.shape[1] - given), frames[:, given:], frames[:, given - 1])
     return scores.result()
 
 
-def report(model, config, iteration, sequences, out, name, heading, suffix="", drawn=slice(3), protocol="float", **notes):
-    """Score sequences (N,T,H,W,C) uint8, print the table under a heading, and leave the scores and the pictures in the folder `out`.
+def report(model, plan, source, iteration, out, tests=None, own=None, protocol="float"):
+    """Score each test set of a world, print the tables, and save the scores and pictures in a run's folder.
 
-    out       the run's folder, as a path or as the RunFolder that the caller is in; BusyError if another program writes into it
-    name      the entry of metrics.json that the scores become, with the notes and with the iteration and checksum of
-              the weights
-    drawn     selects the sequences that are drawn in prediction{suffix}.png and .gif; frame_curves{suffix}.png has the scores by frame
+    plan, iteration   those of the weights
+    source            a Source; each of its test sets becomes an entry of metrics.json under its name, with the source's
+                      notes and the iteration and checksum of the weights
+    out               the folder: a path, or a RunFolder that the caller has entered
+    tests             {name: function that returns sequences} to score in place of the source's own test sets
+    own               name of the run's own test set (default: the source's first), whose pictures are prediction.png
+                      and .gif and frame_curves.png; the pictures of other test sets have the set's name in their names
 
-    DataError if metrics.json is damaged.
+    Raises DataError if metrics.json is damaged, BusyError if another program is writing into the folder.
     """
     with out if isinstance(out, RunFolder) else RunFolder(out) as folder:
         path = folder.path / "metrics.json"
-        read_scores(path)  # if it is damaged, that is better said before the work than after it
-        result = score_set(model, sequences, config.given, protocol,
-                           progress=lambda batches: tqdm(batches, "scoring", leave=False, dynamic_ncols=True, disable=None))
-        notes |= {"iteration": iteration, "weights_sha256": checksum(model.state_dict())}
-        folder.write_json("metrics.json", read_scores(path) | {name: notes | result}, amends=True)
-        frames = to_unit(sequences[drawn])
-        shown = frames[:, :config.given], frames[:, config.given:], predict(model, frames[:, :config.given], config.horizon)
-        strip, animation, curves = (picture.format(suffix) for picture in SCORED)
-        folder.draw(strip, save_strip, *shown)
-        folder.draw(animation, save_gif, *shown)
-        folder.draw(curves, save_frame_curves, result)
-    print(f"{heading}\n{table(result)}")
-    of_copy, of_black = (result["mse"] / max(result[rival], 1e-9) for rival in ("copy_last_mse", "black_mse"))  # either may be perfect
-    print(f"MSE is {of_copy:.2f} of copying the last frame and {of_black:.2f} of black; see {path.with_name(strip)}")
+        read_scores(path)  # a damaged file should be reported before the work, not after it
+        if tests is None:
+            tests = source.tests()
+            own = next(iter(tests)) if own is None else own
+        for name, make in tests.items():
+            sequences, given = make(), plan.data.given
+            entry = source.notes | {"iteration": iteration, "weights_sha256": checksum(model.state_dict())} | score_set(
+                model, sequences, given, source.scale, source.metrics, source.baselines, protocol,
+                progress=lambda batches: tqdm(batches, "scoring", leave=False, dynamic_ncols=True, disable=None))
+            folder.write_json("metrics.json", read_scores(path) | {name: entry}, amends=True)
+            chosen = np.linspace(0, len(sequences) - 1, min(DRAWN, len(sequences))).astype(int)
+            frames = source.scale.to_model(sequences[chosen])
+            shown = frames[:, :given], frames[:, given:], predict(model, frames[:, :given], frames.shape[1] - given)
+            strip, animation, curves = (picture.format("" if name == own else f"-{name}") for picture in SCORED)
+            folder.draw(strip, save_strip, *shown)
+            folder.draw(animation, save_gif, *shown)
+            folder.draw(curves, save_frame_curves, entry)
+            print("\n".join([f"{name}, {len(sequences)} test sequences of step {iteration:,}", table(entry),
+                             *compared(entry),
+                             f"see {path.with_name(strip)}"]))
 
 
 def read_scores(path):
-    """The entries of metrics.json so far; DataError if it is damaged."""
+    """The entries that metrics.json has so far. DataError if it is damaged."""
     entries = read_json(path) if path.is_file() else {}
     if entries is None:
         raise DataError(f"{path} is damaged: move it elsewhere; its scores can be computed again")

@@ -1,4 +1,17 @@
-"""The colours of all pictures, from the palette of Okabe and Ito, which colour-blind readers can tell apart."""
+"""The colours of all pictures: everything named here has the same colour in all of them.
 
-COLOURS = {"input": "#666666", "truth": "#0072B2", "prediction": "#D55E00"}  # what a model makes is orange-red wherever it is shown
-GRAPH = {"input": "#0072B2", "parameter": "#E69F00", "op": "#666666", "fused op": "#009E73", "module": "#CC79A7"}
+They are from the palette of Okabe and Ito, which colour-blind readers can distinguish.
+"""
+
+COLOURS = {
+    "input": "#666666", "truth": "#0072B2", "prediction": "#D55E00",  # frames, and curves about them
+    "X": "#666666", "H": "#666666", "C": "#56B4E9", "M": "#E69F00",  # what cells pass on: frames, states, both memories
+    "C and M": "#009E73",  # what reads both memories
+    "parameter": "#F0E442", "op": "#333333", "fused op": "#009E73", "module": "#CC79A7",  # in a graph, beside inputs
+}
+LINE, SMALL_TEXT = "#888888", "#444444"
+
+
+def box_colours(name):
+    """The edge and the face of a box, for matplotlib. An op is white, as most boxes are ops."""
+    return {"edgecolor": COLOURS[name], "facecolor": "white" if name == "op" else COLOURS[name] + "30"}

@@ -1,28 +1,31 @@
-"""How a model learns and how far it sees: curves over iterations, and over predicted frames."""
+"""Curves of the training over iterations, and of scores over predicted frames."""
 
 import numpy as np
 
+from tinypredrnn import metrics
 from tinypredrnn.errors import DataError
 from tinypredrnn.files import replacing
-from tinypredrnn.metrics import ROW_TITLES
 from tinypredrnn.viz.colours import COLOURS
 
-AXIS_LABELS = {
-    "mse": "MSE per frame (sum over pixels)",
-    "mae": "MAE per frame (sum over pixels)",
-    "ce": "cross-entropy per frame (nats)",
-    "psnr": "PSNR (dB)",
-    "ssim": "SSIM",
-}
+PANELS = 6  # at most so many in the figure of scores by frame, three in a row
+MODEL = {"color": COLOURS["prediction"], "marker": "o", "linestyle": "-"}
+BASELINES = [  # in the order of metrics.BASELINES, and again from the start if there are more
+    {"color": COLOURS["input"], "marker": "s", "linestyle": "--"},
+    {"color": "black", "marker": "^", "linestyle": ":"},
+    {"color": COLOURS["input"], "marker": "v", "linestyle": "-."},
+]
 
 
-def save_training_curves(path, log):
-    """Draw the training loss, and each measure of the validation set in a panel of its own, over the iterations.
+def save_training_curves(path, log, measured=metrics.DIGITS):
+    """Draw the training loss and the scores of the validation set over the iterations, each in its own panel.
 
-    log     the columns of log.csv, as numbers or as the strings of the file: `iteration`, `loss`, and any whose name begins with
-            `validation_`, with an empty string (or NaN) in each row where it was not measured; other columns are not drawn
+    log       the columns of log.csv, as numbers or as the strings of the file: `iteration`, `loss`, and any whose name
+              begins with `validation_`, with an empty string (or NaN) in each row where it was not measured; other
+              columns are not drawn
+    measured  the Metrics that give the titles and units of the panels; other columns are labelled by their names
 
-    The loss is drawn faintly as it was logged, and boldly as a running mean over a fiftieth of the log (at least five rows).
+    The logged loss is drawn as a thin line, and its running mean over a fiftieth of the log (at least five rows) as a
+    thick line.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
@@ -34,15 +37,17 @@ def save_training_curves(path, log):
     }
     if not {"iteration", "loss"} <= numbers.keys() or not np.isfinite(numbers["loss"]).any():
         raise DataError(
-            f"A log must have the columns iteration and loss with a finite value, and has {list(log)}: give those of log.csv."
+            f"A log must have the columns iteration and loss with a finite value, and has {list(log)}: "
+            "give those of log.csv."
         )
+    labels = {metric.name: _label(metric.title, metric.unit) for metric in measured}
     drawn = [name for name in numbers if name != "iteration" and np.isfinite(numbers[name]).any()]
 
     figure = Figure(figsize=(6 * len(drawn), 3.8), layout="constrained")
     panels = np.ravel(figure.subplots(1, len(drawn), sharex=True))
     for axes, name in zip(panels, drawn, strict=True):
-        measured = np.isfinite(numbers[name])
-        iteration, values = numbers["iteration"][measured], numbers[name][measured]
+        there = np.isfinite(numbers[name])
+        iteration, values = numbers["iteration"][there], numbers[name][there]
         if name == "loss":
             window = min(len(values), max(5, len(values) // 50))
             smooth = _running_mean(values, window)
@@ -58,49 +63,63 @@ def save_training_curves(path, log):
         else:
             axes.plot(iteration, values, color=COLOURS["prediction"], marker="o", markersize=5, linewidth=1.8)
             metric = name.removeprefix("validation_")
-            axes.set_ylabel(f"validation {AXIS_LABELS.get(metric, metric)}")
+            axes.set_ylabel(f"validation {labels.get(metric, metric)}")
         axes.set_xlabel("iteration")
         _tidy(axes)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)
 
 
-def save_frame_curves(path, metrics):
-    """Draw MSE, PSNR and SSIM over the predicted frames, as in the paper's Figures 3 and 5, beside the two baselines.
+def save_frame_curves(path, entry):
+    """Draw the scores of model and baselines over the predicted frames, as in the paper's Figures 3 and 5.
 
-    metrics     one test set's entry of metrics.json, as `metrics.Scores.result` gives it
+    entry   one test set's entry of metrics.json, as returned by `metrics.Scores.result`: the first six metrics with
+            `panel` are drawn (the first six of all if none has it); a frame without a score leaves a gap
 
-    All black is left out where it is hopeless (more than four times the error of the last frame), as it would flatten the rest.
+    A baseline whose error is more than four times that of copying the last frame is left out, since it would flatten
+    the other curves. DataError if the entry has no scores by frame.
     """
     from matplotlib.figure import Figure
 
-    missing = {"mse_per_frame", "psnr_per_frame", "ssim_per_frame", "copy_last", "black"} - metrics.keys()
-    if missing:
+    found = metrics.described(entry)
+    drawn = ([metric for metric in found if metric["panel"]] or found)[:PANELS]
+    if not drawn:
         raise DataError(
-            f"An entry of metrics.json must have {', '.join(sorted(missing))} and has not: give what Scores.result gives."
+            f"An entry of metrics.json must have scores by frame, and has {list(entry)}: give what Scores.result gives."
         )
-    rows = {"model": metrics, "copy_last": metrics["copy_last"]}
-    if metrics["black"]["mse"] <= 4 * metrics["copy_last"]["mse"]:
-        rows["black"] = metrics["black"]
-    styles = {
-        "model": {"color": COLOURS["prediction"], "marker": "o"},
-        "copy_last": {"color": COLOURS["truth"], "marker": "s", "linestyle": "--"},
-        "black": {"color": "black", "marker": "^", "linestyle": ":"},
-    }
-    figure = Figure(figsize=(13, 3.8), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, 3), ("mse", "psnr", "ssim"), strict=True):
-        for row, scores in rows.items():
-            curve = scores[f"{metric}_per_frame"]
-            axes.plot(np.arange(len(curve)) + 1, curve, label=ROW_TITLES[row], linewidth=1.8, markersize=5, **styles[row])
+    rows = [("model", entry, MODEL)] + [
+        (baseline.title, entry[name], BASELINES[list(metrics.BASELINES).index(name) % len(BASELINES)])
+        for name, baseline in metrics.rivals(entry).items() if not _hopeless(name, entry, drawn[0])
+    ]
+    columns = min(len(drawn), 3)
+    lines = -(-len(drawn) // columns)
+    figure = Figure(figsize=(13 / 3 * columns, 3.8 * lines), layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes, metric in zip(panels, drawn):
+        for title, scores, style in rows:
+            curve = np.array(scores[f"{metric['name']}_per_frame"], float)  # None becomes NaN
+            axes.plot(np.arange(len(curve)) + 1, curve, label=title, linewidth=1.8, markersize=5, **style)
         axes.set_xlabel("predicted frame")
-        axes.set_ylabel(AXIS_LABELS[metric])
+        axes.set_ylabel(_label(metric["title"], metric["unit"]))
         axes.xaxis.get_major_locator().set_params(integer=True)
-        if metric == "mse":
+        if not metric["higher_is_better"] and axes.dataLim.y0 >= 0:
             axes.set_ylim(bottom=0)
         _tidy(axes)
     axes.legend(frameon=False)  # in the last panel, for all
+    for axes in panels[len(drawn):]:
+        axes.set_visible(False)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)
+
+
+def _hopeless(name, entry, metric):
+    """Whether a baseline has more than four times the error of copying the last frame."""
+    error, last = (entry.get(row, {}).get(metric["name"]) for row in (name, "copy_last"))
+    return not metric["higher_is_better"] and error is not None and last is not None and error > 4 * last
+
+
+def _label(title, unit):
+    return f"{title} ({unit})" if unit else title
 
 
 def _tidy(axes):
@@ -109,6 +128,6 @@ def _tidy(axes):
 
 
 def _running_mean(values, window):
-    """The mean over a window centred on each value; at the ends, over the part of it that there is."""
+    """The mean over a window centred on each value; at the ends, over the part of the window that has values."""
     ones = np.ones(window)
     return np.convolve(values, ones, "same") / np.convolve(np.ones_like(values), ones, "same")

@@ -1,7 +1,8 @@
-"""Pictures of what a model predicts: strips of frames, and animations.
+"""Pictures of predictions: strips of frames, and animations.
 
-Frames come as one sequence (T,H,W,C) or several (N,T,H,W,C), with values in [0,1] (clipped) or uint8. Three channels are shown as
-red, green and blue; of any other number the first is shown in gray. `truth` may be None: the future is not always known.
+Frames are one sequence (T,H,W,C) or several (N,T,H,W,C), with values in [0,1] (clipped) or uint8. Three channels are
+shown as red, green and blue; for any other number, the first channel is shown in gray. Places without data (NaN) are
+black. `truth` may be None, since the future is not always known.
 """
 
 import numpy as np
@@ -17,13 +18,15 @@ GAP = 3  # white pixels between two frames
 def _pixels(frames, name):
     """Frames as (N,T,H,W,3) uint8."""
     frames = np.asarray(frames)
+    if name != "prediction" and frames.dtype.kind == "f":
+        frames = np.nan_to_num(frames)
     frames = as_sequences(frames[None] if frames.ndim == 4 else frames, f"The {name}")
     frames = np.rint(np.clip(frames, 0, 1) * 255).astype(np.uint8)
     return frames if frames.shape[-1] == 3 else frames[..., :1].repeat(3, axis=-1)
 
 
 def _rows(inputs, truth, prediction):
-    """What there is to show, from the top: {"input": (N,T,H,W,3), "truth": (N,J,H,W,3), "prediction": (N,J,H,W,3)}, uint8."""
+    """The rows to show, uint8: {"input": (N,T,H,W,3), "truth": (N,J,H,W,3), "prediction": (N,J,H,W,3)}."""
     given = {"input": inputs, "truth": truth, "prediction": prediction}
     if truth is None:
         del given["truth"]
@@ -39,7 +42,7 @@ def _rows(inputs, truth, prediction):
 
 
 def _enlarge(frames, scale):
-    """Each pixel of (...,H,W,3) becomes a square of `scale` pixels: no smoothing that the model did not make."""
+    """Enlarge (...,H,W,3) by a whole factor, each pixel to a square: smoothing would be mistaken for the model's."""
     return frames.repeat(scale, axis=-3).repeat(scale, axis=-2)
 
 
@@ -49,16 +52,16 @@ def _scale_to(size, frames):
 
 
 def _row_tops(sequences, rows, height):
-    """The upper edges of the rows of a strip, (sequences, rows): the future stands apart from the input, sequences even more."""
+    """The upper edges of a strip's rows, (sequences, rows), with wider gaps below inputs and between sequences."""
     within = np.array([row * (height + GAP) + (row > 0) * 2 * GAP for row in range(rows)])
     return within + np.arange(sequences)[:, None] * (within[-1] + height + 5 * GAP)
 
 
 def frame_strip(inputs, truth, prediction, scale=1):
-    """The frames of sequences side by side, in the manner of the paper's Figure 4, as one image (rows, columns, 3) uint8.
+    """The frames of sequences side by side, like the paper's Figure 4, as one image (rows, columns, 3) uint8.
 
-    Each sequence is a block of three rows: input, truth, prediction. The truth and the prediction of one time stand under each
-    other. `scale` enlarges the frames by a whole factor.
+    Each sequence is a block of three rows: input, truth, prediction. The prediction of a frame is directly below its
+    truth. `scale` enlarges the frames by a whole factor.
     """
     rows = {name: _enlarge(row, scale) for name, row in _rows(inputs, truth, prediction).items()}
     sequences, _, height, width, _ = rows["input"].shape
@@ -74,7 +77,7 @@ def frame_strip(inputs, truth, prediction, scale=1):
 
 
 def save_strip(path, inputs, truth, prediction):
-    """Write `frame_strip` as an image with the names of its rows and the numbers of its frames; frame 1 is the first input."""
+    """Write `frame_strip` as an image, with names of rows and numbers of frames; frame 1 is the first input."""
     from PIL import Image, ImageDraw, ImageFont
 
     rows = _rows(inputs, truth, prediction)
@@ -83,9 +86,9 @@ def save_strip(path, inputs, truth, prediction):
     height, width = height * scale, width * scale
     strip = frame_strip(inputs, truth, prediction, scale)
 
-    size = max(height // 6, strip.shape[1] // 70)  # a wide strip is seen shrunk, and is still to be read
+    size = max(height // 6, strip.shape[1] // 70)  # a wide strip is usually shown shrunk, and has to stay readable
     font = ImageFont.load_default(size)
-    left, top = int(font.getlength("prediction")) + 5 * GAP, size * 3 // 2  # room for the names, and for the numbers
+    left, top = int(font.getlength("prediction")) + 5 * GAP, size * 3 // 2  # space for the names and the numbers
     page = Image.new("RGB", (left + strip.shape[1] + 3 * GAP, top + strip.shape[0] + top), "white")
     page.paste(Image.fromarray(strip), (left, top))
     draw = ImageDraw.Draw(page)
@@ -102,9 +105,9 @@ def save_strip(path, inputs, truth, prediction):
 
 
 def save_gif(path, inputs, truth, prediction, frames_per_second=5):
-    """Write an animation that loops: the truth on the left and the prediction on the right, sequences one below the other.
+    """Write a looping animation: the truth on the left, the prediction on the right, one row for each sequence.
 
-    Both begin with the input, in a gray border; the border takes the colour of its column when the prediction begins.
+    Both begin with the input in a gray border. The border takes the colour of its column when the prediction begins.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -112,13 +115,14 @@ def save_gif(path, inputs, truth, prediction, frames_per_second=5):
     scale = _scale_to(192, rows["input"])
     past = rows["input"].shape[1]
     movies = {
-        name: _enlarge(np.concatenate([rows["input"], row], axis=1), scale) for name, row in rows.items() if name != "input"
+        name: _enlarge(np.concatenate([rows["input"], row], axis=1), scale) for name, row in rows.items()
+        if name != "input"
     }
     sequences, length, height, width, _ = movies["prediction"].shape
 
     border, size = 2 * GAP, height // 9
     line = 2 * size  # the height of a line of text
-    across, down = width + 4 * border, height + 4 * border  # the place of one frame with its border and the white around it
+    across, down = width + 4 * border, height + 4 * border  # one frame with its border and margin
     font = ImageFont.load_default(size)
     pages = []
     for t in range(length):
@@ -129,10 +133,12 @@ def save_gif(path, inputs, truth, prediction, frames_per_second=5):
             draw.text((across * column + across / 2, line / 2), shown, COLOURS[shown], font, anchor="mm")
             for n in range(sequences):
                 x, y = across * column + 2 * border, line + down * n + 2 * border
-                draw.rectangle((x - border, y - border, x + width + border - 1, y + height + border - 1), COLOURS[shown])
+                draw.rectangle((x - border, y - border, x + width + border - 1, y + height + border - 1),
+                               COLOURS[shown])
                 page.paste(Image.fromarray(movie[n, t]), (x, y))
-        draw.text((page.width / 2, page.height - line / 2), f"frame {t + 1} of {length}", COLOURS["input"], font, anchor="mm")
+        draw.text((page.width / 2, page.height - line / 2), f"frame {t + 1} of {length}", COLOURS["input"], font,
+                  anchor="mm")
         pages.append(page.quantize(256, dither=Image.Dither.NONE))
-    durations = [round(1000 / frames_per_second)] * (length - 1) + [1500]  # ms; the last frame stays a while
+    durations = [round(1000 / frames_per_second)] * (length - 1) + [1500]  # ms; the last frame is shown longer
     with replacing(path) as temporary:
         pages[0].save(temporary, format="GIF", save_all=True, append_images=pages[1:], duration=durations, loop=0)

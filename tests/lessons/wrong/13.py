@@ -1,8 +1,6 @@
-LOOP = """batch, _, height, width, _ = frames.shape
-state, prediction, predictions = model.start(batch, height, width), frames[:, 0], []
+LOOP = """state, prediction, predictions = model.start(frames), frames[:, 0], []
 for t in range(truth.shape[1]):
-    features, state = model.step({fed}, state)
-    prediction = model.to_frame(features)
+    prediction, state = model.step({fed}, state)
     predictions.append(prediction)
 return tp.stack(*predictions, axis=1)"""
 

@@ -58,26 +58,26 @@ return from_xh + from_xm + kernel ** 2 * (hidden + memory) * hidden + hidden + (
         """\
 cell.from_cm.weight.data[...] = 0
 cell.from_cm.bias.data[...] = 0
-cell.fuse_cm.data[0, 0, hidden:] = 0""",
+cell.merge_cm.data[0, 0, hidden:] = 0""",
         """\
 cell.from_cm.weight.data[...] = 0
-cell.fuse_cm.data[0, 0, :hidden] = np.eye(hidden)
-cell.fuse_cm.data[0, 0, hidden:] = 0""",
+cell.merge_cm.data[0, 0, :hidden] = np.eye(hidden)
+cell.merge_cm.data[0, 0, hidden:] = 0""",
         """\
 cell.from_cm.weight.data[...] = 0
 cell.from_cm.bias.data[...] = 0
-cell.fuse_cm.data[0, 0, :hidden] = 1
-cell.fuse_cm.data[0, 0, hidden:] = 0""",
+cell.merge_cm.data[0, 0, :hidden] = 1
+cell.merge_cm.data[0, 0, hidden:] = 0""",
         """\
 cell.from_cm.weight.data[:, :, hidden:] = 0
 cell.from_cm.bias.data[...] = 0
-cell.fuse_cm.data[0, 0, :hidden] = np.eye(hidden)
-cell.fuse_cm.data[0, 0, hidden:] = 0""",
+cell.merge_cm.data[0, 0, :hidden] = np.eye(hidden)
+cell.merge_cm.data[0, 0, hidden:] = 0""",
         """\
 cell.from_xm.weight.data[...] = 0
 cell.from_xm.bias.data[...] = 0
 cell.from_cm.weight.data[...] = 0
 cell.from_cm.bias.data[...] = 0
-cell.fuse_cm.data[0, 0, :hidden] = np.eye(hidden)""",
+cell.merge_cm.data[0, 0, :hidden] = np.eye(hidden)""",
     ],
 }

@@ -1,0 +1,172 @@
+"""Videos give each stored frame once, of what they are; decoded, they stay in a cache that may be spoilt, full or missing."""
+
+import os
+import subprocess
+
+import numpy as np
+import pytest
+from own_files import film, said
+
+from tinypredrnn.data import decoded
+from tinypredrnn.data.sequences import read_sequences
+from tinypredrnn.errors import ConfigError, DataError
+
+ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="what decodes videos is not installed")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYPREDRNN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "frames"
+
+
+def write(path, frames, *words, pixels="gray"):
+    """Encode frames; `words` are ffmpeg's."""
+    command = [ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", pixels,
+               "-s", f"{frames.shape[2]}x{frames.shape[1]}", "-r", "25", "-i", "-", *words, path]
+    subprocess.run(command, input=np.ascontiguousarray(frames).tobytes(), check=True)
+    return path
+
+
+FILM = film(20, 48, 64)
+SLOWER = "-vf", "setpts='if(lt(N,10),N,10+(N-10)*4)/(25*TB)'"  # from the tenth frame on, a frame stays four times as long
+PAUSE = "-vf", "setpts='if(lt(N,10),N,100+N)/(25*TB)'"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.webm", "a.mpg", "a.mov"])
+def test_every_container_gives_its_frames(tmp_path, name):
+    clips = read_sequences(write(tmp_path / name, FILM, *(("-lossless", "1") if name == "a.webm" else ())))
+    assert clips.channels == 1 and clips[0].dtype == np.uint8 and abs(clips[0][..., 0].astype(int) - FILM).mean() < 8
+    assert said(clips, "read as gray") and not said(clips, "evenly") and not said(clips, "cut short")
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_variable_frame_rate(tmp_path, name):
+    """ffmpeg would repeat frames until they come at an even rate: 49 of 20."""
+    vfr = ("-fps_mode", "vfr") if decoded.Video(write(tmp_path / "even.avi", FILM)).as_stored()[0] == "-fps_mode" else ("-vsync", "vfr")
+    clips = read_sequences(write(tmp_path / name, FILM, *SLOWER, *vfr))
+    assert [len(clip) for clip in clips] == [20] and abs(clips[0][..., 0].astype(int) - FILM).mean() < 8
+    assert said(clips, "variable frame rate")
+    clips = read_sequences(write(tmp_path / name, FILM, *PAUSE, *vfr))
+    assert [len(clip) for clip in clips] == [10, 10] and said(clips, "pauses in 1 place(s), the first before frame 10")
+
+
+@pytest.mark.parametrize("name, options", [("a.avi", ()), ("a.mkv", ()), ("a.mp4", ("-movflags", "faststart"))])
+def test_a_video_that_is_cut_short(tmp_path, name, options):
+    noise = np.random.default_rng(0).integers(256, size=(20, 64, 64), dtype=np.uint8)
+    path = write(tmp_path / name, noise, *options)
+    whole = read_sequences(path)[0]
+    os.truncate(path, path.stat().st_size * 2 // 3)
+    clips = read_sequences(path)
+    assert said(clips, "that it announces are there; it seems to be cut short") and len(clips[0]) < 16
+    np.testing.assert_array_equal(clips[0], whole[:len(clips[0])])  # none of them is half a frame
+
+
+@pytest.mark.parametrize("text", ["ffconcat version 1.0\nfile 'other.mp4'\n", "#EXTM3U\n#EXTINF:1,\nother.mp4\n", "", "P5 2 2 255 abcd"])
+def test_a_text_that_names_another_video_is_no_video(tmp_path, text):
+    write(tmp_path / "other.mp4", FILM)
+    (tmp_path / "a.mp4").write_text(text)
+    with pytest.raises(DataError, match="a.mp4: expected a video in a container that is known"):
+        read_sequences(tmp_path / "a.mp4")
+
+
+def test_a_video_that_was_held_sideways_is_turned_upright(tmp_path):
+    upright = read_sequences(write(tmp_path / "a.mp4", FILM))[0]
+    command = [ffmpeg.get_ffmpeg_exe(), "-v", "error", "-display_rotation", "90", "-i", tmp_path / "a.mp4", "-c", "copy",
+               tmp_path / "b.mp4"]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("this ffmpeg cannot write how a video was held")
+    np.testing.assert_array_equal(read_sequences(tmp_path / "b.mp4")[0], np.rot90(upright, axes=(1, 2)))
+
+
+def test_a_computer_without_ffmpeg(tmp_path, monkeypatch):
+    def missing():
+        raise RuntimeError("No ffmpeg exe could be found")
+
+    write(tmp_path / "a.avi", FILM)
+    monkeypatch.setattr(ffmpeg, "get_ffmpeg_exe", missing)
+    with pytest.raises(DataError, match="the decoder for videos is not installed") as caught:
+        read_sequences(tmp_path / "a.avi")
+    assert "damaged" not in str(caught.value)
+
+
+def test_colour(tmp_path):
+    frames = np.stack([FILM, FILM // 2, FILM // 4], -1)
+    clips = read_sequences(write(tmp_path / "a.avi", frames, pixels="rgb24"))
+    assert clips.channels == 3 and not said(clips, "gray;") and not said(clips, "read as gray")
+    assert read_sequences(tmp_path / "a.avi", channels=1).channels == 1
+    assert read_sequences(tmp_path / "a.avi", size=(24, 32)).size == (24, 32)
+    with pytest.raises(ConfigError, match="channels is 1 for gray or 3 for colour, got 2"):
+        read_sequences(tmp_path / "a.avi", channels=2)
+    write(tmp_path / "b.avi", FILM)
+    both = read_sequences(tmp_path)
+    assert both.channels == 3 and both.names == ["a.avi", "b.avi"]
+    write(tmp_path / "late.avi", np.concatenate([FILM[..., None].repeat(3, -1), frames]), pixels="rgb24")  # gray at first
+    late = read_sequences(tmp_path / "late.avi")
+    assert late.channels == 3 and len(late[0]) == 40
+
+
+# the cache
+
+def test_decoded_frames_stay_on_the_disk(tmp_path, cache, monkeypatch):
+    write(tmp_path / "a.avi", FILM)
+    first = read_sequences(tmp_path / "a.avi")
+    monkeypatch.setattr(decoded, "Video", None)  # nothing is decoded again
+    second = read_sequences(tmp_path / "a.avi")
+    np.testing.assert_array_equal(first[0], second[0])
+    assert first.said == second.said and said(first, f"kept in {cache}") and second.files[0] is not None
+    assert len(list(cache.iterdir())) == 1 and (os.name == "nt" or cache.stat().st_mode & 0o77 == 0)
+
+
+def test_another_video_or_other_options_are_decoded(tmp_path, cache):
+    write(tmp_path / "a.avi", FILM)
+    read_sequences(tmp_path / "a.avi")
+    assert read_sequences(tmp_path / "a.avi", size=(24, 32)).size == (24, 32) and len(list(cache.iterdir())) == 2
+    state = (tmp_path / "a.avi").stat()
+    write(tmp_path / "a.avi", FILM[:15])
+    os.utime(tmp_path / "a.avi", ns=(state.st_atime_ns, state.st_mtime_ns + 10**9))
+    assert len(read_sequences(tmp_path / "a.avi")[0]) == 15 and len(list(cache.iterdir())) == 2  # in the place of the old one
+
+
+def spoil_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [
+    spoil_a_byte, lambda path: os.truncate(path, 5000), lambda path: os.truncate(path, 0), lambda path: path.write_bytes(b"[" * 9999),
+    lambda path: path.write_text('{"shape": [9, 9], "asked": 1}'), lambda path: (path.unlink(), path.mkdir())])
+def test_a_spoilt_cache_is_made_again(tmp_path, cache, spoil):
+    write(tmp_path / "a.avi", FILM)
+    before = read_sequences(tmp_path / "a.avi")[0].copy()
+    entry, = cache.iterdir()
+    spoil(entry)
+    np.testing.assert_array_equal(read_sequences(tmp_path / "a.avi")[0], before)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, cache):
+    write(tmp_path / "a.avi", FILM)
+    cache.parent.mkdir()
+    cache.write_text("a file, where the folder would be")
+    clips = read_sequences(tmp_path / "a.avi")
+    assert clips[0].shape == (20, 48, 64, 1) and clips.files[0] is None
+
+
+def test_what_fits_neither_on_the_disk_nor_in_memory_is_refused(tmp_path, cache, monkeypatch):
+    write(tmp_path / "a.avi", FILM)
+    cache.parent.mkdir()
+    cache.write_text("a file, where the folder would be")
+    monkeypatch.setattr("tinypredrnn.data.frames.MAX_BYTES", 10_000)
+    with pytest.raises(DataError, match="a.avi.*GiB of memory"):
+        read_sequences(tmp_path / "a.avi")
+
+
+def test_real_films(data_dir, cache):
+    """KTH's clips, which a codec has coloured a little, beside the same frames decoded by others."""
+    names = ["person01_handwaving_d1", "person04_boxing_d1", "person04_running_d1"]
+    with np.load(data_dir / "kth" / "clips" / "kth_original_gray_64.npz") as file:
+        for name in names:
+            clips = read_sequences(data_dir / "kth" / "clips" / f"{name}_uncomp.avi", size=(64, 64))
+            assert clips.channels == 1 and clips[0].shape == (*file[name].shape, 1) and clips.files[0] is not None
+            assert abs(clips[0][..., 0].astype(int) - file[name]).mean() < 3

@@ -1,0 +1,139 @@
+"""Records that check themselves: what is refused, and that every option of every record has a flag that works."""
+
+import argparse
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from tinypredrnn.data import SOURCES
+from tinypredrnn.errors import ConfigError
+from tinypredrnn.models import MODELS
+from tinypredrnn.options import Options, add_arguments, given, option
+from tinypredrnn.train import Recipe
+
+RECORDS = {"recipe": Recipe, **{f"model {name}": model.Options for name, model in MODELS.items()},
+           **{f"data {name}": source.Options for name, source in SOURCES.items()}}
+OPTIONS = [(record, name) for record, kind in RECORDS.items() for name in kind.names()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Soup(Options):
+    salt: float = option(0.5, "grams of salt in 100 % of it", above=0)
+    pots: int = option(2, "number of pots", least=1)
+    sizes: tuple = option((3, 4), "litres in each", least=1, count=2)
+    spices: tuple = option((), "grams of each", least=0)
+    name: str = option("borscht", "what to cook", ("borscht", "minestrone"))
+    hot: bool = option(True, "served hot")
+    seed: int = option(0, "of chance", least=0)
+
+
+def parse(record, *words):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, record)
+    return given(parser.parse_args(words), record.names())
+
+
+def other_value(record, name):
+    """A value that is allowed and not the default."""
+    field = next(field for field in dataclasses.fields(record) if field.name == name)
+    default, asked = field.default, field.metadata
+    if asked["choices"] is not None:
+        return next((choice for choice in asked["choices"] if choice != default), default)
+    if type(default) is bool:
+        return not default
+    if type(default) is str:
+        return "word"
+    if type(default) is tuple:
+        return tuple(n + 8 for n in default) or tuple(asked["of"](8 + n) for n in range(asked["count"] or 3))
+    return default - 1 if default > 100 else default + 1
+
+
+@pytest.mark.parametrize("record, name", OPTIONS)
+def test_every_option_has_help_and_a_flag_that_works(record, name):
+    record = RECORDS[record]()
+    field, value = next(field for field in dataclasses.fields(record) if field.name == name), other_value(record, name)
+    assert len(field.metadata["help"]) > 10
+    flag = field.metadata["flag"] or "--" + name.replace("_", "-")
+    words = [flag if value else flag.replace("--", "--no-", 1)] if type(value) is bool else [
+        flag, *map(str, value if type(value) is tuple else [value])]
+    changes = parse(record, *words)
+    assert set(changes) == {name} and getattr(record.replace(**changes), name) == value
+    assert type(getattr(record.replace(**changes), name)) is type(field.default)
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_help_shows_every_flag_with_its_help_and_the_value_that_it_has(record):
+    record = RECORDS[record]()
+    parser = argparse.ArgumentParser(formatter_class=lambda prog: argparse.HelpFormatter(prog, width=10_000))
+    add_arguments(parser, record)
+    text = parser.format_help()
+    for field in dataclasses.fields(record):
+        assert (field.metadata["flag"] or f"--{field.name.replace('_', '-')}") + " " in text.replace(",", " ")
+        assert field.metadata["help"] in text
+    assert "(default: 8)" in text or not isinstance(record, Recipe)
+
+
+def test_help_shows_the_values_of_the_record_that_it_is_given():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, Soup(pots=7), without=("salt",))
+    assert "(default: 7)" in parser.format_help() and "--salt" not in parser.format_help()
+
+
+@pytest.mark.parametrize("words", [["--name", "stew"], ["--pots", "many"], ["--sizes"], ["--sizes", "4.5"], ["--colour"]], ids=str)
+def test_argparse_refuses_what_it_can(words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse(Soup(), *words)
+    assert caught.value.code == 2 and words[0] in capsys.readouterr().err
+
+
+def test_flags_left_out_change_nothing():
+    assert parse(Soup()) == {}
+
+
+BAD = [{"salt": 0.0}, {"salt": -1}, {"salt": math.nan}, {"salt": math.inf}, {"salt": "0.1"}, {"salt": None}, {"pots": 0}, {"pots": 1.0},
+       {"pots": True}, {"pots": "2"}, {"sizes": (3,)}, {"sizes": ()}, {"sizes": (3, 0)}, {"sizes": (3, 4.0)}, {"sizes": 3},
+       {"sizes": ("3", "4")}, {"spices": (-1,)}, {"spices": ("a",)}, {"name": "stew"}, {"name": ["borscht"]},
+       {"hot": 1}, {"hot": "yes"}, {"seed": -1}, {"pepper": 1}]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", BAD, ids=str)
+def test_bad_values_are_refused_in_one_sentence_that_names_the_option(changes):
+    with pytest.raises(ConfigError) as caught:
+        Soup().replace(**changes)
+    assert next(iter(changes)) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_is_fine():
+    assert Soup(salt=1).salt == 1  # an int will do for a float
+    assert Soup().replace(sizes=[8, 4]).sizes == (8, 4)  # a list for a tuple, as JSON gives it
+    assert type(Soup().replace(pots=np.int64(3)).pots) is int and Soup().replace(spices=(1, 2.5)).spices == (1, 2.5)
+    assert Options().as_dict() == {} and Options.names() == []
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Soup().pots = 3
+
+
+def test_odd_numbers_survive_json():
+    soup = Soup(salt=0.1 + 0.2, seed=2**70, spices=(1 / 3,), hot=False)
+    assert Soup().replace(**json.loads(json.dumps(soup.as_dict()))) == soup
+
+
+def test_choices_may_be_a_dict_that_grows(monkeypatch):
+    kinds = {"a": 1}
+    record = dataclasses.make_dataclass("Record", [("kind", str, option("a", "one of those that there are", kinds))], bases=(Options,),
+                                        frozen=True)
+    with pytest.raises(ConfigError, match="kind is one of a, got 'b'"):
+        record().replace(kind="b")
+    kinds["b"] = 2
+    assert record().replace(kind="b").kind == "b"
+
+
+@pytest.mark.parametrize("changes", [dict(pots=10**13), dict(sizes=(4, 10**400)), dict(salt=1e31)], ids=lambda changes: next(iter(changes)))
+def test_numbers_beyond_all_use_are_refused_in_a_short_sentence(changes):
+    message = f"{next(iter(changes))} is too large: .*; the limits are 1,000,000,000,000 and 1e.30"
+    with pytest.raises(ConfigError, match=message) as caught:
+        Soup().replace(**changes)
+    assert len(str(caught.value)) < 200
+    assert Soup(seed=10**30, salt=1e30, pots=10**12)

@@ -1,0 +1,138 @@
+"""Continue a clip: predict the frames after its last one with the model of a run.
+
+    tinypredrnn predict                                      the trained model that comes with the package
+    tinypredrnn predict runs/sequences --input my_clips/take1 --frames 20
+    tinypredrnn predict runs/sequences --input my_clips/take1 --until 30    from frame 31 on, with the true frames
+
+RUN is the folder of a run, or a checkpoint file. The clip is a folder of images, or a .npy, .npz, GIF or video file; it
+needs no true frames to compare with. Without --input, sequences of the run's own world are continued, and shown with
+their true future. The folder --out receives prediction.npy (K,H,W,C), floats in the run's units; frame_NNNN.png for
+gray and colour frames, whose numbers continue those of the clip; prediction.gif; and prediction.png with the first 30
+frames. --overwrite replaces only what an earlier prediction wrote there, and only once the new one is complete.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tinypredrnn import viz
+from tinypredrnn.data import find_source
+from tinypredrnn.data.own import READING, OwnOptions, read_clips
+from tinypredrnn.errors import ConfigError, DataError, ShapeError, whole_number_from
+from tinypredrnn.files import lies_within, path_argument, replacing
+from tinypredrnn.folder import Folder, refuse_overlap
+from tinypredrnn.options import add_arguments, command_parser, given
+from tinypredrnn.train import PRETRAINED, predict, read_trained, trained_model
+
+IN_A_STRIP = 30  # frames; a picture with more would be too wide to look at
+SAMPLES = 20  # sequences of the run's own world to choose from
+
+
+def main(words):
+    arguments = choices().parse_args(words)
+    plan, iteration, parts = read_trained(arguments.run)
+    out, horizon = Folder(arguments.out, "prediction"), arguments.frames or plan.data.horizon
+    refuse(out, arguments)
+
+    clips, scale = read(arguments, plan)
+    if not 1 <= arguments.clip <= len(clips):
+        raise ConfigError(f"{arguments.input or 'the run'} has {len(clips)} clip(s), got --clip {arguments.clip}: "
+                          f"choose 1 to {len(clips)}")
+    name, (whole, end) = list(clips.items())[arguments.clip - 1]
+    if not 1 <= end <= len(whole):
+        raise ConfigError(f"{name} has {len(whole)} frame(s), got --until {end}: choose one of these")
+    if end < plan.data.given and not arguments.all:
+        raise DataError(f"{name} has {end} frame(s) and the run was trained to watch {plan.data.given}: give a longer "
+                        "clip, or continue from these with --all")
+    past, future = whole[:end], whole[end:end + horizon]
+    inputs = scale.to_model(past[None] if arguments.all else past[None, -plan.data.given:])  # (1,J,H,W,C)
+    prediction = continued(trained_model(plan, parts, arguments.device), inputs, horizon, plan)  # (1,K,H,W,C)
+
+    with out:
+        refuse(out, arguments)  # checked again: another program may have written here in the meantime
+        with out.renewing() as fresh:
+            np.save(fresh / "prediction.npy", plan.scale.to_units(prediction[0]).astype(np.float32))
+            for k, frame in enumerate(np.rint(prediction[0] * 255).astype(np.uint8), start=end + 1):
+                if frame.shape[-1] in (1, 3):
+                    with replacing(fresh / f"frame_{k:04d}.png") as temporary:
+                        Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame).save(temporary)
+        truth = None
+        if len(future):  # what is not known of it is drawn as frames without data
+            truth = np.full_like(prediction, np.nan)
+            truth[:, :len(future)] = scale.to_model(future[None])
+        first = slice(IN_A_STRIP)
+        out.draw("prediction.png", viz.save_strip, inputs, None if truth is None else truth[:, first],
+                 prediction[:, first])
+        out.draw("prediction.gif", viz.save_gif, inputs, truth, prediction)
+    watched = f"its {end} frames" if inputs.shape[1] == end else f"the last {inputs.shape[1]} of its {end} frames"
+    further = f" (it was trained to predict {plan.data.horizon})" if horizon > plan.data.horizon else ""
+    came = f", beside the {len(future)} that came" if len(future) else ""
+    print(f"clip {arguments.clip} of {len(clips)}, {name}: watched {watched} and predicted "
+          f"{horizon}{further}{came}, see {arguments.out / 'prediction.gif'}")
+    return 0
+
+
+def read(arguments, plan):
+    """The clips to choose from, {name: (frames (T,H,W,C), how many of them are the past)}, and their Scale.
+
+    Files are read as the run's own were, unless flags say otherwise.
+    """
+    if arguments.input:
+        as_trained = {name: getattr(plan.data, name) for name in READING if name in plan.data.names()}
+        fitted = {"size": plan.frame[:2], "channels": plan.frame[2]} if arguments.fit else {}
+        clips = read_clips(arguments.input, OwnOptions().replace(**as_trained | given(arguments, READING) | fitted), plan.scale)
+        print(*clips.said, sep="\n")
+        return {name: (clip, arguments.until or len(clip)) for name, clip in clips.named().items()}, clips.scale
+    world = find_source(plan.source)(plan.data, plan.recipe.seed)
+    return {name: (clip, arguments.until or plan.data.given)
+            for name, clip in world.samples(SAMPLES).items()}, world.scale
+
+
+def refuse(out, arguments):
+    """ConfigError if the prediction must not go into the Folder `out`: it overlaps the input, or has files to keep."""
+    if arguments.input:
+        refuse_overlap(out.path, arguments.input, "--input")
+        if lies_within(out.path, arguments.input):
+            raise ConfigError(f"--out {out.path} lies within --input {arguments.input}: name another --out")
+    if out.holds() and not arguments.overwrite:
+        raise ConfigError(f"{out.path} holds a prediction: replace it with --overwrite, or name another --out")
+    out.refuse_strangers(("frame_*.png", "prediction.npy", "prediction.png", "prediction.gif", "checkpoint*.npz"))
+
+
+def continued(model, inputs, frames, plan):
+    """The next frames after `inputs` (1,J,H,W,C). ConfigError if the model cannot take such frames."""
+    def kind(height, width, channels):
+        return f"{ {1: 'gray', 3: 'colour'}.get(channels, f'{channels}-channel') } frames of {height}x{width}"
+
+    try:
+        return predict(model, inputs, frames)
+    except ShapeError as error:
+        raise ConfigError(f"the run was trained on {kind(*plan.frame)}, and its model cannot take the clip's "
+                          f"{kind(*inputs.shape[2:])}: convert them with --fit") from error
+
+
+def choices():
+    parser = command_parser(__doc__)
+    parser.add_argument("run", type=path_argument, nargs="?", default=PRETRAINED,
+                        help="folder of a run, or a checkpoint file (default: the model that comes with the package)")
+    parser.add_argument("--input", type=path_argument, help="the clip to continue (default: the run's own world)")
+    parser.add_argument("--clip", type=int, default=1, metavar="N",
+                        help="which clip, if the input has several (default: %(default)s)")
+    parser.add_argument("--until", type=whole_number_from(1), metavar="N",
+                        help="treat frame N as the clip's last, and show the true frames after it with the prediction "
+                             "(default: its end)")
+    parser.add_argument("--frames", type=whole_number_from(1), metavar="K",
+                        help="how many frames to predict (default: as many as in training)")
+    parser.add_argument("--all", action="store_true",
+                        help="feed the whole clip to the model, not only as many of its last frames as in training")
+    parser.add_argument("--fit", action="store_true",
+                        help="resize the clip, and convert it to gray or colour, to match the run's training data")
+    parser.add_argument("--out", type=path_argument, default=Path("predicted"),
+                        help="folder for the frames (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the prediction in --out")
+    unread = set(OwnOptions.names()) - set(READING)
+    add_arguments(parser.add_argument_group("how the input is read (default: as the run's own data)"), OwnOptions(), unread)
+    parser.add_argument("--device", default="cpu",
+                        help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
+    return parser

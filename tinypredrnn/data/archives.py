@@ -1,0 +1,169 @@
+"""Array files, .npy and .npz: which of their arrays are films, and what the arrays' names mean.
+
+    frames                      is read, and the others are left out; times and run_start beside it separate its runs
+    train, validation, test     also as a part of a name: the parts of the data
+    x and y, input and target   the beginning and the end of the same sequences: they are joined
+    mask, labels                are not films: left out if there is something else
+    clips, dims, input_raw_data the format of PredRNN's authors
+    any others                  one or several clips each
+"""
+
+import re
+
+import numpy as np
+
+from tinypredrnn.data.arrays import headers, read_header, refuse_objects
+from tinypredrnn.data.frames import check_bytes
+from tinypredrnn.data.order import SHAPES, cut_apart
+from tinypredrnn.data.times import STARTS, TIMES, times_apart
+from tinypredrnn.data.words import in_short
+from tinypredrnn.errors import DataError
+
+PARTS = {**dict.fromkeys(["train", "training"], "training"), **dict.fromkeys(["test", "testing"], "test"),
+         **dict.fromkeys(["val", "valid", "validation", "dev"], "validation")}
+BEGINNINGS, ENDS = {"x", "input", "inputs"}, {"y", "target", "targets", "output", "outputs"}
+NO_FILMS = {"mask", "masks", "label", "labels", "seg", "segmentation", "annotation", "annotations", "weights"}
+AUTHORS = {"clips", "dims", "input_raw_data"}
+
+
+def read_arrays(path, order, array, said):
+    """({name: clip (T,H,W,C)}, {name: part}) of a .npy or .npz file.
+
+    order   the order of the axes; "" to infer it
+    array   the name of the array to read; "" for all films
+    """
+    if path.suffix.lower() == ".npy":
+        return read_one(path, order, array, said), {}
+    with np.load(path, allow_pickle=False) as file:
+        shapes = headers(file, objects=True)
+        if array and array not in shapes:
+            raise DataError(f"expected an array {array}, got {in_short(shapes, 20)}: name one of these with --array")
+        if AUTHORS <= set(shapes) and not array:
+            check_bytes(sum(header.bytes for header in shapes.values()))
+            return authors_clips(*(file[name] for name in ("clips", "dims", "input_raw_data"))), {}
+        names = [array] if array else choose(shapes)
+        if shapes[names[0]].dtype.kind == "O":
+            refuse_objects(array)
+        clocks = [name for name in shapes if name in TIMES + STARTS and shapes[name].dtype.kind != "O"]
+        check_bytes(sum(shapes[name].bytes for name in (*names, *clocks)))
+        clips, parts = {}, {}
+        for name, content in joined(names, shapes, file, order, said):
+            clips |= content
+            parts |= dict.fromkeys(content, part_of(name)) if part_of(name) else {}
+        if len(clips) == len(names) == 1:
+            (name, clip), = clips.items()
+            clips = times_apart(name, clip, {clock: file[clock] for clock in clocks}, said)
+            names += clocks
+    if left := [f"{name} {header.shape}" for name, header in shapes.items() if name not in names]:
+        said.append(f"{path.name}: read {in_short(names, 9)}, left out {in_short(left, 9)}"
+                    f"{'' if array else '; --array NAME reads another'}")
+    return clips, parts
+
+
+def read_one(path, order, array, said):
+    """{name: clip} of a .npy, whose numbers stay on disk until they are used."""
+    if array:
+        raise DataError(f"a .npy holds one array without a name, got --array {array}: leave it out")
+    with open(path, "rb") as file:
+        shape = read_header(file, path.stem).shape  # gives a clear error for arrays of objects
+    named = len(shape) == 4 and shape[0] == 20 and path.name.startswith("mnist_test_seq")
+    if not order and (named or shape == (20, 10_000, 64, 64)):
+        order = "TNHW"
+        said.append(f"{path.name} {shape} is read as the Moving MNIST test set, which has time first; use --order NTHW "
+                    "if it does not")
+    return cut_apart(path.stem, np.load(path, mmap_mode="r", allow_pickle=False), order, said)
+
+
+# names
+
+def words(name):
+    """The words in a name, without what separates them: "X_train2" -> ["x", "train", "2"]"""
+    found = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)]
+    return [piece for word in found for piece in ([word[0], word[1:]] if word[1:] in PARTS else [word])]  # xtrain
+
+
+def part_of(name):
+    """"training", "validation" or "test" if a name says so, else "" """
+    return next((PARTS[word] for word in words(name) if word in PARTS), "")
+
+
+def choose(shapes):
+    """The names of the arrays of an .npz that are films."""
+    films = [name for name, header in shapes.items() if len(header.shape) >= 3 and header.dtype.kind in "biuf"]
+    if not films:
+        for name in (name for name, header in shapes.items() if header.dtype.kind == "O"):
+            refuse_objects(name)
+        raise DataError(f"expected {SHAPES}, got no array of so many axes")
+    return ["frames"] if "frames" in films and not any(map(part_of, films)) else without_masks(films)
+
+
+def without_masks(names):
+    """Names without those of masks and labels, unless there are no others."""
+    return [name for name in names if not NO_FILMS & set(words(name))] or names
+
+
+def pairs(names):
+    """{name of inputs: name of their targets} among names."""
+    partners = {}
+    for name in names:
+        for side, known in enumerate((BEGINNINGS, ENDS)):
+            if known & set(words(name)):
+                rest = tuple(word for word in words(name) if word not in BEGINNINGS | ENDS)
+                partners.setdefault(rest, {})[side] = name
+    return {pair[0]: pair[1] for pair in partners.values() if len(pair) == 2}
+
+
+def joined(names, shapes, file, order, said):
+    """Pairs of (name, {name: clip}), with x and y of the same sequences joined."""
+    targets = pairs(names)
+    for name in names:
+        if name in targets:
+            beginnings, ends = (cut_apart(part, file[part], order, said) for part in (name, targets[name]))
+            yield name, join(name, targets[name], beginnings, ends, said)
+        elif name not in targets.values():
+            yield name, cut_apart(name, file[name], order, said)
+
+
+def join(x, y, beginnings, ends, said):
+    """{name: clip} of sequences whose beginnings and ends are in two arrays. Frames that are in both, because y is x
+    shifted by some frames, are taken once.
+    """
+    one, other = next(iter(beginnings.values())), next(iter(ends.values()))
+    alike = one.shape[1:] == other.shape[1:] and one.dtype == other.dtype
+    if len(beginnings) != len(ends) or len(beginnings) == 1 or not alike:
+        raise DataError(f"{x} and {y} seem to be inputs and targets, but they are not beginnings and ends of the same "
+                        f"sequences: choose one of them with --array {x} or --array {y}")
+    most = min(len(one), len(other))
+    for both in range(most, -1, -1):  # frames that x ends with and y begins with
+        if all(np.array_equal(a[len(a) - both:], b[:both]) for a, b in zip(beginnings.values(), ends.values())):
+            break
+    said.append(f"{x} and {y} are read as the beginnings ({len(one)} frames) and ends ({len(other)}) of the same "
+                f"sequences{f', which have {both} frames in common' if both else ''}; --array {x} reads the one alone")
+    return {f"{x}+{y}[{n}]": np.concatenate([a, b[both:]])
+            for n, (a, b) in enumerate(zip(beginnings.values(), ends.values()))}
+
+
+# PredRNN's authors
+
+def authors_clips(clips, dims, raw):
+    """{name: clip} of the arrays of PredRNN's authors. clips (2,N,2) has, for the input and the output of clip n, its
+    first frame in raw (frames,C,H,W) and its number of frames; dims (1,3) repeats C, H and W.
+    """
+    if clips.ndim != 3 or clips.shape[::2] != (2, 2) or clips.dtype.kind not in "iu" or raw.ndim != 4 or 0 in raw.shape:
+        raise DataError("expected clips (2,N,2) of whole numbers and input_raw_data (frames,C,H,W), got "
+                        f"{clips.shape} and {raw.shape}")
+    if raw.dtype.kind not in "iuf" or not np.array_equal(dims, [raw.shape[1:]]):
+        raise DataError(f"expected dims (1,3) that say C, H and W of input_raw_data {raw.shape}, got {dims.tolist()}")
+    frames, total, cut = raw.transpose(0, 2, 3, 1), 0, {}
+    for n, parts in enumerate(clips.swapaxes(0, 1).tolist()):
+        if any(start < 0 or length < 1 or start + length > len(frames) for start, length in parts):
+            raise DataError(f"expected starts and lengths within the {len(frames)} frames of input_raw_data, got "
+                            f"{parts} for clip {n}")
+        (start, length), (start_out, length_out) = parts
+        if start_out == start + length:  # as it always is in their files
+            cut[f"clip {n}"] = frames[start:start_out + length_out]
+        else:
+            total += (length + length_out) * frames[0].nbytes
+            check_bytes(total)
+            cut[f"clip {n}"] = np.concatenate([frames[start:start + length], frames[start_out:start_out + length_out]])
+    return cut

@@ -1,0 +1,97 @@
+"""Single frames (H,W,C): limits on their size, resizing, and conversion of channels."""
+
+import contextlib
+
+import numpy as np
+from PIL import Image
+
+from tinypredrnn.errors import ConfigError, DataError, TooLargeError
+from tinypredrnn.memory import require_memory
+
+MAX_PIXELS = 1 << 25  # of a frame: 8192 x 4096
+MAX_BYTES = 4 << 30  # of all frames that are kept in memory
+LUMA = np.array([0.299, 0.587, 0.114])  # the weights of red, green and blue in gray, ITU-R BT.601
+
+
+@contextlib.contextmanager
+def reading(path):
+    """A context in which every exception except ConfigError becomes a DataError that names `path`."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (DataError, TooLargeError) as error:
+        raise DataError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise DataError(f"{path} does not fit into the memory that there is ({str(error) or 'none is left'}): give "
+                        "fewer or smaller frames") from error
+    except Exception as error:  # NumPy, PIL and ffmpeg raise all kinds of exceptions on damaged files
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise DataError(f"{path} is damaged, or is not what its name says ({reason}): replace it") from error
+
+
+def check_frame(height, width):
+    """DataError if a frame would have more than MAX_PIXELS."""
+    if height * width > MAX_PIXELS:
+        raise DataError(f"expected at most {MAX_PIXELS:,} pixels in a frame, got {height}x{width}: make it smaller")
+
+
+def check_bytes(count):
+    """DataError if frames of `count` bytes in all are too large to be kept in memory."""
+    if count > MAX_BYTES:
+        raise DataError(f"its frames take more than {MAX_BYTES >> 30} GiB of memory: give fewer or smaller ones, or a "
+                        ".npy, which is read as needed")
+    require_memory(count, "its frames", "give fewer or smaller ones")
+
+
+def check_size(size, first, expected):
+    """DataError if `size` is not `expected`, the size of the frame `first`."""
+    if tuple(size) != tuple(expected):
+        raise DataError(f"expected frames of one size, got {size[0]}x{size[1]} pixels here and {expected[0]}x"
+                        f"{expected[1]} in {first}: make them equal, or give a size to which all are resized")
+
+
+def check_channels(asked, has):
+    """ConfigError if frames with `has` channels cannot be converted to `asked` channels."""
+    if asked not in (None, has) and not (asked in (1, 3) and has in (1, 3)):
+        raise ConfigError(f"sequences: channels is 1 for gray or 3 for colour, got {asked} for frames that have {has}")
+
+
+def fit(frame, size=None, channels=None, missing=None):
+    """Resize a frame (H,W,C) and convert its channels; None leaves them as they are. Gray is luma, and shrinking
+    averages.
+
+    Bytes are rounded as in Pillow, other whole numbers to the nearest. A pixel of the result has no data (NaN or
+    `missing`) if most of its weight comes from pixels without data.
+    """
+    if size in (None, frame.shape[:2]) and channels in (None, frame.shape[2]):
+        return frame
+    check_channels(channels, frame.shape[2])
+    if frame.dtype == np.uint8 and frame.shape[2] in (1, 3) and missing is None:
+        image = Image.fromarray(np.ascontiguousarray(frame[..., 0] if frame.shape[2] == 1 else frame))
+        if channels is not None:
+            image = image.convert("L" if channels == 1 else "RGB")
+        if size is not None:
+            image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        return np.asarray(image).reshape(image.height, image.width, -1)
+    dtype, values = frame.dtype, frame.astype(np.float64)
+    unknown = np.isnan(values) if missing is None else np.isnan(values) | (frame == missing)
+    values[unknown] = 0
+    if channels == 1 and frame.shape[2] == 3:
+        values, unknown = (values @ LUMA)[..., None], unknown.any(2, keepdims=True)
+    if size not in (None, frame.shape[:2]):
+        values, weights = resize(values, size), resize(1.0 - unknown, size)
+        unknown = weights < 0.5
+        values /= np.where(unknown, 1, weights)
+    if dtype.kind in "iu":
+        values = np.rint(values)
+    values = values.astype(dtype)
+    if unknown.any():
+        values[unknown] = np.nan if missing is None else missing
+    return np.repeat(values, 3, axis=2) if channels == 3 and frame.shape[2] == 1 else values
+
+
+def resize(values, size):
+    """Resize (H,W,C) floats; Pillow computes in float32."""
+    planes = [Image.fromarray(np.ascontiguousarray(plane, np.float32)) for plane in np.moveaxis(values, 2, 0)]
+    return np.stack([plane.resize(size[::-1], Image.Resampling.BILINEAR) for plane in planes], -1).astype(np.float64)

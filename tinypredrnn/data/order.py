@@ -1,0 +1,132 @@
+"""What the axes of an array mean and in which order they are: N clips, T times, H rows, W columns, C channels.
+
+The plain orders are THW, THWC, NTHW and NTHWC. Channels in another place are recognised by their number, and the user
+is told so. If the shape does not decide, the frames are compared: successive frames are more alike than frames of two
+clips. If that contradicts the plain order, the array is refused, never guessed, and the error names the flag that gives
+the order.
+"""
+
+import numpy as np
+
+from tinypredrnn.errors import DataError
+
+SHAPES = "clips (N,T,H,W) or (N,T,H,W,C), or one clip (T,H,W) or (T,H,W,C)"
+FEW = 4  # an axis of at most this length may be channels in any place: gray, a vector field, colour, with infrared
+MAX_CHANNELS = 16  # a longer last axis is channels only if the order is given
+MAX_CLIPS = 1_000_000  # in one array
+PAIRS, SIDE = 200, 64  # how many pairs of frames are compared, and on about how many rows and columns of each
+
+
+def cut_apart(name, array, order, said):
+    """{name: clip (T,H,W,C)} of an array, without a copy. `order` names its axes; if it is "", it is inferred.
+
+    DataError if the array cannot hold clips, or if its axes may have another meaning than in the plain order.
+    """
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"expected numbers, got {array.dtype} in {name}")
+    if order:
+        if len(order) != array.ndim:
+            raise DataError(f"the order {order} names {len(order)} axes, {name} has {array.ndim}: {array.shape}")
+    else:
+        order = find_order(name, array, said)
+    if 0 in array.shape:
+        raise DataError(f"expected {SHAPES}, got {array.shape} in {name}")
+    array = array.transpose([order.index(letter) for letter in "NTHWC" if letter in order])
+    if array.dtype == bool:
+        array = array.view(np.uint8)  # 0 and 1
+    if "C" not in order:
+        array = array[..., None]
+    if "N" not in order:
+        return {name: array}
+    if len(array) > MAX_CLIPS:
+        raise DataError(f"expected at most {MAX_CLIPS:,} clips, got {len(array):,} in {name}: cut it into several")
+    return {f"{name}[{n}]": clip for n, clip in enumerate(array)}
+
+
+def find_order(name, array, said):
+    """The order of an array's axes, such as "NTHW"."""
+    shape, axes = array.shape, array.ndim
+    if not 3 <= axes <= 5 or 0 in shape:
+        raise DataError(f"expected {SHAPES}, got {shape} in {name}")
+    if axes == 3:
+        if time_is_last(array):
+            refuse(name, shape, "its frames seem to lie along the last axis", "HWT", "THW")
+        return "THW"
+    if axes == 4:
+        if shape[3] <= FEW:
+            return "THWC"
+        if shape[1] == 1:
+            said.append(f"{name} {shape} is read as one film whose second axis holds its single channel (order TCHW); "
+                        "--order NTHW if it holds clips of one frame each")
+            return "TCHW"
+        if shape[1] <= FEW < shape[0] and first_axis_is_time(array):
+            refuse(name, shape, "neighbours along its first axis are alike, as frames that follow each other are",
+                   "TCHW", "TNHW", "NTHW")
+        if shape[3] <= MAX_CHANNELS and min(shape[1:3]) > 2 * shape[3]:
+            refuse(name, shape, f"its last axis may be {shape[3]} channels, or frames {shape[3]} pixels wide",
+                   "THWC", "NTHW")
+        if time_is_last(*array[::max(1, len(array) // 5)]):
+            refuse(name, shape, "its frames seem to lie along the last axis", "NHWT", "NTHW")
+        order = "NTHW"
+    elif shape[2] <= FEW < shape[4]:
+        order = "NTCHW"
+    elif shape[1] <= FEW < shape[2] and shape[4] > MAX_CHANNELS:
+        order = "NCTHW"
+    elif shape[4] > MAX_CHANNELS:
+        refuse(name, shape, f"{shape[4]} channels are more than is usual", "NTHWC", "NTCHW", "NCTHW")
+    else:
+        order = "NTHWC"
+    if order in ("NTCHW", "NCTHW"):
+        said.append(f"{name} {shape} is read in the order {order}; --order names another one")
+    if order != "NCTHW" and time_is_first(array):
+        refuse(name, shape, "neighbours along its first axis, where clips would be, are more alike than along its "
+               "second, where time would be", "TN" + order[2:], order)
+    return order
+
+
+def refuse(name, shape, why, *orders):
+    raise DataError(f"what do the axes of {name} {shape} mean? {why[0].upper() + why[1:]}: say it with --order "
+                    f"{' or --order '.join(orders)} (N clips, T times, H rows, W columns, C channels)")
+
+
+def distance(one, other):
+    """The mean difference between two frames, over the places where both have data."""
+    steps = tuple(slice(None, None, max(1, n // SIDE)) for n in one.shape)
+    difference = np.abs(one[steps].astype(np.float64) - other[steps])
+    known = np.isfinite(difference)
+    return difference[known].mean() if known.any() else 0.0
+
+
+def closer(array, near, far):
+    """Whether array[near(i, t)] is clearly, and nearly always, closer to array[i, t] than array[far(i, t)]."""
+    draw, found = np.random.default_rng(0), []
+    for _ in range(PAIRS):
+        i, t = (int(draw.integers(max(1, n - 1))) for n in array.shape[:2])
+        found.append([distance(array[i, t], array[place]) for place in (near(i, t), far(i, t))])
+    first, second = np.array(found).T
+    return first.mean() < 0.9 * second.mean() and (first < second).mean() > 0.75 * (first != second).mean()
+
+
+def time_is_first(array):
+    """Whether frames are more alike along the first axis than along the second."""
+    return min(array.shape[:2]) > 1 and closer(array, lambda i, t: (i + 1, t), lambda i, t: (i, t + 1))
+
+
+def first_axis_is_time(array):
+    """Whether neighbours along the first axis are more alike than entries that are half of its length apart."""
+    length = len(array)
+    return closer(array, lambda i, t: (i + 1, t), lambda i, t: ((i + length // 2) % length, t))
+
+
+def time_is_last(*clips):
+    """Whether the last of three axes differs in kind from the first two, which then are rows and columns. This is only
+    tested if, by their lengths, the first two are more likely to be the sides of a frame than the last two.
+    """
+    first, second, last = clips[0].shape
+    square = first == second != last
+    narrow = max(second, last) >= 2 * min(second, last) and max(first, second) < 2 * min(first, second)
+    if min(first, second) < 8 or last == 1 or not (square or narrow):
+        return False
+    turned = [[np.moveaxis(clip, axis, 0) for clip in clips] for axis in range(3)]
+    steps = np.log([np.mean([distance(a[:-1], a[1:]) for a in ways]) + 1e-12 for ways in turned])
+    return abs(steps[0] - steps[1]) < abs(steps[1] - steps[2]) / 2 > 0.1

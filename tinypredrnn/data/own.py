@@ -1,0 +1,144 @@
+"""The world of the user's own frames: clips from files, some of which are set apart for validation and test."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from tinypredrnn import metrics
+from tinypredrnn.data.sequences import read_sequences, split
+from tinypredrnn.data.source import Source, SourceOptions, stream
+from tinypredrnn.errors import ConfigError
+from tinypredrnn.options import option
+
+PLACES = "data", "validation", "test"  # the options that name files and folders
+READING = "order", "array", "every", "missing"  # the options that say how any file is to be read
+PICTURES = {(0.0, 255.0), (0.0, 1.0)}  # what becomes 0 and 1 of bytes, and of floats in [0, 1]
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnOptions(SourceOptions):
+    """What the user can say about files. What is left out is inferred from the data, and the result is reported."""
+
+    data: str = option("", "the sequences: a folder, or a .npy, .npz, GIF or video file", watches=True)
+    validation: str = option("", "sequences for validation; empty: a part of --data", watches=True)
+    test: str = option("", "sequences for the test; empty: a part of --data", watches=True)
+    size: tuple = option((), "height and width in pixels to which all frames are resized", least=1, count=2, of=int)
+    channels: int = option(0, "1: convert all frames to gray, 3: to colour (0: leave them as they are)", least=0)
+    range: tuple = option((), "the stored numbers that become 0 and 1", count=2)
+    unit: str = option("", "name of the unit of these numbers, such as dBZ")
+    missing: str = option("", "the stored number that marks places without data; NaN always does")
+    order: str = option("", "the axes of an array, such as NTHW, TNHW or NTCHW: N clips, T time, H height, W width, C "
+                            "channels")
+    array: str = option("", "the array to read from a .npz that has several")
+    groups: bool = option(True, "keep the clips of one folder (a person, a station) in the same part of the data")
+    every: int = option(1, "keep one frame out of so many", least=1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.size and min(self.size) < metrics.SSIM_WINDOW:
+            raise ConfigError(f"size: frames of {self.size[0]}x{self.size[1]} are too small to score, "
+                              f"{metrics.SSIM_WINDOW}x{metrics.SSIM_WINDOW} is the least")
+
+
+def read_clips(path, options, scale=None):
+    """The Clips at `path`, read with a record of OwnOptions; on a run's Scale if one is given.
+
+    Bytes and floats in [0, 1] are both pictures, and mean the same on their own scales. Other numbers are read on the
+    run's scale. Raises ConfigError, and DataError as read_sequences does, or if all numbers are off the run's scale.
+    """
+    o = options
+    try:
+        missing = float(o.missing) if o.missing else None
+    except ValueError as error:
+        raise ConfigError(f"missing is a number, got {o.missing!r:.60}") from error
+
+    def read(ends):
+        return read_sequences(path, o.size or None, o.channels or None, ends, o.unit, o.order, o.array, o.every, missing)
+
+    clips = read(o.range or None)
+    if scale and not {clips.scale.stored, scale.stored} <= PICTURES:
+        clips = read(scale.stored)
+        clips.scale = dataclasses.replace(scale, missing=clips.scale.missing, gaps=clips.scale.gaps)
+    return clips
+
+
+class OwnSequences(Source):
+    """Clips read from files (sequences.py), as stored. Training batches are random windows of them."""
+
+    Options = OwnOptions
+    # bright, textured frames need finer patches and smaller steps than digits
+    presets = {"quick": dict(hidden=(32, 32), kernel=3, patch=4, steps=1_000, rate=1e-3, rate_schedule="cosine",
+                             loss="l2",
+                             sampling_until=600, validate_every=200, test_sequences=300),
+               "small": dict(hidden=(64,) * 4, steps=20_000, sampling_until=12_500, validate_every=1_000,
+                             test_sequences=1_000),
+               "paper": {}}
+
+    def __init__(self, options, seed):
+        super().__init__(options, seed)
+        if not options.data:
+            raise ConfigError("nothing to train on: name a folder of sequences with --data")
+        clips = read_clips(options.data, options)
+        for part, path in (("validation", options.validation), ("test", options.test)):
+            if path:
+                clips = clips.with_part(part, read_clips(path, options, clips.scale))
+        height, width = clips.size
+        if min(height, width) < metrics.SSIM_WINDOW:
+            raise ConfigError(f"frames of {height}x{width} are too small to score, "
+                              f"{metrics.SSIM_WINDOW}x{metrics.SSIM_WINDOW} is the least: resize them with --size 64 "
+                              "64")
+        self.scale, self.frame = clips.scale, (height, width, clips.channels)
+        self.training, self.held_out, self.test, words = split(clips, self.length, seed, options.groups)
+        kind = {1: "gray", 3: "colour"}.get(clips.channels, f"of {clips.channels} channels")
+        self.said = (*clips.said, f"{options.data}: frames of {height}x{width}, {kind}, {words}")
+        self.windows = self.training.windows(self.length)
+        self.out_of = f" out of {len(self.windows):,}"
+        places = {name: str(Path(getattr(options, name)).expanduser().absolute()) for name in PLACES if getattr(options, name)}
+        self.options = options.replace(**places, size=clips.size, channels=clips.channels)
+
+    @classmethod
+    def places(cls, options):
+        return {f"--{name}": getattr(options, name) for name in PLACES if getattr(options, name)}
+
+    def batch(self, k, count, rows=slice(None)):
+        drawn = stream("training", self.seed, k).integers(len(self.windows), size=count)[rows]
+        return self.training.cut(self.windows[drawn], self.length)
+
+    def validation(self):
+        return self.take(self.held_out, self.options.validation_sequences)
+
+    def tests(self):
+        return {"sequences": lambda: self.take(self.test, self.options.test_sequences)}
+
+    def take(self, clips, count):
+        """At most `count` sequences (N,T,H,W,C), spread evenly over the clips; no frame is predicted in two of them."""
+        windows = clips.windows(self.length, stride=self.options.horizon)
+        return clips.cut(windows[np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)], self.length)
+
+    def fingerprint(self):
+        parts = {"training": self.training, "validation": self.held_out, "test": self.test}
+        return {part: clips.named() for part, clips in parts.items()}
+
+
+class OneTest(OwnSequences):
+    """Only a test set: all sequences of a file or folder, on a run's scale and with the metrics of its world.
+
+    options   those of the run's world; what they say about files applies here too
+    scale     the run's Scale
+    world     the class of the run's world
+    """
+
+    def __init__(self, path, options, scale, world, seed):
+        known = {name: value for name, value in options.as_dict().items() if name in OwnOptions.names()}
+        Source.__init__(self, OwnOptions().replace(**known), seed)
+        self.metrics, self.baselines, self.name = world.metrics, world.baselines, Path(path).resolve().stem
+        self.notes = {"data": str(Path(path).resolve())}
+        self.test = read_clips(path, self.options, scale)
+        self.scale, self.frame, self.said = self.test.scale, (*self.test.size, self.test.channels), self.test.said
+        if not len(self.test.windows(self.length)):
+            raise ConfigError(f"{path} has no {self.length} frames in a row, of which {self.options.given} would be "
+                              "shown and the others predicted")
+
+    def tests(self):
+        return {self.name: lambda: self.take(self.test, self.options.test_sequences)}

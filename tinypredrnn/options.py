@@ -1,0 +1,139 @@
+"""Options: records of named values that check themselves. A model, a world and a recipe each have one.
+
+    @dataclasses.dataclass(frozen=True)
+    class Options(tp.options.Options):
+        hidden: tuple = option((64, 64), "width of each layer, from the bottom up", least=1)
+        rate: float = option(1e-3, "learning rate", above=0)
+
+Each option is a flag on the command line (--hidden 64 64) and an entry in a checkpoint.
+"""
+
+import argparse
+import dataclasses
+import math
+import re
+
+import numpy as np
+
+from tinypredrnn.errors import ConfigError
+
+# limits for whole and for other numbers, except seeds: a larger one is a typing error
+LARGEST_WHOLE, LARGEST = 10**12, 1e30
+
+
+def option(default, help, choices=None, least=None, above=None, count=None, of=float, watches=False, flag=None):
+    """A field of an `Options` record.
+
+    default   its type is the option's type: bool, int, float, str, or a tuple of ints or floats
+    choices   the allowed values; a dict may grow later, and is looked up each time a value is checked
+    least     the smallest number allowed, also inside a tuple
+    above     numbers must be larger than this
+    count     how many numbers a tuple has; () is also allowed if it is the default
+    of        the type of a tuple's numbers, if the default is ()
+    watches   True if the option only says where the data are or how a run is watched: a resumed run may change it
+    flag      its name on the command line, if that is not --name
+    """
+    if type(default) is tuple:
+        of = type((*default, of())[0])
+    metadata = dict(help=help, choices=choices, least=least, above=above, count=count, of=of, watches=watches,
+                    flag=flag)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The base class of these records, which are frozen dataclasses; by itself, a record without options. Raises
+    ConfigError if a value is impossible.
+    """
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            check_value(field, getattr(self, field.name))
+
+    @classmethod
+    def names(cls):
+        """The options' names, in order."""
+        return [field.name for field in dataclasses.fields(cls)]
+
+    def replace(self, **changes):
+        """The record with some options changed. ConfigError if a name is unknown or a value impossible."""
+        unknown = changes.keys() - set(self.names())
+        if unknown:
+            raise ConfigError(f"unknown option {', '.join(sorted(unknown))}: expected some of "
+                              f"{', '.join(self.names())}")
+        return dataclasses.replace(self, **{name: plain(value) for name, value in changes.items()})
+
+    def as_dict(self):
+        """Plain values, for JSON."""
+        return {name: getattr(self, name) for name in self.names()}
+
+
+def plain(value):
+    """A value as an option stores it: lists become tuples, and NumPy numbers become Python numbers."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def check_value(field, value):
+    """ConfigError if an option cannot have this value."""
+    name, asked = field.name, field.metadata
+    if not same_kind(value, type(field.default), asked["of"]):
+        raise ConfigError(f"{name} is given like {field.default!r}, got {value!r:.60}")
+    if asked["choices"] is not None and value not in asked["choices"]:
+        raise ConfigError(f"{name} is one of {', '.join(map(str, asked['choices']))}, got {value!r}")
+    numbers = value if type(value) is tuple else (value,)
+    if asked["count"] is not None and len(numbers) != asked["count"] and value != field.default:
+        raise ConfigError(f"{name} has {asked['count']} numbers, got {value!r:.60}")
+    for number in numbers:
+        if type(number) not in (int, float):
+            continue
+        if name != "seed" and abs(number) > (LARGEST_WHOLE if type(number) is int else LARGEST):
+            raise ConfigError(f"{name} is too large: {value!r:.60}; the limits are {LARGEST_WHOLE:,} and {LARGEST:g}")
+        if asked["least"] is not None and number < asked["least"]:
+            raise ConfigError(f"{name} is at least {asked['least']}, got {value!r:.60}")
+        if asked["above"] is not None and not number > asked["above"]:
+            raise ConfigError(f"{name} is above {asked['above']}, got {value!r:.60}")
+
+
+def same_kind(value, kind, of):
+    """Whether a value has a type: float takes any finite number, tuple needs entries of type `of`, others are exact."""
+    if kind is tuple:
+        return type(value) is tuple and all(same_kind(n, of, None) for n in value)
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is kind
+
+
+def command_parser(about, **options):
+    """An argparse parser for a command that a text describes. Flags are not abbreviated, and -1e30 is a number."""
+    parser = argparse.ArgumentParser(description=about, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+    parser._negative_number_matcher = re.compile(r"-\d+$|-\d*\.?\d+([eE][-+]?\d+)?$|-\d+\.([eE][-+]?\d+)?$")
+    return parser
+
+
+def add_arguments(parser, record, without=()):
+    """Add a flag for every option of a record. The record's values are shown as defaults; a flag left out is None."""
+    for field in dataclasses.fields(record):
+        if field.name in without:
+            continue
+        asked, default, kind = field.metadata, getattr(record, field.name), type(field.default)
+        shown = " ".join(map(str, default)) if kind is tuple else default
+        shown = "" if shown in ("", None) else f" (default: {shown})"
+        flag = asked["flag"] or "--" + field.name.replace("_", "-")
+        details = dict(dest=field.name, default=None, help=(asked["help"] + shown).replace("%", "%%"))
+        if kind is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **details)
+        elif kind is tuple:
+            parser.add_argument(flag, type=asked["of"], nargs=asked["count"] or "+", metavar={int: "N", float: "X"}[asked["of"]],
+                                **details)
+        elif asked["choices"] is not None:
+            parser.add_argument(flag, type=kind, choices=list(asked["choices"]), **details)
+        else:
+            parser.add_argument(flag, type=kind, metavar={int: "N", float: "X", str: "TEXT"}[kind], **details)
+
+
+def given(arguments, names):
+    """Those options of `names` that were given on the command line, as {name: value}."""
+    return {name: plain(value) for name in names if (value := getattr(arguments, name, None)) is not None}

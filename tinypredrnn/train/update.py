@@ -1,0 +1,118 @@
+"""Descent: one training step, which computes a gradient and lets an optimiser change the weights."""
+
+import io
+import math
+
+from tinypredrnn.autograd import debug, tensor, where
+from tinypredrnn.backend import array_module
+from tinypredrnn.errors import GraphError, TrainingError
+from tinypredrnn.gpu import check_precision, has_tensor_cores, precision
+from tinypredrnn.nn import find_loss
+from tinypredrnn.optim import OPTIMISERS, clip_gradients
+from tinypredrnn.train.captured import CapturedStep
+from tinypredrnn.train.parallel import ALONE
+from tinypredrnn.train.schedules import rate_at, truth_mask
+
+
+class Descent:
+    """update(frames, k) does training iteration k, counted from 0: it computes a gradient and changes the weights.
+
+    model   a Predictor on the device that trains it
+    plan    the run's Plan
+    graph   on a GPU, replay each step as a CUDA graph (captured.py) if the model allows it; False: launch each kernel
+            separately
+    ranks   the processes that train together (parallel.py)
+    """
+
+    def __init__(self, model, plan, graph=True, ranks=ALONE):
+        self.model, self.plan, self.ranks, self.device = model, plan, ranks, model.device
+        recipe = plan.recipe
+        self.precision = check_precision(recipe.precision, self.device)
+        self.optimiser = OPTIMISERS[recipe.optimiser](model.parameters(), recipe.rate)
+        self.pixel_loss, self.clip = find_loss(recipe.loss), recipe.clip or math.inf
+        self.first = plan.data.given - 1 if recipe.loss_over == "future" else 0  # the first output in the loss
+        self.gaps = plan.scale.gaps  # known in advance, since a recorded step cannot inspect the frames
+        self.captured = None
+        capturable = model.capturable and getattr(self.optimiser, "capturable", False)
+        # other convolutions need cuBLAS, which cannot be captured
+        if graph and capturable and ranks.size == 1 and has_tensor_cores(self.device):
+            self.captured = CapturedStep(self.differentiate, self.optimiser, self.clip, self.device)
+
+    def __call__(self, frames, k):
+        """Train on frames (B,T,H,W,C) in [0, 1], with NaN in places without data.
+
+        Returns {"loss": ..., "gradient_norm": ...}. If one of them is not finite, the weights stay unchanged and
+        TrainingError is raised.
+        """
+        truth, rate = self.truth(k), rate_at(self.plan.recipe, k)
+        with precision(self.precision):
+            loss, gradient_norm = (self.captured or self.step_eagerly)(frames, truth, rate)
+        self.refuse_nonfinite(loss, gradient_norm, frames, k)
+        return {"loss": loss, "gradient_norm": gradient_norm}
+
+    def truth(self, k):
+        """The mask of true frames in iteration k, (B, steps)."""
+        return truth_mask(self.plan.recipe, self.plan.data.given, self.plan.data.horizon, k,
+                          slice(self.ranks.rank, None, self.ranks.size))
+
+    def rehearse(self, frames, k):
+        """Compute the gradient of iteration k without changing the weights: a run that cannot be trained fails here."""
+        with precision(self.precision):
+            loss = self.differentiate(tensor(frames, device=self.device), self.truth(k)).item()
+        self.refuse_nonfinite(loss, clip_gradients(self.model.parameters(), math.inf), frames, k)
+        self.model.zero_grad()
+
+    def step_eagerly(self, frames, truth, rate):
+        """Do a step op by op; returns (loss, gradient norm). Weights stay unchanged if one of them is not finite."""
+        loss = self.differentiate(tensor(frames, device=self.device), truth).item()
+        self.ranks.average([p.grad for p in self.optimiser.parameters if p.grad is not None])
+        gradient_norm = clip_gradients(self.model.parameters(), self.clip)
+        if math.isfinite(loss + gradient_norm):
+            self.optimiser.step(rate)
+        return loss, gradient_norm
+
+    def differentiate(self, frames, truth):
+        """The loss as a Tensor; its gradient is left in the parameters' `grad`."""
+        known, first = None, self.first
+        if self.gaps:
+            known = ~array_module(frames.data).isnan(frames.data)
+            frames = where(known, frames, 0.0)
+        self.model.zero_grad()
+        states = [] if self.model.loss_needs_states else None
+        # (B,T-1-first,H,W,C)
+        predictions, targets = self.model.unroll(frames, truth, states)[:, first:], frames[:, first + 1:]
+        if self.gaps:  # prediction and target are both 0 in a place without data, so that it adds nothing to any loss
+            predictions = where(known[:, first + 1:], predictions, 0.0)
+        loss = self.model.loss(self.pixel_loss, predictions, targets, states)
+        loss.backward()
+        return loss
+
+    def refuse_nonfinite(self, loss, gradient_norm, frames, k):
+        if not math.isfinite(loss + gradient_norm):
+            if not self.gaps and bool(array_module(frames).isnan(frames).any()):
+                raise TrainingError(f"the frames of iteration {k + 1} hold NaN, and their Scale does not say that there "
+                                    "are places without data: give it gaps=True, or replace the NaN")
+            raise TrainingError(f"the loss of iteration {k + 1} is {loss:.4g}, the norm of its gradient "
+                                f"{gradient_norm:.4g} ({self.explain_nonfinite(frames, k)}): the last checkpoint is "
+                                "kept; start again with a smaller --rate or with --clip 1")
+
+    def explain_nonfinite(self, frames, k):
+        """Say which op made the first NaN or infinity: the iteration is computed again with every op checked."""
+        try:
+            with debug(2, file=io.StringIO()), precision(self.precision):
+                self.differentiate(tensor(frames, device=self.device), self.truth(k))
+        except GraphError as error:
+            return str(error)
+        return "no single op produced it"
+
+    def memory_recorded(self):
+        """The GPU memory, in bytes, that the recorded step holds."""
+        return self.captured.recording.pool.total_bytes() if self.captured else 0
+
+    def state_dict(self):
+        """The optimiser's state, as a checkpoint keeps it: {name: NumPy array}."""
+        return self.optimiser.state_dict()
+
+    def load_state_dict(self, arrays):
+        """Load what state_dict returned. CheckpointError if it belongs to another model."""
+        self.optimiser.load_state_dict(arrays)
