@@ -24,7 +24,8 @@ sys.exit(command(main))
 
 def run(body, before="", words="", **variables):
     """(exit status, stdout, stderr) of a script with this `main`, started by a shell after `before`, its streams bent by `words`."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("TINYPREDRNN_DEBUG", "PYTHONIOENCODING", "PYTHONUNBUFFERED")}
+    ours = "TINYPREDRNN_DEBUG", "PYTHONIOENCODING", "PYTHONUNBUFFERED"
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     done = subprocess.run(["bash", "-c", f'{before}"$0" -c "$1" {words}', sys.executable, SCRIPT.format(body=body)], capture_output=True,
                           env=environment | {"PYTHONPATH": str(ROOT)} | variables, text=True, encoding="utf-8", timeout=60)
     return done.returncode, done.stdout, done.stderr
