@@ -16,6 +16,9 @@ class Plain(Source):
     def batch(self, k, count, rows=slice(None)):
         return np.zeros((count, self.length, 8, 8, 1), np.uint8)[rows]
 
+    def validation(self):
+        return self.batch(0, 3)
+
     def tests(self):
         return {"plain": lambda: self.batch(0, 3)}
 
@@ -44,6 +47,14 @@ def test_what_is_wrong_with_a_world_is_said_before_training(name):
     with pytest.raises(ConfigError, match=message) as caught:
         plan.on(type("Plain", (Plain,), changes)(plan.data, 0))
     assert "\n" not in str(caught.value)
+
+
+def test_a_world_or_a_model_without_a_method_cannot_be_made():
+    """Python's own sentence names the method."""
+    with pytest.raises(TypeError, match="abstract.*validation"):
+        type("Half", (Source,), {"batch": None, "tests": None})(new_plan("predrnn", "mnist").data, 0)
+    with pytest.raises(TypeError, match="abstract.*step"):
+        type("Half", (tp.models.Predictor,), {"start": None})((8, 8, 1), tp.options.Options())
 
 
 @pytest.mark.parametrize("option", ["frame", "scale", "name", "out", "device", "protocol"])

@@ -71,6 +71,7 @@ class Noise(Source):
     """A world of noise, with test sets of some names and lengths."""
 
     metrics, baselines, notes = DIGITS, BOTH, {"remark": "hello"}
+    batch = validation = None  # nobody trains on it
 
     def __init__(self, **tests):
         super().__init__(PLAN.data, seed=0)

@@ -1,5 +1,6 @@
 """Source: a world to predict, which provides training batches, a validation set and test sets."""
 
+import abc
 import dataclasses
 import re
 
@@ -36,7 +37,7 @@ class SourceOptions(Options):
     validation_sequences: int = option(50, "sequences of the validation set", least=1, watches=True)
 
 
-class Source:
+class Source(abc.ABC):
     """A world: its subclasses define the sequences, (N,T,H,W,C) as stored; `scale` maps them to [0, 1].
 
     Class attributes:
@@ -65,17 +66,17 @@ class Source:
         self.options, self.seed = options, seed
         self.length = options.given + options.horizon  # frames of a training sequence
 
+    @abc.abstractmethod
     def batch(self, k, count, rows=slice(None)):
         """The `rows` of training batch `k` of `count` sequences; it depends only on the seed and `k`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def validation(self):
         """Sequences to predict from time to time during training; training and test share no frame with them."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def tests(self):
         """{name of a test set: a function that returns its sequences}. They may be longer than training sequences."""
-        raise NotImplementedError
 
     def samples(self, count):
         """At most `count` example sequences for predictions: {name: (T,H,W,C)}, as stored."""

@@ -1,5 +1,6 @@
 """Predictor: frames in, frames out. It watches the given frames, then feeds each prediction back as the next input."""
 
+import abc
 import math
 
 import numpy as np
@@ -14,7 +15,7 @@ from tinypredrnn.nn.layout import current_layout, hollow
 from tinypredrnn.options import Options
 
 
-class Predictor(Module):
+class Predictor(Module, abc.ABC):
     """A network that predicts the next frame, step by step. A model defines two methods:
 
         start(x) -> state                        the initial state, for frames x (B,T,h,w,X)
@@ -49,13 +50,13 @@ class Predictor(Module):
         """The inverse of `enter`, (B,T,h,w,X) -> (B,T,H,W,C), for frames of `size` (H, W)."""
         return predictions
 
+    @abc.abstractmethod
     def start(self, x):
         """The state before the first step, all zero, for frames x (B,T,h,w,X): Tensors in nested lists and tuples."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def step(self, x, state):
         """Frame t (B,h,w,X) -> (prediction of frame t + 1 (B,h,w,X), state)"""
-        raise NotImplementedError
 
     def loss(self, pixel_loss, predictions, frames, states):
         """The training loss, a scalar Tensor.

@@ -1,5 +1,6 @@
 """PatchedStack: a stack of recurrent cells with a 1x1 output convolution on top, on frames cut into patches."""
 
+import abc
 import dataclasses
 
 from tinypredrnn.autograd import depth_to_space, pad, space_to_depth
@@ -61,8 +62,9 @@ class PatchedStack(Predictor):
         features, state = self.climb(x, state)
         return self.to_frame(features), state
 
+    @abc.abstractmethod
     def climb(self, x, state):
-        raise NotImplementedError
+        """x (B,h,w,X) and the state of all layers -> (features (B,h,w,hidden[-1]) of the top layer, the new state)"""
 
     def layers(self):
         """(channels below, width) of each layer, from the bottom up."""
