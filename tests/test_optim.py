@@ -113,12 +113,12 @@ def test_a_parameter_without_gradient_is_passed_over():
     optimiser = Adam(parameters)
     give_gradients(parameters, 0)
     optimiser.step()
-    before = parameters[1].data.copy(), optimiser.m[1].copy(), optimiser.v[1].copy()
+    before = parameters[1].data.copy(), *(array.copy() for array in optimiser.kept[1].values())
     give_gradients(parameters, 1)
     parameters[1].grad = None
     others = [parameters[0].data.copy(), parameters[2].data.copy()]
     optimiser.step()
-    assert all(np.array_equal(now, old) for now, old in zip((parameters[1].data, optimiser.m[1], optimiser.v[1]), before))
+    assert all(np.array_equal(now, old) for now, old in zip((parameters[1].data, *optimiser.kept[1].values()), before))
     assert not np.array_equal(parameters[0].data, others[0]) and not np.array_equal(parameters[2].data, others[1])
 
 
@@ -129,8 +129,8 @@ def test_float32_stays_float32_and_gradients_stay_as_they_are(device):
     optimiser = Adam(parameters, rate=np.float64(0.01))
     optimiser.step()
     optimiser.step(rate=np.float64(0.02))
-    for p, m, v, g in zip(parameters, optimiser.m, optimiser.v, gradients):
-        assert p.dtype == m.dtype == v.dtype == np.float32
+    for p, kept, g in zip(parameters, optimiser.kept, gradients):
+        assert {p.dtype, *(array.dtype for array in kept.values())} == {np.dtype(np.float32)}
         assert bool((p.grad == g).all())
 
 

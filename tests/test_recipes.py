@@ -1,4 +1,4 @@
-"""The README's recipes, used from outside the package: an op, a cell, a model, a metric and a data set; then training with
+"""The README's recipes, used from outside the package: an op, a cell, a model, an optimiser, a metric and a data set; then training with
 them, a stop, resuming, scoring and drawing."""
 
 import json
@@ -14,6 +14,7 @@ from tinypredrnn.commands import evaluate, predict
 from tinypredrnn.commands.train import train
 from tinypredrnn.data import SOURCES
 from tinypredrnn.models import MODELS
+from tinypredrnn.optim import OPTIMISERS
 from tinypredrnn.train import Trainer, read_checkpoint, read_log
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
@@ -25,8 +26,8 @@ WORDS = "fronts", "--model", "drift", "--width", "4", "--out"
 @pytest.fixture
 def recipes(monkeypatch, tmp_path):
     """The names that the recipes define; models and worlds are what they were afterwards."""
-    for registry in MODELS, SOURCES:
-        for name in "drift", "fronts":
+    for registry in MODELS, SOURCES, OPTIMISERS:
+        for name in "drift", "fronts", "momentum":
             monkeypatch.setitem(registry, name, None)
             monkeypatch.delitem(registry, name)
     monkeypatch.chdir(tmp_path)
@@ -34,13 +35,14 @@ def recipes(monkeypatch, tmp_path):
     for recipe in RECIPES:
         exec(recipe, names)
     yield names
-    for registry in MODELS, SOURCES:
-        registry.pop("drift", None)
-        registry.pop("fronts", None)
+    for registry in MODELS, SOURCES, OPTIMISERS:
+        for name in "drift", "fronts", "momentum":
+            registry.pop(name, None)
 
 
 def test_there_is_a_recipe_for_each_and_none_is_long():
-    assert re.findall(r"^\*\*(.+?)\.\*\*", SECTION, re.M) == ["An op", "A cell", "A model", "A metric", "A data set"] and len(RECIPES) == 5
+    assert re.findall(r"^\*\*(.+?)\.\*\*", SECTION, re.M) == ["An op", "A cell", "A model", "An optimiser", "A metric",
+                                                              "A data set"] and len(RECIPES) == 6
     assert all(len(recipe.splitlines()) <= 40 for recipe in RECIPES)
 
 
@@ -77,8 +79,9 @@ def test_its_score_is_pooled_over_the_test_set(recipes):
     np.testing.assert_allclose(np.array(entry["csi_per_frame"], float), hits / others)
 
 
-def test_stopped_and_resumed_it_is_the_run_that_was_never_stopped(recipes, monkeypatch):
-    assert train(*WORDS, "whole") == 0
+@pytest.mark.parametrize("optimiser", ["adam", "momentum"])
+def test_stopped_and_resumed_it_is_the_run_that_was_never_stopped(optimiser, recipes, monkeypatch):
+    assert train(*WORDS, "whole", "--optimiser", optimiser) == 0
     step = Trainer.step
 
     def stopping(self, frames):
@@ -88,7 +91,7 @@ def test_stopped_and_resumed_it_is_the_run_that_was_never_stopped(recipes, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", stopping)
-        assert train(*WORDS, "halves") == 128 + signal.SIGINT
+        assert train(*WORDS, "halves", "--optimiser", optimiser) == 128 + signal.SIGINT
     assert read_checkpoint("halves")[1] == 8
     assert train("fronts", "--resume", "--out", "halves") == 0
     (_, done, halves), (_, _, whole) = read_checkpoint("halves"), read_checkpoint("whole")

@@ -4,13 +4,18 @@ import dataclasses
 
 import numpy as np
 import pytest
-from plans import make_plan
+from plans import DrawnDigits, make_plan
 
 import tinypredrnn as tp
+from tinypredrnn.data.drawn_digits import draw_digits
 from tinypredrnn.errors import TrainingError
 from tinypredrnn.models import construct
 from tinypredrnn.models.predrnn import PredRNN
-from tinypredrnn.train import Descent
+from tinypredrnn.nn import Conv2d
+from tinypredrnn.optim import OPTIMISERS, Adam, Optimiser, clip_gradients
+from tinypredrnn.train import UPDATES, Descent, Update, trainer, truth_mask
+from tinypredrnn.train.limits import step_memory
+from tinypredrnn.train.parallel import ALONE
 
 SMALL = dict(size=(8, 8), hidden=(3, 2), kernel=3, patch=4, given=3, horizon=3, batch=2, clip=0.5)
 
@@ -98,31 +103,81 @@ def test_only_capturable_models_would_be_captured():
     assert PredRNN.capturable and not tp.models.Predictor.capturable
 
 
-class Descending:
-    """Plain gradient descent, as another optimiser from outside."""
+class Descending(Optimiser):
+    """Plain gradient descent, as another optimiser from outside: it keeps nothing."""
 
-    def __init__(self, parameters, rate):
-        self.parameters, self.steps = parameters, 0
-
-    def step(self, rate):
-        self.steps += 1
-        for p in self.parameters:
-            p.data -= rate * p.grad
-
-    def state_dict(self):
-        return {"steps": np.array(self.steps)}
-
-    def load_state_dict(self, arrays):
-        self.steps = int(arrays["steps"])
+    def move(self, i, rate):
+        self.parameters[i].data -= rate * self.parameters[i].grad
 
 
 def test_another_optimiser_is_one_entry(frames, monkeypatch):
-    monkeypatch.setitem(tp.optim.OPTIMISERS, "descent", Descending)
-    update = make(optimiser="descent", rate=0.1)
+    monkeypatch.setitem(OPTIMISERS, "descending", Descending)
+    update = make(optimiser="descending", rate=0.1)
     before = update.model.state_dict()
     update(frames, 0)
     for name, p in update.model.named_tensors():
         np.testing.assert_allclose(p.data, before[name] - 0.1 * p.grad, rtol=1e-5, atol=1e-7)
-    other = make(optimiser="descent")
+    other = make(optimiser="descending")
     other.load_state_dict(update.state_dict())
-    assert other.optimiser.steps == 1
+    assert other.optimiser.t == 1
+    adam, least = step_memory(make().plan)[0], step_memory(update.plan)[0]
+    assert adam - least == 2 * 4 * update.model.count_parameters()  # no moments: a step certainly takes that much less
+
+
+class Adversarial(Update):
+    """A predictor and a critic that learn from each other, each with its own optimiser, as in a GAN."""
+
+    def __init__(self, model, plan, graph=True, ranks=ALONE):
+        super().__init__(model, plan, graph, ranks)
+        self.critic = Conv2d(1, 1, 3, np.random.default_rng(plan.recipe.seed)).to(model.device)
+        self.optimisers = {"model": Adam(model.parameters(), plan.recipe.rate), "critic": Adam(self.critic.parameters(), 1e-2)}
+
+    def gradients(self, frames, k, sign, module):
+        truth = truth_mask(self.plan.recipe, self.plan.data.given, self.plan.data.horizon, k)
+        self.model.zero_grad(), self.critic.zero_grad()
+        predictions, targets = self.model.unroll(tp.tensor(frames), truth), frames[:, 1:]
+        judged = [self.critic(x.reshape(-1, *x.shape[2:])).mean() for x in (predictions, tp.tensor(targets))]
+        loss = sign * (judged[0] - judged[1]) + ((predictions - targets) ** 2).mean()
+        loss.backward()
+        return loss.item(), clip_gradients(module.parameters(), 1.0)
+
+    def __call__(self, frames, k):
+        self.gradients(frames, k, -1, self.critic)
+        self.optimisers["critic"].step()
+        loss, gradient_norm = self.gradients(frames, k, 1, self.model)
+        self.optimisers["model"].step()
+        return {"loss": loss, "gradient_norm": gradient_norm}
+
+    def rehearse(self, frames, k):
+        self.gradients(frames, k, 1, self.model)
+
+    def state_dict(self):
+        parts = {"model": self.optimisers["model"].state_dict(), "critic": self.optimisers["critic"].state_dict(),
+                 "weights": self.critic.state_dict()}
+        return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+
+    def load_state_dict(self, arrays):
+        parts = {part: {name.removeprefix(f"{part}."): a for name, a in arrays.items() if name.startswith(f"{part}.")}
+                 for part in ("model", "critic", "weights")}
+        for part, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(parts[part])
+        self.critic.load_state_dict(parts["weights"])
+
+
+def test_another_update_is_one_entry_and_is_resumed_bit_for_bit(monkeypatch, tmp_path):
+    monkeypatch.setitem(UPDATES, "adversarial", Adversarial)
+    for name in ("save_gif", "save_strip", "save_training_curves"):
+        monkeypatch.setattr(trainer, name, lambda path, *what: path.write_bytes(b"a picture"))
+    images = draw_digits(np.random.default_rng(0), 10)[0][:, 11:16, 11:16]
+
+    def trained(out, steps, resume=False):
+        plan = make_plan(**SMALL | dict(update="adversarial", steps=steps, validation_sequences=2, digits=1))
+        run = trainer.Trainer(plan, DrawnDigits(plan.data, plan.recipe.seed, images), out)
+        with run.folder(resume):
+            run.run()
+        return run
+
+    whole, half = trained(tmp_path / "whole", 5), trained(tmp_path / "halves", 2)
+    resumed = trained(tmp_path / "halves", 5, resume=True)
+    assert half.iteration == 2 and resumed.iteration == 5
+    assert numbers(resumed.update) == numbers(whole.update) and len(resumed.update.state_dict()) > len(whole.model.state_dict())

@@ -1,7 +1,7 @@
-"""A whole training step as one CUDA graph: forward, loss, backward, clipping, Adam.
+"""A whole training step as one CUDA graph: forward, loss, backward, clipping, and the optimiser's step.
 
 Whatever changes from step to step is in arrays that the graph reads: the frames, the mask of true frames (scheduled
-sampling), and the factors of Adam's step. The GPU itself checks that loss and gradient are finite, so that a bad step
+sampling), and the factors of the optimiser's step. The GPU itself checks that loss and gradient are finite, so that a bad step
 leaves all weights unchanged.
 """
 
@@ -15,7 +15,7 @@ class CapturedStep:
     """step(frames, truth, rate) -> (loss, gradient norm before clipping), computed by replaying a CUDA graph.
 
     differentiate   (frames Tensor, truth array) -> the loss Tensor; leaves gradients in the optimiser's parameters
-    optimiser       Adam; its parameters and moments change unless the loss or the gradient norm is not finite
+    optimiser       a capturable Optimiser; its arrays change unless the loss or the gradient norm is not finite
     clip            the largest gradient norm
     """
 
@@ -27,22 +27,21 @@ class CapturedStep:
         self.buffers, self.recorded = {}, []
 
     def __call__(self, frames, truth, rate):
-        step, unbias = (np.array(factor, np.float32) for factor in self.optimiser.factors(rate, self.optimiser.t + 1))
+        factors = np.array(self.optimiser.factors(rate, self.optimiser.t + 1), np.float32)
         with self.recording:
             if not self.buffers:
                 self.fill("results", np.zeros(2, np.float32))
-            for name, values in dict(frames=frames, truth=truth, step=step, unbias=unbias).items():
+            for name, values in dict(frames=frames, truth=truth, factors=factors).items():
                 self.fill(name, values)
-            arrays = [*self.buffers.values(), *(p.data for p in self.optimiser.parameters), *self.optimiser.m,
-                      *self.optimiser.v]
+            arrays = [*self.buffers.values(), *self.optimiser.arrays()]
             if len(arrays) != len(self.recorded) or any(a is not b for a, b in zip(arrays, self.recorded)):
                 self.recording.forget()  # for example because a checkpoint was loaded
             self.recorded = arrays
             self.recording()
-            loss, length = map(float, to_numpy(self.buffers["results"]))  # waits for the GPU
-        if np.isfinite(loss + length):
+            loss, gradient_norm = map(float, to_numpy(self.buffers["results"]))  # waits for the GPU
+        if np.isfinite(loss + gradient_norm):
             self.optimiser.t += 1
-        return loss, length
+        return loss, gradient_norm
 
     def fill(self, name, values):
         """Copy values, from the CPU or the GPU, into the array that the graph reads, or into a new one."""
@@ -59,8 +58,9 @@ class CapturedStep:
         buffers = self.buffers
         xp = array_module(buffers["frames"])
         loss = self.differentiate(tensor(buffers["frames"]), buffers["truth"]).data
-        gradients = [p.grad for p in self.optimiser.parameters if p.grad is not None]
-        length = xp.sqrt(sum((g * g).sum() for g in gradients))
-        fine, scale = xp.isfinite(loss + length), xp.minimum(self.clip / length, 1)
-        self.optimiser.update(buffers["step"], buffers["unbias"], scale, fine)
-        buffers["results"][0], buffers["results"][1] = loss, length
+        parameters = [(i, p) for i, p in enumerate(self.optimiser.parameters) if p.grad is not None]
+        gradient_norm = xp.sqrt(sum((p.grad * p.grad).sum() for _, p in parameters))
+        finite, scale = xp.isfinite(loss + gradient_norm), xp.minimum(self.clip / gradient_norm, 1)
+        for i, _ in parameters:
+            self.optimiser.move(i, *buffers["factors"], scale=scale, finite=finite)
+        buffers["results"][0], buffers["results"][1] = loss, gradient_norm

@@ -10,6 +10,7 @@ from tinypredrnn.errors import TooLargeError, say_once
 from tinypredrnn.memory import SMALL, in_words, memory_limit, require_memory
 from tinypredrnn.models import find_model
 from tinypredrnn.nn.layout import generator, hollow, layout_only
+from tinypredrnn.optim import OPTIMISERS
 
 KEPT = 8  # arrays of a state's size that each step keeps for backward, as measured in tests/train/test_limits.py
 REMEDY = ("take a smaller --batch or --hidden, a larger --patch, fewer frames (--given, --horizon) or smaller ones "
@@ -19,7 +20,7 @@ REMEDY = ("take a smaller --batch or --hidden, a larger --patch, fewer frames (-
 def step_memory(plan):
     """(least, about): the bytes that a training step certainly takes, and an estimate, good within a factor of two.
 
-    Certain are the weights, their gradients and Adam's two moments, the batch and the predictions, and the states of
+    Certain are the weights, their gradients and what the optimiser keeps for them, the batch and the predictions, and the states of
     all steps, which backward needs.
     """
     batch, steps = plan.recipe.batch, plan.data.given + plan.data.horizon - 1
@@ -27,9 +28,10 @@ def step_memory(plan):
         model = find_model(plan.model)(plan.frame, plan.options, generator(0))
         x = model.enter(Tensor(hollow((batch, 1, *plan.frame))))
         state = model.start(x)
-    weights = sum(t.data.nbytes for t in model.parameters())
+    slots = OPTIMISERS[plan.recipe.optimiser].slots
+    weights = sum(t.data.nbytes * (2 + len(slots(t))) for t in model.parameters())
     frames = batch * math.prod(plan.frame) * np.dtype(np.float32).itemsize
-    least = 4 * weights + (2 * steps + 1) * frames
+    least = weights + (2 * steps + 1) * frames
     return least + steps * state_bytes(state), least + KEPT * steps * state_bytes(state)
 
 

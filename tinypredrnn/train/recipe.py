@@ -6,6 +6,7 @@ from tinypredrnn.gpu import PRECISIONS
 from tinypredrnn.nn.losses import LOSSES
 from tinypredrnn.optim import OPTIMISERS
 from tinypredrnn.options import Options, option
+from tinypredrnn.train.update import UPDATES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Recipe(Options):
     steps: int = option(80_000, "training iterations; a resumed run may be given more, and a cosine schedule is then "
                                 "stretched to them",
                         least=1, watches=True)
+    update: str = option("descent", "what one training step does; descent: follow the gradient of one loss", UPDATES)
     optimiser: str = option("adam", "how gradients change the weights", OPTIMISERS)
     rate: float = option(1e-3, "initial learning rate", above=0)
     rate_schedule: str = option("constant", "learning rate over time: constant, or cosine: up over the first 2 % of "

@@ -20,7 +20,7 @@ from tinypredrnn.train.parallel import ALONE
 from tinypredrnn.train.run import Log, RunFolder, catch_signals, read_log
 from tinypredrnn.train.schedules import rate_at
 from tinypredrnn.train.scoring import predict
-from tinypredrnn.train.update import Descent
+from tinypredrnn.train.update import UPDATES
 from tinypredrnn.viz import save_gif, save_strip, save_training_curves
 
 SECONDS_BETWEEN_SAVES = 60
@@ -48,7 +48,7 @@ class Trainer:
         if plan.recipe.start and start:
             self.model.load_state_dict(read_trained(plan.recipe.start)[2]["model"])
         self.model.to(self.device)
-        self.update = Descent(self.model, plan, graph, ranks)
+        self.update = UPDATES[plan.recipe.update](self.model, plan, graph, ranks)
         first_batch = zlib.crc32(source.batch(0, plan.recipe.batch).tobytes())
         self.data = fingerprint(source.fingerprint()) | {"first_batch": first_batch}
         self.ready = False  # whether the folder was checked or restored, so that `run` may write into it
@@ -60,7 +60,7 @@ class Trainer:
 
         A run to overwrite is kept until the new one has computed its first gradient and written its first checkpoint,
         after which it can hardly fail for lack of data or memory. Yields the RunFolder. Raises BusyError if another
-        program is writing into the folder, and the errors of prepare_run, restore and Descent.
+        program is writing into the folder, and the errors of prepare_run, restore and the Update.
         """
         with self.files as files:
             if resume:

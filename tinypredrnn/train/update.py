@@ -1,5 +1,6 @@
-"""Descent: one training step, which computes a gradient and lets an optimiser change the weights."""
+"""Update: one training step, from a batch to better weights. Descent follows the gradient of one loss."""
 
+import abc
 import io
 import math
 
@@ -14,18 +15,51 @@ from tinypredrnn.train.parallel import ALONE
 from tinypredrnn.train.schedules import rate_at, truth_mask
 
 
-class Descent:
-    """update(frames, k) does training iteration k, counted from 0: it computes a gradient and changes the weights.
+class Update(abc.ABC):
+    """update(frames, k) does training iteration k, counted from 0. One defines `__call__`, `rehearse`, `state_dict` and
+    `load_state_dict`, with whatever optimisers it needs.
 
     model   a Predictor on the device that trains it
     plan    the run's Plan
-    graph   on a GPU, replay each step as a CUDA graph (captured.py) if the model allows it; False: launch each kernel
-            separately
+    graph   on a GPU, replay each step as a CUDA graph if the model allows it; False: launch each kernel separately
     ranks   the processes that train together (parallel.py)
     """
 
     def __init__(self, model, plan, graph=True, ranks=ALONE):
         self.model, self.plan, self.ranks, self.device = model, plan, ranks, model.device
+
+    @abc.abstractmethod
+    def __call__(self, frames, k):
+        """Train on frames (B,T,H,W,C) in [0, 1], with NaN in places without data.
+
+        Returns {"loss": ..., "gradient_norm": ...}. If one of them is not finite, the weights stay unchanged and
+        TrainingError is raised.
+        """
+
+    @abc.abstractmethod
+    def rehearse(self, frames, k):
+        """Compute the gradient of iteration k without changing the weights: a run that cannot be trained fails here."""
+
+    @abc.abstractmethod
+    def state_dict(self):
+        """The state of all optimisers, as a checkpoint keeps it: {name: NumPy array}."""
+
+    @abc.abstractmethod
+    def load_state_dict(self, arrays):
+        """Load what state_dict returned. CheckpointError if it belongs to another model."""
+
+    def memory_recorded(self):
+        """The GPU memory, in bytes, that a recorded step holds."""
+        return 0
+
+
+class Descent(Update):
+    """One gradient of the model's loss, one step of the recipe's optimiser. On a GPU a whole step is replayed as a CUDA
+    graph (captured.py) if model and optimiser allow it.
+    """
+
+    def __init__(self, model, plan, graph=True, ranks=ALONE):
+        super().__init__(model, plan, graph, ranks)
         recipe = plan.recipe
         self.precision = check_precision(recipe.precision, self.device)
         self.optimiser = OPTIMISERS[recipe.optimiser](model.parameters(), recipe.rate)
@@ -33,17 +67,12 @@ class Descent:
         self.first = plan.data.given - 1 if recipe.loss_over == "future" else 0  # the first output in the loss
         self.gaps = plan.scale.gaps  # known in advance, since a recorded step cannot inspect the frames
         self.captured = None
-        capturable = model.capturable and getattr(self.optimiser, "capturable", False)
+        capturable = model.capturable and self.optimiser.capturable
         # other convolutions need cuBLAS, which cannot be captured
         if graph and capturable and ranks.size == 1 and has_tensor_cores(self.device):
             self.captured = CapturedStep(self.differentiate, self.optimiser, self.clip, self.device)
 
     def __call__(self, frames, k):
-        """Train on frames (B,T,H,W,C) in [0, 1], with NaN in places without data.
-
-        Returns {"loss": ..., "gradient_norm": ...}. If one of them is not finite, the weights stay unchanged and
-        TrainingError is raised.
-        """
         truth, rate = self.truth(k), rate_at(self.plan.recipe, k)
         with precision(self.precision):
             loss, gradient_norm = (self.captured or self.step_eagerly)(frames, truth, rate)
@@ -56,7 +85,6 @@ class Descent:
                           slice(self.ranks.rank, None, self.ranks.size))
 
     def rehearse(self, frames, k):
-        """Compute the gradient of iteration k without changing the weights: a run that cannot be trained fails here."""
         with precision(self.precision):
             loss = self.differentiate(tensor(frames, device=self.device), self.truth(k)).item()
         self.refuse_nonfinite(loss, clip_gradients(self.model.parameters(), math.inf), frames, k)
@@ -106,13 +134,14 @@ class Descent:
         return "no single op produced it"
 
     def memory_recorded(self):
-        """The GPU memory, in bytes, that the recorded step holds."""
         return self.captured.recording.pool.total_bytes() if self.captured else 0
 
     def state_dict(self):
-        """The optimiser's state, as a checkpoint keeps it: {name: NumPy array}."""
         return self.optimiser.state_dict()
 
     def load_state_dict(self, arrays):
-        """Load what state_dict returned. CheckpointError if it belongs to another model."""
         self.optimiser.load_state_dict(arrays)
+
+
+# Updates by name, as a recipe names them. An Update from outside the package becomes one by an entry here.
+UPDATES = {"descent": Descent}
