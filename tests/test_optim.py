@@ -1,4 +1,4 @@
-"""Adam beside its paper, PyTorch and itself after a stop; gradients clipped by hand."""
+"""Adam and Muon beside their papers, PyTorch and themselves after a stop; gradients clipped by hand."""
 
 from pathlib import Path
 
@@ -7,10 +7,11 @@ import pytest
 
 from tinypredrnn import tensor
 from tinypredrnn.errors import CheckpointError, ConfigError
-from tinypredrnn.optim import Adam, clip_gradients
+from tinypredrnn.optim import OPTIMISERS, Adam, Muon, clip_gradients, orthogonal
 
-REFERENCES = Path(__file__).parent / "references" / "adam.npz"  # make_references.py there says what it holds
+REFERENCES = Path(__file__).parent / "references"  # make_references.py there says what its files hold
 SHAPES = [(3, 4), (5,), ()]
+ALL = pytest.mark.parametrize("kind", OPTIMISERS.values(), ids=OPTIMISERS)
 
 
 def algorithm_1(alpha, beta1, beta2, eps, theta, gradients):
@@ -57,10 +58,14 @@ def test_adam_is_algorithm_1(rate, betas, eps, device):
             np.testing.assert_allclose(p.numpy(), next(theta), rtol=1e-12, atol=1e-12)
 
 
+def reference(file, case):
+    with np.load(REFERENCES / f"{file}.npz") as arrays:
+        return {name.removeprefix(f"{case}/"): arrays[name] for name in arrays.files if name.startswith(f"{case}/")}
+
+
 @pytest.mark.parametrize("case", ["usual", "other"])
 def test_adam_agrees_with_reference_arrays_of_pytorch(case):
-    with np.load(REFERENCES) as file:
-        given = {name.removeprefix(f"{case}/"): file[name] for name in file.files if name.startswith(f"{case}/")}
+    given = reference("adam", case)
     parameters = {name: tensor(given[f"{name}.start"].copy(), requires_grad=True) for name in "wb"}
     optimiser = Adam(parameters.values(), float(given["rate"]), tuple(given["betas"]), float(given["eps"]))
     for t in range(len(given["w.gradients"])):
@@ -93,6 +98,69 @@ def test_the_first_step_has_the_length_of_the_rate_whatever_the_gradients_scale(
     np.testing.assert_allclose(p.data, [-0.25, 0.25, -0.25], rtol=1e-4)
 
 
+@pytest.mark.parametrize("case", ["tall", "wide"])
+@pytest.mark.parametrize("as_convolution", [False, True])
+def test_muon_agrees_with_reference_arrays_of_pytorch(case, as_convolution, device):
+    """A convolution's kernel (kh,kw,C,K) moves as the matrix (kh kw C, K)."""
+    given = reference("muon", case)
+    rows, columns = given["start"].shape
+    shape = (3, 1, rows // 3, columns) if as_convolution else (rows, columns)
+    p = tensor(given["start"].reshape(shape).copy(), requires_grad=True, device=device)
+    optimiser = Muon([p], float(given["rate"]), float(given["momentum"]))
+    for gradient, result in zip(given["gradients"], given["results"]):
+        p.grad = tensor(gradient.reshape(shape), device=device).data
+        optimiser.step()
+        np.testing.assert_allclose(p.numpy().reshape(rows, columns), result, rtol=1e-9, atol=1e-10)
+
+
+def test_muon_moves_biases_and_peepholes_by_adam(device):
+    shapes = [(4,), (3, 2, 4), ()]
+    ones, others = parameters_of(6, shapes, device=device), parameters_of(6, shapes, device=device)
+    muon, adam = Muon([tensor(np.ones((2, 3)), requires_grad=True, device=device), *ones], 0.02), Adam(others, 0.02)
+    for t in range(4):
+        give_gradients(ones, t)
+        give_gradients(others, t)
+        muon.step()
+        adam.step()
+    assert all((p.numpy() == q.numpy()).all() for p, q in zip(ones, others))
+
+
+@pytest.mark.parametrize("shape", [(40, 12), (12, 40), (7, 7), (1, 5)])
+def test_orthogonal_keeps_singular_vectors_and_levels_singular_values(shape):
+    rng = np.random.default_rng(0)
+    u, _, vt = np.linalg.svd(rng.standard_normal(shape), full_matrices=False)
+    values = np.geomspace(1, 0.05, len(vt))
+    levelled = u.T @ orthogonal(1e3 * u * values @ vt) @ vt.T
+    np.testing.assert_allclose(levelled, np.diag(np.diag(levelled)), atol=1e-10)
+    assert 0.6 < np.diag(levelled).min() and np.diag(levelled).max() < 1.25
+    assert np.isfinite(orthogonal(np.zeros(shape, np.float32))).all()
+
+
+def test_a_step_of_muon_is_as_long_as_one_of_adam():
+    """So one learning rate is good for both: each number moves by about 0.2 rate in the mean square, as Adam's do in practice."""
+    p = tensor(np.zeros((3, 3, 20, 16), np.float32), requires_grad=True)
+    p.grad = np.random.default_rng(0).standard_normal(p.shape).astype(np.float32)
+    Muon([p], 0.1).step()
+    assert p.dtype == np.float32 and 0.8 * 0.02 < np.sqrt((p.data ** 2).mean()) < 1.2 * 0.02
+
+
+@ALL
+@pytest.mark.parametrize("order", ["F", "reversed"])
+def test_the_order_of_the_memory_changes_nothing(kind, order):
+    """Such arrays have no view of another shape: what is written into a reshaped copy would be lost."""
+    start, gradient = np.random.default_rng(0).standard_normal((2, 3, 3, 4, 5))
+    usual = tensor(start.copy(), requires_grad=True)
+    other = tensor(start.copy(), requires_grad=True)
+    other.data = np.asfortranarray(start) if order == "F" else start[::-1].copy()[::-1]
+    for p in usual, other:
+        optimiser = kind([p], 0.1)
+        for sign in 1, -2, 3:
+            p.grad = sign * gradient
+            optimiser.step()
+    np.testing.assert_allclose(other.data, usual.data, rtol=1e-12)
+    assert not np.allclose(usual.data, start)
+
+
 def test_a_rate_given_to_step_counts_for_that_step_alone():
     usual, other = parameters_of(1), parameters_of(1)
     a, b = Adam(usual, rate=0.1), Adam(other, rate=123.0)
@@ -108,9 +176,10 @@ def test_a_rate_given_to_step_counts_for_that_step_alone():
     assert all(np.array_equal(p.data, old) for p, old in zip(other, before))
 
 
-def test_a_parameter_without_gradient_is_passed_over():
+@ALL
+def test_a_parameter_without_gradient_is_passed_over(kind):
     parameters = parameters_of(2)
-    optimiser = Adam(parameters)
+    optimiser = kind(parameters, 1e-3)
     give_gradients(parameters, 0)
     optimiser.step()
     before = parameters[1].data.copy(), *(array.copy() for array in optimiser.kept[1].values())
@@ -122,11 +191,12 @@ def test_a_parameter_without_gradient_is_passed_over():
     assert not np.array_equal(parameters[0].data, others[0]) and not np.array_equal(parameters[2].data, others[1])
 
 
-def test_float32_stays_float32_and_gradients_stay_as_they_are(device):
+@ALL
+def test_float32_stays_float32_and_gradients_stay_as_they_are(kind, device):
     parameters = parameters_of(4, dtype=np.float32, device=device)
     give_gradients(parameters, 0)
     gradients = [p.grad.copy() for p in parameters]
-    optimiser = Adam(parameters, rate=np.float64(0.01))
+    optimiser = kind(parameters, rate=np.float64(0.01))
     optimiser.step()
     optimiser.step(rate=np.float64(0.02))
     for p, kept, g in zip(parameters, optimiser.kept, gradients):
@@ -134,9 +204,10 @@ def test_float32_stays_float32_and_gradients_stay_as_they_are(device):
         assert bool((p.grad == g).all())
 
 
-def test_state_round_trip_is_bit_for_bit(device):
+@ALL
+def test_state_round_trip_is_bit_for_bit(kind, device):
     straight, first = (parameters_of(5, dtype=np.float32, device=device) for _ in range(2))
-    a, b = Adam(straight, 0.01), Adam(first, 0.01)
+    a, b = kind(straight, 0.01), kind(first, 0.01)
     for t in range(6):
         give_gradients(straight, t)
         a.step()
@@ -144,9 +215,10 @@ def test_state_round_trip_is_bit_for_bit(device):
         give_gradients(first, t)
         b.step()
     state, weights = b.state_dict(), [p.numpy().copy() for p in first]
-    assert state.keys() == {"t", "m.0", "m.1", "m.2", "v.0", "v.1", "v.2"} and all(type(a) is np.ndarray for a in state.values())
+    slots = {f"{slot}.{i}" for i, p in enumerate(first) for slot in kind.slots(p)}
+    assert state.keys() == {"t", *slots} and all(type(a) is np.ndarray for a in state.values())
     second = [tensor(w.copy(), requires_grad=True, device=device) for w in weights]
-    c = Adam(second, 0.01)
+    c = kind(second, 0.01)
     c.load_state_dict(state)
     kept = bits(state)
     for t in range(3, 6):

@@ -139,8 +139,66 @@ class Adam(Optimiser):
         self.rule.kernels[0](p.data, m, v, p.grad, step, bias_correction, scale, finite, into=[p.data, m, v])
 
 
+class Muon(Adam):
+    """Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"): a kernel moves by its
+    momentum made orthogonal, so that it learns in rare directions as fast as in frequent ones.
+
+        M <- mu M + (1 - mu) G           U = mu M + (1 - mu) G           (Nesterov's momentum)
+        W <- W - rate 0.2 sqrt(max(rows, columns)) orthogonal(U)
+
+    W is a kernel as a matrix: the weights (kh,kw,C,K) of a convolution as (kh kw C, K), those of a Linear as they are.
+    All other parameters, such as biases and peepholes, move by Adam's rule. With the factor 0.2 sqrt(max(rows,
+    columns)) each number moves by about as much as with Adam (Liu et al. 2025, arXiv:2502.16982), so that one learning
+    rate is good for both.
+    """
+
+    capturable = False  # it multiplies matrices by cuBLAS, which cannot be captured
+
+    def __init__(self, parameters, rate=1e-3, momentum=0.95):
+        super().__init__(parameters, rate)
+        if not 0 <= momentum < 1:
+            raise ConfigError(f"Muon: the momentum must be in [0, 1), got {momentum}")
+        self.momentum = momentum
+
+    @staticmethod
+    def slots(p):
+        return ("m",) if is_kernel(p) else Adam.slots(p)
+
+    def factors(self, rate, t):
+        return rate, *super().factors(rate, t)
+
+    def move(self, i, rate, *adams):
+        p, mu = self.parameters[i], self.momentum
+        if not is_kernel(p):
+            return super().move(i, *adams)
+        g, m = p.grad, self.kept[i]["m"]
+        m += (1 - mu) * (g - m)
+        matrix = (g + mu * (m - g)).reshape(-1, p.shape[-1])
+        p.data -= (rate * 0.2 * max(matrix.shape) ** 0.5 * orthogonal(matrix)).reshape(p.shape)
+
+
+def is_kernel(p):
+    """Whether a parameter multiplies channels: the weights of a Linear (C,K) or of a convolution (kh,kw,C,K)."""
+    return p.ndim in (2, 4)
+
+
+def orthogonal(matrix):
+    """A matrix with the same singular vectors, and with singular values of about 1 (0.7 to 1.2), unless they are tiny.
+
+    Newton-Schulz iterations apply an odd polynomial to all singular values at once, with products of matrices only. The
+    coefficients are Jordan's: after five iterations, values that differed by a factor of 100 are nearly equal.
+    """
+    xp, wide = array_module(matrix), matrix.shape[0] <= matrix.shape[1]
+    x = matrix if wide else matrix.T
+    x = x / xp.maximum(xp.sqrt((x * x).sum()), 1e-7)
+    for _ in range(5):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return x if wide else x.T
+
+
 # Optimisers by name, as a recipe names them. An Optimiser from outside the package becomes one by an entry here.
-OPTIMISERS = {"adam": Adam}
+OPTIMISERS = {"adam": Adam, "muon": Muon}
 
 
 def clip_gradients(parameters, norm):

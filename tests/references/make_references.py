@@ -10,6 +10,8 @@ both forget gates. `our_st_lstm` puts their weights, or gradients, under our nam
                                  gradient/NAME, gradient/x and gradient/state/k of the sum over k of cotangent/k . end/k
     predrnn                      weight/NAME, frames, truth in; outputs and loss (l1+l2 of all outputs) out; gradient/NAME of the loss
     conv2d                       CASE/options (as JSON), x, w, b, dy in; y, dx, dw, db out
+    muon                         CASE/rate, momentum; CASE/start and CASE/gradients (8, ...) in, CASE/results (8, ...) after each step
+                                 out, with the rate for Adam ("match_rms_adamw") and the dtype float64 in place of bfloat16
     adam                         CASE/rate, betas, eps; CASE/p.start and CASE/p.gradients (50, ...) in, CASE/p.results (50, ...) after each
                                  step out, for the parameters p = w and b
 """
@@ -250,7 +252,28 @@ def adam(rng, steps=50):
     return arrays
 
 
-FILES = {"conv_lstm": conv_lstm, "zigzag": zigzag, "st_lstm": st_lstm, "predrnn": predrnn, "conv2d": conv2d, "adam": adam}
+def muon(rng, steps=8):
+    arrays, bfloat16 = {}, torch.Tensor.bfloat16
+    torch.Tensor.bfloat16 = torch.Tensor.clone  # torch.optim.Muon rounds to bfloat16, which hides everything below 1e-2
+    try:
+        for case, shape, rate, momentum in (("tall", (18, 5), 1e-2, 0.95), ("wide", (3, 8), 0.1, 0.5)):
+            start = rng.standard_normal(shape)
+            gradients = rng.standard_normal((steps, *shape)) * 10 ** rng.uniform(-6, 1, shape)
+            p = nn.Parameter(torch.tensor(start))
+            optimiser = torch.optim.Muon([p], lr=rate, momentum=momentum, weight_decay=0, adjust_lr_fn="match_rms_adamw")
+            results = np.empty_like(gradients)
+            for t in range(steps):
+                p.grad = torch.tensor(gradients[t])
+                optimiser.step()
+                results[t] = p.detach().numpy()
+            arrays |= under(f"{case}/", {"rate": np.array(rate), "momentum": np.array(momentum), "start": start,
+                                         "gradients": gradients, "results": results})
+    finally:
+        torch.Tensor.bfloat16 = bfloat16
+    return arrays
+
+
+FILES = {"conv_lstm": conv_lstm, "zigzag": zigzag, "st_lstm": st_lstm, "predrnn": predrnn, "conv2d": conv2d, "adam": adam, "muon": muon}
 
 
 def make(name, seed=0):
