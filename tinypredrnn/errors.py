@@ -12,7 +12,7 @@ import sys
 
 from tinypredrnn.malloc import keep_freed_memory
 
-MOST = 10**9  # the largest number that a script accepts for anything
+MAX_ARGUMENT = 10**9  # the largest number that a script accepts for anything
 
 
 class Error(Exception):
@@ -133,10 +133,11 @@ def command(main):
 
 
 def whole_number_from(least):
-    """A type for argparse: whole numbers from `least` to MOST."""
+    """A type for argparse: whole numbers from `least` to MAX_ARGUMENT."""
     def whole_number(text):
-        if not least <= int(text) <= MOST:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {MOST:,}, got {text[:40]}")
+        if not least <= int(text) <= MAX_ARGUMENT:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {MAX_ARGUMENT:,}, got "
+                                             f"{text[:40]}")
         return int(text)
 
     return whole_number

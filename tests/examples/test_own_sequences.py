@@ -104,8 +104,8 @@ def test_a_forecast_from_the_middle_is_laid_beside_what_came(room):
 
 
 def test_without_an_input_the_run_shows_its_own_world(room):
-    said = run(room, "predict.py", "run", "--clip", 2, "--out", "own")
-    assert "clip 2 of 4, test sequence 2: watched its 4 frames and predicted 3" in said
+    message = run(room, "predict.py", "run", "--clip", 2, "--out", "own")
+    assert "clip 2 of 4, test sequence 2: watched its 4 frames and predicted 3" in message
 
 
 def test_a_run_is_scored_on_its_own_test_part_and_on_other_files(room):
@@ -245,8 +245,8 @@ def test_data_that_are_cut_short_while_a_run_reads_them(room):
     while process.poll() is None and not (log.is_file() and len(read_log(log)["loss"]) >= 20):
         time.sleep(0.01)
     os.truncate(room / "clips.npy", 1000)
-    said = process.communicate(timeout=600)[1].splitlines()[-1]
-    assert process.returncode == 2 and "has become shorter since it was opened: put it back and start again" in said
+    message = process.communicate(timeout=600)[1].splitlines()[-1]
+    assert process.returncode == 2 and "has become shorter since it was opened: put it back and start again" in message
     assert read_checkpoint(room / "cut")[1] == len(read_log(log)["loss"]) >= 20  # all that was learnt
     with pytest.raises(subprocess.CalledProcessError) as caught:
         subprocess.run([sys.executable, ROOT / "examples" / "train_sequences.py", "--resume", "--out", "cut"], cwd=room, check=True,
@@ -338,8 +338,8 @@ def test_a_clip_that_has_changed_since_is_noticed_on_resuming(room, refusal, cli
     shutil.copytree(room / "squares", room / f"other_{clip}")
     for image in (room / f"other_{clip}" / clip).iterdir():
         Image.new("L", (16, 12)).save(image)
-    said = refusal("train_sequences.py", "--out", "run", "--resume", "--data", f"other_{clip}")
-    assert re.search(rf"was trained on other data than these .what differs: ({part})", said)
+    message = refusal("train_sequences.py", "--out", "run", "--resume", "--data", f"other_{clip}")
+    assert re.search(rf"was trained on other data than these .what differs: ({part})", message)
 
 
 @pytest.mark.parametrize("script, words", [

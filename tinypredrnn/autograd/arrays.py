@@ -75,7 +75,7 @@ def moments(x, axis, eps):
     return centred, 1 / array_module(x).sqrt((centred * centred).mean(axis=axis, keepdims=True) + eps)
 
 
-def through_normalise(dy, x, axis, eps):
+def normalise_rule(dy, x, axis, eps):
     """What is left of dy when the mean and the scale of x cannot matter any more: its parts along 1 and along y are
     removed."""
     centred, scale = moments(x, axis, eps)
@@ -83,7 +83,7 @@ def through_normalise(dy, x, axis, eps):
     return scale * (dy - dy.mean(axis=axis, keepdims=True) - y * (dy * y).mean(axis=axis, keepdims=True))
 
 
-@op(x=through_normalise)
+@op(x=normalise_rule)
 def normalise(x, *, axis: AXES, eps: NUMBER_FROM_0 = 1e-5):
     """(x - mean) / sqrt(variance + eps) over `axis`: the core of layer and batch normalisation."""
     centred, scale = moments(x, axis, eps)
@@ -97,7 +97,7 @@ def flat(x):
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # without elements, NumPy cannot work out a -1
 
 
-def swap(x):
+def matrix_transpose(x):
     """(..., n, m) -> (..., m, n)"""
     return x.swapaxes(-1, -2)
 
@@ -108,8 +108,8 @@ def stacked_product(a, b):
 
 
 @op(NEW,
-    a=lambda dy, b: stacked_product(dy, swap(b)),
-    b=lambda dy, a, b_shape: flat(a).T @ flat(dy) if len(b_shape) == 2 else swap(a) @ dy)
+    a=lambda dy, b: stacked_product(dy, matrix_transpose(b)),
+    b=lambda dy, a, b_shape: flat(a).T @ flat(dy) if len(b_shape) == 2 else matrix_transpose(a) @ dy)
 def matmul(a, b):
     """Matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. Raises ShapeError for
     vectors."""
@@ -174,7 +174,7 @@ def cut(dy, parts_shape, axis):
     return [dy[(*whole, slice(start, end))] for start, end in zip(ends, ends[1:])]
 
 
-def side_by_side(parts, axis):
+def concatenate(parts, axis):
     """np.concatenate. CuPy's sends the addresses of more than eight arrays to the GPU first, for which a CUDA graph has
     no moment."""
     xp = array_module(*parts)
@@ -186,13 +186,13 @@ def side_by_side(parts, axis):
 @op(parts=cut)
 def concat(*parts, axis: WHOLE = -1):
     """Parts side by side along an axis that they have; all other lengths agree."""
-    return side_by_side(parts, axis)
+    return concatenate(parts, axis)
 
 
 @op(parts=lambda dy, axis: list(array_module(dy).moveaxis(dy, axis, 0)))
 def stack(*parts, axis: WHOLE = 0):
     """Parts of one shape side by side along a new axis."""
-    return side_by_side([array_module(*parts).expand_dims(part, axis) for part in parts], axis)
+    return concatenate([array_module(*parts).expand_dims(part, axis) for part in parts], axis)
 
 
 def pieces(x, parts, axis):

@@ -87,13 +87,13 @@ def neg(a):
 
 @elementwise("power({a}, {b})",
              a=lambda dy, a, b: dy * b * a ** (b - 1 + (b == 0)),  # 0 and not 0 * infinity if a = 0 and b = 0
-             b=lambda dy, a, b, y: through_exponent(dy, a, b, y))
+             b=lambda dy, a, b, y: exponent_rule(dy, a, b, y))
 def power(a, b):
     """a ** b; its derivative with respect to b is NaN if a < 0, and 0 if a = 0 and b >= 0."""
     return a ** b
 
 
-def through_exponent(dy, a, b, y):
+def exponent_rule(dy, a, b, y):
     a = where(b == b, a, b)  # a plain number takes the dtype of b
     still = (a == 0) * (b >= 0)
     return where(still, 0, dy * y * log(where(still, 1, a)))

@@ -311,8 +311,8 @@ class Fused(Op):
     def pull_back(self, dy, node, into):
         dy = {i: d for i, d in enumerate([dy] if node.outputs == 1 else dy) if d is not None}
         kernel, like = self.kernels[1] if len(dy) == node.outputs else self.loop_back(*dy), next(iter(dy.values()))
-        places = [arriving.destination(array_module(like)) if arriving and shape == like.shape else None
-                  for arriving, shape in zip(into, node.shapes)]
+        places = [accumulator.destination(array_module(like)) if accumulator and shape == like.shape else None
+                  for accumulator, shape in zip(into, node.shapes)]
         return kernel(*(node.saved[name] for name in self.inputs), *dy.values(), into=places)
 
 

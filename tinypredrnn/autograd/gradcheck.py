@@ -125,7 +125,7 @@ class Check:
         If several inputs are checked together, a single one of them may cause the whole disagreement: it must be small
         compared with that input's share.
         """
-        found, expected, error = self.found(directions), self.difference(directions), 0.0
+        found, expected, error = self.analytic(directions), self.difference(directions), 0.0
         if not abs(found - expected) <= tolerance(expected / inputs):
             expected, error = self.numeric(directions)
         allowed = tolerance(expected / inputs)
@@ -133,7 +133,7 @@ class Check:
             return "wrong", found, expected, error
         return "right" if error <= allowed else "cannot tell", found, expected, error
 
-    def found(self, directions):
+    def analytic(self, directions):
         """The derivative of u . f along the directions, by backward."""
         with np.errstate(invalid="ignore"):  # from infinite gradients
             return sum((g * v)[v != 0].sum() for g, v in zip(self.gradients, directions))

@@ -7,7 +7,7 @@ from tinypredrnn.autograd.numpy_functions import call_numpy, parts_of
 from tinypredrnn.backend import adopt, array_module, device_of, export, numeric, to_device, to_numpy
 from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 
-MANY = 100  # values: a larger tensor is shown by its range
+MAX_SHOWN = 100  # values: a larger tensor is shown by its range
 
 
 class Tensor:
@@ -135,7 +135,7 @@ class Tensor:
     def __repr__(self):
         """All values of a small tensor, the range of a large one; shape, dtype, device, and where it comes from."""
         data = self.numpy()
-        if data.size <= MANY:
+        if data.size <= MAX_SHOWN:
             values = np.array2string(data, precision=4, separator=", ", prefix="Tensor(")
         else:
             finite = data[np.isfinite(data)]
@@ -159,14 +159,14 @@ def tensor(values, requires_grad=False, device=None):
     """
     data = values.data if isinstance(values, Tensor) else values
     if array_module(data) is np and not isinstance(data, (np.ndarray, np.generic)):
-        data = adopt(data) if hasattr(data, "__dlpack__") else listed(data)
+        data = adopt(data) if hasattr(data, "__dlpack__") else array_from(data)
     data = numeric(data)
     if requires_grad and data.dtype.kind != "f":
         raise DTypeError(f"tensor: {data.dtype} has no gradient: convert the array with .astype('float32')")
     return Tensor(data if device is None else to_device(data, device), requires_grad)
 
 
-def listed(values):
+def array_from(values):
     """An array made from numbers in nested lists, or from an object that NumPy can read."""
     for part in parts_of(values):
         if isinstance(part, Tensor) and part.requires_grad:
