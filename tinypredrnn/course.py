@@ -9,10 +9,10 @@ With `--folder FOLDER` the first and the third work on copies written by the sec
 
 A lesson is a Python script whose cells begin with `# %%` (text cells with `# %% [markdown]`). Within a code cell
 
-    #> 14.0                  what the cell prints, word for word, numbers to 1 part in 1,000
-    #~ loss 0.63             the same for a number that depends on the size of the run: at full size, to 1 part in 4
-    #? 3.1 ms                depends on the machine: only the words are compared
-    # <solution>             what stands up to `# </solution>` is the reader's to write
+    #> 14.0                  a line that the cell prints: the same words, and numbers to 1 part in 1,000
+    #~ loss 0.63             the same, but the number depends on the size of the run: at full size, to 1 part in 4
+    #? 3.1 ms                the same, but the number depends on the machine: only the words are compared
+    # <solution>             the reader writes what is between this line and `# </solution>`
 """
 
 import argparse
@@ -129,8 +129,7 @@ def caller():
 # The progress of a reader, kept beside the lessons
 
 def progress(folder):
-    """{lesson: {exercise: whether it is solved}}; what is damaged counts as not done, until the lessons are run
-    again."""
+    """{lesson: {exercise: whether it is solved}}; a damaged entry counts as not solved until the lesson runs again."""
     try:
         done = read_json(Path(folder) / ".progress.json") or {}
     except OSError:
@@ -214,7 +213,7 @@ def with_holes(text, filling="...  # your code"):
 def execute(cell, lesson, namespace):
     """Run one cell in `namespace`, warnings as errors; returns the lines that it printed."""
     printed = io.StringIO()
-    # so that messages name the lesson's own lines
+    # blank lines first, so that error messages have the line numbers of the lesson
     code = compile("\n" * cell.line + cell.source, str(lesson.path), "exec")
     with contextlib.redirect_stdout(printed), warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -223,8 +222,8 @@ def execute(cell, lesson, namespace):
 
 
 def run(lesson):
-    """Run all cells. Returns (namespace, complaints): each place where a cell did not print what was expected, with both
-    lines."""
+    """Run all cells. Returns (namespace, complaints): the places where a cell did not print what was expected, with
+    both lines."""
     namespace = {"__name__": "__main__", "__file__": str(lesson.path)}
     complaints = []
     for cell in lesson.cells:

@@ -111,12 +111,12 @@ def command(main):
         status, sentence = 130, "stopped"
     except (Error, OSError) as error:
         status, sentence = 2, str(error)
-    except MemoryError as error:  # NumPy's and CuPy's say how much they asked for, Python's own says nothing
+    except MemoryError as error:  # those of NumPy and CuPy say how much was asked for, Python's own says nothing
         status = 2
         sentence = (f"there is not enough memory ({str(error) or 'none is left'}): ask for less at a time, such "
                     "as a smaller --batch")
     try:
-        sys.stdout.flush()  # so that what cannot be written is noticed now, not when Python has ended
+        sys.stdout.flush()  # so that an error in writing is noticed now, not when Python ends
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):

@@ -1,5 +1,4 @@
-"""Writing files so that nobody ever finds half of one, and folders so that two programs never write into one at
-once."""
+"""Write files so that none is ever seen half written, and lock folders so that only one program writes into each."""
 
 import argparse
 import contextlib

@@ -70,8 +70,8 @@ class Folder:
         else:  # a list is a file: a folder, a pipe or a link to nothing of that name is somebody else's
             found = read_json(path) if path.is_file() else None
         if not is_valid_list(found):
-            raise ConfigError(f"{path} is damaged, so nobody knows what in {self.path} is ours: move it elsewhere, or "
-                              "name another folder")
+            raise ConfigError(f"{path} is damaged, so it is unknown which files in {self.path} are ours: move it "
+                              "elsewhere, or name another folder")
         if found["kind"] != self.kind:
             raise ConfigError(f"{self.path} holds a {found['kind']}, not a {self.kind}: name another folder")
         self.files, self.growing, self.token = found["files"], found["growing"], found["unfinished"]
@@ -100,7 +100,7 @@ class Folder:
         return name in self.growing and digest(path, self.growing[name][0]) == self.growing[name][1]
 
     def own_files(self):
-        """The names of all that is ours."""
+        """The names of all files that are ours."""
         return [name for name in self.files if self.is_ours(name)]
 
     def refuse_foreign_files(self, patterns):
@@ -252,7 +252,7 @@ class Folder:
 
 
 def is_valid_list(found):
-    """Whether what was read has the form of such a list, and names nothing outside its folder."""
+    """Whether what was read has the form of such a list, and names only files within the folder."""
     def of(value, *kinds):
         return (type(value) is list and len(value) == len(kinds)
                 and all(type(v) is kind for v, kind in zip(value, kinds)))
@@ -286,10 +286,11 @@ def is_output(path):
 
 
 def refuse_overlap(out, data, flag):
-    """ConfigError if the folder `out` is the `data` that a flag names, holds them, or lies among them and is neither
-    new nor ours."""
+    """ConfigError if the folder `out` is the `data` that a flag names, contains them, or lies within them and has files
+    that are not ours."""
     if lies_within(data, out):
-        raise ConfigError(f"--out {out} is what {flag} names, or holds it: name another --out")
+        raise ConfigError(f"--out {out} is the path that {flag} names, or contains it: name another --out")
     theirs = out.exists() and not is_output(out) and any(not p.name.startswith(".") for p in out.iterdir())
     if theirs and lies_within(out, data):
-        raise ConfigError(f"--out {out} lies within {flag} {data} and holds other files than ours: name another --out")
+        raise ConfigError(f"--out {out} lies within {flag} {data} and contains files that this program did not "
+                          "write: name another --out")

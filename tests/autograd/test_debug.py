@@ -1,4 +1,4 @@
-"""The debug ladder: each level tells what it promises, by environment variable and by context manager, and leaves nothing behind."""
+"""Debug levels: each one reports what it promises, by environment variable and by context manager, and leaves nothing behind."""
 
 import inspect
 import io

@@ -1,4 +1,4 @@
-"""The debug ladder: see what the autograd does, more with each level.
+"""Debug levels: see what the autograd does, more with each level.
 
     1   time and memory of each op, forward and backward, as a table at the end; the first call of a fused op includes
         compiling it
@@ -151,8 +151,8 @@ def debug(level, file=None):
 
 
 def watch_from_start(value):
-    """Watch the whole program, as TINYPREDRNN_DEBUG says. It is read during the import, which must not fail because of
-    it."""
+    """Watch the whole program at the level in TINYPREDRNN_DEBUG. It is read during the import, which must not fail
+    because of it."""
     if value.strip() not in tuple("01234"):
         if sys.stderr:
             print(f"tinypredrnn: TINYPREDRNN_DEBUG is a level from 0 to 4, got {value!r}: nothing is watched",
@@ -163,7 +163,7 @@ def watch_from_start(value):
 
 
 def wait_for(arrays):
-    """A GPU works asynchronously: wait, so that the clock is right."""
+    """Wait until these arrays are computed: a GPU works asynchronously, and the clock would stop too early."""
     for device in {device_of(a) for a in arrays if hasattr(a, "dtype")}:
         synchronise(device)
 

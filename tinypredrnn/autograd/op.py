@@ -140,7 +140,7 @@ class Op:
         try:
             return watch.forward(self, arrays, options) if watch else self.forward(*arrays, **options)
         except (ValueError, IndexError, OverflowError) as error:
-            # this is how they refuse shapes, axes, and integers beyond the dtype
+            # what NumPy and CuPy raise for wrong shapes, wrong axes, and integers beyond the dtype
             if isinstance(error, Error):
                 raise
             kind = RangeError if isinstance(error, OverflowError) else ShapeError
@@ -219,8 +219,8 @@ class Op:
 
 
 def plain(value):
-    """Prepare an input that is not a tensor. NumPy's numbers become Python's, which leave the other array's dtype
-    alone. Arrays in the other byte order are converted, since no kernel reads them. Anything that is neither a number
+    """Prepare an input that is not a tensor. NumPy's numbers become Python's, which do not change the dtype of
+    arrays. Arrays in the other byte order are converted, since no kernel reads them. Anything that is neither a number
     nor a plain array (a masked array, one of PyTorch's, ...) goes through `tensor`."""
     if type(value) is np.ndarray:
         return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))

@@ -73,11 +73,11 @@ class Module:
         return "\n".join([", ".join(filter(None, [f"{kind}: {count} parameters", kinds, own])), *lines])
 
     def parameters(self):
-        """The list of tensors that training changes."""
+        """The trainable tensors, in a list."""
         return [t for _, t in self.named_tensors() if t.requires_grad]
 
     def count_parameters(self):
-        """The number of numbers that training changes."""
+        """How many numbers the trainable tensors have in all."""
         return sum(t.size for t in self.parameters())
 
     def train(self, training=True):

@@ -7,7 +7,7 @@ from tinypredrnn.errors import DataError
 from tinypredrnn.files import replacing
 from tinypredrnn.viz.colours import COLOURS
 
-PANELS = 6  # at most so many in the figure of scores by frame, three in a row
+PANELS = 6  # at most, in the figure of scores by frame; three in a row
 MODEL = {"color": COLOURS["prediction"], "marker": "o", "linestyle": "-"}
 BASELINES = [  # in the order of metrics.BASELINES, and again from the start if there are more
     {"color": COLOURS["input"], "marker": "s", "linestyle": "--"},

@@ -1,4 +1,4 @@
-"""A layered drawing of boxes: each box is in a row below everything it uses, and lines pass between other boxes.
+"""A layered drawing of boxes: each box is in a row below all boxes that it uses, and lines pass between other boxes.
 
 The steps are those of Sugiyama, Tagawa and Toda (1981): choose rows, then an order within each row, then columns. The
 columns make the lines as short and straight as possible by a linear program, as in Graphviz's dot (Gansner, Koutsofios,
