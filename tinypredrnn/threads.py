@@ -1,6 +1,6 @@
 """One pool of threads for all that the CPU computes: matrix products, tile transforms, fused gates.
 
-Two pools would slow each other down: the threads of BLAS and of OpenMP spin while they wait, and so occupy cores that the
+Two pools would slow each other down: the threads of BLAS and of OpenMP spin while they wait, and so take cores that the
 other pool needs. So the work is divided here, each of our threads computes its part, and BLAS uses a single thread for
 each part.
 """
