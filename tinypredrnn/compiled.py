@@ -1,10 +1,9 @@
-"""What numba has compiled is kept in the user's cache, if possible, so that nobody waits for the compiler at every
-start.
+"""What numba has compiled is kept in the user's cache, if possible, so that it need not be compiled at every start.
 
 numba has a cache of its own, but it trusts whatever it finds there, and fails if it cannot write. `CompiledCache` has a
 file for each function and signature, which begins with a checksum. The files hold code that will run, so their folder
-must belong to the user and to nobody else. None of them is required: if a file is missing or
-damaged, or if the disk is full or cannot be written to, numba compiles again.
+must belong to the user and to nobody else. None of them is required: if a file is missing or damaged, or if the disk is
+full or cannot be written to, numba compiles again.
 """
 
 import contextlib

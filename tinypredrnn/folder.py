@@ -67,7 +67,7 @@ class Folder:
         self.listed = os.path.lexists(path)
         if not self.listed:
             found = {"kind": self.kind, "unfinished": secrets.token_hex(8), "files": {}, "growing": {}}
-        else:  # a list is a file: a folder, a pipe or a link to nothing of that name is somebody else's
+        else:  # our list is a file: a folder, a pipe or a broken link of that name is not ours
             found = read_json(path) if path.is_file() else None
         if not is_valid_list(found):
             raise ConfigError(f"{path} is damaged, so it is unknown which files in {self.path} are ours: move it "
@@ -85,8 +85,8 @@ class Folder:
         self.listed = True
 
     def clear_staging(self):
-        """Delete what a killed program left unfinished. Its folder has a name that was drawn for this list, so it is
-        nobody else's."""
+        """Delete what a killed program left unfinished. Its folder has a random name that is in this list, so it is
+        ours."""
         if self.listed and self.staging.is_dir() and not self.staging.is_symlink():
             shutil.rmtree(self.staging, ignore_errors=True)
 

@@ -84,7 +84,7 @@ class Accumulator:
     """The cotangent of one output, or of one leaf, while it arrives from the nodes that used it.
 
     total   the sum of what has arrived, or None
-    owned   whether nobody else reads `total`, so that it may be added to in place
+    owned   whether nothing else refers to `total`, so that it may be added to in place
     """
 
     __slots__ = ("total", "owned", "place", "uses")
@@ -93,7 +93,7 @@ class Accumulator:
         self.total, self.owned, self.place, self.uses = total, owned, place, None
 
     def add(self, gradient, owned):
-        """Add an array. `owned` says that its op promises that nobody else has it."""
+        """Add an array. `owned` says that its op promises that nothing else refers to it."""
         if self.total is None:
             self.total, self.owned = gradient, owned
         elif self.owned:
@@ -135,8 +135,8 @@ class Outputs(list):
         super().__init__(Accumulator() for _ in range(node.outputs))
 
     def collect(self):
-        """What arrived, as rules take it: an array, or for several outputs a list with None for those that nobody used;
-        or None."""
+        """What arrived, as rules take it: an array, or for several outputs a list with None for those without a
+        cotangent; None if nothing arrived."""
         dy = [output.result() for output in self]
         if all(d is None for d in dy):
             return None
@@ -166,7 +166,7 @@ class Pieces(Outputs):
         list.__init__(self, (Accumulator(place=functools.partial(self.whole.place, k)) for k in range(node.outputs)))
 
     def collect(self):
-        """The whole array, with zeros for the pieces that nobody used; None if nobody used any."""
+        """The whole array, with zeros for pieces without a cotangent; None if nothing arrived."""
         dy = [output.result() for output in self]
         if all(d is None for d in dy):
             return None
@@ -257,7 +257,7 @@ def accumulator_of(parent, accumulators):
 
 def visit(node, dy, into):
     """Run a node's rules on the cotangent of its outputs, and add the results to the Accumulators of its inputs."""
-    if dy is None:  # nothing depends on it after all
+    if dy is None:  # no cotangent arrived
         return
     watch = watches[-1]
     gradients = watch.backward(node, dy, into) if watch else node.op.pull_back(dy, node, into)

@@ -8,8 +8,8 @@ must equal the sum over inputs of gradient . v. This one number depends on every
 random: with u = 1, a check of softmax or of normalisation could not fail, since their outputs always have the same sum.
 
 One number for all inputs would not show a small gradient beside a large one. So v is scaled until every input
-contributes about as much as any other. Elements whose gradient is zero according to backward contribute
-nothing at any scale, so they get a direction of their own.
+contributes about as much as any other. Elements whose gradient is zero according to backward contribute nothing at any
+scale, so they get a direction of their own.
 
 The numeric derivative has an error, too: rounding moves f by some ulps, more in some algorithms and on some
 processors than in others, and the difference divides that by eps. If the two numbers disagree, a derivative with a

@@ -168,7 +168,7 @@ class Op:
         return Node(self, parents, shapes, dtype, saved, len(outputs))
 
     def pull_back(self, dy, node, into):
-        """The cotangents of the inputs (None if nobody waits for one) from the cotangent of the output; `into` has each
+        """The cotangents of the inputs (None if an input needs none) from the cotangent of the output; `into` has each
         input's Accumulator."""
         if self.variadic:
             name = self.inputs[0]

@@ -56,7 +56,7 @@ def worlds(path, plan, changes, known, scores):
     """(Source, {name of a test set: function}, name of the run's own) to score: a file's, or those of the run's world.
 
     changes   the options of its world that the user named; a test set that they change gets a name that says so
-    known     what the checkpoint knows its data by: CheckpointError if the test data are others and nobody said so
+    known     the checkpoint's fingerprints: CheckpointError if the test data are others and no option says so
     scores    the entries so far: another file of the same name gets another one
     """
     world, seed, data = find_source(plan.source), plan.recipe.seed, plan.data.replace(**changes)
