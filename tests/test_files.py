@@ -182,7 +182,7 @@ except OSError as error:
 HOLD = """
 import sys
 from pathlib import Path
-from tinypredrnn.files import alone
+from tinypredrnn.files import locked
 with locked(Path(sys.argv[1])):
     print("in", flush=True)
     sys.stdin.read()
