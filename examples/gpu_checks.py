@@ -33,7 +33,7 @@ FORMS = {"own kernel": "implicit", "cuBLAS": "direct"}  # arguments of convoluti
 BOUNDS = {"fp32": 1e-4, "tf32": 1e-3, "bf16": 8e-3}  # of the error of values and gradients, as norms
 REPEATS = 20  # of a call that is timed; the median counts
 NETWORK = dict(hidden=(64,) * 4)
-STEPS, AGREE = 20, 1e-3  # how many steps are compared, and the largest relative difference of their losses
+STEPS, MAX_DIFFERENCE = 20, 1e-3  # how many steps are compared, and the largest relative difference of their losses
 
 
 def convolution(device, dtype, batch, side, channels, kernel, features):
@@ -77,7 +77,7 @@ def error(found, expected):
 def kernels(device):
     """Print the table, add its rows to the answer, and return whether all errors are within their bounds."""
     forms = FORMS if has_tensor_cores(device) else {"cuBLAS": "direct"}
-    rows, fine = [], True
+    rows, passed = [], True
     columns = [f"{form + ', error':>20}{'ms':>9}{'TFLOP/s':>9}" for form in forms]
     print(f"{'convolution, forward and backward':46}{''.join(columns)}  faster")
     for shape in SHAPES:
@@ -87,14 +87,14 @@ def kernels(device):
         with tp.convolution_by("direct"):
             exact = convolution("cpu", np.float64, *shape)()
             double = error(convolution(device, np.float64, *shape)(), exact)
-        fine = fine and double < 1e-10
+        passed = passed and double < 1e-10
         for rounding in PRECISIONS if has_tensor_cores(device) else ["fp32"]:
             row = {"name": name, "precision": rounding, "float64": double}
             for form, algorithm in forms.items():
                 with tp.precision(rounding), tp.convolution_by(algorithm):
                     run = convolution(device, np.float32, *shape)
                     row[form] = {"error": error(run(), exact), "ms": milliseconds(run)}
-                fine = fine and row[form]["error"] < BOUNDS[rounding]
+                passed = passed and row[form]["error"] < BOUNDS[rounding]
             row["faster"] = min(forms, key=lambda form: row[form]["ms"])
             numbers = [f"{row[form]['error']:20.1e}{row[form]['ms']:9.3f}{operations / row[form]['ms'] / 1e9:9.1f}"
                        for form in forms]
@@ -102,9 +102,9 @@ def kernels(device):
             rows.append(row)
     worst = max(row["float64"] for row in rows)
     print(f"float64 against the CPU: at most {worst:.1e}; "
-          f"{'all errors are within' if fine else 'FAILED: an error is beyond'} their bounds (float64 1e-10, "
+          f"{'all errors are within' if passed else 'FAILED: an error is beyond'} their bounds (float64 1e-10, "
           f"{', '.join(f'{name} {bound:g}' for name, bound in BOUNDS.items())})")
-    return fine, rows
+    return passed, rows
 
 
 class DrawnDigits(MovingDigits):
@@ -142,10 +142,10 @@ def steps(device):
         del run
         cupy.get_default_memory_pool().free_all_blocks()
     apart = max(abs(a - b) / abs(b) for a, b in zip(losses[True], losses[False]))
-    fine = apart < AGREE
-    print(f"over {STEPS} steps losses are at most {apart:.1e} apart, relatively: {'fine' if fine else 'FAILED'}, the "
-          f"bound is {AGREE:g}")
-    return fine, rows
+    passed = apart < MAX_DIFFERENCE
+    print(f"over {STEPS} steps losses are at most {apart:.1e} apart, relatively: {'fine' if passed else 'FAILED'}, the "
+          f"bound is {MAX_DIFFERENCE:g}")
+    return passed, rows
 
 
 def main():
@@ -159,10 +159,10 @@ def main():
     if device == "cpu":
         parser.error("there is nothing to check on the CPU: the tests do that")
     tp.tensor(np.zeros(1), device=device)  # this GPU is used from now on
-    fine, rows = {"kernels": kernels, "steps": steps}[arguments.what](device)
+    passed, rows = {"kernels": kernels, "steps": steps}[arguments.what](device)
     if arguments.json:
         write_json(arguments.json, rows)
-    return 0 if fine else 1
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

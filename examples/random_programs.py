@@ -17,7 +17,7 @@ try:
 except ImportError:  # then verify_search.py says so
     torch = None
 
-OURS = SimpleNamespace(
+TINYPREDRNN = SimpleNamespace(
     **{name: getattr(tp, name) for name in dir(tp) if not name.startswith("_")},
     sum=lambda x, **options: x.sum(**options), mean=lambda x, **options: x.mean(**options),
     max=lambda x, **options: x.max(**options), take=lambda x, index: x[index],
@@ -25,7 +25,7 @@ OURS = SimpleNamespace(
     reshape=lambda x, shape: x.reshape(shape), broadcast_to=lambda x, shape: x.broadcast_to(shape))
 
 
-def theirs():
+def pytorch_functions():
     def truth(condition):
         return condition if torch.is_tensor(condition) else torch.as_tensor(np.asarray(condition) != 0)
 
@@ -69,7 +69,7 @@ def theirs():
         pad=lambda x, widths: torch.nn.functional.pad(x, [n for pair in reversed(widths) for n in pair]))
 
 
-THEIRS = theirs() if torch else None
+PYTORCH = pytorch_functions() if torch else None
 
 # elementwise
 
@@ -199,7 +199,7 @@ def inputs_of(name):
 
 
 def run_steps(m, inputs, steps):
-    """The inputs and the value of each step, computed with OURS or THEIRS."""
+    """The inputs and the value of each step, computed with TINYPREDRNN or PYTORCH."""
     values = list(inputs)
     for name, places, options in steps:
         values.append(FUNCTIONS[name](m, *(values[i] for i in places), **options))

@@ -114,12 +114,12 @@ def kills(folder, times, jobs=1, seed=0, script=TRAIN):
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(rng.uniform(0, seconds))
                 process.kill()
-            said = process.communicate()[1]
+            message = process.communicate()[1]
             if process.returncode == 0:
                 return figures + Counter(different=weights(out) != expected)
             before, kept = kept, last_step(out)
             if process.returncode != -signal.SIGKILL or before is not None and (kept is None or kept < before):
-                print(f"lost: step {before} was saved before, {kept} after a kill at {moment}; it said {said}",
+                print(f"lost: step {before} was saved before, {kept} after a kill at {moment}; it said {message}",
                       file=sys.stderr)
                 return figures + Counter(lost=1)
             both = all((out / name).exists() for name in ("checkpoint.npz", "checkpoint-previous.npz"))
@@ -136,9 +136,9 @@ def kills(folder, times, jobs=1, seed=0, script=TRAIN):
         return figures
 
     started, undisturbed = time.monotonic(), start(folder / "undisturbed", SMALL)
-    said = undisturbed.communicate()[1]
+    message = undisturbed.communicate()[1]
     if undisturbed.returncode:
-        raise RuntimeError(f"the undisturbed run failed: {said}")
+        raise RuntimeError(f"the undisturbed run failed: {message}")
     seconds, expected = time.monotonic() - started, weights(folder / "undisturbed")
     with ThreadPoolExecutor(jobs) as pool:
         return sum(pool.map(many_runs, range(jobs)), Counter())
@@ -205,7 +205,7 @@ def die(moment, call, script, *words):
 
 GROUPS = *itertools.combinations_with_replacement(("resume", "overwrite", "evaluate", "predict"), 2), ("evaluate",) * 4
 EARLIER, LATER = 2, 4  # steps of the earlier run, and of a resumed or new one
-HONEST = ("another program is writing into", "has changed since it was read", "not the folder any more",
+EXPECTED_REFUSALS = ("another program is writing into", "has changed since it was read", "not the folder any more",
           "has done 4 steps already")
 
 
@@ -245,14 +245,13 @@ def together(folder, times, jobs=1, seed=0, groups=GROUPS, python=(sys.executabl
             time.sleep(rng.uniform(0, 0.2))
         figures, done = Counter(times=1), []
         for number, process in processes:
-            said = process.communicate()[1]
-            outcome = ("done" if process.returncode == 0 else
-                       "refused" if process.returncode == 2 and any(words in said.splitlines()[-1] for words in HONEST)
-                       else "wrong")
+            message = process.communicate()[1]
+            refused = process.returncode == 2 and any(words in message.splitlines()[-1] for words in EXPECTED_REFUSALS)
+            outcome = "done" if process.returncode == 0 else "refused" if refused else "wrong"
             figures[outcome] += 1
             done += [number] * (outcome == "done")
             if outcome == "wrong":
-                print(f"{' + '.join(group)}: {group[number]} ended with {process.returncode} and said {said}",
+                print(f"{' + '.join(group)}: {group[number]} ended with {process.returncode} and said {message}",
                       file=sys.stderr)
         mixed = mixed_run(place / "run") + mixed_prediction(place / "predicted")
         return group, figures + Counter(lost=lost(group, done, place), mixed=mixed)
@@ -280,7 +279,8 @@ def mixed_run(out):
     folder, (plan, steps, parts) = RunFolder(out), read_kept(out)
     files = {path.relative_to(out).as_posix() for path in out.rglob("[!.]*") if path.is_file()}
     scores = read_scores(out / "metrics.json")
-    return (set(folder.holds()) != files or read_log(out / "log.csv")["iteration"] != [str(n + 1) for n in range(steps)]
+    return (set(folder.own_files()) != files
+            or read_log(out / "log.csv")["iteration"] != [str(n + 1) for n in range(steps)]
             or read_plan(read_json(out / "config.json")).recipe.seed != plan.recipe.seed
             or any(entry["iteration"] == steps and entry["weights_sha256"] != checksum(parts["model"])
                    for entry in scores.values()))
@@ -293,7 +293,8 @@ def mixed_prediction(out):
     files = {path.name for path in out.glob("[!.]*")}
     frames = sum(name.startswith("frame_") for name in files)
     with Image.open(out / "prediction.gif") as animation:
-        return set(Folder(out, "prediction").holds()) != files or animation.n_frames != 3 + frames  # SMALL watches 3
+        shown = animation.n_frames
+    return set(Folder(out, "prediction").own_files()) != files or shown != 3 + frames  # SMALL gives 3 frames
 
 
 # spoilt files

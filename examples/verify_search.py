@@ -28,9 +28,9 @@ from random_programs import (
     LAYOUTS,
     MASKED,
     OF_EXACT,
-    OURS,
+    PYTORCH,
     SMOOTH,
-    THEIRS,
+    TINYPREDRNN,
     WHOLE,
     describe,
     draw_axis,
@@ -44,7 +44,7 @@ import tinypredrnn as tp
 from tinypredrnn.errors import ConfigError, command
 
 DTYPES = [np.float64, np.float32]
-NEAR = 1e-6  # PyTorch rounds differently and may be on the other side of a kink that is closer than this
+KINK_DISTANCE = 1e-6  # PyTorch rounds differently and may be on the other side of a kink that is closer than this
 
 
 def main():
@@ -152,13 +152,13 @@ def draw_step(rng, values):
             or name in ("max", "softmax", "log_softmax", "normalise") and 0 in shape):  # there is no largest of nothing
         return None
     try:
-        value = FUNCTIONS[name](THEIRS, *used, **options)
+        value = FUNCTIONS[name](PYTORCH, *used, **options)
     except (RuntimeError, IndexError, ValueError):
         return None
     kinks = [CHOOSING[name][1](*used)] if table is CHOOSING else [v / 1000 for v in used] if table is OF_EXACT else []
     if name == "max" and used[0].numel() > 1:
         kinks = [used[0].flatten().sort().values.diff()]
-    tame = value.numel() <= 300 and (value.abs() < 1000).all() and all((k.abs() > NEAR).all() for k in kinks)
+    tame = value.numel() <= 300 and (value.abs() < 1000).all() and all((k.abs() > KINK_DISTANCE).all() for k in kinks)
     return ((name, places, options), value) if tame else None
 
 
@@ -188,12 +188,12 @@ def draw_program(rng):
 def compare_program(inputs, steps, outputs):
     """What is wrong with the values at these places, or with their gradients; None if nothing is."""
     leaves = [torch.tensor(x, requires_grad=True) for x in inputs[:-1]]
-    values = run_steps(THEIRS, [*leaves, inputs[-1]], steps)
+    values = run_steps(PYTORCH, [*leaves, inputs[-1]], steps)
     cotangents = [np.random.default_rng(i).standard_normal(tuple(values[i].shape)) for i in outputs]
     expected, truth = values_and_gradients([values[i] for i in outputs], leaves, map(torch.tensor, cotangents))
     leaves = [tp.tensor(x, requires_grad=True) for x in inputs[:-1]]
     try:
-        values = run_steps(OURS, [*leaves, inputs[-1]], steps)
+        values = run_steps(TINYPREDRNN, [*leaves, inputs[-1]], steps)
         found, gradients = values_and_gradients([values[i] for i in outputs], leaves, cotangents)
     except Exception as error:  # any exception is wrong here, since PyTorch could compute it
         return f"{type(error).__name__}: {error}"
@@ -238,7 +238,7 @@ def draw_fused(seed, number):
     outputs = [values[-1], *rng.choice(values, rng.integers(3)).tolist()]
 
     def run(*inputs):
-        found = run_steps(OURS, inputs, steps)
+        found = run_steps(TINYPREDRNN, inputs, steps)
         return tuple(found[i] for i in outputs) if len(outputs) > 1 else found[outputs[0]]
 
     function = eval(f"lambda {', '.join(names)}: run({', '.join(names)})", {"run": run})
@@ -258,7 +258,7 @@ def check_fused(seed, number):
     inputs += [draw_mask(rng, part, dtype) for part in parts[floats:]]
     inputs = [LAYOUTS[rng.integers(len(LAYOUTS))](x) for x in inputs]
     where = f"in fuse(lambda {', '.join(names)}), {describe(inputs, steps)}; outputs {outputs}"
-    theirs = run_steps(THEIRS, [*map(torch.tensor, inputs[:floats]), *inputs[floats:]], steps)
+    theirs = run_steps(PYTORCH, [*map(torch.tensor, inputs[:floats]), *inputs[floats:]], steps)
     together = np.broadcast_shapes(*(x.shape for x in inputs))  # the shape of everything that a kernel makes
     results = []
     for how in tp.unfused, contextlib.nullcontext:

@@ -582,7 +582,7 @@ print({str(array.dtype) for w in weights for array in (w.data, w.grad)})
 # The package does not guess whether an array is ours. `is_ours` can be fooled by a rule that returns an array and also
 # stores it somewhere else. So in the package an op **promises** that its rules return new arrays (`NEW`), and without
 # that promise the engine adds into an array of its own. There, the total of a cotangent and the flag that says whether
-# it is ours are one object, `Arriving`.
+# it is ours are one object, `Accumulator`.
 #
 # | here | in the package |
 # |---|---|
@@ -590,7 +590,7 @@ print({str(array.dtype) for w in weights for array in (w.data, w.grad)})
 # | `plain` | `tinypredrnn/autograd/op.py`, `plain` |
 # | `visit` | `tinypredrnn/autograd/engine.py`, `visit` |
 # | `owned` | `tinypredrnn/autograd/op.py`, `NEW` |
-# | `add_up` | `tinypredrnn/autograd/engine.py`, `Arriving` |
+# | `add_up` | `tinypredrnn/autograd/engine.py`, `Accumulator` |
 # | `fit` | `tinypredrnn/autograd/engine.py`, `fit` |
 # | `live` as a test | `tests/autograd/test_engine.py` |
 #

@@ -404,7 +404,7 @@ check("10.3", lambda: [teaching_outputs(*case) for case in ((12, 3, 5), (12, 6, 
 #   frames, which fit.
 # - Cutting is `tinypredrnn/autograd/tensor.py`, `detach`. Cells are functions of their state, so there is nothing else
 #   to cut.
-# - Shares of one weight are summed in `tinypredrnn/autograd/engine.py`, `Arriving`; how often each node is used is
+# - Shares of one weight are summed in `tinypredrnn/autograd/engine.py`, `Accumulator`; how often each node is used is
 #   counted in `tinypredrnn/autograd/engine.py`, `count_consumers`.
 #
 # Real systems do the same. PyTorch's `detach()` and JAX's `stop_gradient` cut; `lax.scan` in JAX compiles the step once

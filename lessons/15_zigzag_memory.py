@@ -86,7 +86,7 @@ options = {"size": (8, 8), "hidden": (4, 4), "kernel": 3, "patch": 2, "seed": 1}
 stack = tp.build_model("convlstm", **options).to(dtype="float64")
 frame = tp.tensor(rng.random((1, 4, 4, 4)))  # (B,H,W,X): one frame of 8x8 pixels, cut into patches of 2x2
 h1, c1, h2, c2 = states(4)
-_, ((_, new_c1), (_, new_c2)) = stack.climb(frame, [(h1, c1), (h2, c2)])
+_, ((_, new_c1), (_, new_c2)) = stack.step_cells(frame, [(h1, c1), (h2, c2)])
 print("layer 1 depends on", sources(new_c1, {"H1": h1, "C1": c1, "H2": h2, "C2": c2}))
 #> layer 1 depends on ['H1', 'C1']
 
@@ -150,7 +150,7 @@ print("as in the package:", np.allclose(ours[0].data, theirs[0].data), np.allclo
 
 
 # %%
-def climb(cells, frames, h, m):
+def unroll(cells, frames, h, m):
     # <solution>
     tops = []
     for x in frames:
@@ -165,9 +165,9 @@ frames = [tp.tensor(rng.random((1, 4, 4, 4))) for _ in range(3)]
 nothing = tp.tensor(np.zeros((1, 4, 4, 4)))
 expected, state = [], (nothing, nothing)
 for x in frames:
-    features, state = zigzag.climb(x, state)
+    features, state = zigzag.step_cells(x, state)
     expected.append(features)
-check("15.1", lambda: climb(zigzag.cells, frames, nothing, nothing), expected)
+check("15.1", lambda: unroll(zigzag.cells, frames, nothing, nothing), expected)
 
 # %% [markdown]
 # Now the top layer's states reach the bottom layer. It no longer has a state of its own:
@@ -359,7 +359,7 @@ check("15.3", lambda: [matching_bias(1.0, 4), matching_bias(0.5, 2), matching_bi
 # offers both.
 #
 # ## What you have now
-# - The cell of Equation 3: `tinypredrnn/cells.py`, `ZigzagConvLSTM`; the stack, `climb`:
+# - The cell of Equation 3: `tinypredrnn/cells.py`, `ZigzagConvLSTM`; the stack, `step_cells`:
 #   `tinypredrnn/models/predrnn.py`, `PredRNNM`.
 # - The edges: `tinypredrnn/viz/flow.py`, `edges`. Figures 1 and 2 are drawn from them, so the pictures cannot disagree
 #   with the counts.

@@ -173,7 +173,7 @@ network = tp.build_model("predrnn", size=(8, 8), hidden=(3, 5, 4), kernel=3, pat
 patches = tp.tensor(rng.standard_normal((2, 4, 4, 4)))  # (B,H,W,X)
 states = [tuple(tp.tensor(rng.standard_normal((2, 4, 4, k))) for _ in "hc") for k in (3, 5, 4)]
 top_m = tp.tensor(rng.standard_normal((2, 4, 4, 3)))  # M has one width everywhere, that of layer 1
-features, (new_states, next_m) = network.climb(patches, (states, top_m))
+features, (new_states, next_m) = network.step_cells(patches, (states, top_m))
 check("16.2", lambda: step(network.cells, patches, states, top_m), (features, new_states, next_m))
 
 # %% [markdown]

@@ -265,7 +265,7 @@ check("17.1", lambda: [half_life(gates) for gates in ([0.5], [0.9], [0.5, 0.5], 
 # %%
 def cut(model, what):
     """The model, changed: its cells find zeros where they would read `what`: "C", "M" or "H"; "" cuts nothing"""
-    def climb(x, state):
+    def step_cells(x, state):
         layers, m = state
         new = []
         for cell, (h, c) in zip(model.cells, layers):
@@ -274,7 +274,7 @@ def cut(model, what):
             new.append((h, c))
         return x, (new, m)
 
-    model.climb = climb
+    model.step_cells = step_cells
     return model
 
 
@@ -302,7 +302,7 @@ cut(model, "")
 # Cut only one arrow: $\mathcal{M}$ still climbs the layers, but every step begins with zeros, whatever $\mathcal{M}$ it
 # is given, so there is no zigzag. Write such a step. `x` and `state` are as in `cut`. Call the cells as there, and
 # return the new state with the $\mathcal{M}$ of the top layer. (Then set
-# `model.climb = lambda x, state: step_without_return(model, x, state)` and measure what this arrow is worth.)
+# `model.step_cells = lambda x, state: step_without_return(model, x, state)` and measure what this arrow is worth.)
 #
 # *Hint:* $\mathcal{M}$ of the previous step enters in one place only. It is not inside the loop.
 
@@ -323,7 +323,7 @@ tiny = tp.build_model("predrnn", size=(8, 8), hidden=(3, 4), kernel=3, patch=2, 
 rng = np.random.default_rng(6)
 inputs, m, *layers = (tp.tensor(rng.standard_normal((1, 4, 4, width))) for width in (4, 3, 3, 3, 4, 4))
 layers = [(layers[0], layers[1]), (layers[2], layers[3])]
-expected = tiny.climb(inputs, (layers, tiny.start(tp.stack(inputs, axis=1))[1]))
+expected = tiny.step_cells(inputs, (layers, tiny.start(tp.stack(inputs, axis=1))[1]))
 check("17.2", lambda: step_without_return(tiny, inputs, (layers, m)), expected)
 
 # %% [markdown]

@@ -198,8 +198,8 @@ def test_a_cupy_that_cannot_be_imported(code, tmp_path, monkeypatch, capfd):
         backend.find_device("gpu")
     assert "\n" not in str(caught.value)
     assert backend.find_device("auto") == "cpu"
-    said = capfd.readouterr().err
-    assert said.count("\n") == 1 and said.startswith("device auto is the CPU here: CuPy is installed but cannot be imported")
+    message = capfd.readouterr().err
+    assert message.count("\n") == 1 and message.startswith("device auto is the CPU here: CuPy is installed but cannot be imported")
     assert "cupy" not in sys.modules and tp.tensor([1.0]).device == "cpu"  # what is left of it is not asked about arrays
 
 

@@ -48,10 +48,10 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("body, status, said", ENDS.values(), ids=ENDS)
-def test_ends(body, status, said):
+@pytest.mark.parametrize("body, status, message", ENDS.values(), ids=ENDS)
+def test_ends(body, status, message):
     got, _, err = run(body, MPLBACKEND="nonsense")
-    assert (got, err) == (status, said)
+    assert (got, err) == (status, message)
 
 
 def test_a_bug_keeps_its_traceback():

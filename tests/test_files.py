@@ -13,7 +13,7 @@ import pytest
 
 from tinypredrnn import files
 from tinypredrnn.errors import BusyError
-from tinypredrnn.files import alone, lies_within, path_argument, persist, read_json, replacing, write_json
+from tinypredrnn.files import lies_within, locked, path_argument, read_json, replacing, retry, write_json
 
 
 def test_writes_makes_folders_and_leaves_nothing_else(tmp_path):
@@ -152,13 +152,13 @@ def test_what_is_not_permitted_is_tried_again_for_some_seconds(monkeypatch):
     for times, answer in ((0, "done"), (1, "done"), (5, "done"), (100, None)):
         calls = []
         if answer:
-            assert persist(refuse, times) == answer and len(calls) == times + 1
+            assert retry(refuse, times) == answer and len(calls) == times + 1
         else:
             with pytest.raises(PermissionError):
-                persist(refuse, times)
+                retry(refuse, times)
     assert 4 < sum(slept[-len(files.PAUSES):]) < 10
     with pytest.raises(ZeroDivisionError):  # nothing else is tried again
-        persist(lambda: 1 / 0)
+        retry(lambda: 1 / 0)
 
 
 
@@ -173,8 +173,8 @@ try:
         temporary.write_bytes(bytes(2000))
 except OSError as error:
     print(error)"""
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]).stdout
-    assert str(tmp_path / "file.txt") in said and "File too large" in said and os.listdir(tmp_path) == []
+    message = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]).stdout
+    assert str(tmp_path / "file.txt") in message and "File too large" in message and os.listdir(tmp_path) == []
 
 
 # alone in a folder
@@ -182,8 +182,8 @@ except OSError as error:
 HOLD = """
 import sys
 from pathlib import Path
-from tinypredrnn.files import alone
-with alone(Path(sys.argv[1])):
+from tinypredrnn.files import locked
+with locked(Path(sys.argv[1])):
     print("in", flush=True)
     sys.stdin.read()
 """
@@ -202,10 +202,10 @@ def test_a_second_program_is_refused_until_the_first_has_ended(tmp_path):
     first = hold(folder)
     for _ in range(2):
         with pytest.raises(BusyError, match="another program is writing into .*run: wait"):
-            with alone(folder):
+            with locked(folder):
                 pass
     first.communicate("")
-    with alone(folder):
+    with locked(folder):
         pass
 
 
@@ -214,30 +214,30 @@ def test_kill_9_leaves_no_lock(tmp_path):
     first.kill()
     first.communicate()
     assert first.returncode == -signal.SIGKILL and (tmp_path / ".lock").exists()
-    with alone(tmp_path):
+    with locked(tmp_path):
         with pytest.raises(BusyError):
-            with alone(tmp_path):
+            with locked(tmp_path):
                 pass
 
 
 def test_an_error_within_gives_the_folder_free(tmp_path):
     with pytest.raises(ZeroDivisionError):
-        with alone(tmp_path):
+        with locked(tmp_path):
             1 / 0  # noqa: B018
-    with alone(tmp_path):
+    with locked(tmp_path):
         pass
 
 
 @pytest.mark.parametrize("again", [False, True])
 def test_who_was_alone_in_a_folder_that_is_gone_is_told(tmp_path, again):
     folder = tmp_path / "run"
-    with alone(folder) as check:
+    with locked(folder) as check:
         check()
         shutil.rmtree(folder)
         with pytest.raises(BusyError, match="not the folder any more"):
             check()
         if again:
-            with alone(folder) as other:
+            with locked(folder) as other:
                 other()
                 with pytest.raises(BusyError):
                     check()
@@ -253,9 +253,9 @@ def test_the_lock_is_that_of_the_file_at_the_path(tmp_path, monkeypatch):
         lock(file)
 
     monkeypatch.setattr(files, "lock", late)
-    with alone(tmp_path) as check:
+    with locked(tmp_path) as check:
         check()
-        with pytest.raises(BusyError), alone(tmp_path):
+        with pytest.raises(BusyError), locked(tmp_path):
             pass
 
 
@@ -268,7 +268,7 @@ def test_waiting_for_another_program(tmp_path, monkeypatch, capsys):
             first.communicate("")
 
     monkeypatch.setattr(files.time, "sleep", end_it)
-    with alone(tmp_path, wait=True):
+    with locked(tmp_path, wait=True):
         assert len(pauses) == 3
     assert capsys.readouterr().err == f"another program is at work in {tmp_path}: waiting until it has ended\n"
 

@@ -36,13 +36,13 @@ def test_the_list_names_what_was_written(folder):
     found = json.loads((folder.path / LIST).read_text())
     assert found["kind"] == "run" and found["files"].keys() == {"a.txt", "b/c.json"}
     assert found["files"]["a.txt"] == [hashlib.sha256(b"one").hexdigest()]
-    assert Folder(folder.path, "run").holds() == ["a.txt", "b/c.json"] and files(folder.path) == ["a.txt", "b/c.json"]
+    assert Folder(folder.path, "run").own_files() == ["a.txt", "b/c.json"] and files(folder.path) == ["a.txt", "b/c.json"]
 
 
 def test_a_copy_of_the_folder_is_ours_as_well(folder, tmp_path):
     write(folder, "a.txt", "one")
     shutil.copytree(folder.path, tmp_path / "copy", copy_function=shutil.copyfile)  # with other dates
-    assert Folder(tmp_path / "copy", "run").holds() == ["a.txt"]
+    assert Folder(tmp_path / "copy", "run").own_files() == ["a.txt"]
 
 
 def test_a_name_is_not_enough(folder, tmp_path):
@@ -61,7 +61,7 @@ def test_a_name_is_not_enough(folder, tmp_path):
     (folder.path / "sub").symlink_to(tmp_path / "mine")
     (folder.path / "gone").unlink()
     again = Folder(folder.path, "run")
-    assert again.holds() == []
+    assert again.own_files() == []
     again.remove(list(again.files))
     assert files(tmp_path / "mine") == ["a", "linked"] and files(folder.path) == ["edited", "linked"]
     assert (folder.path / "sub").is_symlink()
@@ -88,7 +88,7 @@ def test_a_damaged_list_is_refused(folder, content):
         Folder(folder.path, "run")
     (folder.path / LIST).unlink()
     with folder:  # the lock was given back
-        assert folder.holds() == []
+        assert folder.own_files() == []
 
 
 def test_a_run_and_a_prediction_do_not_share_a_folder(folder):
@@ -121,7 +121,7 @@ def test_whenever_it_dies_what_is_there_is_known(folder, monkeypatch, moment, ea
             with pytest.raises(KeyboardInterrupt):
                 write(folder, "a", "two")
     again = Folder(folder.path, "run")
-    assert again.holds() == files(folder.path) and len(again.files.get("a", ())) <= 2
+    assert again.own_files() == files(folder.path) and len(again.files.get("a", ())) <= 2
 
 
 def test_a_file_that_grows_is_known_by_its_beginning(folder):
@@ -129,12 +129,12 @@ def test_a_file_that_grows_is_known_by_its_beginning(folder):
         write(folder, "log", "1\n", grows=True)
         with open(folder.path / "log", "a") as file:
             file.write("2\n")
-        assert Folder(folder.path, "run").holds() == ["log"]
+        assert Folder(folder.path, "run").own_files() == ["log"]
         folder.finish("log")
-        assert Folder(folder.path, "run").holds() == ["log"]
+        assert Folder(folder.path, "run").own_files() == ["log"]
         with open(folder.path / "log", "a") as file:
             file.write("mine\n")
-        assert Folder(folder.path, "run").holds() == []
+        assert Folder(folder.path, "run").own_files() == []
 
 
 # writing
@@ -157,14 +157,14 @@ def test_what_was_read_and_is_in_the_new_file_may_be_anybodys(folder):
     write(folder, "a", "ours")
     (folder.path / "a").write_text("ours, and mine")
     write(folder, "a", "ours, and mine, and more", amends=True)
-    assert files(folder.path) == ["a"] and folder.ours("a")
+    assert files(folder.path) == ["a"] and folder.is_ours("a")
 
 
 def test_the_file_before(folder):
     for n in range(4):
         write(folder, "a", str(n), previous="b")
     assert (folder.path / "a").read_text() == "3" and (folder.path / "b").read_text() == "2"
-    assert Folder(folder.path, "run").holds() == ["a", "b"]
+    assert Folder(folder.path, "run").own_files() == ["a", "b"]
     (folder.path / "b").write_text("mine")
     write(folder, "a", "4", previous="b")
     assert [(folder.path / name).read_text() for name in ("a", "b", "b-kept")] == ["4", "3", "mine"]
@@ -183,7 +183,7 @@ def test_a_folder_that_is_itself_a_link_is_as_good_as_any(tmp_path):
     (tmp_path / "large disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "large disk")
     write(Folder(tmp_path / "out", "run"), "sub/a", "ours")
-    assert Folder(tmp_path / "out", "run").holds() == ["sub/a"] and files(tmp_path / "large disk") == ["sub/a"]
+    assert Folder(tmp_path / "out", "run").own_files() == ["sub/a"] and files(tmp_path / "large disk") == ["sub/a"]
 
 
 def test_what_was_being_written_is_cleared_away(folder):
@@ -200,8 +200,8 @@ def test_drawing_that_fails_is_a_line(folder, capsys):
         raise OSError(28, "No space left on device")
 
     folder.draw("a.png", fail)
-    said = capsys.readouterr().err
-    assert said.startswith("the picture a.png is not written: ") and "No space left" in said and said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.startswith("the picture a.png is not written: ") and "No space left" in message and message.count("\n") == 1
     with pytest.raises(ZeroDivisionError):  # a bug
         folder.draw("a.png", lambda path: 1 / 0)
     with pytest.raises(BusyError):  # no matter of a picture
@@ -231,7 +231,7 @@ def test_what_cannot_be_deleted_now_stays_ours(folder, monkeypatch, capsys):
     monkeypatch.setattr("tinypredrnn.files.time.sleep", lambda seconds: None)
     monkeypatch.setattr(Path, "unlink", refusing)
     folder.remove(["a", "b"])
-    assert Folder(folder.path, "run").holds() == ["a"] == files(folder.path) and "a is not deleted: " in capsys.readouterr().err
+    assert Folder(folder.path, "run").own_files() == ["a"] == files(folder.path) and "a is not deleted: " in capsys.readouterr().err
 
 
 # all at once
@@ -245,8 +245,8 @@ def test_renewing_takes_the_place_of_all_that_is_ours(folder):
             for name in names:
                 with replacing(fresh / name) as temporary:
                     temporary.write_text(name)
-            assert folder.holds() == (["a", "b"] if "c" in names else [])
-        assert Folder(folder.path, "run").holds() == list(names) and files(folder.path) == sorted([*names, "mine"])
+            assert folder.own_files() == (["a", "b"] if "c" in names else [])
+        assert Folder(folder.path, "run").own_files() == list(names) and files(folder.path) == sorted([*names, "mine"])
 
 
 def test_an_error_while_renewing_changes_nothing(folder):
@@ -255,7 +255,7 @@ def test_an_error_while_renewing_changes_nothing(folder):
         (fresh / "a").write_text("two")
         (fresh / "b").write_text("two")
         1 / 0  # noqa: B018
-    assert files(folder.path) == ["a"] and (folder.path / "a").read_text() == "one" and folder.holds() == ["a"]
+    assert files(folder.path) == ["a"] and (folder.path / "a").read_text() == "one" and folder.own_files() == ["a"]
 
 
 # data and outputs

@@ -180,7 +180,7 @@ def test_the_installed_course_is_written_and_run(installed, tmp_path):
     assert "begin with: python mine" in run(*course, "write", "mine", cwd=tmp_path)
     assert "not yet: nothing came back yet" in run(installed, "-I", "mine/01_one_number.py", cwd=tmp_path)
     assert "exercises 0 of" in run(*course, "--folder", "mine", cwd=tmp_path)
-    assert run(*course, "run", "1", cwd=tmp_path).endswith("as it says\n")
+    assert run(*course, "run", "1", cwd=tmp_path).endswith("as expected\n")
     assert len(run(*course, cwd=tmp_path).splitlines()) >= 19
     assert files_of(installed) == before and (tmp_path / "mine/figures/01_one_number").is_dir()
 

@@ -21,7 +21,7 @@ ROOT = Path(tp.__file__).parents[1]
 
 
 @pytest.fixture
-def said(capsys):
+def run_info(capsys):
     """The report as {title: {name: fact}}."""
     def run():
         report.main()
@@ -49,95 +49,95 @@ def test_as_a_command(tmp_path):
     assert not (tmp_path / "cache").exists()  # it looks, and makes nothing
 
 
-def test_what_is_missing_comes_with_what_to_install(said, monkeypatch):
+def test_what_is_missing_comes_with_what_to_install(run_info, monkeypatch):
     def version(name):
         if name in ("cupy-cuda12x", "numpy"):
             return "14.0"
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(report, "version", version)
-    packages = said()["packages"]
+    packages = run_info()["packages"]
     assert packages["numpy"] == packages["cupy"] == "14.0"  # by another of its names
     assert packages["tqdm"] == "missing; pip install tqdm"
     assert packages["imageio-ffmpeg"] == "missing; to read videos: pip install imageio-ffmpeg"
-    monkeypatch.setattr(report, "ALSO", {})
-    assert said()["packages"]["cupy"].startswith('missing; for a GPU: pip install "cupy-cuda13x[ctk]" (CUDA 13) or ')
+    monkeypatch.setattr(report, "OTHER_NAMES", {})
+    assert run_info()["packages"]["cupy"].startswith('missing; for a GPU: pip install "cupy-cuda13x[ctk]" (CUDA 13) or ')
 
 
 def test_the_packages_and_extras_are_those_of_setup():
     call = next(node for node in ast.walk(ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))) if getattr(node, "keywords", None))
     asked = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg in ("install_requires", "extras_require")}
     needed = {re.match(r"[\w-]+", line)[0] for line in asked["install_requires"]}
-    assert needed == set(report.NEEDED)
+    assert needed == set(report.REQUIRED)
     extras = {re.match(r"[\w-]+", line)[0] for lines in asked["extras_require"].values() for line in lines}
     told = " ".join(report.PACKAGES.values())
     assert [name for name in extras if name not in told] == []
 
 
-def test_nothing_that_is_missing_stops_it(said, monkeypatch):
+def test_nothing_that_is_missing_stops_it(run_info, monkeypatch):
     for module in ("numba", "pooch", "cupy", "matplotlib", "skimage", "tqdm", "threadpoolctl"):
         monkeypatch.setitem(sys.modules, module, None)  # `import numba` raises ImportError
-    facts = said()
+    facts = run_info()
     assert "needs CuPy" in facts["devices"]["gpu"] and "numba" in facts["threads"]["numba"] and "pooch" in facts["caches"]["downloads"]
     assert facts["threads"]["BLAS"] and "pooch" in facts["caches"]["compiled kernels"]
 
 
-def test_devices(said, monkeypatch):
+def test_devices(run_info, monkeypatch):
     monkeypatch.setattr(report.backend, "gpu_names", lambda: ["A, 80 GiB", "B, 16 GiB"])
-    facts = said()["devices"]
+    facts = run_info()["devices"]
     assert facts["gpu"] == "A, 80 GiB; B, 16 GiB" and f"{os.cpu_count()} cores" in facts["cpu"]
 
     def none():
         raise DeviceError("CuPy finds no GPU")
 
     monkeypatch.setattr(report.backend, "gpu_names", none)
-    assert said()["devices"]["gpu"] == "CuPy finds no GPU"
+    assert run_info()["devices"]["gpu"] == "CuPy finds no GPU"
 
 
-def test_threads_are_those_of_the_environment(said, monkeypatch):
-    for name in report.COUNTS:
+def test_threads_are_those_of_the_environment(run_info, monkeypatch):
+    for name in report.THREAD_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    assert said()["threads"]["environment"] == "sets none"
+    assert run_info()["threads"]["environment"] == "sets none"
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setenv("MKL_NUM_THREADS", "2")
-    assert said()["threads"]["environment"] == "MKL_NUM_THREADS=2, OMP_NUM_THREADS=3"
+    assert run_info()["threads"]["environment"] == "MKL_NUM_THREADS=2, OMP_NUM_THREADS=3"
 
 
-def test_threads_of_blas(said, monkeypatch):
+def test_threads_of_blas(run_info, monkeypatch):
     pools = [{"user_api": "blas", "internal_api": "openblas", "version": "0.3", "num_threads": 7}, {"user_api": "openmp"}]
     monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: pools)
-    assert said()["threads"]["BLAS"] == "7, openblas 0.3"
+    assert run_info()["threads"]["BLAS"] == "7, openblas 0.3"
     monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: pools[1:])
     monkeypatch.setattr(np, "show_config", lambda mode: {"Build Dependencies": {"blas": {"name": "accelerate"}}})
-    assert said()["threads"]["BLAS"] == "accelerate"
+    assert run_info()["threads"]["BLAS"] == "accelerate"
 
 
-def test_caches_are_measured(said, monkeypatch, tmp_path):
+def test_caches_are_measured(run_info, monkeypatch, tmp_path):
     monkeypatch.setenv("TINYPREDRNN_CACHE", str(tmp_path))
     (tmp_path / "compiled" / "more").mkdir(parents=True)
     (tmp_path / "compiled" / "gate").write_bytes(b" " * 1_000_000)
     (tmp_path / "compiled" / "more" / "tiles").write_bytes(b" " * 500_000)
-    facts = said()["caches"]
+    facts = run_info()["caches"]
     assert facts["compiled kernels"] == f"{tmp_path / 'compiled'}: 2 files, 1.5 MB"
     assert facts["downloads"] == f"{tmp_path / 'mnist'}: 0 files, 0.0 MB"
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert said()["caches"]["compiled kernels"].endswith("1.5 MB, cannot be written to")
+    assert run_info()["caches"]["compiled kernels"].endswith("1.5 MB, cannot be written to")
 
 
-def test_data(said, monkeypatch, tmp_path):
+def test_data(run_info, monkeypatch, tmp_path):
     monkeypatch.setenv("TINYPREDRNN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TINYPREDRNN_DATA", raising=False)
-    assert said()["data"] == {"TINYPREDRNN_DATA": "not set: export TINYPREDRNN_DATA=FOLDER, if you have the MNIST files",
+    assert run_info()["data"] == {"TINYPREDRNN_DATA": "not set: export TINYPREDRNN_DATA=FOLDER, if you have the MNIST files",
                               "MNIST": "not here: downloaded when it is first needed, or else digits are drawn"}
     monkeypatch.setenv("TINYPREDRNN_DATA", str(tmp_path / "nowhere"))
-    assert said()["data"]["TINYPREDRNN_DATA"] == f"{tmp_path / 'nowhere'}, which is not a folder"
+    assert run_info()["data"]["TINYPREDRNN_DATA"] == f"{tmp_path / 'nowhere'}, which is not a folder"
     for folder in (tmp_path / "cache" / "mnist", tmp_path / "data" / "mnist", tmp_path / "data" / "kth"):
         folder.mkdir(parents=True)
     (tmp_path / "cache" / "mnist" / "train-images-idx3-ubyte.gz").touch()
-    assert said()["data"]["MNIST"] == f"train-images-idx3-ubyte.gz in {tmp_path / 'cache' / 'mnist'}"
+    assert run_info()["data"]["MNIST"] == f"train-images-idx3-ubyte.gz in {tmp_path / 'cache' / 'mnist'}"
     (tmp_path / "data" / "mnist" / "t10k-images.idx3-ubyte").touch()
     monkeypatch.setenv("TINYPREDRNN_DATA", str(tmp_path / "data"))
-    assert said()["data"] == {"TINYPREDRNN_DATA": f"{tmp_path / 'data'}: kth, mnist",
+    assert run_info()["data"] == {"TINYPREDRNN_DATA": f"{tmp_path / 'data'}: kth, mnist",
                               "MNIST": f"t10k-images.idx3-ubyte in {tmp_path / 'data' / 'mnist'}"}
 
 

@@ -11,7 +11,7 @@ import pytest
 from tinypredrnn.data import SOURCES
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.models import MODELS
-from tinypredrnn.options import Options, add_arguments, given, option
+from tinypredrnn.options import Options, add_arguments, given_options, option
 from tinypredrnn.train import Recipe
 
 RECORDS = {"recipe": Recipe, **{f"model {name}": model.Options for name, model in MODELS.items()},
@@ -33,7 +33,7 @@ class Soup(Options):
 def parse(record, *words):
     parser = argparse.ArgumentParser()
     add_arguments(parser, record)
-    return given(parser.parse_args(words), record.names())
+    return given_options(parser.parse_args(words), record.names())
 
 
 def other_value(record, name):

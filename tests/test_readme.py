@@ -49,10 +49,10 @@ def test_the_snippets_run(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("script", sorted(re.findall(r"python examples/(\w+\.py)", README)))
 def test_every_option_that_is_named_exists(script):
-    said = {flag for line in README.splitlines() if f"examples/{script}" in line for flag in re.findall(r"(--[\w-]+)", line)}
+    flags = {flag for line in README.splitlines() if f"examples/{script}" in line for flag in re.findall(r"(--[\w-]+)", line)}
     usage = subprocess.run([sys.executable, HOME / "examples" / script, "--help"], capture_output=True, text=True, check=True, cwd=HOME,
                            env={**os.environ, "PYTHONPATH": str(HOME)}).stdout
-    assert said <= set(re.findall(r"(--[\w-]+)", usage)), said
+    assert flags <= set(re.findall(r"(--[\w-]+)", usage)), flags
 
 
 def test_the_table_of_lessons_is_what_its_command_prints(capsys):

@@ -50,7 +50,7 @@ def find_device(name):
 
 
 def gpu_count():
-    """How many GPUs CuPy can use, at least one; DeviceError says what is missing otherwise."""
+    """How many GPUs CuPy can use, at least one; otherwise a DeviceError that says what is missing."""
     try:
         import cupy
 
@@ -58,7 +58,7 @@ def gpu_count():
     except Exception as error:  # an installation can be broken in as many ways as there are libraries below it
         if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
             raise DeviceError(f"the GPU needs CuPy, which is not installed: {GPU_HELP}") from error
-        sys.modules.pop("cupy", None)  # what is left of it must not be taken for CuPy
+        sys.modules.pop("cupy", None)  # an import that failed leaves an incomplete module
         raise DeviceError(f"CuPy is installed but cannot be imported ({first_line(error)}): {GPU_HELP}") from error
     try:
         count = cupy.cuda.runtime.getDeviceCount()
@@ -72,7 +72,7 @@ def gpu_count():
 
 
 def first_line(error):
-    """The first line of what an error says, to be put into a sentence."""
+    """The first line of an error message, to be put into a sentence."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
@@ -92,7 +92,7 @@ def to_device(array, device):
         return to_numpy(array)
     import cupy
 
-    # from now on this GPU computes, since new arrays have to be where this one is
+    # this GPU becomes the current one, since new arrays have to be on the same GPU as this one
     cupy.cuda.Device(int(device[4:])).use()
     return cupy.asarray(array)
 
@@ -136,14 +136,14 @@ def adopt(array):
     if getattr(array, "requires_grad", False):
         raise GraphError(f"dlpack: this {what} requires a gradient there, and its library would not see what is done "
                          "here: pass x.detach()")
-    if hasattr(array, "is_neg") and array.is_neg():  # PyTorch exports it with the signs not yet turned
+    if hasattr(array, "is_neg") and array.is_neg():  # PyTorch exports the memory without changing the signs
         raise DTypeError(f"dlpack: the memory of this {what} holds its values with the opposite sign: pass "
                          "x.resolve_neg()")
     try:
         kind, number = array.__dlpack_device__()
         if kind in DLPACK_CPU:
             shared = np.from_dlpack(array)
-            if shared.flags.owndata and shared.size:  # given no memory, NumPy takes its own, uninitialised
+            if shared.flags.owndata and shared.size:  # NumPy has allocated its own, uninitialised
                 raise BufferError("it has no memory")
             return shared
         if kind == DLPACK_CUDA:
@@ -182,11 +182,11 @@ def export(array, **options):
 
 
 def uploader(device):
-    """A function that copies NumPy arrays to `device`, which goes on computing meanwhile: for the thread that prepares
-    the data.
+    """A function that copies NumPy arrays to `device` while the device goes on computing. The thread that prepares the
+    data uses it.
 
-    On a GPU it copies in a stream of its own and returns when the copy is complete: whoever gets the array need not
-    wait for it.
+    On a GPU it copies in its own stream and returns when the copy is complete, so that nobody has to wait before using
+    the array.
     """
     if device == "cpu":
         return lambda array: array
@@ -206,7 +206,7 @@ def uploader(device):
 
 
 def synchronise(device):
-    """Wait until `device` has done all work given to it: a GPU works asynchronously, so clocks must wait for it."""
+    """Wait until `device` has done all work given to it: a GPU works asynchronously, so a timer must wait for it."""
     if device != "cpu":
         import cupy
 
@@ -227,7 +227,7 @@ def memory_in_use(device):
 
 
 def memory_held(device):
-    """Bytes that CuPy's pool has taken from the GPU: the most that was ever needed at once, since it gives nothing
+    """Bytes that CuPy's pool has taken from the GPU: the most that was ever needed at once, since it never gives any
     back."""
     import cupy
 

@@ -1,10 +1,9 @@
-"""What numba has compiled is kept in the user's cache, if possible, so that nobody waits for the compiler at every
-start.
+"""What numba has compiled is kept in the user's cache, if possible, so that it need not be compiled at every start.
 
-numba has a cache of its own, but it trusts whatever it finds there, and fails if it cannot write. `Kept` is a cache for
-our needs, with one file for each function and signature, which begins with a checksum. The files hold code that will
-run, so their folder must belong to the user and to nobody else. None of them is required: if a file is missing or
-damaged, or if the disk is full or cannot be written to, numba compiles again.
+numba has a cache of its own, but it trusts whatever it finds there, and fails if it cannot write. `CompiledCache` has a
+file for each function and signature, which begins with a checksum. The files hold code that will run, so their folder
+must belong to the user and to nobody else. None of them is required: if a file is missing or damaged, or if the disk is
+full or cannot be written to, numba compiles again.
 """
 
 import contextlib
@@ -30,7 +29,7 @@ def kernel(**options):
 
         dispatcher = njit(**options)(function)
         with contextlib.suppress(OSError):  # if the package has no source files
-            keep(dispatcher, Path(function.__code__.co_filename).read_bytes())
+            cache_compiled(dispatcher, Path(function.__code__.co_filename).read_bytes())
         return dispatcher
 
     return decorate
@@ -63,22 +62,22 @@ def make_module(name, source):
     exec(compile(source, module.__file__, "exec"), vars(module))
     for value in vars(module).values():
         if isinstance(value, Dispatcher):
-            keep(value, source.encode())
+            cache_compiled(value, source.encode())
     return module
 
 
 # what is kept
 
-def keep(dispatcher, source):
+def cache_compiled(dispatcher, source):
     """Keep what numba compiles for this function from now on, and find it again as long as `source` is the same."""
     from numba.core.dispatcher import Dispatcher
 
     if not isinstance(dispatcher, Dispatcher):  # NUMBA_DISABLE_JIT=1 leaves functions as they are
         return
-    dispatcher._cache = Kept(dispatcher.py_func, source)  # as numba's own enable_caching does
+    dispatcher._cache = CompiledCache(dispatcher.py_func, source)  # as numba's own enable_caching does
 
 
-class Kept:
+class CompiledCache:
     """A cache with the methods that numba calls: load_overload before it compiles a signature, save_overload after."""
 
     def __init__(self, function, source):

@@ -9,10 +9,10 @@ With `--folder FOLDER` the first and the third work on copies written by the sec
 
 A lesson is a Python script whose cells begin with `# %%` (text cells with `# %% [markdown]`). Within a code cell
 
-    #> 14.0                  what the cell prints, word for word, numbers to 1 part in 1,000
-    #~ loss 0.63             the same for a number that depends on the size of the run: at full size, to 1 part in 4
-    #? 3.1 ms                depends on the machine: only the words are compared
-    # <solution>             what stands up to `# </solution>` is the reader's to write
+    #> 14.0                  a line that the cell prints: the same words, and numbers to 1 part in 1,000
+    #~ loss 0.63             the same, but the number depends on the size of the run: at full size, to 1 part in 4
+    #? 3.1 ms                the same, but the number depends on the machine: only the words are compared
+    # <solution>             the reader writes what is between this line and `# </solution>`
 """
 
 import argparse
@@ -129,8 +129,7 @@ def caller():
 # The progress of a reader, kept beside the lessons
 
 def progress(folder):
-    """{lesson: {exercise: whether it is solved}}; what is damaged counts as not done, until the lessons are run
-    again."""
+    """{lesson: {exercise: whether it is solved}}; a damaged entry counts as not solved until the lesson runs again."""
     try:
         done = read_json(Path(folder) / ".progress.json") or {}
     except OSError:
@@ -161,7 +160,7 @@ class Cell:
 
     @property
     def expected(self):
-        """[(mark, line)] of what the cell says that it prints"""
+        """[(mark, line)] of the output that the cell announces in comments"""
         return re.findall(r"^\s*#([>~?]) ?(.*)$", self.source, re.MULTILINE)
 
 
@@ -214,7 +213,7 @@ def with_holes(text, filling="...  # your code"):
 def execute(cell, lesson, namespace):
     """Run one cell in `namespace`, warnings as errors; returns the lines that it printed."""
     printed = io.StringIO()
-    # so that messages name the lesson's own lines
+    # blank lines first, so that error messages have the line numbers of the lesson
     code = compile("\n" * cell.line + cell.source, str(lesson.path), "exec")
     with contextlib.redirect_stdout(printed), warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -223,8 +222,8 @@ def execute(cell, lesson, namespace):
 
 
 def run(lesson):
-    """Run all cells; returns (namespace, complaints): the places where a cell printed what it does not say, with both
-    lines."""
+    """Run all cells. Returns (namespace, complaints): the places where a cell did not print what was expected, with
+    both lines."""
     namespace = {"__name__": "__main__", "__file__": str(lesson.path)}
     complaints = []
     for cell in lesson.cells:
@@ -238,18 +237,18 @@ def run(lesson):
 
 
 def differences(expected, printed):
-    """What of the `printed` lines is not as `expected`, in words."""
+    """Say in which of the `printed` lines something other than `expected` was printed."""
     for index in range(max(len(expected), len(printed))):
         if index >= len(expected) or index >= len(printed):
-            yield (f"{len(expected)} lines are announced and {len(printed)} printed, the first without a partner: "
+            yield (f"expected {len(expected)} lines, printed {len(printed)}, the first without a partner: "
                    f"{(expected[index][1] if index < len(expected) else printed[index])!r}")
             return
-        (mark, said), told = expected[index], printed[index]
-        same_words = NUMBER.sub("0", said).split() == NUMBER.sub("0", told).split()
+        (mark, wanted), line = expected[index], printed[index]
+        same_words = NUMBER.sub("0", wanted).split() == NUMBER.sub("0", line).split()
         tolerance = {">": 1e-3, "~": size(0.25, small=None), "?": None}[mark]  # None: any number will do
-        numbers = [[float(number.replace(",", "")) for number in NUMBER.findall(line)] for line in (told, said)]
+        numbers = [[float(number.replace(",", "")) for number in NUMBER.findall(text)] for text in (line, wanted)]
         if not same_words or tolerance and not np.allclose(*numbers, rtol=tolerance, atol=1e-9 if mark == ">" else 0):
-            yield f"said {said!r}, printed {told!r}"
+            yield f"expected {wanted!r}, printed {line!r}"
 
 
 # The command
@@ -297,7 +296,7 @@ def write(source, target):
 
 
 def run_all(folder, numbers):
-    """Run lessons one after another; 0 if each prints what it says."""
+    """Run lessons one after another; 0 if each prints what is expected of it."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -306,7 +305,7 @@ def run_all(folder, numbers):
         start = time.perf_counter()
         _, complaints = run(lesson)
         wrong += bool(complaints)
-        verdict = "NOT as it says" if complaints else "as it says"
+        verdict = "NOT as expected" if complaints else "as expected"
         print(f"{lesson.number:>3} {lesson.title:48} {time.perf_counter() - start:6.1f} s   {verdict}")
         for complaint in complaints:
             print(f"      {complaint}")
@@ -331,7 +330,7 @@ def main(arguments=None):
     writes = commands.add_parser("write", allow_abbrev=False, help="write lessons with holes for the exercises")
     writes.add_argument("target", metavar="FOLDER")
     runs = commands.add_parser("run", allow_abbrev=False,
-                               help="run lessons and compare what they print with what they say")
+                               help="run lessons and compare their output with the expected output")
     runs.add_argument("numbers", nargs="*", type=int, metavar="N", help="only these lessons")
     runs.add_argument("--full", action="store_true", help="at full size (default: the small size of the tests)")
     commands.add_parser("table", allow_abbrev=False, help="the table in the README")

@@ -12,7 +12,7 @@ import sys
 
 from tinypredrnn.malloc import keep_freed_memory
 
-MOST = 10**9  # the largest number that a script accepts for anything
+MAX_ARGUMENT = 10**9  # the largest number that a script accepts for anything
 
 
 class Error(Exception):
@@ -111,12 +111,12 @@ def command(main):
         status, sentence = 130, "stopped"
     except (Error, OSError) as error:
         status, sentence = 2, str(error)
-    except MemoryError as error:  # NumPy's and CuPy's say how much they asked for, Python's own says nothing
+    except MemoryError as error:  # those of NumPy and CuPy say how much was asked for, Python's own says nothing
         status = 2
         sentence = (f"there is not enough memory ({str(error) or 'none is left'}): ask for less at a time, such "
                     "as a smaller --batch")
     try:
-        sys.stdout.flush()  # so that what cannot be written is noticed now, not when Python has ended
+        sys.stdout.flush()  # so that an error in writing is noticed now, not when Python ends
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
@@ -133,10 +133,11 @@ def command(main):
 
 
 def whole_number_from(least):
-    """A type for argparse: whole numbers from `least` to MOST."""
+    """A type for argparse: whole numbers from `least` to MAX_ARGUMENT."""
     def whole_number(text):
-        if not least <= int(text) <= MOST:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {MOST:,}, got {text[:40]}")
+        if not least <= int(text) <= MAX_ARGUMENT:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {MAX_ARGUMENT:,}, got "
+                                             f"{text[:40]}")
         return int(text)
 
     return whole_number

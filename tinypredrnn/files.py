@@ -1,5 +1,4 @@
-"""Writing files so that nobody ever finds half of one, and folders so that two programs never write into one at
-once."""
+"""Write files so that none is ever seen half written, and lock folders so that only one program writes into each."""
 
 import argparse
 import contextlib
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from tinypredrnn.errors import BusyError, ConfigError, say_once
 
-PAUSES = 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0  # seconds between attempts at what is not permitted for the moment
+PAUSES = 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0  # seconds between attempts of `retry`
 
 
 @contextlib.contextmanager
@@ -35,11 +34,11 @@ def replacing(path, previous=None, within=None, before=lambda temporary: None):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
-        persist(flush, temporary)
+        retry(flush, temporary)
         before(temporary)
         if previous and os.path.lexists(path):
-            persist(path.replace, previous)
-        persist(temporary.replace, path)
+            retry(path.replace, previous)
+        retry(temporary.replace, path)
     except OSError as error:
         if error.errno and not error.filename:  # "No space left on device" alone does not say where
             error.filename = str(path)
@@ -54,8 +53,8 @@ def flush(path):
         os.fsync(file.fileno())
 
 
-def persist(act, *inputs):
-    """act(*inputs), tried again for about five seconds while it is not permitted.
+def retry(act, *inputs):
+    """Call act(*inputs), again and again for up to about five seconds as long as it is not permitted.
 
     On Windows a file cannot be replaced or deleted while a viewer or a virus scanner has it open, usually only for a
     moment.
@@ -86,18 +85,18 @@ def temporary_cache():
     return tempfile.TemporaryDirectory(prefix="tinypredrnn-")  # removed when the process ends
 
 
-# alone in a folder
+# locking a folder
 
 @contextlib.contextmanager
-def alone(folder, name=".lock", wait=False):
-    """Within `with alone(folder) as check:` this program is alone in the folder, which is made as needed.
+def locked(folder, name=".lock", wait=False):
+    """Within `with locked(folder) as check:` no other program has the folder, which is made as needed.
 
-    name   the file that is locked; programs that lock another one are not kept out
+    name   the file that is locked; a program that locks another file is not kept out
     wait   if there is another program, wait until it has left, with a line on stderr; otherwise raise BusyError at once
 
-    `check()` raises BusyError if the folder has been deleted or replaced since: another program may be alone in the new
-    one. The operating system holds the lock as long as the process lives, so a crash, kill -9 or a power failure leaves
-    no lock behind. The file itself stays, which means nothing.
+    `check()` raises BusyError if the folder has been deleted or replaced since: another program may have locked the
+    new one. The operating system holds the lock as long as the process lives, so a crash, kill -9 or a power failure
+    leaves no lock behind. The file itself stays, which means nothing.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,7 +159,7 @@ def path_argument(text):
     return Path(text)
 
 
-class Dispensable:
+class BestEffortStream:
     """A stream for progress bars: what cannot be written, for example because the disk that keeps a log is full, is
     left out."""
 

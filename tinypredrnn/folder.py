@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 from tinypredrnn.errors import ConfigError, say
-from tinypredrnn.files import alone, as_json, lies_within, persist, read_json, replacing
+from tinypredrnn.files import as_json, lies_within, locked, read_json, replacing, retry
 
 LIST = ".tinypredrnn.json"
 ABOUT = "What tinypredrnn wrote into this folder, with the SHA-256 of each file: it replaces and deletes nothing else."
@@ -43,7 +43,7 @@ class Folder:
     def __enter__(self):
         if not self.depth:
             self.held = contextlib.ExitStack()
-            self.check = self.held.enter_context(alone(self.path))
+            self.check = self.held.enter_context(locked(self.path))
             with self.held:  # released again if one of the next lines fails
                 self.read_list()
                 self.clear_staging()
@@ -67,11 +67,11 @@ class Folder:
         self.listed = os.path.lexists(path)
         if not self.listed:
             found = {"kind": self.kind, "unfinished": secrets.token_hex(8), "files": {}, "growing": {}}
-        else:  # a list is a file: a folder, a pipe or a link to nothing of that name is somebody else's
+        else:  # our list is a file: a folder, a pipe or a broken link of that name is not ours
             found = read_json(path) if path.is_file() else None
-        if not sound(found):
-            raise ConfigError(f"{path} is damaged, so nobody knows what in {self.path} is ours: move it elsewhere, or "
-                              "name another folder")
+        if not is_valid_list(found):
+            raise ConfigError(f"{path} is damaged, so it is unknown which files in {self.path} are ours: move it "
+                              "elsewhere, or name another folder")
         if found["kind"] != self.kind:
             raise ConfigError(f"{self.path} holds a {found['kind']}, not a {self.kind}: name another folder")
         self.files, self.growing, self.token = found["files"], found["growing"], found["unfinished"]
@@ -85,12 +85,12 @@ class Folder:
         self.listed = True
 
     def clear_staging(self):
-        """Delete what a killed program left unfinished. Its folder has a name that was drawn for this list, so it is
-        nobody else's."""
+        """Delete what a killed program left unfinished. Its folder has a random name that is in this list, so it is
+        ours."""
         if self.listed and self.staging.is_dir() and not self.staging.is_symlink():
             shutil.rmtree(self.staging, ignore_errors=True)
 
-    def ours(self, name):
+    def is_ours(self, name):
         """Whether the file `name` is as we wrote it."""
         path = self.path / name
         if not (name in self.files and path.is_file() and not self.leads_outside(name)):
@@ -99,16 +99,16 @@ class Folder:
             return True
         return name in self.growing and digest(path, self.growing[name][0]) == self.growing[name][1]
 
-    def holds(self):
-        """The names of all that is ours."""
-        return [name for name in self.files if self.ours(name)]
+    def own_files(self):
+        """The names of all files that are ours."""
+        return [name for name in self.files if self.is_ours(name)]
 
-    def refuse_strangers(self, patterns):
+    def refuse_foreign_files(self, patterns):
         """ConfigError if anything that is not ours matches one of the glob patterns, the names of our files; folders
         may match."""
         found = {path.relative_to(self.path).as_posix() for pattern in patterns for path in self.path.glob(pattern)}
         strangers = sorted(name for name in found
-                           if not (self.ours(name) or (self.path / name).is_dir() and not self.leads_outside(name)))
+                           if not (self.is_ours(name) or (self.path / name).is_dir() and not self.leads_outside(name)))
         if strangers:
             more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
             raise ConfigError(f"{self.path} holds files that are not known to be written by this program, or were "
@@ -160,7 +160,7 @@ class Folder:
                 content = self.digest(temporary)
                 if not amends or (self.path / name).is_symlink():
                     self.make_room(previous or name)
-                if previous and self.ours(name):
+                if previous and self.is_ours(name):
                     self.note(previous, self.digest(self.path / name))
                 self.note(name, content)
                 self.growing.pop(name, None)
@@ -181,7 +181,7 @@ class Folder:
     def note(self, name, *contents):
         """Note that `name` is ours with its present content, if it is ours now, and with the `contents` that it is
         about to have."""
-        present = [self.digest(self.path / name)] if self.ours(name) else []
+        present = [self.digest(self.path / name)] if self.is_ours(name) else []
         self.files[name] = list(dict.fromkeys([*present, *contents]))
 
     def write_json(self, name, value, amends=False):
@@ -198,7 +198,7 @@ class Folder:
             say(f"the picture {name} is not written: {error}")
 
     def make_room(self, name):
-        if os.path.lexists(self.path / name) and not self.ours(name):
+        if os.path.lexists(self.path / name) and not self.is_ours(name):
             self.set_aside(name, "kept")
 
     def set_aside(self, name, word):
@@ -211,7 +211,7 @@ class Folder:
         while os.path.lexists(target := candidate(number)):
             number += 1
         self.check()
-        persist(path.replace, target)
+        retry(path.replace, target)
         say(f"{path} is not as this program wrote it: kept as {target.name}")
 
     def remove(self, names):
@@ -221,8 +221,8 @@ class Folder:
             for name in names:
                 self.check()
                 try:
-                    if self.ours(name):
-                        persist((self.path / name).unlink)
+                    if self.is_ours(name):
+                        retry((self.path / name).unlink)
                 except OSError as error:
                     say(f"{self.path / name} is not deleted: {error}")
                 else:
@@ -247,12 +247,12 @@ class Folder:
                 self.write_list()
                 for name in new:
                     self.check()
-                    persist(Path(fresh, name).replace, self.path / name)
+                    retry(Path(fresh, name).replace, self.path / name)
                 self.remove([name for name in old if name not in new])
 
 
-def sound(found):
-    """Whether what was read has the form of such a list, and names nothing outside its folder."""
+def is_valid_list(found):
+    """Whether what was read has the form of such a list, and names only files within the folder."""
     def of(value, *kinds):
         return (type(value) is list and len(value) == len(kinds)
                 and all(type(v) is kind for v, kind in zip(value, kinds)))
@@ -286,10 +286,11 @@ def is_output(path):
 
 
 def refuse_overlap(out, data, flag):
-    """ConfigError if the folder `out` is the `data` that a flag names, holds them, or lies among them and is neither
-    new nor ours."""
+    """ConfigError if the folder `out` is the `data` that a flag names, contains them, or lies within them and has files
+    that are not ours."""
     if lies_within(data, out):
-        raise ConfigError(f"--out {out} is what {flag} names, or holds it: name another --out")
+        raise ConfigError(f"--out {out} is the path that {flag} names, or contains it: name another --out")
     theirs = out.exists() and not is_output(out) and any(not p.name.startswith(".") for p in out.iterdir())
     if theirs and lies_within(out, data):
-        raise ConfigError(f"--out {out} lies within {flag} {data} and holds other files than ours: name another --out")
+        raise ConfigError(f"--out {out} lies within {flag} {data} and contains files that this program did not "
+                          "write: name another --out")

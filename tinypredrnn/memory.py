@@ -1,4 +1,4 @@
-"""How much memory there is, and one sentence if a request cannot fit: bytes are counted before any array is made."""
+"""How much memory there is, and an error if a request cannot fit: bytes are counted before any array is made."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from tinypredrnn.backend import gpu_memory
 from tinypredrnn.cgroups import limits
 from tinypredrnn.errors import TooLargeError
 
-ASSUMED = 1 << 40  # bytes, if nothing says how much there is (Windows): no array of ours is meant to be larger
+ASSUMED = 1 << 40  # bytes, if it is unknown how much there is (Windows); no array of ours is meant to be larger
 SMALL = 1 << 24  # bytes: any computer has this much, so smaller requests are not checked
 
 
@@ -62,7 +62,7 @@ def require_memory(least, what, remedy, device="cpu"):
 
 
 def in_words(count):
-    """A number of bytes as people say it, such as 3.2 GiB."""
+    """A number of bytes as text, such as 3.2 GiB."""
     power = min(4, max(1, (int(count).bit_length() - 1) // 10))
     count /= 1024**power
     number = f"{count:,.0f}" if count >= 100 else f"{count:.3g}"

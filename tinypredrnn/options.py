@@ -21,21 +21,21 @@ from tinypredrnn.errors import ConfigError
 LARGEST_WHOLE, LARGEST = 10**12, 1e30
 
 
-def option(default, help, choices=None, least=None, above=None, count=None, of=float, watches=False, flag=None):
+def option(default, help, choices=None, least=None, above=None, count=None, of=float, may_change=False, flag=None):
     """A field of an `Options` record.
 
-    default   its type is the option's type: bool, int, float, str, or a tuple of ints or floats
-    choices   the allowed values; a dict may grow later, and is looked up each time a value is checked
-    least     the smallest number allowed, also inside a tuple
-    above     numbers must be larger than this
-    count     how many numbers a tuple has; () is also allowed if it is the default
-    of        the type of a tuple's numbers, if the default is ()
-    watches   True if the option only says where the data are or how a run is watched: a resumed run may change it
-    flag      its name on the command line, if that is not --name
+    default      its type is the option's type: bool, int, float, str, or a tuple of ints or floats
+    choices      the allowed values; a dict may grow later, and is looked up each time a value is checked
+    least        the smallest number allowed, also inside a tuple
+    above        numbers must be larger than this
+    count        how many numbers a tuple has; () is also allowed if it is the default
+    of           the type of a tuple's numbers, if the default is ()
+    may_change   whether a resumed run may change it, because it only says where the data are or how a run is watched
+    flag         its name on the command line, if that is not --name
     """
     if type(default) is tuple:
         of = type((*default, of())[0])
-    metadata = dict(help=help, choices=choices, least=least, above=above, count=count, of=of, watches=watches,
+    metadata = dict(help=help, choices=choices, least=least, above=above, count=count, of=of, may_change=may_change,
                     flag=flag)
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -134,6 +134,6 @@ def add_arguments(parser, record, without=()):
             parser.add_argument(flag, type=kind, metavar={int: "N", float: "X", str: "TEXT"}[kind], **details)
 
 
-def given(arguments, names):
+def given_options(arguments, names):
     """Those options of `names` that were given on the command line, as {name: value}."""
     return {name: plain(value) for name in names if (value := getattr(arguments, name, None)) is not None}

@@ -1,8 +1,8 @@
 """One pool of threads for all that the CPU computes: matrix products, tile transforms, fused gates.
 
-Two pools would fight: the threads of BLAS and of OpenMP spin while they wait for each other, and so take the cores from
-whoever comes next. So the work is divided here, each of our threads computes its part, and BLAS uses a single thread
-for each part.
+Two pools would slow each other down: the threads of BLAS and of OpenMP spin while they wait, and so take cores that the
+other pool needs. So the work is divided here, each of our threads computes its part, and BLAS uses a single thread for
+each part.
 """
 
 import collections
@@ -24,7 +24,7 @@ from tinypredrnn.cgroups import limits
 
 # how many threads
 
-WORTH_A_THREAD = 0.25  # of a core, left by a quota: with less, its pauses would cost more than one more thread gains
+WORTH_A_THREAD = 0.25  # of a core: if a quota leaves less, one more thread gains less than the quota's pauses cost
 
 
 def usable_cores():
@@ -80,7 +80,7 @@ acquire_lock.argtypes, acquire_lock.restype = (ctypes.c_void_p, ctypes.c_int), N
 call = operator.methodcaller("__call__")
 run = collections.deque(maxlen=0).extend  # run(map(call, functions)) calls one after the other, and keeps nothing
 
-WORTH_SHARING = 1 << 24  # multiplications; fewer are done before a second thread is awake
+WORTH_SHARING = 1 << 24  # multiplications; fewer take less time than waking a second thread
 
 
 class Worker:
@@ -98,11 +98,11 @@ class Worker:
                 work()
             except BaseException as error:
                 errors.append(error)
-            work = errors = None  # and what they refer to
+            work = errors = None  # so that their memory is freed while the thread waits
             self.become_idle()
 
     def beginning(self, work, errors):
-        """The calls that make it do work(), and append whatever that raises to the list `errors`."""
+        """The calls that make it run work(), and append an exception, if there is one, to the list `errors`."""
         return self.become_busy, partial(self.queue.put, (work, errors))
 
     def ending(self):
@@ -126,7 +126,7 @@ class Pool:
 
 POOL = Pool()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=POOL.__init__)  # a child lacks its parent's threads: it would wait forever
+    os.register_at_fork(after_in_child=POOL.__init__)  # a child process has no such threads, and would wait forever
 
 
 def share(work, count, multiplications=WORTH_SHARING, with_blas=False):

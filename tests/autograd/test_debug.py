@@ -1,4 +1,4 @@
-"""The debug ladder: each level tells what it promises, by environment variable and by context manager, and leaves nothing behind."""
+"""Debug levels: each one reports what it promises, by environment variable and by context manager, and leaves nothing behind."""
 
 import inspect
 import io
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import tinypredrnn as tp
-from tinypredrnn.autograd.engine import watching
+from tinypredrnn.autograd.engine import watches
 from tinypredrnn.errors import ConfigError, GraphError
 from tinypredrnn.nn import Linear
 
@@ -66,7 +66,7 @@ def test_level_1_counts_times_and_measures_each_op():
     assert header.split("  ")[0] == "op" and all(name in header for name in ("calls", "forward ms", "backward ms", "made MB", "saved MB"))
     table = {row.split()[0]: [float(figure) for figure in row.split()[1:]] for row in rows}
     assert {name: figures[0] for name, figures in table.items()} == {"mul": 1, "tanh": 2, "reshape": 2, "add": 1, "sum": 1, "all": 7}
-    figures = watch.figures
+    figures = watch.totals
     assert figures["tanh"]["made"] == 2 * 8000 and figures["tanh"]["saved"] == 2 * 8000  # it keeps y
     assert figures["reshape"]["made"] == 0  # views
     assert figures["add"]["made"] == 8000 and figures["add"]["saved"] == 0
@@ -94,26 +94,26 @@ def test_level_1_adds_a_wait_to_its_op(monkeypatch):
         y.backward()
 
     _, watch = watched(1, run)
-    (name, figures), = watch.figures.items()
+    (name, figures), = watch.totals.items()
     assert (figures["calls"], figures["forward"], figures["backward"]) == (2, 0.5, 1.0)
 
 
 def test_level_1_counts_a_fused_op_as_one_and_unfused_op_by_op():
     a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
     _, watch = watched(1, lambda: gated(a, b).sum().backward())
-    assert set(watch.figures) == {"gated", "sum"} and watch.figures["gated"]["saved"] == 32
+    assert set(watch.totals) == {"gated", "sum"} and watch.totals["gated"]["saved"] == 32
 
     def run():
         with tp.unfused():
             gated(a, b)
 
-    assert set(watched(1, run)[1].figures) == {"sigmoid", "log", "mul"}
+    assert set(watched(1, run)[1].totals) == {"sigmoid", "log", "mul"}
 
 
 def test_level_1_counts_arrays_that_an_op_of_many_inputs_keeps():
     both = tp.op(parts=lambda dy, parts: [dy * p for p in parts[::-1]])(lambda *parts: parts[0] * parts[1])
     _, watch = watched(1, lambda: both(leaf(1.0, 2.0), leaf(3.0, 4.0)))
-    (figures,) = watch.figures.values()
+    (figures,) = watch.totals.values()
     assert figures["saved"] == 32
 
 
@@ -338,12 +338,12 @@ def test_the_inner_level_counts_and_the_outer_comes_back():
             tp.log(x)  # the inner level does not check
         with tp.debug(0):
             tp.log(x)
-        assert watching[-1] is watch
+        assert watches[-1] is watch
         with pytest.raises(GraphError):
             tp.log(x)
-    assert watching == [None]
+    assert watches == [None]
     assert "log" in inner.getvalue() and "mul" not in inner.getvalue()
-    assert watch.figures["log"]["calls"] == 1 and watch.figures["mul"]["calls"] == 1
+    assert watch.totals["log"]["calls"] == 1 and watch.totals["mul"]["calls"] == 1
 
 
 def test_an_exception_ends_it_and_the_table_is_printed():
@@ -351,7 +351,7 @@ def test_an_exception_ends_it_and_the_table_is_printed():
     with pytest.raises(KeyError), tp.debug(3, file):
         leaf(1.0) * 2
         raise KeyError
-    assert watching == [None] and "mul" in file.getvalue()
+    assert watches == [None] and "mul" in file.getvalue()
 
 
 # threads
@@ -391,9 +391,9 @@ def test_a_thread_may_leave_before_or_after_the_others():
     first.__enter__()
     watch = second.__enter__()
     first.__exit__(None, None, None)
-    assert watching == [None, watch]
+    assert watches == [None, watch]
     second.__exit__(None, None, None)
-    assert watching == [None]
+    assert watches == [None]
 
 
 def test_figures_of_many_threads_add_up():
@@ -414,7 +414,7 @@ def test_figures_of_many_threads_add_up():
                 thread.join()
     finally:
         sys.setswitchinterval(before)
-    assert watch.figures["mul"]["calls"] == 1600 and watch.figures["mul"]["made"] == 1600 * 8
+    assert watch.totals["mul"]["calls"] == 1600 and watch.totals["mul"]["made"] == 1600 * 8
     assert all(row.startswith("mul(") and row.endswith(" ms") for row in file.getvalue().splitlines()[:1600])
 
 
@@ -429,7 +429,7 @@ def test_to_stderr_unless_told_otherwise(capsys):
 def test_other_levels_are_refused(level):
     with pytest.raises(ConfigError, match="levels are 0 to 4"), tp.debug(level):
         pass
-    assert watching == [None]
+    assert watches == [None]
 
 
 def test_results_are_the_same_on_every_level():
@@ -501,20 +501,20 @@ def test_by_environment_without_stderr(tmp_path):
 THREAD = """
 import threading
 from tinypredrnn.data.batches import Prefetch
-said = []
+message = []
 
 def work():
     try:
         tp.log(x - 5)
     except tp.errors.GraphError as error:
-        said.append(str(error).split(", called at")[0])
+        message.append(str(error).split(", called at")[0])
 
 thread = threading.Thread(target=work)
 thread.start()
 thread.join()
 with Prefetch(lambda k: work()) as items:
     next(items)
-print(len(set(said)), said[0])
+print(len(set(message)), message[0])
 """
 
 

@@ -556,9 +556,9 @@ def test_ops_that_promise_new_arrays_keep_their_promise(case):
     if outputs[0].node is None:
         return  # it has no rules
     node, dy = outputs[0].node, [np.ones_like(y.data) for y in outputs]
-    into = [parent and engine.Arriving() for parent in node.parents]
+    into = [parent and engine.Accumulator() for parent in node.parents]
     known = arrays_in(case.inputs, [y.data for y in outputs], dy, list(node.saved.values()))
-    if node.op.cuts:  # its dy is the new array, which the rule returns
+    if node.op.gives_pieces:  # its dy is the new array, which the rule returns
         dy = [case.inputs[0].copy()]
     gradients = node.op.pull_back(dy if len(dy) > 1 else dy[0], node, into)
     gradients = [into[i].result() if gradient is None and into[i] else gradient for i, gradient in enumerate(gradients)]

@@ -259,7 +259,7 @@ def test_forgotten_accumulation_is_rejected(monkeypatch):
     def take_the_last(self, gradient, ours):
         self.total, self.ours = gradient, ours
 
-    monkeypatch.setattr(engine.Arriving, "add", take_the_last)
+    monkeypatch.setattr(engine.Accumulator, "add", take_the_last)
     assert gradcheck(lambda x: tp.tanh(2 * x), normal(2, 3))
     for function in (lambda x: tp.tanh(2 * x) * tp.sigmoid(x), lambda x: (y := 2 * x) * tp.tanh(y)):  # at a leaf, within the graph
         with pytest.raises(GradientError, match="input 0 at index"):

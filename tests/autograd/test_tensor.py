@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinypredrnn as tp
-from tinypredrnn.autograd.numpy_functions import INSTEAD
+from tinypredrnn.autograd.numpy_functions import REPLACEMENTS
 from tinypredrnn.backend import adopt
 from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 from tinypredrnn.nn import Linear, Module
@@ -87,13 +87,13 @@ def test_numpys_functions_lose_no_gradient_without_a_word(name):
     for x in (tp.tensor(values, requires_grad=True), tp.tensor(values, requires_grad=True) * 1.0):
         with pytest.raises(GraphError, match=rf"^np\.{name}: NumPy would lose the gradient that a tensor of") as caught:
             call(x)
-        assert f"use {INSTEAD.get(name, 'ops of tinypredrnn')}, or pass x.detach() to use its values" in str(caught.value)
+        assert f"use {REPLACEMENTS.get(name, 'ops of tinypredrnn')}, or pass x.detach() to use its values" in str(caught.value)
     np.testing.assert_array_equal(np.asarray(call(x.detach()), object), np.asarray(call(values), object))
     assert not isinstance(call(x.detach()), tp.Tensor)
 
 
 def test_what_keeps_the_gradient_instead_is_there():
-    for name, instead in INSTEAD.items():
+    for name, instead in REPLACEMENTS.items():
         assert hasattr(np, name)
         assert all(hasattr(tp, op) for op in re.findall(r"tp\.(\w+)", instead)), instead
         assert all(hasattr(tp.Tensor, method) for method in re.findall(r"x\.(\w+)", instead)), instead
@@ -357,7 +357,7 @@ def test_other_devices_and_other_things_are_explained():
     with pytest.raises(DeviceError, match="Speaks on the CPU or a CUDA GPU, got one on mps:0: move it first"):
         tp.tensor(Speaks(np.ones(2), where=(8, 0), device="mps:0"))
     for thing in ([1.0], 3, None, "text"):
-        with pytest.raises(DTypeError, match=f"speaks DLPack, such as PyTorch's, got {type(thing).__name__}"):
+        with pytest.raises(DTypeError, match=f"supports DLPack, such as PyTorch's, got {type(thing).__name__}"):
             tp.from_dlpack(thing)
     for integers in (lambda: tp.tensor(Speaks(np.arange(3)), requires_grad=True), lambda: tp.tensor(Speaks(np.ones(2, complex)))):
         with pytest.raises(DTypeError, match="int64 has no gradient|expected numbers, got an array of dtype complex128"):

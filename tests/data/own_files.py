@@ -26,9 +26,9 @@ def films(count, frames=12, **options):
     return np.stack([film(frames, seed=k, **options) for k in range(count)])
 
 
-def said(clips, words):
+def mentions(clips, words):
     """Whether one of the sentences about what was read has these words."""
-    return any(words in sentence for sentence in clips.said)
+    return any(words in sentence for sentence in clips.messages)
 
 
 def save_images(folder, frames, names=None, ending=".png"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from own_files import check, film, films, said, save_images, saved
+from own_files import check, film, films, mentions, save_images, saved
 
 from tinypredrnn.data.sequences import read_sequences, split
 from tinypredrnn.errors import ConfigError, DataError
@@ -14,7 +14,7 @@ def test_a_mask_is_no_film(tmp_path, name):
     np.savez(tmp_path / "cells.npz", **{"images": frames, name: (frames > 100).astype(np.uint8)})
     clips = read_sequences(tmp_path / "cells.npz")
     check(clips, [frames])
-    assert said(clips, f"left out {name} (30, 24, 24)") and said(clips, "--array")
+    assert mentions(clips, f"left out {name} (30, 24, 24)") and mentions(clips, "--array")
     check(read_sequences(tmp_path / "cells.npz", array=name), [(frames > 100).astype(np.uint8)])
     with pytest.raises(DataError, match=f"expected an array nothing, got images, {name}"):
         read_sequences(tmp_path / "cells.npz", array="nothing")
@@ -36,7 +36,7 @@ def test_x_and_y_are_joined(tmp_path, x, y):
     np.savez(tmp_path / "a.npz", **{y: clips[:, 7:], x: clips[:, :7]})
     read = read_sequences(tmp_path / "a.npz")
     check(read, list(clips))
-    assert said(read, "beginnings (7 frames) and ends (5)")
+    assert mentions(read, "beginnings (7 frames) and ends (5)")
 
 
 @pytest.mark.parametrize("shift", [0, 1, 5])
@@ -60,7 +60,7 @@ def test_train_and_test_are_parts(tmp_path, names):
     np.savez(tmp_path / "a.npz", **{names[0]: clips[:30], names[1]: clips[30:]})
     read = read_sequences(tmp_path / "a.npz")
     assert read.parts.get("training", list(range(30))) == list(range(30)) and read.parts["test"] == list(range(30, 40))
-    assert said(read, "10 clip(s) for test")
+    assert mentions(read, "10 clip(s) for test")
     training, validation, test, words = split(read, 10)
     assert test.names == read.names[30:] and len(training) == 27 and len(validation) == 3 and "as the data say" in words
     check(test, list(clips[30:]))
@@ -108,14 +108,14 @@ def test_an_array_of_objects_beside_the_film_is_left_out(tmp_path):
     np.savez(tmp_path / "a.npz", film=film(9), notes=np.array([{"by": "me"}]), times=np.array([None] * 9))
     clips = read_sequences(tmp_path / "a.npz")
     check(clips, [film(9)])
-    assert said(clips, "left out notes (1,), times (9,)")
+    assert mentions(clips, "left out notes (1,), times (9,)")
     with pytest.raises(DataError, match="array of Python objects"):
         read_sequences(tmp_path / "a.npz", array="notes")
 
 
 def test_times_of_several_clips_are_not_used_and_said(tmp_path):
     np.savez(tmp_path / "a.npz", frames=films(3), times=np.arange(3))
-    assert said(read_sequences(tmp_path / "a.npz"), "left out times (3,)")
+    assert mentions(read_sequences(tmp_path / "a.npz"), "left out times (3,)")
 
 
 def test_a_folder_of_arrays_is_a_folder_of_clips(tmp_path):
@@ -127,7 +127,7 @@ def test_a_folder_of_arrays_is_a_folder_of_clips(tmp_path):
     clips = read_sequences(tmp_path)
     check(clips, [film(9), film(7), film(7), film(8), *films(2)])
     assert clips.names == ["take2", "take3", "take4/run", "take4/walk", "take10[0]", "take10[1]"]
-    assert said(clips, "1 of .txt")
+    assert mentions(clips, "1 of .txt")
 
 
 def test_names_of_files_are_read_as_those_of_arrays(tmp_path):
@@ -137,7 +137,7 @@ def test_names_of_files_are_read_as_those_of_arrays(tmp_path):
         saved(tmp_path / f"{name}.npy", part)
     read = read_sequences(tmp_path)
     check(read, [*clips[9:], *clips[:9]])
-    assert read.parts == {"training": list(range(3, 12)), "test": [0, 1, 2]} and said(read, "masks.npy are not films")
+    assert read.parts == {"training": list(range(3, 12)), "test": [0, 1, 2]} and mentions(read, "masks.npy are not films")
     for name in "images", "labels":
         save_images(tmp_path / "more" / name, film(9))
     check(read_sequences(tmp_path / "more"), [film(9)])

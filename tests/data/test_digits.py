@@ -306,5 +306,5 @@ def test_a_folder_that_the_environment_names_and_that_is_not_there_is_said_once(
     monkeypatch.setenv("TINYPREDRNN_DATA", str(tmp_path / "nowhere"))
     for split in ("train", "test"):
         assert load_digits(split).source == "drawn digits"
-    said = f"TINYPREDRNN_DATA names {tmp_path / 'nowhere'}, which is not a folder: digits are looked for elsewhere\n"
-    assert capfd.readouterr().err.count(said) == 1
+    message = f"TINYPREDRNN_DATA names {tmp_path / 'nowhere'}, which is not a folder: digits are looked for elsewhere\n"
+    assert capfd.readouterr().err.count(message) == 1

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from own_files import check, film, films, noise, said, save_images, saved
+from own_files import check, film, films, mentions, noise, save_images, saved
 from PIL import Image
 
 from tinypredrnn.data.sequences import read_sequences
@@ -42,7 +42,7 @@ def test_files_beside_the_frames_are_named_and_left_out(tmp_path):
     (tmp_path / "frame12.heic").write_bytes(b"x")  # after the last
     clips = read_sequences(tmp_path)
     check(clips, [film(9)])
-    assert said(clips, "1 of .heic, 9 of .json, 1 of .txt")
+    assert mentions(clips, "1 of .heic, 9 of .json, 1 of .txt")
 
 
 @pytest.mark.parametrize("junk", ["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "empty", "texts", ".hidden"])
@@ -54,8 +54,8 @@ def test_folders_without_frames_are_left_out(tmp_path, junk):
         (tmp_path / junk / "take1" / ("notes.txt" if junk == "texts" else "._frame1.png")).write_bytes(b"x")
     clips = read_sequences(tmp_path)
     check(clips, list(films(3)))
-    assert junk == ".hidden" or said(clips, junk)
-    assert len(clips.said) == len(set(clips.said)) and sum(junk in sentence for sentence in clips.said) == (junk != ".hidden")
+    assert junk == ".hidden" or mentions(clips, junk)
+    assert len(clips.messages) == len(set(clips.messages)) and sum(junk in sentence for sentence in clips.messages) == (junk != ".hidden")
 
 
 def test_an_archive_in_a_folder_beside_the_clips_is_no_matter(tmp_path):
@@ -64,7 +64,7 @@ def test_an_archive_in_a_folder_beside_the_clips_is_no_matter(tmp_path):
     (tmp_path / "originals" / "all.zip").write_bytes(b"PK")
     clips = read_sequences(tmp_path)
     check(clips, [film(9)])
-    assert said(clips, "originals")
+    assert mentions(clips, "originals")
     (tmp_path / "originals" / "all.zip").rename(tmp_path / "originals" / "IMG_1.HEIC")  # but a clip that is not read is
     with pytest.raises(DataError, match="IMG_1.HEIC is a .heic"):
         read_sequences(tmp_path)
@@ -86,7 +86,7 @@ def test_one_picture_beside_the_clips_is_left_out(tmp_path, kind):
     save_images(tmp_path, noise(1, 50, 60), ["cover"])
     clips = read_sequences(tmp_path)
     check(clips, [film(9)])
-    assert said(clips, "cover.png")
+    assert mentions(clips, "cover.png")
     save_images(tmp_path, noise(1, 50, 60), ["back"])
     with pytest.raises(DataError, match="holds the image back.png beside the clip take"):
         read_sequences(tmp_path)
@@ -111,8 +111,8 @@ def test_links_in_circles(tmp_path):
 def test_what_is_read_is_said(tmp_path):
     save_images(tmp_path / "a", film(5))
     save_images(tmp_path / "b", film(9))
-    assert read_sequences(tmp_path).said[0] == f"read 2 clip(s) of 5 to 9 frames of 24x24, gray, uint8, from {tmp_path}"
-    assert read_sequences(saved(tmp_path / "w.npy", np.zeros((3, 5, 8, 9, 2)))).said[0].startswith(
+    assert read_sequences(tmp_path).messages[0] == f"read 2 clip(s) of 5 to 9 frames of 24x24, gray, uint8, from {tmp_path}"
+    assert read_sequences(saved(tmp_path / "w.npy", np.zeros((3, 5, 8, 9, 2)))).messages[0].startswith(
         "read 3 clip(s) of 5 frames of 8x9, 2 channels, float64, from ")
 
 

@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from own_files import authors_file, check, film, noise, said, save_images, saved
+from own_files import authors_file, check, film, mentions, noise, save_images, saved
 from PIL import Image
 
 from tinypredrnn.data.sequences import read_sequences
@@ -309,14 +309,14 @@ def test_pages_that_are_no_frames_are_left_out(tmp_path):
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=[*pages[1:], small])
     clips = read_sequences(tmp_path / "a.tif")
     check(clips, [film(3)])
-    assert said(clips, "1 of its pages are previews")
+    assert mentions(clips, "1 of its pages are previews")
     animated(tmp_path / "b.png", film(4), default_image=True)
     check(read_sequences(tmp_path / "b.png"), [film(4)[1:]])
 
 
 def test_frames_that_are_shown_for_unequal_times_are_said(tmp_path):
-    assert said(read_sequences(animated(tmp_path / "a.gif", film(6), duration=[40, 40, 80, 40, 40, 40])), "not shown for equal times")
-    assert not said(read_sequences(animated(tmp_path / "b.gif", film(6), duration=40)), "equal times")
+    assert mentions(read_sequences(animated(tmp_path / "a.gif", film(6), duration=[40, 40, 80, 40, 40, 40])), "not shown for equal times")
+    assert not mentions(read_sequences(animated(tmp_path / "b.gif", film(6), duration=40)), "equal times")
 
 
 def test_gifs_of_one_frame_each_are_a_clip_together(tmp_path):
@@ -339,7 +339,7 @@ def test_pictures_are_turned_upright(tmp_path, ending):
     clips = read_sequences(tmp_path)
     assert clips[0].shape == (20, 48, 64, 1)
     np.testing.assert_allclose(clips[0][..., 0].astype(int), np.concatenate([film_] * 4).astype(int), atol=3)
-    assert ending == ".tif" or said(clips, "turned upright")
+    assert ending == ".tif" or mentions(clips, "turned upright")
 
 
 @pytest.mark.parametrize("kind", ["png", "gif", "palette", "key"])
@@ -357,7 +357,7 @@ def test_what_is_transparent_shows_one_background(tmp_path, kind):
         else:
             picture.save(tmp_path / f"{t}.gif") if kind == "gif" else picture.quantize().save(tmp_path / f"{t}.png")
     clips = read_sequences(tmp_path)
-    assert said(clips, "shown on black") and sum("black" in sentence for sentence in clips.said) == 1
+    assert mentions(clips, "shown on black") and sum("black" in sentence for sentence in clips.messages) == 1
     clip = clips[0][..., 0].astype(int)
     assert (clip[shape <= 60] == 0).all() and abs(clip - seen).max() <= (0 if kind in ("png", "key") else 16)
 
@@ -367,7 +367,7 @@ def test_nearly_gray_is_gray_and_said(tmp_path, difference, channels):
     colour = np.stack([film(5), film(5), np.clip(film(5).astype(int) + difference, 0, 255)], -1).astype(np.uint8)
     save_images(tmp_path, colour)
     clips = read_sequences(tmp_path)
-    assert clips.channels == channels and said(clips, f"differ by at most {difference} of 255") == (channels == 1)
+    assert clips.channels == channels and mentions(clips, f"differ by at most {difference} of 255") == (channels == 1)
     check(read_sequences(tmp_path, channels=3), [colour])
     if channels == 1:
         assert abs(clips[0][..., 0].astype(int) - film(5)).max() <= difference
@@ -390,7 +390,7 @@ def test_all_bands_of_a_tiff_are_read(tmp_path, dtype, bands, planar):
         tifffile.imwrite(tmp_path / f"{t}.tif", data, photometric="minisblack", planarconfig=planar)
     clips = read_sequences(tmp_path)
     check(clips, [frames])
-    assert said(clips, f"TIFFs of {bands} channels")
+    assert mentions(clips, f"TIFFs of {bands} channels")
     (tmp_path / "stack").mkdir()
     with tifffile.TiffWriter(tmp_path / "stack" / "all.tif") as file:
         for frame in frames:

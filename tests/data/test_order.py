@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from own_files import check, film, films, noise, said, saved
+from own_files import check, film, films, mentions, noise, saved
 
 from tinypredrnn.data.sequences import read_sequences
 from tinypredrnn.errors import ConfigError, DataError
@@ -38,7 +38,7 @@ def test_channels_in_another_place_are_recognised_and_said(tmp_path, array, orde
     clips = read_sequences(saved(tmp_path / "a.npy", array))
     expected = array.transpose([order.index(letter) for letter in "NTHWC" if letter in order])
     check(clips, list(expected) if "N" in order else [expected])
-    assert said(clips, order) and said(clips, "--order")
+    assert mentions(clips, order) and mentions(clips, "--order")
 
 
 @pytest.mark.parametrize("array", [
@@ -95,4 +95,4 @@ def test_real_clips_with_time_first_are_asked_about(tmp_path, data_dir):
         read_sequences(saved(tmp_path / "own.npy", digits.swapaxes(0, 1)))
     clips = read_sequences(saved(tmp_path / "mnist_test_seq.npy", digits.swapaxes(0, 1)))
     check(clips, list(digits))
-    assert said(clips, "Moving MNIST test set")
+    assert mentions(clips, "Moving MNIST test set")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from own_files import film, films, noise, said, saved
+from own_files import film, films, mentions, noise, saved
 
 from tinypredrnn.data import split as module
 from tinypredrnn.data.clips import Clips
@@ -85,7 +85,7 @@ def test_frames_that_come_again_are_said():
 
 def test_large_data_are_looked_at_in_a_sample(monkeypatch):
     hashed = []
-    monkeypatch.setattr(module, "LOOK", 20 * 12 * 24 * 24)
+    monkeypatch.setattr(module, "MAX_HASHED", 20 * 12 * 24 * 24)
     monkeypatch.setattr(module, "hashes", lambda clip: hashed.append(clip) or [hash(frame.tobytes()) for frame in clip])
     *parts, words = split(clips_of(windows(film(900))), 12)
     check_apart(parts, 12)
@@ -135,7 +135,7 @@ def test_parts_keep_scale_and_dtype(tmp_path):
     clips = read_sequences(saved(tmp_path / "a.npy", (films(20) / 255 * 107 - 32).astype(np.int16)), unit="dBZ")
     for part in split(clips, 12)[:3]:
         assert part.scale == clips.scale and part.cut(part.windows(12)[:1], 12).dtype == np.int16 and part.files[0] is not None
-    assert said(clips, "int16")
+    assert mentions(clips, "int16")
 
 
 @pytest.mark.parametrize("lengths, message", [((8,), "a clip of 9 or three of 3, got 1 of at most 8"), ((3, 3), "got 2 of at most 3")])

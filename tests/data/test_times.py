@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
-from own_files import check, film, noise, said, save_images
+from own_files import check, film, mentions, noise, save_images
 
 from tinypredrnn.data.sequences import read_sequences, split
 
@@ -23,7 +23,7 @@ def test_a_gap_between_times_in_names_is_not_crossed(tmp_path, form):
     save_images(tmp_path / "radar", frames[order], [dated(form, minutes)[t] for t in order])
     clips = read_sequences(tmp_path / "radar")
     check(clips, [frames[:20], frames[20:42], frames[42:]])
-    assert said(clips, "missing in 2 place(s)") and said(clips, dated(form, minutes)[19]) and said(clips, "no sequence crosses")
+    assert mentions(clips, "missing in 2 place(s)") and mentions(clips, dated(form, minutes)[19]) and mentions(clips, "no sequence crosses")
 
 
 @pytest.mark.parametrize("names", [
@@ -41,7 +41,7 @@ def test_regular_names_have_no_gap(tmp_path, names):
     save_images(tmp_path / "clip", frames, names)
     clips = read_sequences(tmp_path / "clip")
     check(clips, [frames])
-    assert not said(clips, "missing") and not said(clips, "evenly")
+    assert not mentions(clips, "missing") and not mentions(clips, "evenly")
 
 
 def test_a_date_that_all_frames_share_is_not_their_time(tmp_path):
@@ -56,7 +56,7 @@ def test_numbers_that_jump(tmp_path):
     save_images(tmp_path / "clip", frames, [f"frame_{t + 100 * (t > 12):04d}" for t in range(20)])
     clips = read_sequences(tmp_path / "clip")
     check(clips, [frames[:13], frames[13:]])
-    assert said(clips, "between frame_0012 and frame_0113")
+    assert mentions(clips, "between frame_0012 and frame_0113")
 
 
 def test_numbers_that_are_no_times_are_said_and_keep_the_film_whole(tmp_path):
@@ -65,7 +65,7 @@ def test_numbers_that_are_no_times_are_said_and_keep_the_film_whole(tmp_path):
     save_images(tmp_path / "words", frames, list("abcdefgh"))
     for folder in "clip", "words":
         check(read_sequences(tmp_path / folder), [frames])
-    assert said(read_sequences(tmp_path / "clip"), "not evenly spaced")
+    assert mentions(read_sequences(tmp_path / "clip"), "not evenly spaced")
 
 
 def test_several_films_in_one_folder_are_several_clips(tmp_path):
@@ -78,7 +78,7 @@ def test_several_films_in_one_folder_are_several_clips(tmp_path):
     for folder in "before", "after", "dated":
         clips = read_sequences(tmp_path / folder)
         check(clips, list(frames))
-        assert said(clips, "belong to 4 films")
+        assert mentions(clips, "belong to 4 films")
 
 
 def test_every_frame_of_a_stride_within_each_run(tmp_path):
@@ -97,7 +97,7 @@ def test_times_beside_frames_tell_runs_apart(tmp_path, form):
     np.savez(tmp_path / "a.npz", frames=frames, times=form(times), meta="text")
     clips = read_sequences(tmp_path / "a.npz")
     check(clips, [frames[:15], frames[15:]])
-    assert said(clips, "times tell 2 runs apart") and said(clips, "left out meta")
+    assert mentions(clips, "times tell 2 runs apart") and mentions(clips, "left out meta")
 
 
 def test_run_start_tells_runs_apart(tmp_path):
@@ -110,7 +110,7 @@ def test_times_that_do_not_fit_are_said(tmp_path):
     np.savez(tmp_path / "a.npz", frames=noise(30, 6, 8), times=np.arange(29), run_start=[40], timestamps=["yesterday"] * 30)
     clips = read_sequences(tmp_path / "a.npz")
     check(clips, [noise(30, 6, 8)])
-    assert said(clips, "times (29,) does not fit") and said(clips, "run_start (1,)") and said(clips, "timestamps (30,)")
+    assert mentions(clips, "times (29,) does not fit") and mentions(clips, "run_start (1,)") and mentions(clips, "timestamps (30,)")
 
 
 def test_no_window_of_real_radar_crosses_a_run(data_dir):

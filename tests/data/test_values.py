@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from own_files import check, film, films, noise, said, save_images, saved
+from own_files import check, film, films, mentions, noise, save_images, saved
 from PIL import Image
 
 from tinypredrnn.data.scale import BYTES
@@ -35,7 +35,7 @@ def test_numbers_stay_as_they_are_stored(tmp_path, array, stored, units, ending)
     assert seen.dtype == np.float32 and seen.min() >= 0 and seen.max() <= 1
     expected = (np.stack([array[0, :5], array[3, 2:7]]).astype(np.float64)[..., None] - stored[0]) / (stored[1] - stored[0])
     np.testing.assert_allclose(seen, expected.clip(0, 1), atol=1e-6)
-    assert said(clips, "--range LO HI") == (stored != (0, 1))  # what was assumed is said
+    assert mentions(clips, "--range LO HI") == (stored != (0, 1))  # what was assumed is said
 
 
 def test_a_npy_of_any_numbers_stays_on_the_disk(tmp_path):
@@ -56,7 +56,7 @@ def test_range_and_unit_are_said(tmp_path):
     path = saved(tmp_path / "a.npy", (X * 107 - 32).astype(np.int16))
     scale = read_sequences(path, range=(-32, 60), unit="dBZ").scale
     assert (scale.stored, scale.units, scale.unit) == ((-32, 60), (-32, 60), "dBZ")
-    assert said(read_sequences(path, range=(-32, 60)), "what lies outside of -32 to 60 is set to its nearer end")
+    assert mentions(read_sequences(path, range=(-32, 60)), "what lies outside of -32 to 60 is set to its nearer end")
     assert read_sequences(saved(tmp_path / "b.npy", films(2)), unit="dBZ").scale.units == (0, 255)
     assert read_sequences(saved(tmp_path / "b.npy", films(2))).scale is BYTES
     for impossible in [(3, 3), (4, 1), (0, np.nan), (1, 2, 3)]:
@@ -67,8 +67,8 @@ def test_range_and_unit_are_said(tmp_path):
 @pytest.mark.parametrize("array, most", [(X * 0.004, 0.004), ((X * 9).astype(np.uint8), 9)])
 def test_a_small_part_of_the_range_is_said(tmp_path, array, most):
     clips = read_sequences(saved(tmp_path / "a.npy", array.astype(np.float32) if array.dtype.kind == "f" else array))
-    assert said(clips, f"--range 0 {most}")
-    assert not said(read_sequences(saved(tmp_path / "b.npy", X)), "--range")
+    assert mentions(clips, f"--range 0 {most}")
+    assert not mentions(read_sequences(saved(tmp_path / "b.npy", X)), "--range")
 
 
 # no data
@@ -77,7 +77,7 @@ def test_places_without_data_are_counted_and_found(tmp_path):
     array = X.copy()
     array[1, 3, 5, 7] = array[2, 0, 0, 0] = np.nan
     clips = read_sequences(saved(tmp_path / "a.npy", array))
-    assert said(clips, "2 places (0.0072%) have no data, the first in a[1], frame 3, row 5, column 7")
+    assert mentions(clips, "2 places (0.0072%) have no data, the first in a[1], frame 3, row 5, column 7")
     assert np.isnan(clips.scale.to_model(clips[1])).sum() == 1 and clips.scale.stored == (0, 1)
 
 
@@ -93,17 +93,17 @@ def test_a_code_for_no_data_is_asked_about(tmp_path, code, dtype, x):
     with pytest.raises(DataError) as caught:
         read_sequences(path)
     clips = read_sequences(path, missing=float(str(caught.value).partition("--missing ")[2].partition(";")[0]))  # as it says
-    assert said(clips, "288 places (1%) have no data, the first in a[1], frame 3, row 5, column 0")
+    assert mentions(clips, "288 places (1%) have no data, the first in a[1], frame 3, row 5, column 0")
     known = array[array != array.dtype.type(code)]
     assert clips.scale.stored[0] <= known.min() and known.max() <= clips.scale.stored[1] < 2 * max(1, abs(float(known.max())))
     assert np.isnan(clips.scale.to_model(clips[2])).sum() == 96
-    assert said(read_sequences(path, range=(0, 1)), "--missing")
+    assert mentions(read_sequences(path, range=(0, 1)), "--missing")
 
 
 def test_numbers_that_only_look_like_a_code(tmp_path):
     array = np.linspace(-1500, 500, 4 * 12 * 24 * 24).reshape(4, 12, 24, 24).round().astype(np.int16)
     assert (array == -999).any() and read_sequences(saved(tmp_path / "a.npy", array)).scale.stored == (-1500, 500)
-    assert said(read_sequences(tmp_path / "a.npy", missing=-9999), "no place holds -9999")
+    assert mentions(read_sequences(tmp_path / "a.npy", missing=-9999), "no place holds -9999")
 
 
 @pytest.mark.parametrize("missing, dtype", [(-9999, np.float32), (-999, np.int16), (255, np.uint8), (None, np.float32)])
@@ -141,7 +141,7 @@ def test_deep_pictures_among_bytes(tmp_path):
     save_images(tmp_path / "a", frames[10:].astype(np.uint16) * 257, [f"frame{t}" for t in range(10, 20)])
     clips = read_sequences(tmp_path / "a")
     check(clips, [frames])
-    assert said(clips, "divided by 257")
+    assert mentions(clips, "divided by 257")
     save_images(tmp_path / "a", [film(1)[0].astype(np.float32)], ["frame20"], ".tif")
     with pytest.raises(DataError, match="of one kind"):
         read_sequences(tmp_path / "a")
@@ -157,20 +157,20 @@ def test_deep_pictures_among_bytes(tmp_path):
     (films(6)[:, :1] + (np.arange(12)[:, None, None] % 2 * (np.arange(576).reshape(24, 24) == 0)).astype(np.uint8), "hardly change"),
 ])
 def test_what_does_not_move_is_said(tmp_path, array, words):
-    assert said(read_sequences(saved(tmp_path / "a.npy", array)), words)
+    assert mentions(read_sequences(saved(tmp_path / "a.npy", array)), words)
 
 
 def test_gray_in_colour_is_said(tmp_path):
     gray = films(4)[..., None].repeat(3, -1)
     clips = read_sequences(saved(tmp_path / "a.npy", gray))
     check(clips, list(gray))
-    assert said(clips, "--channels 1 makes them gray")
+    assert mentions(clips, "--channels 1 makes them gray")
 
 
 @pytest.mark.parametrize("array", [films(6), noise(3, 9, 24, 24), films(6) / 255, np.where(films(6) < 9, np.nan, films(6) / 255)])
 def test_what_moves_needs_no_hint(tmp_path, array):
     clips = read_sequences(saved(tmp_path / "a.npy", array))
-    assert not any(said(clips, words) for words in ("nothing", "--every", "hardly"))
+    assert not any(mentions(clips, words) for words in ("nothing", "--every", "hardly"))
 
 
 def test_every_takes_one_frame_of_so_many(tmp_path):
@@ -180,6 +180,6 @@ def test_every_takes_one_frame_of_so_many(tmp_path):
     save_images(tmp_path / "a", slow)
     for path in (saved(tmp_path / "a.npy", slow), tmp_path / "a", tmp_path / "a.tif"):
         check(read_sequences(path, every=3), [film(10)])
-        assert not said(read_sequences(path, every=3), "repeat")
+        assert not mentions(read_sequences(path, every=3), "repeat")
     with pytest.raises(ConfigError, match="at least 1, got 0"):
         read_sequences(tmp_path / "a.npy", every=0)

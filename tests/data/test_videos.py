@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from own_files import film, said
+from own_files import film, mentions
 
 from tinypredrnn.data import decoded
 from tinypredrnn.data.sequences import read_sequences
@@ -37,7 +37,7 @@ PAUSE = "-vf", "setpts='if(lt(N,10),N,100+N)/(25*TB)'"
 def test_every_container_gives_its_frames(tmp_path, name):
     clips = read_sequences(write(tmp_path / name, FILM, *(("-lossless", "1") if name == "a.webm" else ())))
     assert clips.channels == 1 and clips[0].dtype == np.uint8 and abs(clips[0][..., 0].astype(int) - FILM).mean() < 8
-    assert said(clips, "read as gray") and not said(clips, "evenly") and not said(clips, "cut short")
+    assert mentions(clips, "read as gray") and not mentions(clips, "evenly") and not mentions(clips, "cut short")
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
@@ -46,9 +46,9 @@ def test_a_variable_frame_rate(tmp_path, name):
     vfr = ("-fps_mode", "vfr") if decoded.Video(write(tmp_path / "even.avi", FILM)).as_stored()[0] == "-fps_mode" else ("-vsync", "vfr")
     clips = read_sequences(write(tmp_path / name, FILM, *SLOWER, *vfr))
     assert [len(clip) for clip in clips] == [20] and abs(clips[0][..., 0].astype(int) - FILM).mean() < 8
-    assert said(clips, "variable frame rate")
+    assert mentions(clips, "variable frame rate")
     clips = read_sequences(write(tmp_path / name, FILM, *PAUSE, *vfr))
-    assert [len(clip) for clip in clips] == [10, 10] and said(clips, "pauses in 1 place(s), the first before frame 10")
+    assert [len(clip) for clip in clips] == [10, 10] and mentions(clips, "pauses in 1 place(s), the first before frame 10")
 
 
 @pytest.mark.parametrize("name, options", [("a.avi", ()), ("a.mkv", ()), ("a.mp4", ("-movflags", "faststart"))])
@@ -58,7 +58,7 @@ def test_a_video_that_is_cut_short(tmp_path, name, options):
     whole = read_sequences(path)[0]
     os.truncate(path, path.stat().st_size * 2 // 3)
     clips = read_sequences(path)
-    assert said(clips, "that it announces are there; it seems to be cut short") and len(clips[0]) < 16
+    assert mentions(clips, "that it announces are there; it seems to be cut short") and len(clips[0]) < 16
     np.testing.assert_array_equal(clips[0], whole[:len(clips[0])])  # none of them is half a frame
 
 
@@ -93,7 +93,7 @@ def test_a_computer_without_ffmpeg(tmp_path, monkeypatch):
 def test_colour(tmp_path):
     frames = np.stack([FILM, FILM // 2, FILM // 4], -1)
     clips = read_sequences(write(tmp_path / "a.avi", frames, pixels="rgb24"))
-    assert clips.channels == 3 and not said(clips, "gray;") and not said(clips, "read as gray")
+    assert clips.channels == 3 and not mentions(clips, "gray;") and not mentions(clips, "read as gray")
     assert read_sequences(tmp_path / "a.avi", channels=1).channels == 1
     assert read_sequences(tmp_path / "a.avi", size=(24, 32)).size == (24, 32)
     with pytest.raises(ConfigError, match="channels is 1 for gray or 3 for colour, got 2"):
@@ -114,7 +114,7 @@ def test_decoded_frames_stay_on_the_disk(tmp_path, cache, monkeypatch):
     monkeypatch.setattr(decoded, "Video", None)  # nothing is decoded again
     second = read_sequences(tmp_path / "a.avi")
     np.testing.assert_array_equal(first[0], second[0])
-    assert first.said == second.said and said(first, f"kept in {cache}") and second.files[0] is not None
+    assert first.messages == second.messages and mentions(first, f"kept in {cache}") and second.files[0] is not None
     assert len(list(cache.iterdir())) == 1 and (os.name == "nt" or cache.stat().st_mode & 0o77 == 0)
 
 

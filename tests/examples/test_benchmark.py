@@ -82,7 +82,7 @@ def test_a_peer_that_dies_costs_only_its_own_numbers(tmp_path, monkeypatch, capf
     sides = {label: benchmark.Side("our_tasks.py", "cpu", 1) for label in ("ours", "floor")} | {"PyTorch": broken}
     [row] = benchmark.compare("inference", "inference", TINY, sides, rounds=(1, 1), seconds=0)
     assert row["ours"] > 0 and row["peer"] is None and row["ratio"] is None
-    assert "no room" in (said := capfd.readouterr().err) and "no answer" in said
+    assert "no room" in (message := capfd.readouterr().err) and "no answer" in message
     for side in sides.values():
         side.close()
         assert side.process.poll() is not None
@@ -168,8 +168,8 @@ def test_without_a_gpu_one_sentence_says_so(name):
 
 
 def test_a_name_that_nothing_has_is_refused():
-    status, said = script("benchmark.py", "--only", "quantum")
-    assert status == 2 and "none of them has quantum" in said and "Traceback" not in said
+    status, message = script("benchmark.py", "--only", "quantum")
+    assert status == 2 and "none of them has quantum" in message and "Traceback" not in message
 
 
 def test_one_part_that_fails_does_not_stop_the_others(tmp_path, monkeypatch, capsys):

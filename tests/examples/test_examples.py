@@ -153,8 +153,8 @@ def test_evaluate_adds_another_test_set(copy_of_finished, room):
 def test_overwriting_is_refused_until_told(copy_of_finished, room):
     before = contents(copy_of_finished)
     (copy_of_finished / "notes.txt").write_text("mine")
-    said = sentence("train_mnist.py", run(room, "train_mnist.py", *SMALL, "--out", copy_of_finished))
-    assert "--resume" in said and "--overwrite" in said and "--out" in said
+    message = sentence("train_mnist.py", run(room, "train_mnist.py", *SMALL, "--out", copy_of_finished))
+    assert "--resume" in message and "--overwrite" in message and "--out" in message
     assert contents(copy_of_finished) == before | {"notes.txt": b"mine"}
     words = ["--out", copy_of_finished, "--overwrite", "--steps", 1, "--seed", 1]
     refused = sentence("train_mnist.py", run(room, "train_mnist.py", *SMALL, *words, "--device", "gpu:99"))
@@ -249,8 +249,8 @@ def test_resume_of_a_finished_run_scores_it_again_and_more_steps_go_on(copy_of_f
 
 def test_a_rate_that_explodes_keeps_what_was_saved(room):
     words = "--rate 1e30 --rate-schedule constant --out exploded".split()
-    said = sentence("train_mnist.py", run(room, "train_mnist.py", *SMALL, *words))
-    assert "iteration 2" in said and "--rate" in said and re.search(r"\(\w+\(.*\) made NaN or infinity", said)
+    message = sentence("train_mnist.py", run(room, "train_mnist.py", *SMALL, *words))
+    assert "iteration 2" in message and "--rate" in message and re.search(r"\(\w+\(.*\) made NaN or infinity", message)
     _, iteration, parts = read_checkpoint(room / "exploded")
     assert iteration == 0 and all(np.isfinite(a).all() for a in parts["model"].values())
 
@@ -263,8 +263,8 @@ def test_the_shortest_run_with_nothing_but_a_pen(room):
     entry = json.loads((room / "pen" / "metrics.json").read_text())["mnist-1"]
     check_entry(entry, sequences=1, horizon=1)
     assert entry["digits_from"] == "drawn digits"
-    said = sentence("train_mnist.py", run(room, "train_mnist.py", "--resume", "--steps", 2, "--out", "pen"))
-    assert "trained on other data" in said and read_checkpoint(room / "pen")[1] == 1
+    message = sentence("train_mnist.py", run(room, "train_mnist.py", "--resume", "--steps", 2, "--out", "pen"))
+    assert "trained on other data" in message and read_checkpoint(room / "pen")[1] == 1
 
 
 # Alone in a folder, and what ends a run from outside
@@ -289,12 +289,12 @@ def test_a_second_program_in_the_folder_of_a_training_is_refused(room):
 def test_a_damaged_checkpoint_costs_one_line_and_the_steps_since_the_one_before(copy_of_finished, room):
     expected = weights_and_moments(copy_of_finished)
     os.truncate(copy_of_finished / "checkpoint.npz", 1000)
-    said = f"{copy_of_finished / 'checkpoint.npz'} is damaged or missing: checkpoint-previous.npz is read instead, of step 3\n"
+    message = f"{copy_of_finished / 'checkpoint.npz'} is damaged or missing: checkpoint-previous.npz is read instead, of step 3\n"
     (copy_of_finished / "best.npz").unlink()
     status, _, err = run(room, "evaluate.py", copy_of_finished, "--sequences", 1)
-    assert (status, err) == (0, said) and json.loads((copy_of_finished / "metrics.json").read_text())["mnist-2"]["iteration"] == 3
+    assert (status, err) == (0, message) and json.loads((copy_of_finished / "metrics.json").read_text())["mnist-2"]["iteration"] == 3
     status, out, err = run(room, "train_mnist.py", "--resume", "--out", copy_of_finished)
-    assert status == 0 and err.startswith(said) and err.count("instead") == err.count("kept as checkpoint-damaged.npz") == 1
+    assert status == 0 and err.startswith(message) and err.count("instead") == err.count("kept as checkpoint-damaged.npz") == 1
     assert "3 steps of 2 sequences" in out
     assert weights_and_moments(copy_of_finished) == expected
 
@@ -309,8 +309,8 @@ def test_a_disk_that_is_full_costs_nothing_that_was_saved(copy_of_finished, room
     words = [ROOT / "examples" / "train_mnist.py", "--resume", "--out", copy_of_finished, "--steps", 30]
     done = subprocess.run([sys.executable, "-c", LIMITED, str(len(before["checkpoint.npz"]) // 2), *map(str, words)], cwd=room,
                           env=environment(room), capture_output=True, text=True, timeout=LONG)
-    said = sentence("train_mnist.py", (done.returncode, done.stdout, done.stderr))
-    assert "File too large" in said and str(copy_of_finished) in said
+    message = sentence("train_mnist.py", (done.returncode, done.stdout, done.stderr))
+    assert "File too large" in message and str(copy_of_finished) in message
     after = contents(copy_of_finished)
     assert all(after[name] == before[name] for name in ("checkpoint.npz", "checkpoint-previous.npz"))
     assert {name.split("/")[0] for name in after.keys() - before.keys()} <= {"pictures"} and not any("unfinished" in name for name in after)
@@ -318,13 +318,13 @@ def test_a_disk_that_is_full_costs_nothing_that_was_saved(copy_of_finished, room
 
 def test_a_folder_that_may_not_be_written_to(copy_of_finished, room):
     if os.geteuid() == 0:  # who may write anywhere, but not to where there is no place for files
-        said = sentence("train_mnist.py", run(room, "train_mnist.py", *SMALL, "--out", "/proc/run"))
-        assert "/proc/run" in said
+        message = sentence("train_mnist.py", run(room, "train_mnist.py", *SMALL, "--out", "/proc/run"))
+        assert "/proc/run" in message
     else:
         copy_of_finished.chmod(0o500)
-        said = sentence("train_mnist.py", run(room, "train_mnist.py", "--resume", "--out", copy_of_finished, "--steps", 8))
+        message = sentence("train_mnist.py", run(room, "train_mnist.py", "--resume", "--out", copy_of_finished, "--steps", 8))
         copy_of_finished.chmod(0o700)
-        assert "Permission denied" in said and str(copy_of_finished) in said
+        assert "Permission denied" in message and str(copy_of_finished) in message
 
 
 def test_sigterm_while_scoring_leaves_with_the_same_status(copy_of_finished, room):
@@ -491,8 +491,8 @@ def refusals(room, finished):
 
 @pytest.mark.parametrize("script, name", REFUSED, ids=lambda word: word.replace(" ", "-"))
 def test_refused_in_one_sentence(refusals, script, name):
-    said = sentence(script, refusals[0][script, name])
-    assert re.search(REFUSED[script, name][1], said), said
+    message = sentence(script, refusals[0][script, name])
+    assert re.search(REFUSED[script, name][1], message), message
 
 
 def test_refusing_changes_nothing(refusals, room):
@@ -505,8 +505,8 @@ def test_gpu_without_cupy_is_one_sentence(room):
     try:
         find_device("gpu")
     except DeviceError:
-        said = sentence("train_mnist.py", run(room, "train_mnist.py", *SMALL, "--device", "gpu", "--out", "no-gpu"))
-        assert "--device cpu" in said and not (room / "no-gpu").exists()
+        message = sentence("train_mnist.py", run(room, "train_mnist.py", *SMALL, "--device", "gpu", "--out", "no-gpu"))
+        assert "--device cpu" in message and not (room / "no-gpu").exists()
     else:
         pytest.skip("there is a GPU here")
 

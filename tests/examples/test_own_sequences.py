@@ -104,8 +104,8 @@ def test_a_forecast_from_the_middle_is_laid_beside_what_came(room):
 
 
 def test_without_an_input_the_run_shows_its_own_world(room):
-    said = run(room, "predict.py", "run", "--clip", 2, "--out", "own")
-    assert "clip 2 of 4, test sequence 2: watched its 4 frames and predicted 3" in said
+    message = run(room, "predict.py", "run", "--clip", 2, "--out", "own")
+    assert "clip 2 of 4, test sequence 2: watched its 4 frames and predicted 3" in message
 
 
 def test_a_run_is_scored_on_its_own_test_part_and_on_other_files(room):
@@ -245,8 +245,8 @@ def test_data_that_are_cut_short_while_a_run_reads_them(room):
     while process.poll() is None and not (log.is_file() and len(read_log(log)["loss"]) >= 20):
         time.sleep(0.01)
     os.truncate(room / "clips.npy", 1000)
-    said = process.communicate(timeout=600)[1].splitlines()[-1]
-    assert process.returncode == 2 and "has become shorter since it was opened: put it back and start again" in said
+    message = process.communicate(timeout=600)[1].splitlines()[-1]
+    assert process.returncode == 2 and "has become shorter since it was opened: put it back and start again" in message
     assert read_checkpoint(room / "cut")[1] == len(read_log(log)["loss"]) >= 20  # all that was learnt
     with pytest.raises(subprocess.CalledProcessError) as caught:
         subprocess.run([sys.executable, ROOT / "examples" / "train_sequences.py", "--resume", "--out", "cut"], cwd=room, check=True,
@@ -318,9 +318,9 @@ def refusal(room, monkeypatch, capsys):
     ("--data squares --channels 2", "channels is 1 for gray or 3 for colour"),
     ("--data squares --patch 4 --given 20", "a clip of 90 or three of 30, got 4 of at most 24"),
     ("--data squares --out run", "run holds a run"),
-    ("--data squares --out squares", "--out squares is what --data names, or holds it: name another --out"),
-    ("--data squares --out . --overwrite", "--out . is what --data names, or holds it"),
-    ("--data squares --out squares/clip1", "lies within --data squares and holds other files than ours"),
+    ("--data squares --out squares", "--out squares is the path that --data names, or contains it: name another --out"),
+    ("--data squares --out . --overwrite", "--out . is the path that --data names, or contains it"),
+    ("--data squares --out squares/clip1", "lies within --data squares and contains files that this program did not write"),
     ("--data squares --out=", "--out: expected a path, got an empty text"),
     ("--out nothing --resume", "nothing to resume"),
     ("--out run --resume --size 8 8", "the run in run has size"),
@@ -338,8 +338,8 @@ def test_a_clip_that_has_changed_since_is_noticed_on_resuming(room, refusal, cli
     shutil.copytree(room / "squares", room / f"other_{clip}")
     for image in (room / f"other_{clip}" / clip).iterdir():
         Image.new("L", (16, 12)).save(image)
-    said = refusal("train_sequences.py", "--out", "run", "--resume", "--data", f"other_{clip}")
-    assert re.search(rf"was trained on other data than these .what differs: ({part})", said)
+    message = refusal("train_sequences.py", "--out", "run", "--resume", "--data", f"other_{clip}")
+    assert re.search(rf"was trained on other data than these .what differs: ({part})", message)
 
 
 @pytest.mark.parametrize("script, words", [
@@ -363,8 +363,8 @@ def test_what_no_computer_holds_is_refused_at_once(room, refusal, script, words)
     ("fixed --input large", "cannot take the clip's gray frames of 24x32"),
     ("run --input squares --out held", "held holds files that are not known to be written by this program"),
     ("run --input squares --out held --overwrite", "(frame_0001.png): name another --out"),
-    ("run --input squares --out squares --overwrite", "--out squares is what --input names, or holds it: name another --out"),
-    ("run --input squares --out . --overwrite", "--out . is what --input names, or holds it"),
+    ("run --input squares --out squares --overwrite", "--out squares is the path that --input names, or contains it: name another --out"),
+    ("run --input squares --out . --overwrite", "--out . is the path that --input names, or contains it"),
     ("run --input squares --out squares/clip1 --overwrite", "lies within --input squares"),
     ("run --input squares --out squares/new", "lies within --input squares"),
     ("run --input squares --out run --overwrite", "run holds a run, not a prediction"),

@@ -35,7 +35,7 @@ def test_a_wrong_rule_is_found(monkeypatch):
 
 
 def test_a_wrong_value_is_found_and_shown_up_to_its_step(monkeypatch):
-    monkeypatch.setattr(verify_search.OURS, "softmax", lambda x, axis: tp.softmax(x, axis=axis) * (1 + 1e-6))
+    monkeypatch.setattr(verify_search.TINYPREDRNN, "softmax", lambda x, axis: tp.softmax(x, axis=axis) * (1 + 1e-6))
     wrong = [what for what in found("programs", range(150)) if "softmax" in what.rsplit(";", 1)[-1]]
     assert wrong and all(what.startswith("value") for what in wrong)
 

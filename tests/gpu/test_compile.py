@@ -20,9 +20,9 @@ NVCC = shutil.which("nvcc")
 def test_it_compiles_without_spilling(macros, architecture, tmp_path):
     (tmp_path / "kernel.cu").write_text(convolution.source(), encoding="utf-8")
     words = [NVCC, *convolution.options(*macros), f"-arch={architecture}", "-cubin", "-Xptxas", "-v", "kernel.cu", "-o", "kernel.cubin"]
-    said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert said.returncode == 0, said.stderr
-    assert set(re.findall(r"(\d+) bytes spill", said.stderr)) == {"0"}
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert set(re.findall(r"(\d+) bytes spill", done.stderr)) == {"0"}
 
 
 @pytest.mark.skipif(not NVCC, reason="no nvcc to compile CUDA with")

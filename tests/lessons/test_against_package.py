@@ -319,9 +319,9 @@ def test_a_graph_is_used_up(fifth):
 @pytest.mark.parametrize("owned", [False, True])
 def test_add_up_owns_the_same(fifth, pair, owned):
     def of_the_package(total, total_owned, gradient, owned):
-        arriving = engine.Arriving(total, total_owned)
-        arriving.add(gradient, owned)
-        return arriving.total, arriving.ours
+        accumulator = engine.Accumulator(total, total_owned)
+        accumulator.add(gradient, owned)
+        return accumulator.total, accumulator.owned
 
     results = []
     for add_up in (fifth.add_up, of_the_package):

@@ -91,7 +91,7 @@ def test_right_answers(answer, expected):
     assert complaint(answer, expected) is None
 
 
-@pytest.mark.parametrize("answer, expected, said", [
+@pytest.mark.parametrize("answer, expected, message", [
     (None, 1.0, "nothing came back yet"),
     (..., [1.0], "nothing came back yet"),
     ([1.0, None], [1.0, 2.0], "at [1]: nothing came back yet"),
@@ -113,8 +113,8 @@ def test_right_answers(answer, expected):
     ({"a": [1.0, 3.0]}, {"a": [1.0, 2.0]}, "at ['a'][1]: largest difference 1: 3 instead of 2"),
     ("x" * 100, [1.0], "the answer should be a list of 1, got 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."),
 ])
-def test_wrong_answers(answer, expected, said):
-    assert complaint(answer, expected) == said
+def test_wrong_answers(answer, expected, message):
+    assert complaint(answer, expected) == message
 
 
 def test_a_missing_key_is_told_by_check(monkeypatch, capsys):
@@ -260,24 +260,24 @@ def test_holes():
 
 # the comparison
 
-def differences(mark, said, *printed):
-    return list(course.differences([(mark, said)], list(printed)))
+def differences(mark, expected, *printed):
+    return list(course.differences([(mark, expected)], list(printed)))
 
 
-@pytest.mark.parametrize("said, told", [
+@pytest.mark.parametrize("expected, printed", [
     ("loss 0.5", "loss 0.5004"), ("1,000 calls", "1,000 calls"), ("1000 calls", "1,000 calls"), ("-2e-05", "-2.001e-5"), ("0.0", "1e-12"),
     ("[1. 2.]", "[1. 2.]"), ("[1,  2]", "[1, 2]"), ("nan", "nan"), ("", ""),
 ])
-def test_lines_that_agree(said, told):
-    assert differences(">", said, told) == []
+def test_lines_that_agree(expected, printed):
+    assert differences(">", expected, printed) == []
 
 
-@pytest.mark.parametrize("said, told", [
+@pytest.mark.parametrize("expected, printed", [
     ("loss 0.5", "loss 0.501"), ("loss 0.5", "lost 0.5"), ("2 3", "3 2"), ("1 2", "12"), ("1", "-1"), ("0.0", "1e-8"), ("nan", "1.0"),
     ("1,000", "1001.5"), ("True", "False"), ("1e-5", "1e-6"), ("a", ""),
 ])
-def test_lines_that_differ(said, told):
-    assert differences(">", said, told) == [f"said {said!r}, printed {told!r}"]
+def test_lines_that_differ(expected, printed):
+    assert differences(">", expected, printed) == [f"expected {expected!r}, printed {printed!r}"]
 
 
 def test_loose_numbers(monkeypatch):
@@ -296,19 +296,19 @@ def test_exact_lines_are_exact_at_both_sizes(monkeypatch):
         assert differences(">", "4.0", "4.9")
 
 
-@pytest.mark.parametrize("said, printed, complaint", [
-    (["a"], ["a", "b"], "1 lines are announced and 2 printed, the first without a partner: 'b'"),
-    (["a", "b"], ["a"], "2 lines are announced and 1 printed, the first without a partner: 'b'"),
-    ([], ["b"], "0 lines are announced and 1 printed, the first without a partner: 'b'"),
+@pytest.mark.parametrize("expected, printed, complaint", [
+    (["a"], ["a", "b"], "expected 1 lines, printed 2, the first without a partner: 'b'"),
+    (["a", "b"], ["a"], "expected 2 lines, printed 1, the first without a partner: 'b'"),
+    ([], ["b"], "expected 0 lines, printed 1, the first without a partner: 'b'"),
 ])
-def test_every_line_has_a_partner(said, printed, complaint):
-    assert list(course.differences([(">", line) for line in said], printed)) == [complaint]
+def test_every_line_has_a_partner(expected, printed, complaint):
+    assert list(course.differences([(">", line) for line in expected], printed)) == [complaint]
 
 
 def test_a_lesson_that_prints_otherwise_is_reported(tmp_path):
     lesson = lesson_of(tmp_path, 'print(1)\n#> 2\n\n# %%\nprint("new")\n\n# %%\nprint("fine")\n#> fine\n')
-    assert course.run(lesson)[1] == ["line 6: said '2', printed '1'",
-                                     "line 10: 0 lines are announced and 1 printed, the first without a partner: 'new'"]
+    assert course.run(lesson)[1] == ["line 6: expected '2', printed '1'",
+                                     "line 10: expected 0 lines, printed 1, the first without a partner: 'new'"]
 
 
 def test_a_check_that_fails_is_reported(tmp_path):
@@ -366,11 +366,11 @@ def test_hints_can_be_pasted(folder, tmp_path, capsys):
     course.show_progress(mine)
     upcoming = capsys.readouterr().out.splitlines()[-1].removeprefix("next: ")
     assert begin == upcoming
-    for hint, said in ((begin, "nothing came back yet"), (progress, "exercises 0 of 2")):
+    for hint, message in ((begin, "nothing came back yet"), (progress, "exercises 0 of 2")):
         assert hint.startswith("python ")
         hint = f"'{sys.executable}'" + hint.removeprefix("python")
         done = subprocess.run(hint, shell=True, capture_output=True, text=True)
-        assert done.returncode == 0 and said in done.stdout, done.stderr
+        assert done.returncode == 0 and message in done.stdout, done.stderr
 
 
 def test_hints_on_windows():
@@ -419,7 +419,7 @@ def test_the_table(folder, capsys):
 def test_the_command_from_beginning_to_end(folder, tmp_path):
     """Run, write, work in the copy, see the progress."""
     status, out, err = command("--folder", folder, "run", "1", "2")
-    assert (status, err) == (0, "") and out.count("as it says") == 2
+    assert (status, err) == (0, "") and out.count("as expected") == 2
     status, out, _ = command("--folder", folder, "run", "2", "--full")
     assert status == 0 and "A lesson" not in out
     mine = tmp_path / "mine"
@@ -435,10 +435,10 @@ def test_the_command_from_beginning_to_end(folder, tmp_path):
 def test_a_run_that_finds_a_lie_fails(folder):
     (folder / "01_a_lesson.py").write_text(LESSON.replace("#> end", "#> fin").replace("0.55", "0.9"))
     status, out, _ = command("--folder", folder, "run")
-    assert status == 1 and "NOT as it says" in out and "said 'fin', printed 'end'" in out and "loss" not in out
-    assert out.count("as it says") == 2  # the second lesson ran all the same
+    assert status == 1 and "NOT as expected" in out and "expected 'fin', printed 'end'" in out and "loss" not in out
+    assert out.count("as expected") == 2  # the second lesson ran all the same
     status, out, _ = command("--folder", folder, "run", "1", "--full")
-    assert status == 1 and "said 'loss 0.9', printed 'loss 0.5'" in out
+    assert status == 1 and "expected 'loss 0.9', printed 'loss 0.5'" in out
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -72,12 +72,12 @@ def test_the_zigzag_is_predrnn_m(lesson15, layers):
     def package():
         state, tops = (h, m), []
         for x in frames:
-            features, state = network.climb(x, state)
+            features, state = network.step_cells(x, state)
             tops.append(features)
         return tops
 
     leaves = [*frames, h, m, *network.cells[-1].parameters()]
-    same_values_and_gradients(lambda: lesson15["climb"](network.cells, frames, h, m), package, leaves, rng)
+    same_values_and_gradients(lambda: lesson15["unroll"](network.cells, frames, h, m), package, leaves, rng)
 
 
 @pytest.mark.parametrize("layers, steps", [(1, 4), (3, 1), (2, 3), (3, 4)])

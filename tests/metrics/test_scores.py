@@ -151,7 +151,7 @@ def test_a_baseline_of_ones_own(monkeypatch):
     collected.add(frames(0.5), frames(0), frames(0)[:, 0])
     assert collected.result()["white_mse"] == 64
     assert metrics.table(collected.result()).splitlines()[-1].split() == ["all", "white", "64.00"]
-    assert metrics.compared(collected.result()) == ["MSE is 0.25 of white"]
+    assert metrics.comparison(collected.result()) == ["MSE is 0.25 of white"]
 
 
 @pytest.mark.parametrize("protocol", metrics.PROTOCOLS)

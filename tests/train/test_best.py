@@ -67,7 +67,7 @@ def test_what_is_no_sound_best_is_passed_over_in_a_line(make, tmp_path, capsys):
 def test_higher_may_be_better(small_trainer, tmp_path):
     run = small_trainer(tmp_path)
     run.source.metrics = (tp.metrics.SSIM,)
-    assert run.judged_by == "validation_ssim"
+    assert run.score_column == "validation_ssim"
     assert [run.judge(score, k) for k, score in enumerate((0.5, 0.4, None, 0.6, 0.6))] == [True, False, False, True, False]
 
 

@@ -369,7 +369,7 @@ def test_the_fingerprint_knows_each_part_by_names_shapes_and_bytes():
 
 def test_of_large_data_each_array_is_sampled_its_ends_included(monkeypatch):
     clips = {f"clip{n}": np.random.default_rng(n).integers(256, size=(40, 8, 8), dtype=np.uint8) for n in range(5)}
-    monkeypatch.setattr("tinypredrnn.train.checkpoint.READ", 5 * 10 * 64)
+    monkeypatch.setattr("tinypredrnn.train.checkpoint.FINGERPRINT_BYTES", 5 * 10 * 64)
     known = fingerprint({"training": clips})["training"]
 
     def changed(name, frames):
@@ -417,8 +417,8 @@ def test_where_the_newest_is_damaged_the_one_before_is_read_and_a_line_says_so(t
         plan, iteration, parts = read_checkpoint(two)
         assert (plan, iteration) == (PLAN, 12) and all(np.array_equal(parts["model"][name], weights[name]) for name in weights)
     assert np.array_equal(tp.load(two).to_frame.weight.numpy(), weights["to_frame.weight"])
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and said.endswith("checkpoint-previous.npz is read instead, of step 12\n") and str(two) in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and message.endswith("checkpoint-previous.npz is read instead, of step 12\n") and str(two) in message
     refused(two / "checkpoint.npz")  # asked for by its own name, it is not replaced
 
 

@@ -66,8 +66,8 @@ def test_what_may_just_not_fit_is_said_and_tried(monkeypatch, capsys):
     least, about = step_memory(make_plan(**BASE | dict(batch=64)))
     monkeypatch.setattr("tinypredrnn.train.limits.memory_limit", lambda device: (least + about) // 2)
     check_memory(make_plan(**BASE | dict(batch=64)))
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "a training step takes about" in said and "--batch" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "a training step takes about" in message and "--batch" in message
 
 
 def test_a_memory_error_says_what_a_step_takes_and_what_to_change():

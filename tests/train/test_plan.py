@@ -55,7 +55,7 @@ def test_names_that_are_unknown(names, message):
 def test_an_option_is_found_in_the_record_that_has_it():
     plan = make_plan().replace(hidden=(8, 4), digits=3, rate=0.5)
     assert (plan.options.hidden, plan.data.digits, plan.recipe.rate) == ((8, 4), 3, 0.5)
-    assert plan.get("hidden") == (8, 4) and plan.owner("digits") == "data" and plan.watches("steps") and not plan.watches("rate")
+    assert plan.get("hidden") == (8, 4) and plan.owner("digits") == "data" and plan.may_change("steps") and not plan.may_change("rate")
     with pytest.raises(ConfigError, match="unknown option colour: a run of predrnn on mnist has hidden, kernel"):
         plan.replace(colour=1)
     with pytest.raises(ConfigError, match="test_sequences is at most 5000"):

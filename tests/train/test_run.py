@@ -109,10 +109,10 @@ def test_a_log_and_options_that_were_changed_are_kept_beside_the_run_that_is_res
     second = small_trainer(tmp_path)
     with second.folder(resume=True):
         second.run()
-    said = capsys.readouterr().err
+    messages = capsys.readouterr().err
     for name, kept in (("config.json", "config-kept.json"), ("log.csv", "log-kept.csv"), ("curves.png", "curves-kept.png")):
         assert (tmp_path / kept).read_text() == "mine" != (tmp_path / name).read_text(errors="replace")
-        assert f"{name} is not as this program wrote it: kept as {kept}" in said
+        assert f"{name} is not as this program wrote it: kept as {kept}" in messages
 
 
 def test_overwriting_takes_what_the_run_wrote_and_nothing_else(small_trainer, tmp_path):
@@ -221,7 +221,7 @@ def test_an_old_run_is_known_by_its_checkpoint(old_run, small_trainer):
     for name in mine:
         (old_run / name).write_text("mine")
     (old_run / ".unfinished-17-checkpoint.npz").write_text("left by a kill")
-    assert set(RunFolder(old_run).holds()) == written
+    assert set(RunFolder(old_run).own_files()) == written
     with pytest.raises(ConfigError, match="holds a run: .*--resume"):
         prepare_run(old_run, make_plan(), False, False, {})
     with pytest.raises(ConfigError, match="pictures/000002.png, prediction-4.png"), small_trainer(old_run).folder(overwrite=True):
@@ -238,7 +238,7 @@ def test_an_old_run_is_resumed(old_run, small_trainer, capsys):
     with second.folder(resume=True):
         second.run()
     assert "kept" not in capsys.readouterr().err
-    assert set(RunFolder(old_run).holds()) == contents(old_run).keys() - {".lock", LIST}
+    assert set(RunFolder(old_run).own_files()) == contents(old_run).keys() - {".lock", LIST}
 
 
 @pytest.mark.parametrize("name, content", [
@@ -247,7 +247,7 @@ def test_an_old_run_is_resumed(old_run, small_trainer, capsys):
 ])
 def test_look_alikes_in_an_old_run_are_not_ours(old_run, name, content):
     (old_run / name).write_text(content)
-    assert name not in RunFolder(old_run).holds()
+    assert name not in RunFolder(old_run).own_files()
     if name == "data.json":  # a name that is not ours any more
         assert prepare_run(old_run, make_plan(), False, True, {})
         return
@@ -258,7 +258,7 @@ def test_look_alikes_in_an_old_run_are_not_ours(old_run, name, content):
 def test_without_a_sound_checkpoint_nothing_is_known(old_run):
     for name in ("checkpoint.npz", "checkpoint-previous.npz"):
         os.truncate(old_run / name, 1000)
-    assert RunFolder(old_run).holds() == []
+    assert RunFolder(old_run).own_files() == []
     with pytest.raises(ConfigError, match="not known to be written by this program"):
         prepare_run(old_run, make_plan(), False, True, {})
 
@@ -349,9 +349,9 @@ def test_resuming_from_the_previous_checkpoint_keeps_a_sound_one_at_every_moment
     assert bits(second) == bits(straight) and log_without_seconds(tmp_path / "run") == log_without_seconds(tmp_path / "straight")
     assert seen[:2] == [3, 3] and sorted(seen) == seen and seen[-1] == 6 and read_checkpoint(tmp_path / "run")[1] == 6
     assert os.path.getsize(tmp_path / "run" / "checkpoint-damaged.npz") == 1000
-    said = [line for line in capsys.readouterr().err.splitlines() if "checkpoint" in line]
-    assert len(said) == 2 and "checkpoint-previous.npz is read instead, of step 3" in said[0]
-    assert "kept as checkpoint-damaged.npz" in said[1]
+    messages = [line for line in capsys.readouterr().err.splitlines() if "checkpoint" in line]
+    assert len(messages) == 2 and "checkpoint-previous.npz is read instead, of step 3" in messages[0]
+    assert "kept as checkpoint-damaged.npz" in messages[1]
 
 
 def test_resuming_with_the_previous_checkpoint_alone(small_trainer, tmp_path):
@@ -385,14 +385,14 @@ def test_what_is_not_permitted_for_a_moment_is_tried_again(small_trainer, tmp_pa
     not_permitted(monkeypatch, name, 3)
     assert small_trainer(tmp_path).run() is None
     assert "not" not in capsys.readouterr().err and read_checkpoint(tmp_path)[1] == 6
-    assert set(RunFolder(tmp_path).holds()) == contents(tmp_path).keys() - {".lock", LIST}
+    assert set(RunFolder(tmp_path).own_files()) == contents(tmp_path).keys() - {".lock", LIST}
 
 
 def test_a_picture_that_cannot_be_written_is_a_line_and_no_end(small_trainer, tmp_path, monkeypatch, capsys):
     not_permitted(monkeypatch, "curves.png", 10_000)
     assert small_trainer(tmp_path).run() is None
-    said = [line for line in capsys.readouterr().err.splitlines() if "curves.png" in line]
-    assert len(said) == 2 and all("the picture curves.png is not written: " in line for line in said)
+    messages = [line for line in capsys.readouterr().err.splitlines() if "curves.png" in line]
+    assert len(messages) == 2 and all("the picture curves.png is not written: " in line for line in messages)
     assert read_checkpoint(tmp_path)[1] == 6 and not (tmp_path / "curves.png").exists()
 
 

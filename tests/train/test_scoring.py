@@ -31,10 +31,10 @@ def sequences():
 def test_predict_gives_clipped_arrays_of_what_the_model_says(model, sequences):
     inputs = BYTES.to_model(sequences[:, :4])
     model.to_frame.bias.data += 2  # so that something is to be clipped
-    said = model(inputs, 3).numpy()
+    predicted = model(inputs, 3).numpy()
     frames = predict(model, inputs, 3)
     assert type(frames) is np.ndarray and frames.shape == (5, 3, 16, 16, 1) and frames.dtype == np.float32
-    assert said.max() > 1 and np.array_equal(frames, said.clip(0, 1))
+    assert predicted.max() > 1 and np.array_equal(frames, predicted.clip(0, 1))
 
 
 def test_predict_records_nothing(model, sequences, monkeypatch):

@@ -270,8 +270,8 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(small_trai
         if trainer.iteration == 4:
             frames[0, 1] = np.inf
 
-    said = r"iteration 5 is nan, .*\(\w+\(.*made NaN or infinity from inputs that already had it"
-    with pytest.raises(TrainingError, match=said) as caught, np.errstate(all="ignore"):
+    message = r"iteration 5 is nan, .*\(\w+\(.*made NaN or infinity from inputs that already had it"
+    with pytest.raises(TrainingError, match=message) as caught, np.errstate(all="ignore"):
         at_each_step(trainer, spoil).run()
     assert "--rate" in str(caught.value) and "\n" not in str(caught.value)
     _, iteration, parts = read_checkpoint(tmp_path)

@@ -26,7 +26,7 @@ def heard_by_network(kind, layer):
     pairs = [(given["H", n], given["C", n]) for n in range(1, LAYERS + 1)]
     top = given["M", LAYERS]
     state = {"convlstm": pairs, "predrnn_m": (given["H", LAYERS], top), "predrnn": (pairs, top)}[kind]
-    features, state = model.climb(x, state)
+    features, state = model.step_cells(x, state)
     new = {"convlstm": state, "predrnn_m": {LAYERS - 1: (features,)}, "predrnn": state[0]}[kind]
     new[layer - 1][0].backward(rng.standard_normal((1, 2, 2, 2)))
     return {n for (_, n), t in given.items() if t.grad is not None and t.grad.any()}

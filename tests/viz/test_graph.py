@@ -242,9 +242,9 @@ def test_what_cannot_be_drawn_is_explained(tmp_path):
     y.backward()
     with pytest.raises(GraphError, match="freed this graph.*retain_graph=True"):
         viz.draw_graph(y)
-    for _ in range(graph.TOO_MANY):
+    for _ in range(graph.MAX_BOXES):
         x = x + 1
-    with pytest.raises(ConfigError, match=f"at most {graph.TOO_MANY} boxes.*got {graph.TOO_MANY + 1}.*fewer steps"):
+    with pytest.raises(ConfigError, match=f"at most {graph.MAX_BOXES} boxes.*got {graph.MAX_BOXES + 1}.*fewer steps"):
         viz.draw_graph(x)
     assert not any(tmp_path.iterdir())
 

@@ -50,7 +50,7 @@ def test_lines_go_down_row_by_row_and_boxes_keep_apart(seed):
         assert [depth[thing] for thing in route] == list(range(depth[route[0]], depth[route[-1]] + 1))
     for row in rows:
         for a, b in itertools.pairwise(row):
-            assert x[b] - x[a] >= (a.width + b.width) / 2 + layered.BESIDE - 1e-6
+            assert x[b] - x[a] >= (a.width + b.width) / 2 + layered.BOX_GAP - 1e-6
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -114,7 +114,7 @@ def test_columns_have_the_shortest_lines():
     boxes = linked({name: Box("op", name) for name in "abcd"}, [("a", "c"), ("b", "c"), ("c", "d")])
     (above, (c,), (d,)), _, x = laid_out(boxes)
     a, b = above
-    assert x[b] - x[a] == pytest.approx((a.width + b.width) / 2 + layered.BESIDE)
+    assert x[b] - x[a] == pytest.approx((a.width + b.width) / 2 + layered.BOX_GAP)
     assert x[a] <= x[c] - c.port / 2 + 1e-6 and x[c] + c.port / 2 <= x[b] + 1e-6 and x[d] == pytest.approx(x[c])
 
 

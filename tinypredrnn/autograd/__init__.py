@@ -37,7 +37,7 @@ __all__ = [
 
 
 def lengths(shape):
-    """x.reshape(2, 3) and x.reshape((2, 3)) say the same."""
+    """The lengths, given as x.reshape(2, 3) or as x.reshape((2, 3))."""
     return shape[0] if len(shape) == 1 else shape
 
 
@@ -47,7 +47,7 @@ def reshape(x, *shape):
 
 
 def transpose(x, *axes):
-    """Axis k of the result is axis axes[k] of x; without axes their order is turned round."""
+    """Axis k of the result is axis axes[k] of x; without axes, their order is reversed."""
     return arrays.transpose(x, axes=lengths(axes) if axes else tuple(range(x.ndim))[::-1])
 
 

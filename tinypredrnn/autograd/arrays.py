@@ -1,4 +1,4 @@
-"""Ops on whole arrays: sums, products, and moving things about. Each rule is the transpose of its linear forward."""
+"""Ops on whole arrays: reductions, products, changes of shape. The rule of a linear op is its transpose."""
 
 import math
 
@@ -11,7 +11,7 @@ from tinypredrnn.errors import ShapeError
 
 
 def kept_axes(shape, axis):
-    """`shape` with the axes that were reduced set to 1: what a reduced array must look like to broadcast back."""
+    """`shape` with the reduced axes set to 1: the shape in which the reduced array broadcasts back."""
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return tuple(1 if k in axes or k - len(shape) in axes else n for k, n in enumerate(shape))
 
@@ -70,20 +70,20 @@ def log_softmax(x, *, axis: AXES = -1):
 
 
 def moments(x, axis, eps):
-    """x less its mean, and 1 / its standard deviation, over `axis`."""
+    """x minus its mean, and 1 / its standard deviation, over `axis`."""
     centred = x - x.mean(axis=axis, keepdims=True)
     return centred, 1 / array_module(x).sqrt((centred * centred).mean(axis=axis, keepdims=True) + eps)
 
 
-def through_normalise(dy, x, axis, eps):
-    """What is left of dy when the mean and the scale of x cannot matter any more: its parts along 1 and along y are
-    removed."""
+def normalise_rule(dy, x, axis, eps):
+    """dy without its components along 1 and along y, since a change of x's mean or scale does not change y, divided by
+    the standard deviation."""
     centred, scale = moments(x, axis, eps)
     y = centred * scale
     return scale * (dy - dy.mean(axis=axis, keepdims=True) - y * (dy * y).mean(axis=axis, keepdims=True))
 
 
-@op(x=through_normalise)
+@op(x=normalise_rule)
 def normalise(x, *, axis: AXES, eps: NUMBER_FROM_0 = 1e-5):
     """(x - mean) / sqrt(variance + eps) over `axis`: the core of layer and batch normalisation."""
     centred, scale = moments(x, axis, eps)
@@ -94,10 +94,10 @@ def normalise(x, *, axis: AXES, eps: NUMBER_FROM_0 = 1e-5):
 
 def flat(x):
     """(..., C) -> (N, C)"""
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # without elements, NumPy cannot work out a -1
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # NumPy cannot infer a -1 if there are no elements
 
 
-def swap(x):
+def matrix_transpose(x):
     """(..., n, m) -> (..., m, n)"""
     return x.swapaxes(-1, -2)
 
@@ -108,8 +108,8 @@ def stacked_product(a, b):
 
 
 @op(NEW,
-    a=lambda dy, b: stacked_product(dy, swap(b)),
-    b=lambda dy, a, b_shape: flat(a).T @ flat(dy) if len(b_shape) == 2 else swap(a) @ dy)
+    a=lambda dy, b: stacked_product(dy, matrix_transpose(b)),
+    b=lambda dy, a, b_shape: flat(a).T @ flat(dy) if len(b_shape) == 2 else matrix_transpose(a) @ dy)
 def matmul(a, b):
     """Matrix product: (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. Raises ShapeError for
     vectors."""
@@ -148,7 +148,7 @@ def pad(x, *, widths: WIDTHS):
 
 
 def put_back(dy, x_shape, index):
-    """Zeros of x's shape with dy where it came from; an element that was taken several times gets the sum."""
+    """Zeros of x's shape with dy at the index; an element that was taken several times gets the sum."""
     xp = array_module(dy)
     dx = xp.zeros(x_shape, dy.dtype)
     if all(isinstance(i, (int, slice, type(None), type(Ellipsis)))
@@ -174,9 +174,9 @@ def cut(dy, parts_shape, axis):
     return [dy[(*whole, slice(start, end))] for start, end in zip(ends, ends[1:])]
 
 
-def side_by_side(parts, axis):
-    """np.concatenate. CuPy's sends the addresses of more than eight arrays to the GPU first, for which a CUDA graph has
-    no moment."""
+def concatenate(parts, axis):
+    """np.concatenate; on a GPU of at most eight arrays at a time. For more, CuPy first copies their addresses to the
+    GPU, which is not possible while a CUDA graph is recorded."""
     xp = array_module(*parts)
     while xp is not np and len(parts) > 8:
         parts = [xp.concatenate(parts[i:i + 8], axis=axis) for i in range(0, len(parts), 8)]
@@ -185,14 +185,14 @@ def side_by_side(parts, axis):
 
 @op(parts=cut)
 def concat(*parts, axis: WHOLE = -1):
-    """Parts side by side along an axis that they have; all other lengths agree."""
-    return side_by_side(parts, axis)
+    """Join parts along an axis that they have; their other axes must have equal lengths."""
+    return concatenate(parts, axis)
 
 
 @op(parts=lambda dy, axis: list(array_module(dy).moveaxis(dy, axis, 0)))
 def stack(*parts, axis: WHOLE = 0):
-    """Parts of one shape side by side along a new axis."""
-    return side_by_side([array_module(*parts).expand_dims(part, axis) for part in parts], axis)
+    """Join parts of equal shape along a new axis."""
+    return concatenate([array_module(*parts).expand_dims(part, axis) for part in parts], axis)
 
 
 def pieces(x, parts, axis):

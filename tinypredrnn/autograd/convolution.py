@@ -134,7 +134,7 @@ class Implicit:
 
 
 SIDE_BY_SIDE = Winograd(1)  # for a 1x1 kernel: a plain product, which puts parts side by side only while it is computed
-asked_for = ContextVar("asked_for", default=None)  # an algorithm, or None for the one that costs least
+asked_for = ContextVar("asked_for", default=None)  # an algorithm, or None for the cheapest one
 
 
 @contextlib.contextmanager
@@ -152,8 +152,7 @@ def convolution_by(algorithm="cheapest", tile=None):
         raise ConfigError(f"convolution_by: expected cheapest, direct, winograd or implicit, got {algorithm!r}")
     if (tile is not None) != (algorithm == "winograd") or tile is not None and (type(tile) is not int or tile < 1):
         raise ConfigError('convolution_by: "winograd" takes the side of its tiles, such as tile=4, and no other '
-                          'algorithm does, got '
-                          f"{algorithm!r} with tile={tile!r}")
+                          f"algorithm does, got {algorithm!r} with tile={tile!r}")
     token = asked_for.set({"cheapest": None, "direct": Direct(), "winograd": Winograd(tile),
                            "implicit": Implicit()}[algorithm])
     try:
@@ -207,7 +206,7 @@ def frequencies_of(w, tile):
     if known is None:
         return winograd_weights(w, tile=tile)
     if key not in known:
-        known[key] = winograd_weights(w, tile=tile), w  # w is kept, so that its id stays its own
+        known[key] = winograd_weights(w, tile=tile), w  # w is kept, so that no other object can get its id
     return known[key][0]
 
 

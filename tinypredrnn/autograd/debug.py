@@ -1,4 +1,4 @@
-"""The debug ladder: see what the autograd does, more with each level.
+"""Debug levels: see what the autograd does, more with each level.
 
     1   time and memory of each op, forward and backward, as a table at the end; the first call of a fused op includes
         compiling it
@@ -31,7 +31,7 @@ from collections import defaultdict
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from tinypredrnn.autograd.engine import calling, watching
+from tinypredrnn.autograd.engine import current_call, watches
 from tinypredrnn.autograd.kinds import brief
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module, device_of, synchronise, to_numpy
@@ -48,11 +48,11 @@ class Watch:
         if not isinstance(level, int) or level not in range(5):
             raise ConfigError(f"debug: levels are 0 to 4, got {brief(level)}")
         self.level, self.file = level, file
-        self.lock = threading.Lock()  # of the figures and of the file: several threads may be watched at once
+        self.lock = threading.Lock()  # of the totals and of the file: several threads may be watched at once
         # by op name: seconds, bytes
-        self.figures = defaultdict(lambda: dict(calls=0, forward=0.0, backward=0.0, made=0, saved=0))
+        self.totals = defaultdict(lambda: dict(calls=0, forward=0.0, backward=0.0, made=0, saved=0))
         self.made_at = WeakKeyDictionary()  # node -> where it was made
-        self.prints = WeakKeyDictionary()  # node -> {name: fingerprint of a saved value that can be changed in place}
+        self.fingerprints = WeakKeyDictionary()  # node -> {name: fingerprint} of saved values that can change in place
 
     def forward(self, op, arrays, options):
         started = time.perf_counter()
@@ -67,19 +67,19 @@ class Watch:
             self.say(f"{op.describe(arrays, options)} -> {shapes}  {1e3 * seconds:.3f} ms")
         if self.level >= 2 and not all(map(is_finite, outputs)):
             where = "from inputs that already had it" if not all(map(is_finite, arrays)) else "from finite inputs"
-            raise GraphError(f"{op.describe(arrays, options)} made NaN or infinity {where}, {place()}")
+            raise GraphError(f"{op.describe(arrays, options)} made NaN or infinity {where}, {call_site()}")
         return result
 
     def recorded(self, node):
         self.count(node.op, saved=sum(getattr(value, "nbytes", 0) for value in saved_values(node).values()))
         if self.level >= 2:
-            self.made_at[node] = place()
+            self.made_at[node] = call_site()
         if self.level >= 3:
-            self.prints[node] = fingerprints(saved_values(node))
+            self.fingerprints[node] = fingerprints(saved_values(node))
 
     def backward(self, node, dy, into):
         where = self.made_at.get(node, "called before debugging began")
-        saved = self.prints.get(node, {})
+        saved = self.fingerprints.get(node, {})
         if name := changed(saved, saved_values(node)):
             raise GraphError(f"{node.op.name}: its {name}, which backward needs, was changed in place since it was "
                              f"{where}: change a copy")
@@ -104,7 +104,7 @@ class Watch:
 
     def count(self, op, **more):
         with self.lock:
-            row = self.figures[op.name]
+            row = self.totals[op.name]
             for key, value in more.items():
                 row[key] += value
 
@@ -116,14 +116,14 @@ class Watch:
 
     def report(self):
         """Print the table, if anything was watched."""
-        if self.figures:
+        if self.totals:
             self.say(self.table())
 
     def table(self):
-        """The figures as text, the op that takes longest first. Memory made is that of results that are not views;
+        """The totals as text, the op that takes longest first. Memory made is that of results that are not views;
         memory saved is what backward needs, in which an array saved by two ops counts twice."""
         with self.lock:  # another thread may still add an op
-            rows = sorted(self.figures.items(), key=lambda item: -item[1]["forward"] - item[1]["backward"])
+            rows = sorted(self.totals.items(), key=lambda item: -item[1]["forward"] - item[1]["backward"])
         keys = "calls", "forward", "backward", "made", "saved"
         rows.append(("all", {key: sum(f[key] for _, f in rows) for key in keys}))
         lines = [f"{'op':24}{'calls':>8}{'forward ms':>12}{'backward ms':>13}{'made MB':>10}{'saved MB':>10}"]
@@ -142,28 +142,28 @@ def debug(level, file=None):
     """
     watch = Watch(level, file)
     entered = watch if level else None
-    watching.append(entered)
+    watches.append(entered)
     try:
         yield watch
     finally:  # another thread may have entered one since, which must stay
-        del watching[max(i for i, other in enumerate(watching) if other is entered)]
+        del watches[max(i for i, other in enumerate(watches) if other is entered)]
         watch.report()
 
 
 def watch_from_start(value):
-    """Watch the whole program, as TINYPREDRNN_DEBUG says. It is read during the import, which must not fail because of
-    it."""
+    """Watch the whole program at the level in TINYPREDRNN_DEBUG. It is read during the import, which must not fail
+    because of it."""
     if value.strip() not in tuple("01234"):
         if sys.stderr:
             print(f"tinypredrnn: TINYPREDRNN_DEBUG is a level from 0 to 4, got {value!r}: nothing is watched",
                   file=sys.stderr)
     elif int(value):
-        watching[0] = Watch(int(value))
-        atexit.register(watching[0].report)
+        watches[0] = Watch(int(value))
+        atexit.register(watches[0].report)
 
 
 def wait_for(arrays):
-    """A GPU works asynchronously: wait, so that the clock is right."""
+    """Wait until these arrays are computed: a GPU works asynchronously, and the clock would stop too early."""
     for device in {device_of(a) for a in arrays if hasattr(a, "dtype")}:
         synchronise(device)
 
@@ -221,7 +221,7 @@ def fingerprint(value):
     return hashlib.blake2b(to_numpy(value).tobytes(), digest_size=16).digest()
 
 
-def place():
+def call_site():
     """Where the program is: the innermost line outside this package, and the module of the model, as
     `called at train.py:12: loss = model(x) (in cells.0 of PredRNN)`."""
     frame = sys._getframe()
@@ -230,7 +230,7 @@ def place():
     if frame is None:
         return "called inside tinypredrnn"
     file, number = frame.f_code.co_filename, frame.f_lineno
-    line, call = linecache.getline(file, number).strip(), calling.get()
+    line, call = linecache.getline(file, number).strip(), current_call.get()
     return f"called at {file}:{number}" + (f": {line}" if line else "") + (f" (in {call})" if call else "")
 
 

@@ -1,7 +1,7 @@
 """Elementwise maths: one table of name, forward and derivative.
 
-Forwards and rules are written with arithmetic and with other entries of this table only: what runs on arrays here runs
-on symbols just as well. A rule works at the broadcast shape; the engine sums its result back to the input's shape.
+Forwards and rules use only arithmetic and other entries of this table, so that they run on arrays and on symbols alike.
+A rule works at the broadcast shape; the engine sums its result back to the input's shape.
 """
 
 import numpy as np
@@ -55,7 +55,7 @@ def elementwise(kernel=None, promises=(NEW,), **rules):
 
 # arithmetic
 
-@elementwise("{a} + {b}", promises=(), a=lambda dy: dy, b=lambda dy: dy)  # dy itself is not new
+@elementwise("{a} + {b}", promises=(), a=lambda dy: dy, b=lambda dy: dy)  # not NEW, since dy itself is returned
 def add(a, b):
     """a + b"""
     return a + b
@@ -87,13 +87,13 @@ def neg(a):
 
 @elementwise("power({a}, {b})",
              a=lambda dy, a, b: dy * b * a ** (b - 1 + (b == 0)),  # 0 and not 0 * infinity if a = 0 and b = 0
-             b=lambda dy, a, b, y: through_exponent(dy, a, b, y))
+             b=lambda dy, a, b, y: exponent_rule(dy, a, b, y))
 def power(a, b):
     """a ** b; its derivative with respect to b is NaN if a < 0, and 0 if a = 0 and b >= 0."""
     return a ** b
 
 
-def through_exponent(dy, a, b, y):
+def exponent_rule(dy, a, b, y):
     a = where(b == b, a, b)  # a plain number takes the dtype of b
     still = (a == 0) * (b >= 0)
     return where(still, 0, dy * y * log(where(still, 1, a)))
@@ -149,7 +149,7 @@ def sign(x):
 @elementwise("where({condition}, {a}, {b})",
              a=lambda dy, condition: where(condition, dy, 0), b=lambda dy, condition: where(condition, 0, dy))
 def where(condition, a, b):
-    """a where the condition is true, that is other than 0; b elsewhere"""
+    """a if the condition is true, that is other than 0; otherwise b"""
     return array_module(condition, a, b).where(condition != 0, a, b)
 
 
@@ -167,7 +167,7 @@ def minimum(a, b):
 
 @elementwise(x=lambda dy, x, low, high: where((x >= low) * (x <= high), dy, 0))
 def clip(x, low, high):
-    """x, but at least `low` and at most `high`; the gradient passes where x lies between them."""
+    """x, but at least `low` and at most `high`; the gradient passes if x lies between them."""
     return minimum(maximum(x, low), high)
 
 
@@ -236,7 +236,7 @@ def relu(x):
 
 @elementwise(x=lambda dy, x, slope: where(x > 0, dy, dy * slope))
 def leaky_relu(x, *, slope: NUMBER = 0.01):
-    """x where it is positive, slope * x elsewhere"""
+    """x if it is positive, otherwise slope * x"""
     return where(x > 0, x, x * slope)
 
 
@@ -276,7 +276,8 @@ OPERATORS = {
     "add": add, "sub": sub, "mul": mul, "truediv": div, "neg": neg, "abs": absolute,
     "pow": lambda a, b: sqrt(a) if isinstance(b, float) and b == 0.5 else power(a, b),  # as NumPy's operator
     "lt": less, "gt": greater, "le": less_equal, "ge": greater_equal,
-    "eq": lambda a, b: NotImplemented if b is None or isinstance(b, str) else equal(a, b),  # then identities count
+    # if the result is NotImplemented, Python compares identities
+    "eq": lambda a, b: NotImplemented if b is None or isinstance(b, str) else equal(a, b),
     "ne": lambda a, b: NotImplemented if b is None or isinstance(b, str) else not_equal(a, b),
 }
 for kind in (Tensor, Symbol):

@@ -1,8 +1,8 @@
-"""The text around the fuser's lines, in Python and in CUDA. tinypredrnn/compiled.py turns the Python into functions."""
+"""Templates for the source of fused kernels, in Python and in CUDA. tinypredrnn/compiled.py compiles the Python."""
 
 from string import Template
 
-# a fused kernel, without its lines
+# a fused kernel; fuse.py fills in its lines
 
 CPU = Template("""# Emitted by tinypredrnn: $title. Row n of an array begins n strides after its start.
 import math
@@ -59,6 +59,6 @@ def tanh(x):
     q = s * T(1.19825839466702e-06) + T(1.18534705686654e-04)
     q = s * q + T(2.26843463243900e-03)
     q = s * q + T(4.89352518554385e-03)
-    return max(min(x * p / q, T(1)), T(-1))  # the ratio passes 1 about where the tanh of float32 rounds to it
+    return max(min(x * p / q, T(1)), T(-1))  # for large x the ratio exceeds 1, to which float32's tanh rounds
 """}
 

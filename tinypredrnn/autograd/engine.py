@@ -8,11 +8,10 @@ One backward pass, of loss = (tanh(x) * x).sum():
 
 1. `count_consumers` goes down from the node of sum and finds what each node waits for: mul waits for sum, tanh waits
    for mul.
-2. Each output gets an `Arriving`, the place where its cotangent accumulates. The one of sum starts with 1, and sum is
-   ready.
-3. `visit` takes what arrived at a node, runs the node's rules on it and adds the results to the Arriving of each input.
-   Sum sends an array of ones to mul; mul sends x to tanh, and tanh(x) to the leaf x; tanh, which has no other consumer,
-   is now ready and sends its part to x as well, where the two are added.
+2. Each output gets an `Accumulator`, in which its cotangent is summed. The one of sum starts with 1, and sum is ready.
+3. `visit` takes what arrived at a node, runs the node's rules on it and adds the results to the Accumulators of its
+   inputs. Sum sends an array of ones to mul; mul sends x to tanh, and tanh(x) to the leaf x; tanh, which has no other
+   consumer, is now ready and sends its part to x as well, where the two are added.
 4. When no node is left, what has arrived at the leaves becomes their `grad`.
 
 So order (steps 1 and 3: a node is visited once, after all of its consumers) and accumulation (steps 2 and 4) are
@@ -27,8 +26,8 @@ from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 
 recording = ContextVar("recording", default=True)
-watching = [None]  # Watches of debug.py: the last one watches all threads; None if debugging is off
-calling = ContextVar("calling", default=None)  # the Call that is running, if a module is being called
+watches = [None]  # Watches of debug.py: the last one watches all threads; None if debugging is off
+current_call = ContextVar("current_call", default=None)  # the Call that is running, if a module is being called
 
 
 @contextlib.contextmanager
@@ -59,7 +58,7 @@ class Node:
     def __init__(self, op, parents, shapes, dtype, saved, outputs):
         self.op, self.parents, self.shapes, self.dtype = op, parents, shapes, dtype
         self.saved, self.outputs = saved, outputs
-        self.call = calling.get()
+        self.call = current_call.get()
 
 
 class Call:
@@ -81,30 +80,30 @@ class Call:
 
 # where a cotangent accumulates
 
-class Arriving:
+class Accumulator:
     """The cotangent of one output, or of one leaf, while it arrives from the nodes that used it.
 
     total   the sum of what has arrived, or None
-    ours    whether nobody else reads `total`, so that it may be added to in place
+    owned   whether nothing else refers to `total`, so that it may be added to in place
     """
 
-    __slots__ = ("total", "ours", "place", "uses")
+    __slots__ = ("total", "owned", "place", "uses")
 
-    def __init__(self, total=None, ours=False, place=None):
-        self.total, self.ours, self.place, self.uses = total, ours, place, None
+    def __init__(self, total=None, owned=False, place=None):
+        self.total, self.owned, self.place, self.uses = total, owned, place, None
 
-    def add(self, gradient, ours):
-        """Add an array. `ours` says that its op promises that nobody else has it."""
+    def add(self, gradient, owned):
+        """Add an array. `owned` says that its op promises that nothing else refers to it."""
         if self.total is None:
-            self.total, self.ours = gradient, ours
-        elif self.ours:
+            self.total, self.owned = gradient, owned
+        elif self.owned:
             if gradient is not self.total:  # a rule may have added to it itself
                 self.total += gradient
-        elif ours:
+        elif owned:
             gradient += self.total
-            self.total, self.ours = gradient, True
+            self.total, self.owned = gradient, True
         else:  # as an array, since NumPy turns a sum of arrays without axes into a scalar
-            self.total, self.ours = array_module(gradient).asarray(self.total + gradient), True
+            self.total, self.owned = array_module(gradient).asarray(self.total + gradient), True
 
     def destination(self, xp):
         """The array into which a rule should write its gradient, so that it need not be copied there. If this output is
@@ -125,19 +124,19 @@ class Arriving:
         uses, self.uses = self.uses or {}, None
         while uses:
             compute, given = uses.popitem()
-            self.add(compute(given), ours=True)
+            self.add(compute(given), owned=True)
         return self.total
 
 
 class Outputs(list):
-    """An Arriving for each output of a node."""
+    """An Accumulator for each output of a node."""
 
     def __init__(self, node):
-        super().__init__(Arriving() for _ in range(node.outputs))
+        super().__init__(Accumulator() for _ in range(node.outputs))
 
     def collect(self):
-        """What arrived, as rules take it: an array, or for several outputs a list with None for those that nobody used;
-        or None."""
+        """What arrived, as rules take it: an array, or for several outputs a list with None for those without a
+        cotangent; None if nothing arrived."""
         dy = [output.result() for output in self]
         if all(d is None for d in dy):
             return None
@@ -164,10 +163,10 @@ class Pieces(Outputs):
 
     def __init__(self, node):
         self.whole = Whole(node)
-        list.__init__(self, (Arriving(place=functools.partial(self.whole.place, k)) for k in range(node.outputs)))
+        list.__init__(self, (Accumulator(place=functools.partial(self.whole.place, k)) for k in range(node.outputs)))
 
     def collect(self):
-        """The whole array, with zeros for the pieces that nobody used; None if nobody used any."""
+        """The whole array, with zeros for pieces without a cotangent; None if nothing arrived."""
         dy = [output.result() for output in self]
         if all(d is None for d in dy):
             return None
@@ -190,15 +189,15 @@ def backward(root, cotangent=None, retain_graph=False):
     cotangent = check_cotangent(root, cotangent)
     check_grad(root)
     waiting = count_consumers(root.node) if root.node else {}
-    arriving = {node: Pieces(node) if node.op.cuts else Outputs(node) for node in waiting}
+    accumulators = {node: Pieces(node) if node.op.gives_pieces else Outputs(node) for node in waiting}
     start, index = (root.node, root.index) if root.node else (root, 0)
-    send_to((start, index), arriving).add(cotangent, ours=False)
+    accumulator_of((start, index), accumulators).add(cotangent, owned=False)
 
     ready = [root.node] if root.node else []
     while ready:  # Kahn's algorithm: a node is ready when all of its consumers have been visited
         node = ready.pop()
         parents = node.parents
-        visit(node, arriving.pop(node).collect(), [send_to(parent, arriving) for parent in parents])
+        visit(node, accumulators.pop(node).collect(), [accumulator_of(parent, accumulators) for parent in parents])
         if not retain_graph:
             node.parents, node.saved = (), None
         for target, _ in filter(None, parents):
@@ -207,9 +206,9 @@ def backward(root, cotangent=None, retain_graph=False):
                 if waiting[target] == 0:
                     ready.append(target)
 
-    for leaf, (arrived,) in arriving.items():  # all nodes have been visited: only leaves are left
+    for leaf, (arrived,) in accumulators.items():  # all nodes have been visited: only leaves are left
         if arrived.result() is not None:
-            leaf.grad = arrived.total if arrived.ours else arrived.total.copy()  # always an array of the leaf's own
+            leaf.grad = arrived.total if arrived.owned else arrived.total.copy()  # always an array of the leaf's own
 
 
 def count_consumers(root):
@@ -245,28 +244,28 @@ def writable(array):
     return getattr(array.flags, "writeable", True)  # CuPy's arrays, which all are, do not say so
 
 
-def send_to(parent, arriving):
-    """The Arriving of a parent (as in Node.parents), None for a constant. A leaf's Arriving starts with the gradient
-    that it already has."""
+def accumulator_of(parent, accumulators):
+    """The Accumulator of a parent (as in Node.parents), None for a constant. That of a leaf starts with the gradient
+    that the leaf already has."""
     if parent is None:
         return None
     target, index = parent
-    if target not in arriving:
-        arriving[target] = [Arriving(target.grad, ours=target.grad is not None and writable(target.grad))]
-    return arriving[target][index]
+    if target not in accumulators:
+        accumulators[target] = [Accumulator(target.grad, owned=target.grad is not None and writable(target.grad))]
+    return accumulators[target][index]
 
 
 def visit(node, dy, into):
-    """Run the rules of one node on the cotangent of its outputs, and add the results to the Arriving of each input."""
-    if dy is None:  # nothing depends on it after all
+    """Run a node's rules on the cotangent of its outputs, and add the results to the Accumulators of its inputs."""
+    if dy is None:  # no cotangent arrived
         return
-    watch = watching[-1]
+    watch = watches[-1]
     gradients = watch.backward(node, dy, into) if watch else node.op.pull_back(dy, node, into)
-    for i, (gradient, arriving) in enumerate(zip(gradients, into)):
-        if gradient is not None and arriving is not None:
+    for i, (gradient, accumulator) in enumerate(zip(gradients, into)):
+        if gradient is not None and accumulator is not None:
             gradient = array_module(gradient).asarray(gradient)  # NumPy turns arrays without axes into scalars
             fitted = fit(gradient, node, i)
-            arriving.add(fitted, ours=(node.op.gives_new or fitted is not gradient) and writable(fitted))
+            accumulator.add(fitted, owned=(node.op.gives_new or fitted is not gradient) and writable(fitted))
 
 
 def fit(gradient, node, i):

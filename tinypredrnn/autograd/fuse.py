@@ -59,7 +59,7 @@ def trace(function):
     try:
         result = function(*inputs)
     except (AttributeError, TypeError, RecursionError) as error:
-        # symbols do not support x.sum() or np.exp(x), for example
+        # for example from x.sum() or np.exp(x), which symbols do not support
         raise ConfigError(f"fuse: {name} cannot be traced ({error}): use only arithmetic, comparisons and the "
                           "functions of the elementwise table") from error
     outputs = list(result) if isinstance(result, tuple) else [result]
@@ -138,7 +138,7 @@ def lines_of(outputs):
 
 # from lines to kernels
 
-COST = 16  # of one line for one element, in multiplications of a matrix product: is a second thread worth waking?
+COST = 16  # of one line for one element, in multiplications of a matrix product; it decides how many threads to use
 
 
 class Loop:
@@ -159,7 +159,7 @@ class Loop:
         if dtype.char not in "fd":
             raise DTypeError(f"{self.title}: fused kernels exist for float32 and float64, got {dtype}: convert with "
                              ".astype")
-        # masks, numbers
+        # masks and plain numbers become floats
         arrays = [a.astype(dtype, copy=False) if hasattr(a, "dtype") else xp.asarray(float(a), dtype) for a in arrays]
         same = all(a.shape == arrays[0].shape for a in arrays)
         shape = arrays[0].shape if same else np.broadcast_shapes(*(a.shape for a in arrays))
@@ -285,7 +285,7 @@ class Fused(Op):
 
     @functools.cached_property
     def traced(self):
-        """What `trace` gives; only once, so that all kernels see the same numbers from outside."""
+        """What `trace` returns; it is called only once, so that all kernels get the same values of outside numbers."""
         return trace(self.function)
 
     @functools.cached_property
@@ -311,8 +311,8 @@ class Fused(Op):
     def pull_back(self, dy, node, into):
         dy = {i: d for i, d in enumerate([dy] if node.outputs == 1 else dy) if d is not None}
         kernel, like = self.kernels[1] if len(dy) == node.outputs else self.loop_back(*dy), next(iter(dy.values()))
-        places = [arriving.destination(array_module(like)) if arriving and shape == like.shape else None
-                  for arriving, shape in zip(into, node.shapes)]
+        places = [accumulator.destination(array_module(like)) if accumulator and shape == like.shape else None
+                  for accumulator, shape in zip(into, node.shapes)]
         return kernel(*(node.saved[name] for name in self.inputs), *dy.values(), into=places)
 
 

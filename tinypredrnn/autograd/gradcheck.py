@@ -4,12 +4,12 @@ With a random cotangent u and a random unit direction v over all inputs together
 
     (u . f(x + eps v) - u . f(x - eps v)) / (2 eps)
 
-must equal the sum over inputs of gradient . v. One such number sees every element of every rule. u must be random: a
-sum (u = 1) is blind to softmax and to normalisation, whose outputs always sum to the same.
+must equal the sum over inputs of gradient . v. This one number depends on every element of every gradient. u must be
+random: with u = 1, a check of softmax or of normalisation could not fail, since their outputs always have the same sum.
 
 One number for all inputs would not show a small gradient beside a large one. So v is scaled until every input
-contributes about as much as any other. Elements whose gradient is zero according to backward, which no scale can
-help, get a direction of their own.
+contributes about as much as any other. Elements whose gradient is zero according to backward contribute nothing at any
+scale, so they get a direction of their own.
 
 The numeric derivative has an error, too: rounding moves f by some ulps, more in some algorithms and on some
 processors than in others, and the difference divides that by eps. If the two numbers disagree, a derivative with a
@@ -125,7 +125,7 @@ class Check:
         If several inputs are checked together, a single one of them may cause the whole disagreement: it must be small
         compared with that input's share.
         """
-        found, expected, error = self.found(directions), self.difference(directions), 0.0
+        found, expected, error = self.analytic(directions), self.difference(directions), 0.0
         if not abs(found - expected) <= tolerance(expected / inputs):
             expected, error = self.numeric(directions)
         allowed = tolerance(expected / inputs)
@@ -133,7 +133,7 @@ class Check:
             return "wrong", found, expected, error
         return "right" if error <= allowed else "cannot tell", found, expected, error
 
-    def found(self, directions):
+    def analytic(self, directions):
         """The derivative of u . f along the directions, by backward."""
         with np.errstate(invalid="ignore"):  # from infinite gradients
             return sum((g * v)[v != 0].sum() for g, v in zip(self.gradients, directions))
@@ -162,13 +162,13 @@ class Check:
         describes the function: the best range is taken. Twenty standard errors also cover a kink within the range,
         which moves the slope by up to 17 of them.
         """
-        # at least the rounding of the values themselves: values on one step of a staircase do not scatter
+        # at least the rounding of the values themselves: values that are rounded to the same number do not scatter
         rounding = 2.0**-53 * norm_of([u * y for u, y in zip(self.cotangents, self.values)])
         best = self.difference(directions), np.inf
         for reach in RANGES:
             slope, error = self.slope(reach, directions, rounding)
             if not np.isfinite(slope) or abs(slope - best[0]) > error + best[1]:
-                break  # beyond a kink, or where it is not defined, the function is another one
+                break  # the range has a kink, or points at which the function is not defined
             best = min(best, (slope, error), key=lambda found: found[1])
             if best[1] <= tolerance(best[0]):
                 break
@@ -198,8 +198,7 @@ RANGES = EPS * 8.0 ** np.arange(1, 6)  # up to .33
 
 
 def random_weights(shape, rng):
-    """Random numbers of either sign, none of them close to zero: a wrong element cannot hide behind a weight that
-    happens to be small."""
+    """Random numbers of either sign. None is close to zero, since a small weight could hide a wrong element."""
     return rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
 
 

@@ -16,7 +16,7 @@ def through_implicit_conv(dy, inputs, inputs_into, padding):
     have sent."""
     w, b, *parts = inputs
     g = grid(parts[0].shape[1:3], w.shape[:2], padding=padding)
-    so_far = [arriving.total if arriving and arriving.ours else None for arriving in inputs_into[:2]]
+    so_far = [accumulator.total if accumulator and accumulator.owned else None for accumulator in inputs_into[:2]]
     dw, db = kernels.weight_gradient(parts, dy, g, *so_far, with_bias=b is not None)
     return [dw, db, *kernels.input_gradients(dy, w, [part.shape[3] for part in parts], g)]
 

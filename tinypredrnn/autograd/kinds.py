@@ -1,4 +1,4 @@
-"""What an option of an op may be. An op says it by an annotation:
+"""Which values an option of an op may have. An op declares it by an annotation:
 
     def sum(x, *, axis: AXES = None, keepdims: FLAG = False)
 
@@ -71,7 +71,7 @@ def several(form):
 
 
 def pair(form):
-    """Two values, or one that counts twice."""
+    """Two values; a single one is used for both."""
     def form_both(value):
         first, second = value if are_several(value) else (value, value)
         return form(first), form(second)
@@ -80,7 +80,7 @@ def pair(form):
 
 
 def number(value):
-    """As a Python number, which leaves the dtype of arrays alone."""
+    """A number as Python's float, which does not change the dtype of arrays."""
     if not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError
     return float(value)
@@ -99,7 +99,7 @@ def flag(value):
 
 
 def index(value):
-    """Of an index: arrays in place of tensors and of lists, none of which is the caller's own."""
+    """An index with arrays in place of tensors and lists; arrays are copied, so that the caller cannot change them."""
     if isinstance(value, tuple):
         return tuple(map(index, value))
     if isinstance(value, slice):

@@ -14,7 +14,7 @@ WITHOUT_DERIVATIVE = {
     np.savez_compressed, np.shape, np.shares_memory, np.size, np.zeros_like,
 }
 # What to use instead of some of the others, in order to keep the gradient.
-INSTEAD = {
+REPLACEMENTS = {
     "amax": "x.max()", "broadcast_to": "x.broadcast_to(shape)", "clip": "tp.clip(x, low, high)",
     "concatenate": "tp.concat(a, b, axis=0)", "dot": "a @ b", "expand_dims": "x.reshape(shape)", "flip": "x[::-1]",
     "hstack": "tp.concat(a, b, axis=1)", "max": "x.max()", "mean": "x.mean()", "moveaxis": "x.transpose(axes)",
@@ -35,8 +35,8 @@ def call_numpy(function, args, kwargs):
     if lost and function not in WITHOUT_DERIVATIVE:
         name = f"{function.__module__.replace('numpy', 'np', 1)}.{function.__name__}"
         raise GraphError(f"{name}: NumPy would lose the gradient that a tensor of shape {lost[0].shape} requires: "
-                         f"use {INSTEAD.get(function.__name__, 'ops of tinypredrnn')}, or pass x.detach() to use its "
-                         "values only")
+                         f"use {REPLACEMENTS.get(function.__name__, 'ops of tinypredrnn')}, or pass x.detach() to use "
+                         "its values only")
     return function(*values_in(args), **{name: values_in(value) for name, value in kwargs.items()})
 
 

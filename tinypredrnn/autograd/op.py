@@ -14,8 +14,8 @@ what else it needs, and only that is kept for it:
 Positional parameters of the function are its inputs: arrays, tensors, plain numbers, or None for one that may be left
 out; `*parts` takes any number of them, and its rule returns one cotangent for each. Keyword-only parameters are
 options; an annotation says what one may be, see kinds.py, and without one it is passed as it is. The rule of `*parts`
-may also ask for `parts_into`: the engine.Arriving of each input, or None for a constant. Through it, the rule can have
-a gradient computed later (it then returns None for that input), or add to the sum that is already there (it then
+may also ask for `parts_into`: the engine.Accumulator of each input, or None for a constant. Through it, the rule can
+have a gradient computed later (it then returns None for that input), or add to the sum that is already there (it then
 returns that sum).
 
 A rule must not write into `dy` or into the values that it asked for, which others read as well: it makes a new array.
@@ -33,7 +33,7 @@ from types import MethodType
 
 import numpy as np
 
-from tinypredrnn.autograd.engine import Node, recording, watching
+from tinypredrnn.autograd.engine import Node, recording, watches
 from tinypredrnn.autograd.kinds import Kind, brief
 from tinypredrnn.autograd.symbol import Symbol
 from tinypredrnn.autograd.tensor import Tensor, tensor
@@ -59,14 +59,15 @@ class Op:
     def __init__(self, forward, rules, promises=()):
         self.forward, self.rules, self.name, self.__doc__ = forward, rules, forward.__name__, forward.__doc__
         self.__wrapped__ = forward  # for help() and inspect.signature
-        self.gives_new, self.cuts = NEW in promises, PIECES in promises
+        self.gives_new, self.gives_pieces = NEW in promises, PIECES in promises
         parameters = list(inspect.signature(forward).parameters.values())
         self.inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         self.kinds = {p.name: p.annotation for p in parameters if isinstance(p.annotation, Kind)}
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.required = {name for name, default in self.options.items() if default is inspect.Parameter.empty}
-        self.least = sum(p.default is p.empty for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_POSITIONAL))
+        self.min_inputs = sum(p.default is p.empty for p in parameters
+                              if p.kind not in (p.KEYWORD_ONLY, p.VAR_POSITIONAL))
         self.asks = {name: tuple(inspect.signature(rule).parameters)[1:] for name, rule in rules.items()}
         may_ask = {"y", *self.options, *self.inputs, *(f"{name}_shape" for name in self.inputs)} | (
             {f"{self.inputs[0]}_into"} if self.variadic else set())
@@ -92,7 +93,7 @@ class Op:
         if not tensors:
             return self.apply(*inputs, **options)
         arrays = [x.data if isinstance(x, Tensor) else plain(x) for x in inputs]
-        dtype, watch = self.check(arrays), watching[-1]
+        dtype, watch = self.check(arrays), watches[-1]
         result = self.compute(arrays, options, watch)
         outputs = [array_module(y).asarray(y) for y in (result if isinstance(result, tuple) else (result,))]
         if any(y.dtype.kind not in "iub" and y.dtype != dtype for y in outputs):
@@ -118,7 +119,7 @@ class Op:
                                                and options.keys() <= self.options.keys()):
             raise ConfigError(f"{self.describe(inputs, options)}: its options are {', '.join(self.options) or 'none'}, "
                               f"of which it needs {', '.join(sorted(self.required)) or 'none'}")
-        if len(inputs) < self.least or len(inputs) > len(self.inputs) and not self.variadic:
+        if len(inputs) < self.min_inputs or len(inputs) > len(self.inputs) and not self.variadic:
             raise ConfigError(f"{self.describe(inputs, options)}: expected the inputs {', '.join(self.inputs)}, got "
                               f"{len(inputs)} of them")
         for name in options:
@@ -131,7 +132,7 @@ class Op:
         if any(isinstance(x, Symbol) for x in inputs):
             raise ConfigError(f"fuse: {self.name} cannot be fused, since it is not elementwise maths: call it outside "
                               "the fused function")
-        self.refuse_strange(inputs)
+        self.check_types(inputs)
         return self.compute(inputs, options)
 
     def compute(self, arrays, options, watch=None):
@@ -139,7 +140,7 @@ class Op:
         try:
             return watch.forward(self, arrays, options) if watch else self.forward(*arrays, **options)
         except (ValueError, IndexError, OverflowError) as error:
-            # this is how they refuse shapes, axes, and integers beyond the dtype
+            # what NumPy and CuPy raise for wrong shapes, wrong axes, and integers beyond the dtype
             if isinstance(error, Error):
                 raise
             kind = RangeError if isinstance(error, OverflowError) else ShapeError
@@ -163,12 +164,12 @@ class Op:
         for name in wanted:
             if name not in self.rules:
                 raise DTypeError(f"{self.name}: has no derivative with respect to {name}: pass {name}.detach()")
-        saved = options if self.cuts else {need: known[need] for name in wanted for need in self.asks[name]}
+        saved = options if self.gives_pieces else {need: known[need] for name in wanted for need in self.asks[name]}
         return Node(self, parents, shapes, dtype, saved, len(outputs))
 
     def pull_back(self, dy, node, into):
-        """The cotangents of the inputs (None if nobody waits for one) from the cotangent of the output; `into` has each
-        input's Arriving."""
+        """The cotangents of the inputs (None if an input needs none) from the cotangent of the output; `into` has each
+        input's Accumulator."""
         if self.variadic:
             name = self.inputs[0]
             needed = (into if need == name + "_into" else node.saved[need] for need in self.asks[name])
@@ -181,9 +182,9 @@ class Op:
     def check(self, arrays):
         """The one float dtype of the inputs, before anything is computed; None if they are integers.
 
-        Raises DTypeError for two float dtypes and as `refuse_strange` does, DeviceError for two devices.
+        Raises DTypeError for two float dtypes and as `check_types` does, DeviceError for two devices.
         """
-        self.refuse_strange(arrays)
+        self.check_types(arrays)
         given = [a for a in arrays if hasattr(a, "dtype")]
         dtypes = {a.dtype for a in given if a.dtype.kind == "f"}
         if len({device_of(a) for a in given}) > 1:
@@ -193,13 +194,13 @@ class Op:
             raise DTypeError(f"{self.describe(arrays)}: inputs of different float dtypes: convert one with .astype")
         return dtypes.pop() if dtypes else None
 
-    def refuse_strange(self, inputs):
+    def check_types(self, inputs):
         """DTypeError for anything but arrays of numbers and plain numbers, or None for an input that may be left
         out."""
         for i, x in enumerate(inputs):
             if isinstance(x, (int, float)) or getattr(getattr(x, "dtype", None), "kind", "none") in "fiub":
                 continue
-            if x is None and (self.variadic or i >= self.least):
+            if x is None and (self.variadic or i >= self.min_inputs):
                 continue
             what = f"values of dtype {x.dtype}" if hasattr(x, "dtype") else type(x).__name__
             instead = ("pass the tensor to the fused function as an input" if isinstance(x, Symbol) else
@@ -218,8 +219,8 @@ class Op:
 
 
 def plain(value):
-    """Prepare an input that is not a tensor. NumPy's numbers become Python's, which leave the other array's dtype
-    alone. Arrays in the other byte order are converted, since no kernel reads them. Anything that is neither a number
+    """Prepare an input that is not a tensor. NumPy's numbers become Python's, which do not change the dtype of
+    arrays. Arrays in the other byte order are converted, since no kernel reads them. Anything that is neither a number
     nor a plain array (a masked array, one of PyTorch's, ...) goes through `tensor`."""
     if type(value) is np.ndarray:
         return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))

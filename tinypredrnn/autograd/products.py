@@ -1,4 +1,4 @@
-"""The product of two matrices, wherever they lie."""
+"""The product of two matrices, on the CPU or on a GPU."""
 
 import numpy as np
 

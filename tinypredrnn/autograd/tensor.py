@@ -7,7 +7,7 @@ from tinypredrnn.autograd.numpy_functions import call_numpy, parts_of
 from tinypredrnn.backend import adopt, array_module, device_of, export, numeric, to_device, to_numpy
 from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 
-MANY = 100  # values: a larger tensor is shown by its range
+MAX_SHOWN = 100  # values: a larger tensor is shown by its range
 
 
 class Tensor:
@@ -22,15 +22,14 @@ class Tensor:
 
     Operators and methods (x + y, x[2:], x.sum(axis=-1), ...) are ops: tinypredrnn/autograd/__init__.py attaches them.
 
-    To ask for values is to leave the graph: x.numpy(), x.item(), float(x) and np.asarray(x) give them, whether x
-    requires a gradient or not. NumPy's functions, such as np.mean(x), refuse a tensor that requires a gradient, since
-    it would be lost.
+    x.numpy(), x.item() and float(x) return values, whether x requires a gradient or not. NumPy's functions, such as
+    np.asarray(x) and np.mean(x), refuse a tensor that requires a gradient, which would be lost.
     """
 
     __slots__ = ("data", "grad", "requires_grad", "node", "index", "__weakref__")
     __array_ufunc__ = None  # NumPy and CuPy leave `array * tensor` and `array < tensor` to us, and refuse np.exp(x)
     __pandas_priority__ = 5000  # more than a DataFrame's 4000: pandas leaves its operators to us as well
-    __hash__ = object.__hash__  # of the tensor, not of its values: == compares those
+    __hash__ = object.__hash__  # by identity, since == compares values and returns a tensor
 
     def __init__(self, data, requires_grad=False, node=None, index=0):
         self.data = data
@@ -46,7 +45,7 @@ class Tensor:
     device = property(lambda self: device_of(self.data))
 
     def detach(self):
-        """The same values without a past: backward stops here. To truncate backpropagation through time, detach the
+        """The same values outside the graph: backward stops here. To truncate backpropagation through time, detach the
         state."""
         return Tensor(self.data)
 
@@ -102,7 +101,7 @@ class Tensor:
         return self.data.__dlpack_device__()
 
     def __copy__(self):
-        """copy.copy(tensor): another tensor with the same memory and the same past, and no gradient yet."""
+        """copy.copy(tensor): another tensor with the same memory and the same node, but without the gradient."""
         return Tensor(self.data, self.requires_grad, self.node, self.index)
 
     def __reduce__(self):
@@ -135,7 +134,7 @@ class Tensor:
     def __repr__(self):
         """All values of a small tensor, the range of a large one; shape, dtype, device, and where it comes from."""
         data = self.numpy()
-        if data.size <= MANY:
+        if data.size <= MAX_SHOWN:
             values = np.array2string(data, precision=4, separator=", ", prefix="Tensor(")
         else:
             finite = data[np.isfinite(data)]
@@ -159,14 +158,14 @@ def tensor(values, requires_grad=False, device=None):
     """
     data = values.data if isinstance(values, Tensor) else values
     if array_module(data) is np and not isinstance(data, (np.ndarray, np.generic)):
-        data = adopt(data) if hasattr(data, "__dlpack__") else listed(data)
+        data = adopt(data) if hasattr(data, "__dlpack__") else array_from(data)
     data = numeric(data)
     if requires_grad and data.dtype.kind != "f":
         raise DTypeError(f"tensor: {data.dtype} has no gradient: convert the array with .astype('float32')")
     return Tensor(data if device is None else to_device(data, device), requires_grad)
 
 
-def listed(values):
+def array_from(values):
     """An array made from numbers in nested lists, or from an object that NumPy can read."""
     for part in parts_of(values):
         if isinstance(part, Tensor) and part.requires_grad:
@@ -187,13 +186,13 @@ def listed(values):
 
 
 def from_dlpack(array):
-    """A leaf Tensor that shares the memory of another library's array: `tensor(array)`, for arrays that speak DLPack
-    only.
+    """A leaf Tensor that shares the memory of another library's array: `tensor(array)`, but only for arrays
+    that support DLPack.
 
     Raises DTypeError for anything else and for a dtype that cannot be shared, DeviceError for a device that cannot be
     reached here, GraphError if the other library tracks a gradient.
     """
     if not hasattr(array, "__dlpack__"):
-        raise DTypeError(f"from_dlpack: expected an array that speaks DLPack, such as PyTorch's, got "
+        raise DTypeError(f"from_dlpack: expected an array that supports DLPack, such as PyTorch's, got "
                          f"{type(array).__name__}")
     return tensor(array)

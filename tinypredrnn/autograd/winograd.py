@@ -103,7 +103,7 @@ def from_roots(roots, size):
 
 ERROR = 1e-5  # the relative error, as norms, that a convolution in float32 may have if its tiles are chosen here
 SUMMED = 2.2e-8  # rounding error of a float32 sum of n products that are added one by one, divided by sqrt(n)
-TRANSFORMED_TO = 1.5e-7  # rounding error of what is transformed
+TRANSFORMED_TO = 1.5e-7  # relative rounding error of the transformed numbers
 
 
 @functools.cache
@@ -332,12 +332,12 @@ def first_channels(parts):
     return [sum(part.shape[3] for part in parts[:i]) for i in range(len(parts) + 1)]
 
 
-# What the rest of a convolution costs, in the multiplications of a matrix product that take as long: measured once, on
-# two cores. Only the choice between algorithms depends on these numbers.
+# The costs of a convolution besides its products, in multiplications of a matrix product that take as long, as measured
+# once on two cores. Only the choice between algorithms depends on these numbers.
 TRANSFORMED = 20  # for each number that is transformed to frequencies or back
-TILE = 30  # for each tile that is transformed, as if it had so many channels more
+TILE = 30  # for each tile that is transformed: as much as for this many more channels
 COPIED = 15  # for each number that is copied to the matrix of windows
-CALLED = 8e6  # for the calls
+CALLED = 8e6  # for calling all of it
 
 
 def cost(g, m, batch, channels, features):

@@ -18,35 +18,35 @@ from tinypredrnn import metrics
 from tinypredrnn.data import SOURCES, find_source
 from tinypredrnn.data.own import OneTest
 from tinypredrnn.errors import BusyError, CheckpointError, ConfigError
-from tinypredrnn.files import alone, path_argument
-from tinypredrnn.options import add_arguments, command_parser, given
+from tinypredrnn.files import locked, path_argument
+from tinypredrnn.options import add_arguments, command_parser, given_options
 from tinypredrnn.train import RunFolder, fingerprint, read_scores, read_trained, report, trained_model
 
-# options of a world that the run fixes, that have another flag here, or that say nothing of a test
-OURS = "given", "data", "test_sequences", "validation_sequences", "validation", "test", "groups"
+# options of a world that are no flags here: the run fixes them, another flag sets them, or they do not concern a test
+EXCLUDED = "given", "data", "test_sequences", "validation_sequences", "validation", "test", "groups"
 
 
 def main(words):
     if not words or words[0].startswith("-"):
-        every_world(choices()).parse_args(["--help"] if words[:1] in (["-h"], ["--help"]) else [])
-    run = choices(add_help=False).parse_known_args(words[:1])[0].run
+        every_world(base_parser()).parse_args(["--help"] if words[:1] in (["-h"], ["--help"]) else [])
+    run = base_parser(add_help=False).parse_known_args(words[:1])[0].run
     if not run.is_dir():
         raise ConfigError(f"{run} is not a folder: name one that training wrote")
     plan, iteration, parts = read_trained(run)
-    parser = choices()
-    add_arguments(parser.add_argument_group("the world"), plan.data, OURS)
+    parser = base_parser()
+    add_arguments(parser.add_argument_group("the world"), plan.data, EXCLUDED)
     arguments = parser.parse_args(words)
 
-    changes = given(arguments, set(plan.data.names()) - {"given", "data"})
+    changes = given_options(arguments, set(plan.data.names()) - {"given", "data"})
     scores = read_scores(run / "metrics.json")
     source, tests, own = worlds(arguments.data, plan, changes, parts["data"], scores)
     if source.frame[2] != plan.frame[2]:
         raise ConfigError(f"{run} was trained on frames of {plan.frame[2]} channel(s), these have {source.frame[2]}")
     model = trained_model(plan, parts, arguments.device)
-    with alone(run, ".lock-scoring", wait=True), RunFolder(run) as folder:
+    with locked(run, ".lock-scoring", wait=True), RunFolder(run) as folder:
         if read_trained(run)[:2] != (plan, iteration):
             raise BusyError(f"the run in {run} has changed since it was read: start again")
-        for sentence in source.said:
+        for sentence in source.messages:
             print(sentence)
         report(model, plan, source, iteration, folder, tests, own, arguments.protocol)
     return 0
@@ -56,7 +56,7 @@ def worlds(path, plan, changes, known, scores):
     """(Source, {name of a test set: function}, name of the run's own) to score: a file's, or those of the run's world.
 
     changes   the options of its world that the user named; a test set that they change gets a name that says so
-    known     what the checkpoint knows its data by: CheckpointError if the test data are others and nobody said so
+    known     the checkpoint's fingerprints: CheckpointError if the test data are others and no option says so
     scores    the entries so far: another file of the same name gets another one
     """
     world, seed, data = find_source(plan.source), plan.recipe.seed, plan.data.replace(**changes)
@@ -72,7 +72,7 @@ def worlds(path, plan, changes, known, scores):
         if not np.array_equal(found["test"], known["test"]):
             raise CheckpointError("these test data are not those that the run was trained with: put them back, or name "
                                   "a file with --data")
-    tests, changed = source.tests(), {name: value for name, value in changes.items() if not plan.watches(name)}
+    tests, changed = source.tests(), {name: value for name, value in changes.items() if not plan.may_change(name)}
     own = list(world(plan.data, seed).tests() if changed else tests)
     if set(own) & set(tests) and changed:
         label = "".join(f"-{name}-{'x'.join(map(str, value)) if type(value) is tuple else value}"
@@ -83,14 +83,14 @@ def worlds(path, plan, changes, known, scores):
 
 def every_world(parser):
     """The parser with the options of all worlds, only for --help: which ones a run really has depends on its world."""
-    shown = set(OURS)
+    shown = set(EXCLUDED)
     for name, world in SOURCES.items():
         add_arguments(parser.add_argument_group(f"if its world is {name}"), world.Options(), shown)
         shown |= set(world.Options.names())
     return parser
 
 
-def choices(**options):
+def base_parser(**options):
     """A parser for everything that is not an option of the run's world."""
     parser = command_parser(__doc__, **options)
     parser.add_argument("run", type=path_argument, help="folder that training wrote; must come first")

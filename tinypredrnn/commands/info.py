@@ -15,20 +15,22 @@ from tinypredrnn import backend
 from tinypredrnn.files import user_cache
 
 PACKAGE = Path(tinypredrnn.__file__).parent
-NEEDED = "numpy", "numba", "scikit-image", "matplotlib", "tqdm", "pooch", "threadpoolctl", "scipy", "networkx", "pillow"
+REQUIRED = ("numpy", "numba", "scikit-image", "matplotlib", "tqdm", "pooch", "threadpoolctl", "scipy", "networkx",
+            "pillow")
 PACKAGES = {  # name -> how to install it; no extras are named, since there may be no checkout that has them
-    **{name: f"pip install {name}" for name in NEEDED},
+    **{name: f"pip install {name}" for name in REQUIRED},
     "cupy": 'for a GPU: pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]" (CUDA 12)',
     "mpi4py": "for several processes: pip install mpi4py mpich",
     "imageio-ffmpeg": "to read videos: pip install imageio-ffmpeg",
     "pytest": "to run the tests: pip install pytest ruff setuptools",
 }
-ALSO = {"cupy": ("cupy-cuda13x", "cupy-cuda12x")}  # other names of the same package
-COUNTS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+OTHER_NAMES = {"cupy": ("cupy-cuda13x", "cupy-cuda12x")}  # other names of the same package
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS",
+                    "NUMBA_NUM_THREADS")
 
 
 def package(name):
-    for known_as in (name, *ALSO.get(name, ())):
+    for known_as in (name, *OTHER_NAMES.get(name, ())):
         try:
             return version(known_as)
         except PackageNotFoundError:
@@ -58,7 +60,7 @@ def numba_threads():
 
 
 def environment():
-    return ", ".join(f"{name}={os.environ[name]}" for name in COUNTS if name in os.environ) or "sets none"
+    return ", ".join(f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if name in os.environ) or "sets none"
 
 
 def files_in(path):

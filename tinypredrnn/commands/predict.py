@@ -22,15 +22,15 @@ from tinypredrnn.data.own import READING, OwnOptions, read_clips
 from tinypredrnn.errors import ConfigError, DataError, ShapeError, whole_number_from
 from tinypredrnn.files import lies_within, path_argument, replacing
 from tinypredrnn.folder import Folder, refuse_overlap
-from tinypredrnn.options import add_arguments, command_parser, given
+from tinypredrnn.options import add_arguments, command_parser, given_options
 from tinypredrnn.train import PRETRAINED, predict, read_trained, trained_model
 
-IN_A_STRIP = 30  # frames; a picture with more would be too wide to look at
+MAX_STRIP_FRAMES = 30  # frames; a picture with more would be too wide to look at
 SAMPLES = 20  # sequences of the run's own world to choose from
 
 
 def main(words):
-    arguments = choices().parse_args(words)
+    arguments = make_parser().parse_args(words)
     plan, iteration, parts = read_trained(arguments.run)
     out, horizon = Folder(arguments.out, "prediction"), arguments.frames or plan.data.horizon
     refuse(out, arguments)
@@ -47,7 +47,7 @@ def main(words):
                         "clip, or continue from these with --all")
     past, future = whole[:end], whole[end:end + horizon]
     inputs = scale.to_model(past[None] if arguments.all else past[None, -plan.data.given:])  # (1,J,H,W,C)
-    prediction = continued(trained_model(plan, parts, arguments.device), inputs, horizon, plan)  # (1,K,H,W,C)
+    prediction = continue_clip(trained_model(plan, parts, arguments.device), inputs, horizon, plan)  # (1,K,H,W,C)
 
     with out:
         refuse(out, arguments)  # checked again: another program may have written here in the meantime
@@ -61,7 +61,7 @@ def main(words):
         if len(future):  # what is not known of it is drawn as frames without data
             truth = np.full_like(prediction, np.nan)
             truth[:, :len(future)] = scale.to_model(future[None])
-        first = slice(IN_A_STRIP)
+        first = slice(MAX_STRIP_FRAMES)
         out.draw("prediction.png", viz.save_strip, inputs, None if truth is None else truth[:, first],
                  prediction[:, first])
         out.draw("prediction.gif", viz.save_gif, inputs, truth, prediction)
@@ -81,8 +81,9 @@ def read(arguments, plan):
     if arguments.input:
         as_trained = {name: getattr(plan.data, name) for name in READING if name in plan.data.names()}
         fitted = {"size": plan.frame[:2], "channels": plan.frame[2]} if arguments.fit else {}
-        clips = read_clips(arguments.input, OwnOptions().replace(**as_trained | given(arguments, READING) | fitted), plan.scale)
-        print(*clips.said, sep="\n")
+        options = OwnOptions().replace(**as_trained | given_options(arguments, READING) | fitted)
+        clips = read_clips(arguments.input, options, plan.scale)
+        print(*clips.messages, sep="\n")
         return {name: (clip, arguments.until or len(clip)) for name, clip in clips.named().items()}, clips.scale
     world = find_source(plan.source)(plan.data, plan.recipe.seed)
     return {name: (clip, arguments.until or plan.data.given)
@@ -95,12 +96,12 @@ def refuse(out, arguments):
         refuse_overlap(out.path, arguments.input, "--input")
         if lies_within(out.path, arguments.input):
             raise ConfigError(f"--out {out.path} lies within --input {arguments.input}: name another --out")
-    if out.holds() and not arguments.overwrite:
+    if out.own_files() and not arguments.overwrite:
         raise ConfigError(f"{out.path} holds a prediction: replace it with --overwrite, or name another --out")
-    out.refuse_strangers(("frame_*.png", "prediction.npy", "prediction.png", "prediction.gif", "checkpoint*.npz"))
+    out.refuse_foreign_files(("frame_*.png", "prediction.npy", "prediction.png", "prediction.gif", "checkpoint*.npz"))
 
 
-def continued(model, inputs, frames, plan):
+def continue_clip(model, inputs, frames, plan):
     """The next frames after `inputs` (1,J,H,W,C). ConfigError if the model cannot take such frames."""
     def kind(height, width, channels):
         return f"{ {1: 'gray', 3: 'colour'}.get(channels, f'{channels}-channel') } frames of {height}x{width}"
@@ -112,7 +113,7 @@ def continued(model, inputs, frames, plan):
                           f"{kind(*inputs.shape[2:])}: convert them with --fit") from error
 
 
-def choices():
+def make_parser():
     parser = command_parser(__doc__)
     parser.add_argument("run", type=path_argument, nargs="?", default=PRETRAINED,
                         help="folder of a run, or a checkpoint file (default: the model that comes with the package)")

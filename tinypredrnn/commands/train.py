@@ -23,7 +23,7 @@ from tinypredrnn.errors import CheckpointError, ConfigError
 from tinypredrnn.files import path_argument
 from tinypredrnn.folder import refuse_overlap
 from tinypredrnn.models import MODELS
-from tinypredrnn.options import add_arguments, command_parser, given
+from tinypredrnn.options import add_arguments, command_parser, given_options
 from tinypredrnn.train import Trainer, new_plan, prepare_run, read_trained, report
 from tinypredrnn.train.run import resumable
 
@@ -38,7 +38,7 @@ def main(words):
 
 def train(world, *words):
     """Train on the world of this name, with the other words of the command line. Returns the exit status."""
-    choice, _ = choices(world, add_help=False).parse_known_args(words)  # they decide which other options exist
+    choice, _ = base_parser(world, add_help=False).parse_known_args(words)  # they decide which other options exist
     world_class = find_source(world)
     if choice.resume:
         base, _ = resumable(choice.out)
@@ -46,13 +46,13 @@ def train(world, *words):
             raise ConfigError(f"the run in {choice.out} trains {base.model} on {base.source}: resume it as that")
     else:
         base = new_plan(choice.model or "predrnn", world, choice.preset)
-    parser = choices(world)
+    parser = base_parser(world)
     records = {"the world": base.data, f"the network, {base.model}": base.options, "the recipe": base.recipe}
     for title, record in records.items():
         add_arguments(parser.add_argument_group(title), record)
     arguments = parser.parse_args(words)
 
-    changes = given(arguments, base.names())
+    changes = given_options(arguments, base.names())
     if choice.resume and choice.preset:  # everything that the preset decides has to agree with the run
         preset = new_plan(base.model, world, choice.preset)
         changes = {name: preset.get(name) for name in (*preset.options.names(), *preset.recipe.names())} | changes
@@ -74,7 +74,7 @@ def train(world, *words):
 def run(trainer, folder):
     """Train, score and draw pictures in `folder`, a RunFolder. Returns the exit status."""
     plan, source, out = trainer.plan, trainer.source, shlex.quote(str(trainer.out))
-    for sentence in source.said:
+    for sentence in source.messages:
         print(sentence)
     print(f"{plan.model} with {trainer.model.count_parameters():,} parameters on {trainer.device}, "
           f"{plan.recipe.steps - trainer.iteration:,} steps of {plan.recipe.batch} sequences{source.out_of}; the run "
@@ -94,7 +94,7 @@ def run(trainer, folder):
     return 0
 
 
-def choices(world, **options):
+def base_parser(world, **options):
     """A parser for everything that is not an option in the run's plan."""
     parser = command_parser(__doc__, **options)
     presets = list(find_source(world).presets)

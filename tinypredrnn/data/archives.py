@@ -14,7 +14,7 @@ import numpy as np
 
 from tinypredrnn.data.arrays import headers, read_header, refuse_objects
 from tinypredrnn.data.frames import check_bytes
-from tinypredrnn.data.order import SHAPES, cut_apart
+from tinypredrnn.data.order import SHAPES, array_to_clips
 from tinypredrnn.data.times import STARTS, TIMES, times_apart
 from tinypredrnn.data.words import in_short
 from tinypredrnn.errors import DataError
@@ -26,14 +26,14 @@ NO_FILMS = {"mask", "masks", "label", "labels", "seg", "segmentation", "annotati
 AUTHORS = {"clips", "dims", "input_raw_data"}
 
 
-def read_arrays(path, order, array, said):
+def read_arrays(path, order, array, messages):
     """({name: clip (T,H,W,C)}, {name: part}) of a .npy or .npz file.
 
     order   the order of the axes; "" to infer it
     array   the name of the array to read; "" for all films
     """
     if path.suffix.lower() == ".npy":
-        return read_one(path, order, array, said), {}
+        return read_one(path, order, array, messages), {}
     with np.load(path, allow_pickle=False) as file:
         shapes = headers(file, objects=True)
         if array and array not in shapes:
@@ -47,20 +47,20 @@ def read_arrays(path, order, array, said):
         clocks = [name for name in shapes if name in TIMES + STARTS and shapes[name].dtype.kind != "O"]
         check_bytes(sum(shapes[name].bytes for name in (*names, *clocks)))
         clips, parts = {}, {}
-        for name, content in joined(names, shapes, file, order, said):
+        for name, content in joined(names, shapes, file, order, messages):
             clips |= content
             parts |= dict.fromkeys(content, part_of(name)) if part_of(name) else {}
         if len(clips) == len(names) == 1:
             (name, clip), = clips.items()
-            clips = times_apart(name, clip, {clock: file[clock] for clock in clocks}, said)
+            clips = times_apart(name, clip, {clock: file[clock] for clock in clocks}, messages)
             names += clocks
     if left := [f"{name} {header.shape}" for name, header in shapes.items() if name not in names]:
-        said.append(f"{path.name}: read {in_short(names, 9)}, left out {in_short(left, 9)}"
+        messages.append(f"{path.name}: read {in_short(names, 9)}, left out {in_short(left, 9)}"
                     f"{'' if array else '; --array NAME reads another'}")
     return clips, parts
 
 
-def read_one(path, order, array, said):
+def read_one(path, order, array, messages):
     """{name: clip} of a .npy, whose numbers stay on disk until they are used."""
     if array:
         raise DataError(f"a .npy holds one array without a name, got --array {array}: leave it out")
@@ -69,9 +69,9 @@ def read_one(path, order, array, said):
     named = len(shape) == 4 and shape[0] == 20 and path.name.startswith("mnist_test_seq")
     if not order and (named or shape == (20, 10_000, 64, 64)):
         order = "TNHW"
-        said.append(f"{path.name} {shape} is read as the Moving MNIST test set, which has time first; use --order NTHW "
-                    "if it does not")
-    return cut_apart(path.stem, np.load(path, mmap_mode="r", allow_pickle=False), order, said)
+        messages.append(f"{path.name} {shape} is read as the Moving MNIST test set, which has time first; use --order "
+                        "NTHW if it does not")
+    return array_to_clips(path.stem, np.load(path, mmap_mode="r", allow_pickle=False), order, messages)
 
 
 # names
@@ -113,18 +113,18 @@ def pairs(names):
     return {pair[0]: pair[1] for pair in partners.values() if len(pair) == 2}
 
 
-def joined(names, shapes, file, order, said):
+def joined(names, shapes, file, order, messages):
     """Pairs of (name, {name: clip}), with x and y of the same sequences joined."""
     targets = pairs(names)
     for name in names:
         if name in targets:
-            beginnings, ends = (cut_apart(part, file[part], order, said) for part in (name, targets[name]))
-            yield name, join(name, targets[name], beginnings, ends, said)
+            beginnings, ends = (array_to_clips(part, file[part], order, messages) for part in (name, targets[name]))
+            yield name, join(name, targets[name], beginnings, ends, messages)
         elif name not in targets.values():
-            yield name, cut_apart(name, file[name], order, said)
+            yield name, array_to_clips(name, file[name], order, messages)
 
 
-def join(x, y, beginnings, ends, said):
+def join(x, y, beginnings, ends, messages):
     """{name: clip} of sequences whose beginnings and ends are in two arrays. Frames that are in both, because y is x
     shifted by some frames, are taken once.
     """
@@ -137,7 +137,7 @@ def join(x, y, beginnings, ends, said):
     for both in range(most, -1, -1):  # frames that x ends with and y begins with
         if all(np.array_equal(a[len(a) - both:], b[:both]) for a, b in zip(beginnings.values(), ends.values())):
             break
-    said.append(f"{x} and {y} are read as the beginnings ({len(one)} frames) and ends ({len(other)}) of the same "
+    messages.append(f"{x} and {y} are read as the beginnings ({len(one)} frames) and ends ({len(other)}) of the same "
                 f"sequences{f', which have {both} frames in common' if both else ''}; --array {x} reads the one alone")
     return {f"{x}+{y}[{n}]": np.concatenate([a, b[both:]])
             for n, (a, b) in enumerate(zip(beginnings.values(), ends.values()))}

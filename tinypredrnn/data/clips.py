@@ -14,16 +14,16 @@ class Clips:
 
     clips      {name: (T_n,H,W,C)}, at least one
     scale      the Scale that brings the stored numbers to [0, 1] and to physical units
-    said       sentences for the user: what was read, left out and assumed
+    messages   sentences for the user: what was read, left out and assumed
     parts      {"training": [clip numbers], "validation": [...], "test": [...]} as far as the data themselves define
                them; all other clips are for training
     groups     {clip number: label}: clips with the same label (a person, a station) stay in the same part
     """
 
-    def __init__(self, clips, scale=BYTES, said=(), parts=None, groups=None):
+    def __init__(self, clips, scale=BYTES, messages=(), parts=None, groups=None):
         self.names, self.clips = list(clips), list(clips.values())
         self.size, self.channels = self.clips[0].shape[1:3], self.clips[0].shape[3]
-        self.scale, self.said, self.parts, self.groups = scale, tuple(said), parts or {}, groups or {}
+        self.scale, self.messages, self.parts, self.groups = scale, tuple(messages), parts or {}, groups or {}
         self.files = [file_of(clip) for clip in self.clips]
 
     def __len__(self):
@@ -52,7 +52,7 @@ class Clips:
         clips = self.named() | {f"{part} {name}": clip for name, clip in others.named().items()}
         parts = self.parts | {part: list(range(len(self), len(clips)))}
         scale = dataclasses.replace(self.scale, gaps=self.scale.gaps or others.scale.gaps)
-        return Clips(clips, scale, (*self.said, *others.said), parts, self.groups)
+        return Clips(clips, scale, (*self.messages, *others.messages), parts, self.groups)
 
     def windows(self, length, stride=1):
         """All windows of `length` frames in a row, `stride` frames apart: (clip, first frame) for each, int (N,2)."""

@@ -15,17 +15,17 @@ import zlib
 import numpy as np
 
 from tinypredrnn.data.frames import check_bytes, check_channels, fit, reading
-from tinypredrnn.data.images import NEARLY, colourfulness
+from tinypredrnn.data.images import GRAY_TOLERANCE, colourfulness
 from tinypredrnn.data.videos import Video
 from tinypredrnn.files import replacing, user_cache
 
 HEAD = 4096  # bytes, so that the frames begin at a page of memory
-FORMAT = 1  # to be increased whenever the format of entries changes
+FORMAT = 2  # to be increased whenever the format of entries changes
 PIECE = 1 << 24  # bytes per update of a checksum
 
 
-class Coloured(Exception):
-    """Raised by a coloured frame in a video that has been gray so far."""
+class NotGray(Exception):
+    """A video that seemed to be gray has a coloured frame."""
 
 
 def decode_video(path, size, channels):
@@ -60,7 +60,7 @@ def kept(place, asked):
         flat, check = frames.reshape(-1), 0
         for start in range(0, flat.size, PIECE):
             check = zlib.crc32(flat[start:start + PIECE], check)
-        return (frames, list(head["starts"]), list(head["said"])) if check == head["checksum"] else None
+        return (frames, list(head["starts"]), list(head["messages"])) if check == head["checksum"] else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
@@ -71,14 +71,14 @@ def decode_into(file, path, size, channels, asked):
         video, shape, check = Video(path), None, 0
         file.seek(HEAD)
         file.truncate()
-        with contextlib.suppress(Coloured):
+        with contextlib.suppress(NotGray):
             for frame in frames_of(video, size, wanted, channels):
                 shape = (1 + (shape[0] if shape else 0), *frame.shape)
                 check = zlib.crc32(frame, check)
                 file.write(frame)
             break
     head = json.dumps({"asked": asked, "shape": shape, "checksum": check, "starts": video.starts,
-                       "said": video.said + decided(channels, wanted)})
+                       "messages": video.messages + decided(channels, wanted)})
     if len(head) > HEAD:
         raise OSError("there is more to say about this video than a cache entry has room for")
     file.seek(0)
@@ -89,20 +89,20 @@ def in_memory(path, size, channels):
     """What `decode_video` returns, decoded into memory."""
     for wanted in (channels,) if channels else (1, 3):
         video, frames, count = Video(path), [], 0
-        with contextlib.suppress(Coloured), reading(path):
+        with contextlib.suppress(NotGray), reading(path):
             for frame in frames_of(video, size, wanted, channels):
                 count += frame.nbytes
                 check_bytes(2 * count)  # the list, and the array that is made from it
                 frames.append(frame)
             break
-    return np.stack(frames), video.starts, video.said + decided(channels, wanted)
+    return np.stack(frames), video.starts, video.messages + decided(channels, wanted)
 
 
 def frames_of(video, size, wanted, asked):
-    """A video's frames with `wanted` channels. Raises Coloured if one is not gray and gray was not `asked` for."""
+    """A video's frames with `wanted` channels. Raises NotGray if one is not gray and gray was not `asked` for."""
     for frame in video:
-        if wanted == 1 and asked is None and colourfulness(frame) > NEARLY:
-            raise Coloured
+        if wanted == 1 and asked is None and colourfulness(frame) > GRAY_TOLERANCE:
+            raise NotGray
         yield np.ascontiguousarray(fit(frame, size, wanted))
 
 

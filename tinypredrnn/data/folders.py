@@ -51,10 +51,10 @@ class Found(NamedTuple):
     group: str = ""
 
 
-def find_clips(path, said):
+def find_clips(path, messages):
     """The list of clips Found at `path`, at least one. DataError if there is none, or something else beside it."""
     if path.is_dir() and path.suffix.lower() != ".zarr":
-        found = in_folder(path, path.resolve().name, said)
+        found = in_folder(path, path.resolve().name, messages)
         if not found:
             raise DataError(f"{path} holds no images ({', '.join(sorted(IMAGES))}): expected {EXPECTED}")
         return [item._replace(name=item.name or path.resolve().name) for item in found]
@@ -66,9 +66,9 @@ def find_clips(path, said):
     raise DataError(f"{path} is {'no clip' if path.exists() else 'not there'}: expected {EXPECTED}")
 
 
-def in_folder(folder, label, said, depth=0):
+def in_folder(folder, label, messages, depth=0):
     """The clips Found in a folder, with names relative to it; `label` is what the user sees as its name."""
-    folders, files = visible(folder, said)
+    folders, files = visible(folder, messages)
     clips, pictures, others = [], [], [sub for sub in folders if sub.suffix.lower() == ".zarr"]
     for file in files:
         kind = next((kind for kind, endings in KINDS.items() if file.suffix.lower() in endings), "")
@@ -78,28 +78,28 @@ def in_folder(folder, label, said, depth=0):
             pictures.append(file)
         else:
             clips.append(Found(file.name, kind, [file], part_of(file.stem) if kind == "array" else ""))
-    clips = films_alone(label, clips, said)
-    clips += in_folders([sub for sub in folders if sub not in others], label, said, depth)
+    clips = films_alone(label, clips, messages)
+    clips += in_folders([sub for sub in folders if sub not in others], label, messages, depth)
     if clips or pictures:
         if others:
             endings = counted(file.suffix.lower() or "no ending" for file in others)
-            said.append(f"{label}: files of other kinds are left out: {endings}")
+            messages.append(f"{label}: files of other kinds are left out: {endings}")
     else:
         for file in others if depth else folder.rglob("*"):  # an archive in a folder beside clips does no harm
             if not depth or file.suffix.lower() in FOREIGN:
                 refuse_foreign(file)
     if pictures and not clips:
         refuse_holes(folder, pictures, others)
-        return film_clips(label, pictures, said)
+        return film_clips(label, pictures, messages)
     if len(pictures) > 1:
         beside = clips[0].name.partition("/")[0]
         raise DataError(f"{folder} holds the image {pictures[0].name} beside the clip {beside}: expected {EXPECTED}")
     if pictures:
-        said.append(f"{label}: the picture {pictures[0].name} beside the clips is left out")
+        messages.append(f"{label}: the picture {pictures[0].name} beside the clips is left out")
     return clips
 
 
-def films_alone(label, clips, said):
+def films_alone(label, clips, messages):
     """The Found `clips` without masks and labels. DataError if inputs and targets are in separate files."""
     arrays = {item.files[0].stem: item for item in clips if item.kind == "array"}
     for x, y in pairs(arrays).items():
@@ -107,19 +107,19 @@ def films_alone(label, clips, said):
                         "sequences: save both in one .npz, or joined: np.concatenate([x, y], axis=1)")
     films = set(without_masks([item.files[0].stem for item in clips]))
     if left := [item.name for item in clips if item.files[0].stem not in films]:
-        said.append(f"{label}: {in_short(left)} are not films and left out")
+        messages.append(f"{label}: {in_short(left)} are not films and left out")
     return [item for item in clips if item.files[0].stem in films]
 
 
-def in_folders(folders, label, said, depth):
+def in_folders(folders, label, messages, depth):
     """The clips Found in each of some folders, with names that begin with the folder's."""
     clips, empty, names = [], [], without_masks([sub.name for sub in folders])
     if left := [sub.name for sub in folders if sub.name not in names]:
-        said.append(f"{label}: {in_short(left)} are not films and left out")
+        messages.append(f"{label}: {in_short(left)} are not films and left out")
     for sub in folders:
         if sub.name in left:
             continue
-        found = in_folder(sub, f"{label}/{sub.name}", said, depth + 1) if depth < DEEPEST else []
+        found = in_folder(sub, f"{label}/{sub.name}", messages, depth + 1) if depth < DEEPEST else []
         part = PARTS.get(sub.name.lower(), "")
         many = any(item.kind != "pictures" or item.files[0].parent != sub for item in found)
         group = sub.name if many and not part else ""
@@ -128,28 +128,28 @@ def in_folders(folders, label, said, depth):
         if not found:
             empty.append(sub.name)
     if empty and clips:
-        said.append(f"{label}: {len(empty)} folder(s) without frames are left out: {in_short(empty)}")
+        messages.append(f"{label}: {len(empty)} folder(s) without frames are left out: {in_short(empty)}")
     return clips
 
 
-def film_clips(label, pictures, said):
+def film_clips(label, pictures, messages):
     """The clips that the pictures of a folder form, according to their names."""
     files = defaultdict(list)
     for picture in pictures:
         files[picture.stem].append(picture)
-    cut = pictures_apart(label, list(files), said)
+    cut = pictures_apart(label, list(files), messages)
     return [Found(name.removeprefix(label).strip("/ "), "pictures", [file for stem in stems for file in files[stem]])
             for name, stems in cut]
 
 
-def visible(folder, said):
+def visible(folder, messages):
     """(folders, files) in a folder, in natural order, without hidden and system files and our own output."""
     with reading(folder):
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
         ours = [entry for entry in entries if is_output(entry)]
         system = [entry for entry in entries if entry.name.lower() in SYSTEM and entry not in ours]
-    said.extend(f"{output} holds output of tinypredrnn: it is not read as data" for output in ours)
-    said.extend(f"{folder.name}: {entry.name} of the operating system is left out" for entry in system)
+    messages.extend(f"{output} holds output of tinypredrnn: it is not read as data" for output in ours)
+    messages.extend(f"{folder.name}: {entry.name} of the operating system is left out" for entry in system)
     left = set(ours) | set(system)
     entries = sorted((entry for entry in entries if entry not in left), key=natural)
     return [e for e in entries if e.is_dir()], [e for e in entries if e.is_file()]

@@ -21,7 +21,7 @@ IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".ppm"} | SEVERAL - {".npy"}
 # for other formats, such as EPS, PIL starts other programs
 FORMATS = "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"
 ORIENTATION = 274  # the tag by which cameras note how they were held
-NEARLY = 4  # of 255: if red, green and blue differ by no more, they are gray with slight errors of a camera or codec
+GRAY_TOLERANCE = 4  # of 255: colours that differ by no more are gray with slight errors of a camera or codec
 
 
 def open_image(path):
@@ -54,7 +54,7 @@ def holds_several(path):
                 return len(file.pages) > 1
 
 
-def frames_of(path, said):
+def frames_of(path, messages):
     """The frames of a picture file in turn, (H,W,C): gray, colour, or as many channels as a TIFF has."""
     with reading(path):
         if path.suffix.lower() == ".npy":
@@ -65,17 +65,17 @@ def frames_of(path, said):
         except Image.UnidentifiedImageError:
             if not path.suffix.lower().startswith(".tif"):
                 raise
-            yield from bands(path, said)
+            yield from bands(path, messages)
             return
         with opened:
             if opened.format == "TIFF" and has_bands(opened):
-                yield from bands(path, said)
+                yield from bands(path, messages)
                 return
             opened.filename = ""  # else PIL maps a TIFF into memory, and fails on one that has to be rotated
             times, left = [0.0], 0
             layers = channels_in_pages(opened) if opened.format == "TIFF" else 1
             if layers > 1:
-                yield from bands(path, said, layers)
+                yield from bands(path, messages, layers)
                 return
             for number, frame in enumerate(ImageSequence.Iterator(opened)):
                 still = number == 0 and opened.info.get("default_image")  # for programs that show no animations
@@ -83,11 +83,12 @@ def frames_of(path, said):
                     left += 1
                     continue
                 times.append(times[-1] + (frame.info.get("duration") or 0))
-                yield pixels(frame, said)
+                yield pixels(frame, messages)
             if left:
-                said.append(f"{path.name}: {left} of its pages are previews or masks and are left out")
+                messages.append(f"{path.name}: {left} of its pages are previews or masks and are left out")
             if times[-1] and uneven(times[:-1]):
-                said.append(f"{path.name}: its frames are not shown for equal times; they are taken as if they were")
+                messages.append(f"{path.name}: its frames are not shown for equal times; they are taken as if they "
+                                "were")
 
 
 def array_of(path):
@@ -100,18 +101,18 @@ def array_of(path):
     return frame[..., None] if frame.ndim == 2 else frame
 
 
-def pixels(image, said):
+def pixels(image, messages):
     """A PIL image as an array (H,W,C): gray keeps its 16 bits or floats, everything else becomes bytes."""
     check_frame(image.height, image.width)
     if "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1:  # PIL rotates TIFFs by itself
-        said.append("pictures are turned upright, as the cameras noted in them")
+        messages.append("pictures are turned upright, as the cameras noted in them")
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":  # deep gray: 16 bits, 32 bits, floats
         return np.asarray(image)[..., None]
     if image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
         coloured = image.convert("RGBA")
         if coloured.getextrema()[3][0] < 255:
-            said.append("transparent parts of pictures are shown on black")
+            messages.append("transparent parts of pictures are shown on black")
             image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), coloured)
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L"))[..., None]

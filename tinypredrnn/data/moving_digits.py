@@ -25,7 +25,7 @@ class DigitOptions(SourceOptions):
     rule: str = option("paper", "how digits move: by the paper's text, or as in Srivastava's mnist_test_seq",
                        tuple(SPEEDS))
     data_dir: str = option("", "folder with MNIST's idx files; else $TINYPREDRNN_DATA, the cache, a download, drawn "
-                               "digits", watches=True)
+                               "digits", may_change=True)
 
     def __post_init__(self):
         super().__post_init__()
@@ -62,7 +62,7 @@ class MovingDigits(Source):
         return {"digits_from": self.moving("test").source}
 
     @property
-    def said(self):
+    def messages(self):
         return f"digits: {self.notes['digits_from']}",
 
     def digits(self, split):

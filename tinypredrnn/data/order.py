@@ -11,13 +11,13 @@ import numpy as np
 from tinypredrnn.errors import DataError
 
 SHAPES = "clips (N,T,H,W) or (N,T,H,W,C), or one clip (T,H,W) or (T,H,W,C)"
-FEW = 4  # an axis of at most this length may be channels in any place: gray, a vector field, colour, with infrared
+MAX_CHANNELS_ANYWHERE = 4  # an axis this short may be channels in any place: gray, a vector field, colour, infrared
 MAX_CHANNELS = 16  # a longer last axis is channels only if the order is given
 MAX_CLIPS = 1_000_000  # in one array
 PAIRS, SIDE = 200, 64  # how many pairs of frames are compared, and on about how many rows and columns of each
 
 
-def cut_apart(name, array, order, said):
+def array_to_clips(name, array, order, messages):
     """{name: clip (T,H,W,C)} of an array, without a copy. `order` names its axes; if it is "", it is inferred.
 
     DataError if the array cannot hold clips, or if its axes may have another meaning than in the plain order.
@@ -28,7 +28,7 @@ def cut_apart(name, array, order, said):
         if len(order) != array.ndim:
             raise DataError(f"the order {order} names {len(order)} axes, {name} has {array.ndim}: {array.shape}")
     else:
-        order = find_order(name, array, said)
+        order = find_order(name, array, messages)
     if 0 in array.shape:
         raise DataError(f"expected {SHAPES}, got {array.shape} in {name}")
     array = array.transpose([order.index(letter) for letter in "NTHWC" if letter in order])
@@ -43,7 +43,7 @@ def cut_apart(name, array, order, said):
     return {f"{name}[{n}]": clip for n, clip in enumerate(array)}
 
 
-def find_order(name, array, said):
+def find_order(name, array, messages):
     """The order of an array's axes, such as "NTHW"."""
     shape, axes = array.shape, array.ndim
     if not 3 <= axes <= 5 or 0 in shape:
@@ -53,13 +53,13 @@ def find_order(name, array, said):
             refuse(name, shape, "its frames seem to lie along the last axis", "HWT", "THW")
         return "THW"
     if axes == 4:
-        if shape[3] <= FEW:
+        if shape[3] <= MAX_CHANNELS_ANYWHERE:
             return "THWC"
         if shape[1] == 1:
-            said.append(f"{name} {shape} is read as one film whose second axis holds its single channel (order TCHW); "
-                        "--order NTHW if it holds clips of one frame each")
+            messages.append(f"{name} {shape} is read as one film whose second axis holds its single channel (order "
+                            "TCHW); --order NTHW if it holds clips of one frame each")
             return "TCHW"
-        if shape[1] <= FEW < shape[0] and first_axis_is_time(array):
+        if shape[1] <= MAX_CHANNELS_ANYWHERE < shape[0] and first_axis_is_time(array):
             refuse(name, shape, "neighbours along its first axis are alike, as frames that follow each other are",
                    "TCHW", "TNHW", "NTHW")
         if shape[3] <= MAX_CHANNELS and min(shape[1:3]) > 2 * shape[3]:
@@ -68,16 +68,16 @@ def find_order(name, array, said):
         if time_is_last(*array[::max(1, len(array) // 5)]):
             refuse(name, shape, "its frames seem to lie along the last axis", "NHWT", "NTHW")
         order = "NTHW"
-    elif shape[2] <= FEW < shape[4]:
+    elif shape[2] <= MAX_CHANNELS_ANYWHERE < shape[4]:
         order = "NTCHW"
-    elif shape[1] <= FEW < shape[2] and shape[4] > MAX_CHANNELS:
+    elif shape[1] <= MAX_CHANNELS_ANYWHERE < shape[2] and shape[4] > MAX_CHANNELS:
         order = "NCTHW"
     elif shape[4] > MAX_CHANNELS:
         refuse(name, shape, f"{shape[4]} channels are more than is usual", "NTHWC", "NTCHW", "NCTHW")
     else:
         order = "NTHWC"
     if order in ("NTCHW", "NCTHW"):
-        said.append(f"{name} {shape} is read in the order {order}; --order names another one")
+        messages.append(f"{name} {shape} is read in the order {order}; --order names another one")
     if order != "NCTHW" and time_is_first(array):
         refuse(name, shape, "neighbours along its first axis, where clips would be, are more alike than along its "
                "second, where time would be", "TN" + order[2:], order)

@@ -20,9 +20,9 @@ PICTURES = {(0.0, 255.0), (0.0, 1.0)}  # what becomes 0 and 1 of bytes, and of f
 class OwnOptions(SourceOptions):
     """What the user can say about files. What is left out is inferred from the data, and the result is reported."""
 
-    data: str = option("", "the sequences: a folder, or a .npy, .npz, GIF or video file", watches=True)
-    validation: str = option("", "sequences for validation; empty: a part of --data", watches=True)
-    test: str = option("", "sequences for the test; empty: a part of --data", watches=True)
+    data: str = option("", "the sequences: a folder, or a .npy, .npz, GIF or video file", may_change=True)
+    validation: str = option("", "sequences for validation; empty: a part of --data", may_change=True)
+    test: str = option("", "sequences for the test; empty: a part of --data", may_change=True)
     size: tuple = option((), "height and width in pixels to which all frames are resized", least=1, count=2, of=int)
     channels: int = option(0, "1: convert all frames to gray, 3: to colour (0: leave them as they are)", least=0)
     range: tuple = option((), "the stored numbers that become 0 and 1", count=2)
@@ -91,7 +91,7 @@ class OwnSequences(Source):
         self.scale, self.frame = clips.scale, (height, width, clips.channels)
         self.training, self.held_out, self.test, words = split(clips, self.length, seed, options.groups)
         kind = {1: "gray", 3: "colour"}.get(clips.channels, f"of {clips.channels} channels")
-        self.said = (*clips.said, f"{options.data}: frames of {height}x{width}, {kind}, {words}")
+        self.messages = (*clips.messages, f"{options.data}: frames of {height}x{width}, {kind}, {words}")
         self.windows = self.training.windows(self.length)
         self.out_of = f" out of {len(self.windows):,}"
         places = {name: str(Path(getattr(options, name)).expanduser().absolute()) for name in PLACES if getattr(options, name)}
@@ -135,7 +135,8 @@ class OneTest(OwnSequences):
         self.metrics, self.baselines, self.name = world.metrics, world.baselines, Path(path).resolve().stem
         self.notes = {"data": str(Path(path).resolve())}
         self.test = read_clips(path, self.options, scale)
-        self.scale, self.frame, self.said = self.test.scale, (*self.test.size, self.test.channels), self.test.said
+        self.scale, self.messages = self.test.scale, self.test.messages
+        self.frame = *self.test.size, self.test.channels
         if not len(self.test.windows(self.length)):
             raise ConfigError(f"{path} has no {self.length} frames in a row, of which {self.options.given} would be "
                               "shown and the others predicted")

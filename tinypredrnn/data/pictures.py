@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from tinypredrnn.data.frames import check_bytes, check_size, fit, reading
-from tinypredrnn.data.images import NEARLY, colourfulness, frames_of
+from tinypredrnn.data.images import GRAY_TOLERANCE, colourfulness, frames_of
 from tinypredrnn.data.words import listed
 from tinypredrnn.errors import DataError
 
@@ -17,26 +17,26 @@ class Pictures:
         self.size, self.channels, self.every, self.missing = size, channels, every, missing
         self.first, self.values, self.most, self.allowed = None, 0, 1, 0
 
-    def read(self, files, said):
+    def read(self, files, messages):
         """The frames of picture files, in order, as a clip (T,H,W,C)."""
         frames, colour = [], 0
         several = len(files) == 1  # one file with the frames; else one frame per file
         chosen = files if several else files[::self.every]
-        found = ((each, frame) for each in chosen for frame in frames_of(each, said))
+        found = ((each, frame) for each in chosen for frame in frames_of(each, messages))
         for file, frame in itertools.islice(found, 0, None, self.every if several else 1):
             with reading(file):
-                if colour <= NEARLY and frame.shape[2] == 3 and frame.dtype == np.uint8:
+                if colour <= GRAY_TOLERANCE and frame.shape[2] == 3 and frame.dtype == np.uint8:
                     difference = colourfulness(frame)
                     colour, frame = max(colour, difference), frame if difference else frame[..., :1].copy()
                 frame = fit(frame, self.size, self.channels, self.missing)
                 self.count(file, frame)
             frames.append(frame)
-        if 0 < colour <= NEARLY and self.channels is None:
-            said.append(f"red, green and blue differ by at most {colour} of 255: read as gray; --channels 3 keeps the "
-                        "colours")
+        if 0 < colour <= GRAY_TOLERANCE and self.channels is None:
+            messages.append(f"red, green and blue differ by at most {colour} of 255: read as gray; --channels 3 keeps "
+                            "the colours")
             frames = [fit(frame, None, 1) for frame in frames]
         with reading(files[0]):
-            return stack(frames, said)
+            return stack(frames, messages)
 
     def count(self, file, frame):
         """DataError if a frame has another size than those before, or if there is too little memory for them."""
@@ -48,7 +48,7 @@ class Pictures:
             self.allowed = count + count // 16  # asking how much memory is free takes a while
 
 
-def stack(frames, said):
+def stack(frames, messages):
     """A list of frames as one clip (T,H,W,C). The list is emptied meanwhile, since there may not be enough memory for
     both. Gray of more than 8 bits becomes bytes if there are bytes as well.
     """
@@ -64,7 +64,7 @@ def stack(frames, said):
             if most > 65535 or min(int(frame.min()) for frame in frames) < 0:
                 raise DataError(f"expected gray values of 8 or 16 bits, got up to {most} beside bytes: convert them")
             dtype, divisor = np.dtype(np.uint8), 257 if most > 255 else 1
-            said.append("pictures of more than 8 bits among others of 8 are read as bytes"
+            messages.append("pictures of more than 8 bits among others of 8 are read as bytes"
                         f"{', divided by 257' if divisor > 1 else ''}")
     elif dtype == np.int32 and all(frame.min() >= 0 and frame.max() <= 65535 for frame in frames):
         dtype = np.dtype(np.uint16)  # PIL holds 16 bits in 32

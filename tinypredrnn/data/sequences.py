@@ -10,8 +10,8 @@
     x.gif, x.tif, x.png     one clip, if it has several frames
     x.avi, x.mp4            one clip; videos need the extra `video`, and are kept decoded in the user's cache
 
-Nothing is guessed silently: `Clips.said` says what was read, left out and assumed. Images are gray if red, green and
-blue differ only by the small errors of cameras and codecs, else colour. A .npy may be larger than the memory: its
+Nothing is guessed silently: `Clips.messages` says what was read, left out and assumed. Images are gray if red, green
+and blue differ only by the small errors of cameras and codecs, else colour. A .npy may be larger than the memory: its
 frames stay on disk until they are used. Images are kept in memory, and refused if they would take more than MAX_BYTES.
 """
 
@@ -56,14 +56,14 @@ def read_sequences(path, size=None, channels=None, range=None, unit="", order=""
     """
     path, size = Path(os.path.expanduser(path)), None if size is None else tuple(size)
     check_options(size, channels, order, every)
-    said, clips, parts, groups = [], {}, {}, {}
-    found = find_clips(path, said)
+    messages, clips, parts, groups = [], {}, {}, {}
+    found = find_clips(path, messages)
     if (order or array) and not all(item.kind == "array" for item in found):
         raise ConfigError(f"sequences: order and array are options for arrays, but {path} holds other files: leave "
                           "them out")
     pictures, held = Pictures(size, channels, every, missing), 0
     for item in found:
-        content, named = read_one(item, pictures, order, array, every, said)
+        content, named = read_one(item, pictures, order, array, every, messages)
         held += sum(clip.nbytes for clip in content.values() if file_of(clip) is None)
         with reading(item.files[0]):
             check_bytes(held)
@@ -74,10 +74,10 @@ def read_sequences(path, size=None, channels=None, range=None, unit="", order=""
             clips[f"{name} ({item.files[0].name})" if name in clips else name] = clip
     with reading(path):
         clips = convert(clips, size, channels, missing)
-        scale = find_scale(clips, range, unit, missing, said)
-        hints(clips, scale, every, said)
-    parts = by_part(parts, len(clips), said)
-    return Clips(clips, scale, [about(path, clips), *dict.fromkeys(said)], parts, groups)
+        scale = find_scale(clips, range, unit, missing, messages)
+        hints(clips, scale, every, messages)
+    parts = by_part(parts, len(clips), messages)
+    return Clips(clips, scale, [about(path, clips), *dict.fromkeys(messages)], parts, groups)
 
 
 def check_options(size, channels, order, every):
@@ -93,21 +93,21 @@ def check_options(size, channels, order, every):
         raise ConfigError(f"sequences: one frame of every N is taken, N at least 1, got {every}")
 
 
-def read_one(item, pictures, order, array, every, said):
+def read_one(item, pictures, order, array, every, messages):
     """({name: clip (T,H,W,C)}, {name: part}) of a Found item."""
     file = item.files[0]
     if item.kind == "array":
         with reading(file):
-            content, named = read_arrays(file, order, array, said)
+            content, named = read_arrays(file, order, array, messages)
         return {name: clip[::every] if every > 1 else clip for name, clip in content.items()}, named
     if item.kind == "video":
         frames, starts, words = decode_video(file, pictures.size, pictures.channels)
-        said += words
+        messages += words
         if file_of(frames) is not None:
-            said.append(f"decoded videos are kept in {user_cache() / 'frames'}, which may be deleted at any time")
+            messages.append(f"decoded videos are kept in {user_cache() / 'frames'}, which may be deleted at any time")
         cut = runs(len(frames), starts)
         return {item.name + (f"[{run.start}:{run.stop}]" if starts else ""): frames[run][::every] for run in cut}, {}
-    return {item.name: pictures.read(item.files, said)}, {}
+    return {item.name: pictures.read(item.files, messages)}, {}
 
 
 def name_among_files(item, name, count):
@@ -120,14 +120,14 @@ def name_among_files(item, name, count):
     return label if count == 1 else f"{label}/{name}"
 
 
-def by_part(parts, count, said):
+def by_part(parts, count, messages):
     """{part: [clip numbers]} from {clip number: part}; {} unless there are both training clips and others."""
     listed = {part: [n for n in parts if parts[n] == part] for part in ("training", "validation", "test")}
     listed = {part: numbers for part, numbers in listed.items() if numbers}
     if not listed.keys() - {"training"} or (len(parts) == count and "training" not in listed):
         return {}
     counts = [f"{len(numbers)} clip(s) for {part}" for part, numbers in listed.items()]
-    said.append(f"the names tell the parts of the data: {', '.join(counts)}")
+    messages.append(f"the names tell the parts of the data: {', '.join(counts)}")
     return listed
 
 

@@ -33,8 +33,9 @@ class SourceOptions(Options):
 
     given: int = option(10, "frames that the network is shown", least=1)
     horizon: int = option(10, "frames that it then predicts", least=1)
-    test_sequences: int = option(5_000, "sequences of each test set that are scored at the end", least=1, watches=True)
-    validation_sequences: int = option(50, "sequences of the validation set", least=1, watches=True)
+    test_sequences: int = option(5_000, "sequences of each test set that are scored at the end", least=1,
+                                 may_change=True)
+    validation_sequences: int = option(50, "sequences of the validation set", least=1, may_change=True)
 
 
 class Source(abc.ABC):
@@ -51,7 +52,7 @@ class Source(abc.ABC):
         options     its options, completed from the data (for example with the size of the frames)
         frame       (height, width, channels) of its frames
         scale       a Scale
-        said        sentences for the user: what was read, left out and assumed
+        messages    sentences for the user: what was read, left out and assumed
         notes       {name: value} to be added to the scores in metrics.json
         out_of      what follows "steps of 8 sequences" when training begins, such as " out of 100"
     """
@@ -60,7 +61,7 @@ class Source(abc.ABC):
     metrics = metrics.DEFAULT
     baselines = ("copy_last",)
     presets = {"quick": {}, "paper": {}}
-    frame, scale, said, notes, out_of = None, BYTES, (), {}, ""
+    frame, scale, messages, notes, out_of = None, BYTES, (), {}, ""
 
     def __init__(self, options, seed):
         self.options, self.seed = options, seed

@@ -13,7 +13,7 @@ from tinypredrnn.data.clips import Clips
 from tinypredrnn.errors import DataError
 
 PARTS = "training", "validation", "test"
-LOOK = 1 << 26  # bytes: in larger data, all frames are hashed only if a sample of the clips shares frames with others
+MAX_HASHED = 1 << 26  # bytes: in larger data, all frames are hashed only if clips of a sample share frames with others
 
 
 class Film(NamedTuple):
@@ -144,9 +144,9 @@ def by_time(clips, films, cuttable, length, lacking):
 def fingerprints(clips):
     """A hash of each frame of each clip; None for clips that were not read because the data are too large."""
     total = sum(clip.nbytes for clip in clips.clips)
-    if total <= LOOK:
+    if total <= MAX_HASHED:
         return [hashes(clip) for clip in clips.clips]
-    firsts, looked, left = defaultdict(set), [None] * len(clips), LOOK
+    firsts, looked, left = defaultdict(set), [None] * len(clips), MAX_HASHED
     for n, clip in enumerate(clips.clips):
         if clip[0].min() != clip[0].max():  # frames of a single value prove nothing
             firsts[hash(clip[0].tobytes())].add(n)

@@ -44,7 +44,7 @@ def channels_in_pages(image):
     return counts["channels"]
 
 
-def bands(path, said, layers=1):
+def bands(path, messages, layers=1):
     """The frames of a TIFF: pages with all of their channels, or `layers` pages for the channels of one frame."""
     planes = []
     for frame in pages(path):
@@ -52,7 +52,7 @@ def bands(path, said, layers=1):
         if len(planes) == layers:
             frame, planes = np.concatenate(planes, axis=2), []
             if frame.shape[2] > 1:
-                said.append(f"TIFFs of {frame.shape[2]} channels of {frame.dtype} are read with all of them")
+                messages.append(f"TIFFs of {frame.shape[2]} channels of {frame.dtype} are read with all of them")
             yield frame
 
 

@@ -97,29 +97,31 @@ def numbered(film):
     return min(candidates, key=lambda c: (not gaps(c)[1], len(gaps(c)[0])))
 
 
-def pictures_apart(name, names, said):
+def pictures_apart(name, names, messages):
     """[(name of a clip, [names of its pictures])] for a folder `name` whose pictures have these names, in order."""
     apart, cut = films(names), []
     if any(len(film) < 2 for film in apart.values()):  # the numbers have no clear meaning
         return [(name, names)]
     if len(apart) > 1:
-        said.append(f"{name}: the names belong to {len(apart)} films ({in_short(apart)}), and each is a separate clip")
+        messages.append(f"{name}: the names belong to {len(apart)} films ({in_short(apart)}), and each is a separate "
+                        "clip")
     for key, film in apart.items():
         clip, ordered = f"{name}/{key}" if len(apart) > 1 else name, [picture for _, picture in film]
         starts, regular = gaps(numbered(film))
         pieces = [ordered[piece] for piece in runs(len(ordered), starts)]
         if starts:
-            said.append(f"{clip}: frames are missing in {len(starts)} place(s), the first between "
+            messages.append(f"{clip}: frames are missing in {len(starts)} place(s), the first between "
                         f"{ordered[starts[0] - 1]} and {ordered[starts[0]]}; no sequence crosses a gap")
         elif not regular:
-            said.append(f"{clip}: the numbers in the names are not evenly spaced; the frames are taken as if they were")
+            messages.append(f"{clip}: the numbers in the names are not evenly spaced; the frames are taken as if they "
+                            "were")
         cut += [(f"{clip} {piece[0]}" if starts else clip, piece) for piece in pieces]
     return cut
 
 
 # arrays
 
-def times_apart(name, clip, beside, said):
+def times_apart(name, clip, beside, messages):
     """{name: clip} of a film (T,H,W,C), cut at the gaps in time that the arrays `beside` it, {name: array}, show."""
     starts, sources = set(), []
     for other, array in beside.items():
@@ -131,13 +133,13 @@ def times_apart(name, clip, beside, said):
             starts |= set(found)
             sources.append(other)
             if not regular:
-                said.append(f"{name}: {other} are not evenly spaced; the frames are taken as if they were")
+                messages.append(f"{name}: {other} are not evenly spaced; the frames are taken as if they were")
         elif other in TIMES + STARTS:
-            said.append(f"{other} {array.shape} does not fit the {len(clip)} frames of {name}, and is not used")
+            messages.append(f"{other} {array.shape} does not fit the {len(clip)} frames of {name}, and is not used")
     if not starts:
         return {name: clip}
-    said.append(f"{name}: {' and '.join(sources)} tell {len(starts) + 1} runs apart; no sequence crosses from one to "
-                "the next")
+    messages.append(f"{name}: {' and '.join(sources)} tell {len(starts) + 1} runs apart; no sequence crosses from one "
+                    "to the next")
     return {f"{name}[{piece.start}:{piece.stop}]": clip[piece] for piece in runs(len(clip), starts)}
 
 

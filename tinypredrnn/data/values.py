@@ -8,7 +8,7 @@ import numpy as np
 from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import ConfigError, DataError
 
-LOOK = 4 << 30  # bytes: in larger data, only an even sample of the frames is examined
+MAX_EXAMINED = 4 << 30  # bytes: of larger data, only an even sample of the frames is examined
 PIECE = 1 << 24  # bytes that are examined at a time
 ROUNDING = 1e-5  # how far outside of [0, 1] floats may be and still count as 0 or 1
 CODES = (-9999, -999, -99, -32768, -32767, 9999, 32767, 65535, 9.969209968386869e36, 3.4028234663852886e38,
@@ -16,7 +16,7 @@ CODES = (-9999, -999, -99, -32768, -32767, 9999, 32767, 65535, 9.969209968386869
          -3.4028234663852886e38)  # common codes for missing data
 # hints examine at most so many frames of each of about so many clips, and about so many bytes of each
 HINTS = 240, 4, 1 << 23
-HARDLY = 1e-4  # frames hardly change if their mean change is below this share of the range
+MIN_CHANGE = 1e-4  # of the range: if the mean change is smaller, frames hardly change
 
 
 class Survey(NamedTuple):
@@ -33,7 +33,7 @@ class Survey(NamedTuple):
 def pieces(clips):
     """(name, number of the first frame, frames) for pieces of all clips; in very large data, for a sample of frames."""
     total = sum(clip.nbytes for clip in clips.values())
-    stride = max(1, math.ceil(total / LOOK))
+    stride = max(1, math.ceil(total / MAX_EXAMINED))
     for name, clip in clips.items():
         at_a_time = max(1, PIECE // clip[0].nbytes)
         if stride > 1:
@@ -67,7 +67,7 @@ def survey(clips, missing):
     return Survey(low, high, places, unknown, first, infinite)
 
 
-def find_scale(clips, range, unit, missing, said):
+def find_scale(clips, range, unit, missing, messages):
     """The Scale of clips {name: (T,H,W,C)}, from `range` (low, high), `unit` and `missing`, else from their numbers.
 
     DataError if there are no known numbers, if some are infinite, or if some seem to be codes for missing data.
@@ -75,7 +75,7 @@ def find_scale(clips, range, unit, missing, said):
     dtypes = {clip.dtype for clip in clips.values()}
     bytes_alone = dtypes == {np.dtype(np.uint8)}
     if range is None and missing is None and bytes_alone and not all(flags(clip) for clip in clips.values()):
-        hint_at_a_part(max(int(frames.max()) for frames in looked_at(clips)), 255, said)
+        hint_at_a_part(max(int(frames.max()) for frames in looked_at(clips)), 255, messages)
         return Scale(units=BYTES.stored, unit=unit) if unit else BYTES
     found = survey(clips, missing)
     if found.infinite:
@@ -86,17 +86,17 @@ def find_scale(clips, range, unit, missing, said):
                         "right?")
     if found.unknown:
         share = 100 * found.unknown / found.places
-        said.append(f"{found.unknown:,} places ({share:.2g}%) have no data, the first in {found.first}")
+        messages.append(f"{found.unknown:,} places ({share:.2g}%) have no data, the first in {found.first}")
     elif missing is not None:
-        said.append(f"no place holds {missing:g}, the code for missing data")
+        messages.append(f"no place holds {missing:g}, the code for missing data")
     if missing is None:
-        refuse_codes(clips, found, range, said)
+        refuse_codes(clips, found, range, messages)
     if range is None:
         range, units, why = range_of(dtypes, clips, found)
         if units == (0, 1) == range:
-            hint_at_a_part(found.high, 1, said)
+            hint_at_a_part(found.high, 1, messages)
         if why:
-            said.append(f"{why}; {range[0]:g} becomes 0 and {range[1]:g} becomes 1 for the model (--range LO HI "
+            messages.append(f"{why}; {range[0]:g} becomes 0 and {range[1]:g} becomes 1 for the model (--range LO HI "
                         "changes that)")
     else:
         range = units = tuple(float(end) for end in range)
@@ -106,8 +106,8 @@ def find_scale(clips, range, unit, missing, said):
             raise DataError(f"expected numbers between {range[0]:g} and {range[1]:g}, got {found.low:g} to {found.high:g}: "
                             "scale them as the others, or name another --range")
         if found.low < range[0] or found.high > range[1]:
-            said.append(f"the numbers go from {found.low:g} to {found.high:g}; what lies outside of {range[0]:g} to "
-                        f"{range[1]:g} is set to its nearer end for the model")
+            messages.append(f"the numbers go from {found.low:g} to {found.high:g}; what lies outside of {range[0]:g} "
+                            f"to {range[1]:g} is set to its nearer end for the model")
     return Scale(stored=range, units=range if unit else units, unit=unit, missing=missing, gaps=bool(found.unknown))
 
 
@@ -123,7 +123,7 @@ def flags(clip):
 def range_of(dtypes, clips, found):
     """(the stored numbers that become 0 and 1, the same in units, why), inferred from the data."""
     low, high = found.low, found.high
-    sampled = " in a sample of the frames" if sum(clip.nbytes for clip in clips.values()) > LOOK else ""
+    sampled = " in a sample of the frames" if sum(clip.nbytes for clip in clips.values()) > MAX_EXAMINED else ""
     if all(dtype.kind == "f" for dtype in dtypes) and -ROUNDING <= low and high <= 1 + ROUNDING:
         return (0.0, 1.0), (0.0, 1.0), ""
     if dtypes == {np.dtype(np.uint8)} and all(flags(clip) for clip in clips.values()):
@@ -145,7 +145,7 @@ def outwards(low, high):
     return (float(f"{first * step:.12g}"), float(f"{last * step:.12g}")) if first < last else (low, high)
 
 
-def refuse_codes(clips, found, range, said):
+def refuse_codes(clips, found, range, messages):
     """DataError if the smallest or largest number is a common code for missing data and is far from all others. If the
     range was given, the user is only told.
     """
@@ -161,7 +161,7 @@ def refuse_codes(clips, found, range, said):
         if range is None:
             raise DataError(f"{what}: if that marks missing data, use --missing {exactly(code, clips)}; else give the "
                             "range with --range LO HI")
-        said.append(f"{what}; use --missing {exactly(code, clips)} if that marks missing data")
+        messages.append(f"{what}; use --missing {exactly(code, clips)} if that marks missing data")
 
 
 def exactly(number, clips):
@@ -178,10 +178,10 @@ def place(name, start, true):
 
 # hints
 
-def hint_at_a_part(most, full, said):
+def hint_at_a_part(most, full, messages):
     """Add a hint if the numbers, up to `most`, use only a small part of the range from 0 to `full`."""
     if 0 < most < full / 10:
-        said.append(f"the numbers go up to {most:.4g}, {100 * most / full:.2g}% of the range from 0 to {full}: "
+        messages.append(f"the numbers go up to {most:.4g}, {100 * most / full:.2g}% of the range from 0 to {full}: "
                     f"--range 0 {outwards(0, most)[1]:g} makes use of all of it")
 
 
@@ -193,17 +193,17 @@ def looked_at(clips):
         yield clip[:min(frames, max(2, size // clip[0].nbytes))]
 
 
-def hints(clips, scale, every, said):
+def hints(clips, scale, every, messages):
     """Add hints about clips that are empty, do not move, repeat frames, or are gray but stored in colour."""
     looked = list(looked_at(clips))
     floats = looked[0].dtype.kind == "f"
     if looked[0].shape[3] == 3 and all(np.array_equal(f[..., :2], f[..., 1:], equal_nan=floats) for f in looked):
-        said.append("red, green and blue are equal in the frames looked at: --channels 1 makes them gray, which is a "
-                    "third of the work")
+        messages.append("red, green and blue are equal in the frames looked at: --channels 1 makes them gray, which is "
+                        "a third of the work")
     empty = sum(bool((frames == frames[:1, :1, :1]).all()) for frames in looked)
     if empty:
-        said.append(f"in {empty} of the {len(looked)} clips looked at all frames hold one number: there is nothing to "
-                    "predict")
+        messages.append(f"in {empty} of the {len(looked)} clips looked at all frames hold one number: there is nothing "
+                        "to predict")
     # NaN if nothing is known
     changes = [np.array([change(a, b) for a, b in zip(frames, frames[1:])]) for frames in looked]
     steps, moved = sum(map(len, changes)), sum(int((c != 0).sum()) for c in changes)
@@ -211,14 +211,14 @@ def hints(clips, scale, every, said):
         return
     span, mean = scale.stored[1] - scale.stored[0], np.nanmean(np.concatenate([*changes, [np.inf] * (not moved)]))
     if not moved:
-        said.append("nothing moves in the clips looked at: copying the last frame predicts them perfectly")
+        messages.append("nothing moves in the clips looked at: copying the last frame predicts them perfectly")
     elif moved <= steps / 2:
         apart = [n for c in changes for n in np.diff(np.flatnonzero(c))]
         often = every * int(np.median(apart)) if apart else round(every * steps / moved)
-        said.append(f"{steps - moved} of {steps} frames looked at repeat the one before: --every {max(2, often)} takes "
-                    "one of each")
-    elif mean < HARDLY * span:
-        said.append(f"the frames hardly change from one to the next ({100 * mean / span:.2g}% of the range on "
+        messages.append(f"{steps - moved} of {steps} frames looked at repeat the one before: --every {max(2, often)} "
+                        "takes one of each")
+    elif mean < MIN_CHANGE * span:
+        messages.append(f"the frames hardly change from one to the next ({100 * mean / span:.2g}% of the range on "
                     "average): --every N takes one of N")
 
 

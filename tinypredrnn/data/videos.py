@@ -23,7 +23,7 @@ class Video:
     """A video file; iterating yields its frames, (H,W,3) uint8. DataError if it is not a video or cannot be decoded.
 
     starts     after the iteration: the frames before which there is a gap in time
-    said       after the iteration: sentences about what was read
+    messages   after the iteration: sentences about what was read
     """
 
     def __init__(self, path):
@@ -34,7 +34,7 @@ class Video:
         except (ImportError, RuntimeError) as error:  # the second if it comes without ffmpeg for this computer
             raise DataError(f"{path} is a video, and the decoder for videos is not installed: `pip install "
                             "imageio-ffmpeg`, or convert the video to a folder of images") from error
-        self.path, self.ffmpeg, self.starts, self.said = path, imageio_ffmpeg, [], []
+        self.path, self.ffmpeg, self.starts, self.messages = path, imageio_ffmpeg, [], []
         with reading(path):
             self.kind = container(path)
 
@@ -69,16 +69,16 @@ class Video:
         if count == len(times):  # else the times cannot be assigned to frames
             self.starts, regular = gaps(times, most=0.1)  # more gaps mean a variable frame rate
             if self.starts:
-                self.said.append(f"{name}: the recording pauses in {len(self.starts)} place(s), the first before frame "
-                                 f"{self.starts[0]}; no sequence crosses a pause")
+                self.messages.append(f"{name}: the recording pauses in {len(self.starts)} place(s), the first before "
+                                     f"frame {self.starts[0]}; no sequence crosses a pause")
             elif not regular or uneven(times):
-                self.said.append(f"{name}: its frames are not evenly spaced in time (variable frame rate); they are "
-                                 "taken one by one as if they were")
+                self.messages.append(f"{name}: its frames are not evenly spaced in time (variable frame rate); they "
+                                     "are taken one by one as if they were")
             elif np.isfinite(due) and due > 1.05 * count + 1:
                 announced = max(announced, round(due))
         if count < announced:
-            self.said.append(f"{name}: {count} of the {announced} frames that it announces are there; it seems to be "
-                             "cut short")
+            self.messages.append(f"{name}: {count} of the {announced} frames that it announces are there; it seems to "
+                                 "be cut short")
 
     def times(self):
         """When each stored frame is shown, in units of the container, in order; read without decoding."""

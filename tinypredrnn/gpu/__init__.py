@@ -14,7 +14,7 @@ from tinypredrnn.backend import device_of
 from tinypredrnn.errors import ConfigError
 
 PRECISIONS = "fp32", "tf32", "bf16"
-rounding = ContextVar("rounding", default="tf32")  # as PyTorch's convolutions do
+rounding = ContextVar("rounding", default="tf32")  # as in PyTorch's convolutions
 
 
 @contextlib.contextmanager
@@ -66,7 +66,7 @@ def product(a, b):
     """a @ b of two matrices on a GPU, by cuBLAS, with float32 rounded as `precision` says."""
     import cupy
 
-    linalg = cupy._core._routines_linalg  # CuPy reads CUPY_TF32 once, at its first product; this says it for each
+    linalg = cupy._core._routines_linalg  # CuPy reads CUPY_TF32 only at its first product; this sets it for each
     rounds = rounding.get() != "fp32" and has_tensor_cores(device_of(a))
     if a.dtype == np.float32:
         linalg.set_compute_type(np.float32, linalg.COMPUTE_TYPE_TF32 if rounds else linalg.COMPUTE_TYPE_DEFAULT)

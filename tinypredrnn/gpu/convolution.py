@@ -17,7 +17,7 @@ from tinypredrnn.gpu import PRECISIONS, rounding
 
 FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = range(3)
 THREADS, STAGES, ROWS, DEPTH = 256, 4, 128, 16  # as in convolution.cu
-LEAST_STEPS = 8  # in a slice at least: for fewer tiles, another slice costs more than it saves
+LEAST_STEPS = 8  # of a slice: with fewer steps, another slice costs more than it saves
 
 PROBLEM = np.dtype([(name, np.int32) for name in (
     "rows columns depth batch height width channels first out_height out_width kernel_height kernel_width top left "
@@ -50,7 +50,7 @@ def kernels(role, columns, vector, precision, device):
 
     module = cupy.RawModule(code=source(), options=options(role, columns, vector, precision))
     convolve = module.get_function("convolve")
-    convolve.max_dynamic_shared_size_bytes = shared_bytes(role, columns)  # beyond 48 KiB this must be asked for
+    convolve.max_dynamic_shared_size_bytes = shared_bytes(role, columns)  # more than 48 KiB must be requested
     return convolve, module.get_function("gather")
 
 

@@ -26,7 +26,7 @@ class Recording:
         self.work, self.device = work, cupy.cuda.Device(int(device[4:]))
         self.contexts = contextlib.ExitStack()
         with self.device:
-            # the null stream cannot be recorded, and a blocking one would wait for it
+            # the null stream cannot be recorded, and a blocking stream would wait for the null stream
             self.stream = cupy.cuda.Stream(non_blocking=True)
             self.pool = cupy.cuda.MemoryPool()
         self.forget()

@@ -24,10 +24,10 @@ SSIM over the windows without unknown pixels. A frame without any known pixel is
 from tinypredrnn.metrics.baselines import BASELINES, Baseline
 from tinypredrnn.metrics.metric import Metric, mean_of, on_levels
 from tinypredrnn.metrics.pixels import CE, MAE, MSE, PSNR, cross_entropy, mae, mse, psnr
-from tinypredrnn.metrics.report import compared, described, rivals, table
+from tinypredrnn.metrics.report import baselines_of, comparison, metrics_of, table
 from tinypredrnn.metrics.scores import DEFAULT, DIGITS, PROTOCOLS, Scores, as_sequences, score
 from tinypredrnn.metrics.structure import SSIM, SSIM_WINDOW, ssim
 
 __all__ = ["BASELINES", "CE", "DEFAULT", "DIGITS", "MAE", "MSE", "PROTOCOLS", "PSNR", "SSIM", "SSIM_WINDOW",
-           "Baseline", "Metric", "Scores", "as_sequences", "compared", "cross_entropy", "described", "mae", "mean_of",
-           "mse", "on_levels", "psnr", "rivals", "score", "ssim", "table"]
+           "Baseline", "Metric", "Scores", "as_sequences", "baselines_of", "comparison", "cross_entropy", "mae",
+           "mean_of", "metrics_of", "mse", "on_levels", "psnr", "score", "ssim", "table"]

@@ -4,7 +4,7 @@ from tinypredrnn.metrics.baselines import BASELINES
 from tinypredrnn.metrics.scores import DIGITS, describe
 
 
-def described(entry):
+def metrics_of(entry):
     """The metrics of an entry of metrics.json: [{"name", "title", "unit", "higher_is_better", "panel"}].
 
     Old entries, without a description of their metrics, have some of DIGITS.
@@ -12,14 +12,14 @@ def described(entry):
     return entry.get("metrics") or [describe(metric) for metric in DIGITS if f"{metric.name}_per_frame" in entry]
 
 
-def rivals(entry):
+def baselines_of(entry):
     """The baselines of an entry of metrics.json, {name: Baseline}, in the order of BASELINES."""
     return {name: baseline for name, baseline in BASELINES.items() if name in entry}
 
 
 def table(entry):
     """The model and its baselines as a small text table with a column for each metric; "-" if there is no score."""
-    metrics = described(entry)
+    metrics = metrics_of(entry)
     frames = len(entry[f"{metrics[0]['name']}_per_frame"])
     known = f", {entry['known']:.1%} of the pixels known" if "known" in entry else ""
     widths = {metric["name"]: max(9, len(metric["title"]) + 2) for metric in metrics}
@@ -28,7 +28,7 @@ def table(entry):
         f"{entry['protocol']} protocol{known}",
         f"{'':16}" + "".join(f"{metric['title']:>{widths[metric['name']]}}" for metric in metrics),
     ]
-    rows = {"model": entry} | {baseline.title: entry[name] for name, baseline in rivals(entry).items()}
+    rows = {"model": entry} | {baseline.title: entry[name] for name, baseline in baselines_of(entry).items()}
     for title, scores in rows.items():
         cells = (f"{_number(scores[metric['name']], metric['unit']):>{widths[metric['name']]}}" for metric in metrics)
         lines.append(f"{title:16}" + "".join(cells))
@@ -39,21 +39,21 @@ def _number(value, unit):
     return "-" if value is None else f"{value:.2f}" if unit else f"{value:.3f}"
 
 
-def compared(entry):
+def comparison(entry):
     """Sentences, without full stops, that compare the model with its baselines by the first metric of the entry.
 
     An error is given as its ratio to the error of each baseline. There is no ratio if a baseline has no error, and no
     meaningful one if its error is tiny: the sentences then say in how many sequences nothing moves, or nothing is
     there.
     """
-    first, sequences = described(entry)[0], entry["sequences"]
+    first, sequences = metrics_of(entry)[0], entry["sequences"]
     name, title, unit = first["name"], first["title"], first["unit"]
     score = entry[name]
     if score is None:
         return [f"There is no {title}: the truth holds nothing that it could be computed from"]
     comparisons, remarks = [], []
-    for rival, baseline in rivals(entry).items():
-        error, perfect = entry[rival][name], entry[rival].get("perfect_sequences", 0)
+    for key, baseline in baselines_of(entry).items():
+        error, perfect = entry[key][name], entry[key].get("perfect_sequences", 0)
         if perfect == sequences:
             remarks.append(
                 f"In all {sequences} sequences {baseline.perfect}: {baseline.phrase} makes no error to compare with"

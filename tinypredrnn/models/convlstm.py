@@ -19,7 +19,7 @@ class ConvLSTMNetwork(PatchedStack):
         batch, _, h, w, _ = x.shape
         return [(self.zeros(batch, h, w, k), self.zeros(batch, h, w, k)) for k in self.hidden]
 
-    def climb(self, x, state):
+    def step_cells(self, x, state):
         new = []
         for cell, own in zip(self.cells, state):
             x, own = cell(x, own)

@@ -24,7 +24,7 @@ class PredRNNM(PatchedStack):
         batch, _, h, w, _ = x.shape
         return self.zeros(batch, h, w, self.hidden[0]), self.zeros(batch, h, w, self.hidden[0])
 
-    def climb(self, x, state):
+    def step_cells(self, x, state):
         for cell in self.cells:
             features, state = cell(x, state)
             x = None  # only layer 1 sees the frame
@@ -49,7 +49,7 @@ class PredRNN(PatchedStack):
         layers = [(self.zeros(batch, h, w, k), self.zeros(batch, h, w, k)) for k in self.hidden]
         return layers, self.zeros(batch, h, w, self.hidden[0])
 
-    def climb(self, x, state):
+    def step_cells(self, x, state):
         layers, m = state
         new = []
         for cell, (h, c) in zip(self.cells, layers):

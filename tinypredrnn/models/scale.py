@@ -4,12 +4,13 @@ import math
 
 from tinypredrnn.errors import RangeError
 
-MARGIN, OVERSHOT = 0.25, 2  # how far outside [0, 1] the first frame may be, and later frames, which may be predictions
+MARGIN = 0.25  # how far outside [0, 1] the first frame may be
+PREDICTION_MARGIN = 2  # the same for later frames, which may be predictions
 
 
 def check_range(frames):
     """RangeError if frames (B,T,H,W,C) are too far outside [0, 1]. This waits for the GPU, so training skips it."""
-    for part, margin in (frames[:, :1], MARGIN), (frames, OVERSHOT):
+    for part, margin in (frames[:, :1], MARGIN), (frames, PREDICTION_MARGIN):
         least, most = float(part.min()), float(part.max())
         if least >= -margin and most <= 1 + margin:  # false for NaN
             continue
@@ -22,5 +23,5 @@ def check_range(frames):
         else:
             remedy = "scale them as the frames that the model was trained on were scaled"
         raise RangeError(f"model: expected frames in [0, 1], got {least:.4g} to {most:.4g}: {remedy}; up to {MARGIN} "
-                         f"outside [0, 1] is accepted, and up to {OVERSHOT} in predictions that are fed back after the "
-                         "first frame")
+                         f"outside [0, 1] is accepted, and up to {PREDICTION_MARGIN} in predictions that are fed back "
+                         "after the first frame")

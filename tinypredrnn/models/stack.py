@@ -23,9 +23,9 @@ class StackOptions(Options):
 
 
 class PatchedStack(Predictor):
-    """A stack of cells. A network defines the cells, and how a frame goes up through them:
+    """A stack of cells. A network defines the cells, and how one frame goes up through them:
 
-        climb(x, state) -> (features, state)    x (B,h,w,X) -> features (B,h,w,hidden[-1]) of the top layer
+        step_cells(x, state) -> (features, state)    x (B,h,w,X) -> features (B,h,w,hidden[-1]) of the top layer
 
     The patch x patch pixels of a patch become channels, as in the authors' code; the paper does not mention it. Frames
     whose sides are not multiples of `patch` are padded with zeros at the bottom and on the right, as the convolutions
@@ -59,11 +59,11 @@ class PatchedStack(Predictor):
         return frames if frames.shape[2:4] == tuple(size) else frames[:, :, :size[0], :size[1]]
 
     def step(self, x, state):
-        features, state = self.climb(x, state)
+        features, state = self.step_cells(x, state)
         return self.to_frame(features), state
 
     @abc.abstractmethod
-    def climb(self, x, state):
+    def step_cells(self, x, state):
         """x (B,h,w,X) and the state of all layers -> (features (B,h,w,hidden[-1]) of the top layer, the new state)"""
 
     def layers(self):

@@ -80,10 +80,10 @@ class BatchNorm(Module):
             return (x - self.running_mean) / (self.running_variance + self.eps) ** 0.5 * self.gain + self.bias
         axes = (0, 1, 2)
         count = x.size // x.shape[-1]
-        self.move(self.running_mean, x.data.mean(axis=axes))
-        self.move(self.running_variance, x.data.var(axis=axes) * (count / max(count - 1, 1)))  # unbiased
+        self.update_average(self.running_mean, x.data.mean(axis=axes))
+        self.update_average(self.running_variance, x.data.var(axis=axes) * (count / max(count - 1, 1)))  # unbiased
         return normalise(x, axis=axes, eps=self.eps) * self.gain + self.bias
 
-    def move(self, average, value):
+    def update_average(self, average, value):
         average.data *= 1 - self.momentum  # in place, since a recorded step on a GPU keeps using this array
         average.data += self.momentum * value

@@ -1,4 +1,4 @@
-"""A model's shapes without its memory: with these, a model can be refused, or compared with a file, at no cost."""
+"""A model's shapes without its memory, so that a model can be refused, or compared with a file, before it is built."""
 
 import contextlib
 import math

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from tinypredrnn.autograd import Tensor
-from tinypredrnn.autograd.engine import Call, calling
+from tinypredrnn.autograd.engine import Call, current_call
 from tinypredrnn.backend import find_device, to_device, to_numpy
 from tinypredrnn.errors import CheckpointError
 from tinypredrnn.nn.layout import current_layout, hollow
@@ -22,11 +22,11 @@ class Module:
     training = True
 
     def __call__(self, *inputs, **options):
-        outer = calling.set(Call(self, calling.get()))
+        outer = current_call.set(Call(self, current_call.get()))
         try:
             return self.forward(*inputs, **options)
         finally:
-            calling.reset(outer)
+            current_call.reset(outer)
 
     def entries(self):
         """The attributes in order: (name, value), or (name.0, value), (name.1, value), ... for lists and tuples."""
@@ -73,11 +73,11 @@ class Module:
         return "\n".join([", ".join(filter(None, [f"{kind}: {count} parameters", kinds, own])), *lines])
 
     def parameters(self):
-        """The list of tensors that training changes."""
+        """The trainable tensors, in a list."""
         return [t for _, t in self.named_tensors() if t.requires_grad]
 
     def count_parameters(self):
-        """The number of numbers that training changes."""
+        """How many numbers the trainable tensors have in all."""
         return sum(t.size for t in self.parameters())
 
     def train(self, training=True):

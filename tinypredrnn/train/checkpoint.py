@@ -22,16 +22,16 @@ import numpy as np
 
 from tinypredrnn.data.arrays import headers
 from tinypredrnn.errors import CheckpointError, TooLargeError, say_once
-from tinypredrnn.files import persist, read_json, replacing
+from tinypredrnn.files import read_json, replacing, retry
 from tinypredrnn.memory import require_memory
 from tinypredrnn.models import MODELS, construct, lay_out
 from tinypredrnn.train.plan import read_plan
 
 NAME, PREVIOUS, BEST = "checkpoint.npz", "checkpoint-previous.npz", "best.npz"
 PARTS = ("model", "optimiser", "data")
-FAR = 16  # a file is damaged if its options need this many times more, or fewer, numbers than it holds
+MAX_RATIO = 16  # a file is damaged if its options need this many times more, or fewer, numbers than it holds
 MAX_CONFIG = 1 << 22  # bytes of a configuration's text: thousands of times as many as it needs
-READ = 256 << 20  # bytes of each part of the data that are read for its fingerprint
+FINGERPRINT_BYTES = 256 << 20  # bytes of each part of the data that are read for its fingerprint
 OLD_NAMES = {"fuse_cm": "merge_cm"}
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "mnist.npz"
 
@@ -85,7 +85,7 @@ def read_file(path):
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}: name a run's folder or a .npz file that training wrote")
-    opened = persist(open, path, "rb")  # outside of the try: a file that we may not read is not damaged
+    opened = retry(open, path, "rb")  # outside of the try: a file that we may not read is not damaged
     try:
         with opened, np.load(opened, allow_pickle=False) as file:
             shapes = headers(file)
@@ -147,10 +147,10 @@ def check_weights(plan, headers):
     """
     held = sum(math.prod(header.shape) for header in headers)
     try:
-        asked = sum(t.size for _, t in lay_out(4 * FAR * held, *plan.network()).named_tensors())
+        asked = sum(t.size for _, t in lay_out(4 * MAX_RATIO * held, *plan.network()).named_tensors())
     except TooLargeError:
         asked = math.inf
-    if not asked / FAR <= held <= asked * FAR:
+    if not asked / MAX_RATIO <= held <= asked * MAX_RATIO:
         raise ValueError(f"its configuration needs {'more' if asked > held else 'fewer'} numbers than it holds")
 
 
@@ -166,11 +166,11 @@ def checksum(arrays):
 def fingerprint(parts):
     """Checksums that identify the data of a run: {part: {name: array}} -> {part: SHA-256 as 32 uint8}.
 
-    They cover names, dtypes and shapes, and all bytes of a part of at most READ bytes. Of a larger part, they cover
-    about READ bytes: evenly spaced entries of each array (T,...), including the first and the last.
+    They cover names, dtypes and shapes, and all bytes of a part of at most FINGERPRINT_BYTES. Of a larger part, they
+    cover about that many: evenly spaced entries of each array (T,...), including the first and the last.
     """
     def sampled(arrays):
-        share = READ / max(1, sum(a.nbytes for a in arrays.values()))
+        share = FINGERPRINT_BYTES / max(1, sum(a.nbytes for a in arrays.values()))
         for name, a in arrays.items():
             count = len(a) if share >= 1 else min(len(a), max(2, int(share * len(a))))
             yield f"{name} {a.shape}", a if count == len(a) else a[np.linspace(0, len(a) - 1, count).astype(int)]

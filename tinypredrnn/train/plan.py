@@ -74,10 +74,10 @@ class Plan:
         """The arguments of models.construct."""
         return self.model, self.frame, self.options, self.recipe.seed
 
-    def watches(self, name):
+    def may_change(self, name):
         """Whether a resumed run may change an option, because it only says where data are or how the run is watched."""
         record = getattr(self, self.owner(name))
-        return next(field for field in dataclasses.fields(record) if field.name == name).metadata["watches"]
+        return next(field for field in dataclasses.fields(record) if field.name == name).metadata["may_change"]
 
     def as_dict(self):
         """Plain values, for JSON."""

@@ -17,10 +17,10 @@ class Recipe(Options):
     way, its class says so (`Predictor.recipe`).
     """
 
-    batch: int = option(8, "sequences in a batch", least=1, watches=True)
+    batch: int = option(8, "sequences in a batch", least=1, may_change=True)
     steps: int = option(80_000, "training iterations; a resumed run may be given more, and a cosine schedule is then "
                                 "stretched to them",
-                        least=1, watches=True)
+                        least=1, may_change=True)
     update: str = option("descent", "what one training step does; descent: follow the gradient of one loss", UPDATES)
     optimiser: str = option("adam", "how gradients change the weights", OPTIMISERS)
     rate: float = option(1e-3, "initial learning rate", above=0)
@@ -36,7 +36,7 @@ class Recipe(Options):
                            ("off", "linear", "reverse"))
     sampling_until: int = option(50_000, "iteration from which on no true future frame is fed", least=0)
     validate_every: int = option(5_000, "iterations between two evaluations on the validation set, with pictures",
-                                 least=1, watches=True)
+                                 least=1, may_change=True)
     precision: str = option("auto", "precision of convolutions on a GPU; auto: tf32, as in PyTorch; a CPU always "
                                     "computes in fp32",
                             ("auto", *PRECISIONS))

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from tinypredrnn.errors import CheckpointError, ConfigError
-from tinypredrnn.files import persist, read_json
+from tinypredrnn.files import read_json, retry
 from tinypredrnn.folder import Folder
 from tinypredrnn.train.checkpoint import BEST, NAME, PREVIOUS, newest, read_checkpoint
 from tinypredrnn.train.plan import read_plan
@@ -48,10 +48,10 @@ class RunFolder(Folder):
         """ConfigError if a new run may not begin here, because there is one already, or because a file that is not ours
         has the name of one of its files.
         """
-        if self.holds() and not overwrite:
+        if self.own_files() and not overwrite:
             raise ConfigError(f"{self.path} holds a run: continue it with --resume, replace it with --overwrite, or "
                               "name another --out")
-        self.refuse_strangers(WRITTEN)
+        self.refuse_foreign_files(WRITTEN)
 
     def promote_previous(self):
         """Move the previous checkpoint to the place of the newest, which is damaged: otherwise the next save would
@@ -60,11 +60,11 @@ class RunFolder(Folder):
         with self:
             if os.path.lexists(self.path / NAME):
                 self.set_aside(NAME, "damaged")
-            if self.ours(PREVIOUS):
+            if self.is_ours(PREVIOUS):
                 self.note(NAME, self.digest(self.path / PREVIOUS))
                 self.write_list()
             self.check()
-            persist((self.path / PREVIOUS).replace, self.path / NAME)
+            retry((self.path / PREVIOUS).replace, self.path / NAME)
 
 
 def written_without_list(out):
@@ -105,7 +105,7 @@ def same_run(one, other):
     """Whether two plans differ only in options that a resumed run may change."""
     if (one.model, one.source, one.names()) != (other.model, other.source, other.names()):
         return False
-    return all(one.get(name) == other.get(name) for name in one.names() if not one.watches(name))
+    return all(one.get(name) == other.get(name) for name in one.names() if not one.may_change(name))
 
 
 def prepare_run(out, plan, resume, overwrite, changes):
@@ -126,7 +126,7 @@ def prepare_run(out, plan, resume, overwrite, changes):
     saved, iteration = resumable(out)
     plan = saved.replace(**changes)
     for name in changes:
-        if not plan.watches(name) and saved.get(name) != plan.get(name):
+        if not plan.may_change(name) and saved.get(name) != plan.get(name):
             raise ConfigError(f"the run in {out} has {name} {saved.get(name)}, not {plan.get(name)}: leave the option "
                               "out to go on with it, or start another run with another --out")
     old, new = saved.recipe, plan.recipe
@@ -151,15 +151,15 @@ def resumable(out):
 class Log:
     """log.csv, with a row for each iteration. Rows after `iteration` are dropped, since those steps were not saved.
 
-    judged_by   the name of the last column, the score of the validation set
+    score_column   the name of the last column, which has the score of the validation set
     """
 
-    def __init__(self, folder, iteration, judged_by):
+    def __init__(self, folder, iteration, score_column):
         self.folder, path = folder, folder.path / "log.csv"
         rows = zip(*read_log(path).values()) if path.is_file() else ()
         with folder.writing("log.csv", grows=True) as temporary:
             with open(temporary, "w", encoding="utf-8") as file:
-                for row in ((*LOG, judged_by), *(row for row in rows if int(row[0]) <= iteration)):
+                for row in ((*LOG, score_column), *(row for row in rows if int(row[0]) <= iteration)):
                     print(*row, sep=",", file=file)
         self.file = open(path, "a", encoding="utf-8")
 

@@ -24,13 +24,13 @@ def truth_mask(recipe, given, horizon, iteration, rows=slice(None)):
     rng = np.random.default_rng([recipe.seed, 1, iteration])
     draws = rng.random((recipe.batch, given + horizon - 1))
     done = min(1.0, iteration / recipe.sampling_until) if recipe.sampling_until else 1.0
-    watching, predicting = 1.0, 0.0
+    of_given, of_future = 1.0, 0.0  # probabilities of a true frame
     if recipe.sampling == "linear":
-        predicting = 1 - done
+        of_future = 1 - done
     elif recipe.sampling == "reverse" and done < 1:
-        watching = 1 - 0.5 * math.exp(-20 * max(0.0, done - 0.5))
-        predicting = min(0.5, 1 - done)
-    probability = np.where(np.arange(draws.shape[1]) < given, watching, predicting)
+        of_given = 1 - 0.5 * math.exp(-20 * max(0.0, done - 0.5))
+        of_future = min(0.5, 1 - done)
+    probability = np.where(np.arange(draws.shape[1]) < given, of_given, of_future)
     probability[0] = 1  # the first frame has no prediction
     return (draws < probability).astype(np.float32)[rows]
 

@@ -7,12 +7,12 @@ from tinypredrnn.autograd import no_grad
 from tinypredrnn.data.scale import BYTES
 from tinypredrnn.errors import DataError
 from tinypredrnn.files import read_json
-from tinypredrnn.metrics import DEFAULT, Scores, compared, table
+from tinypredrnn.metrics import DEFAULT, Scores, comparison, table
 from tinypredrnn.train.checkpoint import checksum
 from tinypredrnn.train.run import SCORED, RunFolder
 from tinypredrnn.viz import save_frame_curves, save_gif, save_strip
 
-DRAWN = 3  # sequences of a test set that are drawn
+MAX_PICTURED = 3  # sequences of a test set that are drawn
 
 
 def predict(model, inputs, horizon):
@@ -73,7 +73,7 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
                 model, sequences, given, source.scale, source.metrics, source.baselines, protocol,
                 progress=lambda batches: tqdm(batches, "scoring", leave=False, dynamic_ncols=True, disable=None))
             folder.write_json("metrics.json", read_scores(path) | {name: entry}, amends=True)
-            chosen = np.linspace(0, len(sequences) - 1, min(DRAWN, len(sequences))).astype(int)
+            chosen = np.linspace(0, len(sequences) - 1, min(MAX_PICTURED, len(sequences))).astype(int)
             frames = source.scale.to_model(sequences[chosen])
             shown = frames[:, :given], frames[:, given:], predict(model, frames[:, :given], frames.shape[1] - given)
             strip, animation, curves = (picture.format("" if name == own else f"-{name}") for picture in SCORED)
@@ -81,7 +81,7 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
             folder.draw(animation, save_gif, *shown)
             folder.draw(curves, save_frame_curves, entry)
             print("\n".join([f"{name}, {len(sequences)} test sequences of step {iteration:,}", table(entry),
-                             *compared(entry),
+                             *comparison(entry),
                              f"see {path.with_name(strip)}"]))
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from tinypredrnn.backend import find_device, memory_held, uploader
 from tinypredrnn.data.batches import Prefetch
 from tinypredrnn.errors import CheckpointError, DataError
-from tinypredrnn.files import Dispensable
+from tinypredrnn.files import BestEffortStream
 from tinypredrnn.metrics import Scores
 from tinypredrnn.models import construct
 from tinypredrnn.train.checkpoint import BEST, NAME, PREVIOUS, fingerprint, newest, read_trained, write_checkpoint
@@ -67,7 +67,7 @@ class Trainer:
                 self.restore()
             else:
                 files.refuse(overwrite)  # checked again: another program may have written here in the meantime
-                if old := files.holds():
+                if old := files.own_files():
                     self.update.rehearse(self.frames(0), 0)
                     self.save(previous=None)
                     files.remove([name for name in old if name != NAME])
@@ -89,7 +89,7 @@ class Trainer:
         self.ready = True
         kept = all((self.out / file).is_file() for file in ("log.csv", BEST))  # without best.npz there is no best
         log = read_log(self.out / "log.csv") if kept else {}
-        for k, value in zip(log.get("iteration", ()), log.get(self.judged_by, ())):
+        for k, value in zip(log.get("iteration", ()), log.get(self.score_column, ())):
             if value and int(k) <= iteration:
                 self.judge(float(value), int(k))
 
@@ -146,14 +146,14 @@ class Trainer:
         saved = time.monotonic()
         upload = uploader(self.device)
         # seconds between updates, so that the bar does not fill a log file
-        patience = 0.1 if sys.stderr.isatty() else 10
+        bar_interval = 0.1 if sys.stderr.isatty() else 10
         with (
             saying_what_a_step_takes(plan),
             catch_signals() as caught,
             Prefetch(lambda k: upload(self.frames(k)), start=self.iteration) as batches,
-            Log(self.files, self.iteration, self.judged_by) as log,
-            tqdm(total=recipe.steps, initial=self.iteration, unit="step", dynamic_ncols=True, mininterval=patience,
-                 file=Dispensable(sys.stderr)) as bar,
+            Log(self.files, self.iteration, self.score_column) as log,
+            tqdm(total=recipe.steps, initial=self.iteration, unit="step", dynamic_ncols=True, mininterval=bar_interval,
+                 file=BestEffortStream(sys.stderr)) as bar,
         ):
             stop = False
             while self.iteration < recipe.steps and not stop:
@@ -186,7 +186,7 @@ class Trainer:
             raise
 
     @property
-    def judged_by(self):
+    def score_column(self):
         """The name of the log's column with the score of the validation set."""
         return f"validation_{self.source.metrics[0].name}"
 

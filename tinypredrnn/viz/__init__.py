@@ -1,7 +1,7 @@
 """Pictures: of what a model predicts (frames.py), of how it learns (curves.py), of what it computes (graph.py and
 layered.py), and Figures 1 and 2 of the paper (flow.py).
 
-Every file is written under a temporary name and then renamed, so that nobody ever sees half a picture.
+Every file is written under a temporary name and then renamed, so that no picture is ever seen half written.
 """
 
 from tinypredrnn.viz.colours import COLOURS

@@ -7,7 +7,7 @@ from tinypredrnn.errors import DataError
 from tinypredrnn.files import replacing
 from tinypredrnn.viz.colours import COLOURS
 
-PANELS = 6  # at most so many in the figure of scores by frame, three in a row
+PANELS = 6  # at most, in the figure of scores by frame; three in a row
 MODEL = {"color": COLOURS["prediction"], "marker": "o", "linestyle": "-"}
 BASELINES = [  # in the order of metrics.BASELINES, and again from the start if there are more
     {"color": COLOURS["input"], "marker": "s", "linestyle": "--"},
@@ -81,7 +81,7 @@ def save_frame_curves(path, entry):
     """
     from matplotlib.figure import Figure
 
-    found = metrics.described(entry)
+    found = metrics.metrics_of(entry)
     drawn = ([metric for metric in found if metric["panel"]] or found)[:PANELS]
     if not drawn:
         raise DataError(
@@ -89,7 +89,7 @@ def save_frame_curves(path, entry):
         )
     rows = [("model", entry, MODEL)] + [
         (baseline.title, entry[name], BASELINES[list(metrics.BASELINES).index(name) % len(BASELINES)])
-        for name, baseline in metrics.rivals(entry).items() if not _hopeless(name, entry, drawn[0])
+        for name, baseline in metrics.baselines_of(entry).items() if not _far_worse(name, entry, drawn[0])
     ]
     columns = min(len(drawn), 3)
     lines = -(-len(drawn) // columns)
@@ -112,7 +112,7 @@ def save_frame_curves(path, entry):
         figure.savefig(temporary, dpi=150)
 
 
-def _hopeless(name, entry, metric):
+def _far_worse(name, entry, metric):
     """Whether a baseline has more than four times the error of copying the last frame."""
     error, last = (entry.get(row, {}).get(metric["name"]) for row in (name, "copy_last"))
     return not metric["higher_is_better"] and error is not None and last is not None and error > 4 * last

@@ -42,7 +42,7 @@ def _rows(inputs, truth, prediction):
 
 
 def _enlarge(frames, scale):
-    """Enlarge (...,H,W,3) by a whole factor, each pixel to a square: smoothing would be mistaken for the model's."""
+    """Enlarge (...,H,W,3) by a whole factor, each pixel to a square. Smoothing would look like a blurred prediction."""
     return frames.repeat(scale, axis=-3).repeat(scale, axis=-2)
 
 

@@ -13,8 +13,8 @@ from collections import Counter
 from tinypredrnn.errors import ConfigError, GraphError
 from tinypredrnn.files import replacing
 
-# boxes: modules are folded above the first number, and drawing is refused above the second
-READABLE, TOO_MANY = 50, 500
+MAX_UNFOLDED = 50  # boxes: if there are more, modules are folded
+MAX_BOXES = 500  # if there are more in spite of that, drawing is refused
 
 
 def draw_graph(y, path=None, names=(), fold=None):
@@ -37,14 +37,14 @@ def draw_graph(y, path=None, names=(), fold=None):
     known = find_names(nodes, dict(names))
     level = max(len(calls(node)) for node in nodes) if fold is None else fold
     boxes = collect(nodes, results, known, level)
-    while fold is None and level > 0 and len(boxes) > READABLE:
+    while fold is None and level > 0 and len(boxes) > MAX_UNFOLDED:
         level -= 1
         fewer = collect(nodes, results, known, level)
         if sum(bool(box.before) for box in fewer) < 2:  # one box for the whole model would be useless
             break
         boxes = fewer
-    if len(boxes) > TOO_MANY:
-        raise ConfigError(f"draw_graph: expected at most {TOO_MANY} boxes, to stay readable, got {len(boxes)}: draw "
+    if len(boxes) > MAX_BOXES:
+        raise ConfigError(f"draw_graph: expected at most {MAX_BOXES} boxes, to stay readable, got {len(boxes)}: draw "
                           "fewer steps, or compute them in modules, which are folded")
     figure = draw(boxes)
     if path is not None:
@@ -146,17 +146,18 @@ def collect(nodes, results, known, fold):
         if box.own and all(parent and parent[0] in box.own for parent in node.parents):
             box.own.add(node)
         # the order of their arguments does not matter
-        speak = not node.op.variadic and node.op.name not in ("add", "mul")
-        arguments = node.op.inputs if speak else itertools.repeat("")
+        name_arguments = not node.op.variadic and node.op.name not in ("add", "mul")
+        arguments = node.op.inputs if name_arguments else itertools.repeat("")
         for argument, parent, shape in zip(arguments, node.parents, node.shapes):
             if parent and parent[0] not in box.own and box_of(parent[0]) is not box:
                 box.before.setdefault(use(*parent, shape), []).append(argument)
     for y in results:
         use(y.node, y.index, y.shape)
-    return in_line(list(boxes.values())) if fold < max(len(calls(node)) for node in nodes) else list(boxes.values())
+    folded = fold < max(len(calls(node)) for node in nodes)
+    return merge_chains(list(boxes.values())) if folded else list(boxes.values())
 
 
-def in_line(boxes):
+def merge_chains(boxes):
     """Merge chains of ops with no other users, such as reshape, transpose, reshape, into one box."""
     users = Counter(source for box in boxes for source in box.before)
     kept = {}

@@ -1,4 +1,4 @@
-"""A layered drawing of boxes: each box is in a row below everything it uses, and lines pass between other boxes.
+"""A layered drawing of boxes: each box is in a row below all boxes that it uses, and lines pass between other boxes.
 
 The steps are those of Sugiyama, Tagawa and Toda (1981): choose rows, then an order within each row, then columns. The
 columns make the lines as short and straight as possible by a linear program, as in Graphviz's dot (Gansner, Koutsofios,
@@ -23,7 +23,7 @@ from scipy.sparse import bmat, identity
 from tinypredrnn.viz.colours import LINE, SMALL_TEXT, box_colours
 
 LARGE, SMALL, LEADING = 10, 7.5, 1.35  # font sizes, and the line height as a multiple of them
-BESIDE, ABOVE, AROUND = 12, 36, 4  # free space between boxes, between rows, and on each side of a line
+BOX_GAP, ROW_GAP, LINE_MARGIN = 12, 36, 4  # free space between boxes, between rows, and on each side of a line
 KINDS = ("input", "parameter", "op", "fused op", "module")
 
 
@@ -32,7 +32,7 @@ class Bend(NamedTuple):
 
     source: object
     row: int
-    kind, width, port = "bend", 2 * AROUND, 0
+    kind, width, port = "bend", 2 * LINE_MARGIN, 0
 
 
 # placing boxes
@@ -42,7 +42,7 @@ def measure(box):
     title, *small = box.lines()
     box.port = max([10, *(text_width(box.arguments(source), SMALL) + 2 for source in box.before)])
     text = max([text_width(title, LARGE), *(text_width(text, SMALL) for text in small)])
-    box.width = max(text + BESIDE, box.port * len(box.before))
+    box.width = max(text + BOX_GAP, box.port * len(box.before))
     box.height = (LARGE + SMALL * len(small)) * LEADING + 6
 
 
@@ -114,7 +114,7 @@ def columns(rows, lines, ports):
             calls.setdefault(box.title[0], []).append(box)
     for boxes in calls.values():  # calls of one module should be below each other
         weights.update(dict.fromkeys(itertools.pairwise(boxes), 8))
-    gaps = {(a, b): (a.width + b.width) / 2 + BESIDE for row in rows for a, b in itertools.pairwise(row)}
+    gaps = {(a, b): (a.width + b.width) / 2 + BOX_GAP for row in rows for a, b in itertools.pairwise(row)}
 
     def differences(pairs):  # the matrix that turns x into x_b - x_a
         graph = nx.DiGraph(pairs.keys())
@@ -145,13 +145,13 @@ def draw(boxes):
         for thing in row:
             free = 0 if thing.kind == "bend" else (height - thing.height) / 2
             ends[thing] = bottom + free, bottom + height - free
-        bottom += height + ABOVE
+        bottom += height + ROW_GAP
 
     kinds = [kind for kind in KINDS if any(box.kind == kind for box in boxes)]
-    left, right = min(x[t] - t.width / 2 for t in x) - BESIDE, max(x[t] + t.width / 2 for t in x) + BESIDE
+    left, right = min(x[t] - t.width / 2 for t in x) - BOX_GAP, max(x[t] + t.width / 2 for t in x) + BOX_GAP
     right = max(right, left + 75 * len(kinds))  # room for the legend
-    figure = Figure(figsize=((right - left) / 72, (bottom + BESIDE) / 72))
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(left, right), ylim=(bottom, -BESIDE))
+    figure = Figure(figsize=((right - left) / 72, (bottom + BOX_GAP) / 72))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(left, right), ylim=(bottom, -BOX_GAP))
     axes.set_axis_off()
     for (source, box), route in routes.items():
         port, top = x[box] + ports[route[-2], box], ends[box][0]
