@@ -256,8 +256,8 @@ def test_missing_unbroadcasting_is_an_error_of_the_rule():
 
 
 def test_forgotten_accumulation_is_rejected(monkeypatch):
-    def take_the_last(self, gradient, ours):
-        self.total, self.ours = gradient, ours
+    def take_the_last(self, gradient, owned):
+        self.total, self.owned = gradient, owned
 
     monkeypatch.setattr(engine.Accumulator, "add", take_the_last)
     assert gradcheck(lambda x: tp.tanh(2 * x), normal(2, 3))
