@@ -50,6 +50,7 @@ import numpy as np
 
 import tinypredrnn as tp
 from tinypredrnn.course import check, show
+from tinypredrnn.viz import COLOURS
 from tinypredrnn.viz.flow import draw_stack, edges
 
 # %% [markdown]
@@ -319,12 +320,12 @@ print(f"frame 1 with a forget bias of 3: {flows['predrnn_m, forget bias 3'][0]:.
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-styles = {"convlstm": ("#0072B2", "o", "stack: memory along time"),
-          "predrnn_m": ("#D55E00", "s", "zigzag: memory across layers"),
-          "predrnn_m, forget bias 3": ("#CC79A7", "^", "zigzag, forget bias 3 instead of 1")}
+styles = {"convlstm": ("C", "o-", "stack: memory along time"),
+          "predrnn_m": ("M", "s-", "zigzag: memory across layers"),
+          "predrnn_m, forget bias 3": ("M", "^--", "zigzag, forget bias 3 instead of 1")}
 for name, flow in flows.items():
-    colour, marker, label = styles[name]
-    axes.semilogy(range(1, STEPS + 1), flow, color=colour, marker=marker, markersize=5, label=label)
+    memory, style, label = styles[name]
+    axes.semilogy(range(1, STEPS + 1), flow, style, color=COLOURS[memory], markersize=5, label=label)
 axes.set(xlabel="frame t", ylabel="gradient norm of the last prediction\nwith respect to frame t (frame 20 = 1)",
          xticks=(1, 5, 10, 15, 20))
 axes.grid(alpha=0.3)

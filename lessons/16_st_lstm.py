@@ -17,6 +17,7 @@ import numpy as np
 
 import tinypredrnn as tp
 from tinypredrnn.course import check, show
+from tinypredrnn.viz import COLOURS
 from tinypredrnn.viz.flow import draw_st_lstm, draw_stack, edges
 
 # %% [markdown]
@@ -238,10 +239,10 @@ print(f"predrnn / predrnn_m at frame 1: {flows['predrnn'][0] / flows['predrnn_m'
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-styles = {"convlstm": ("#0072B2", "o", "ConvLSTM: C along time"),
-          "predrnn_m": ("#D55E00", "s", "zigzag: M across layers"), "predrnn": ("#009E73", "^", "PredRNN: both")}
-for name, (colour, marker, label) in styles.items():
-    axes.semilogy(range(1, STEPS + 1), flows[name], color=colour, marker=marker, markersize=5, label=label)
+styles = {"convlstm": ("C", "o-", "ConvLSTM: C along time"), "predrnn_m": ("M", "s-", "zigzag: M across layers"),
+          "predrnn": ("C and M", "^-", "PredRNN: both")}
+for name, (memory, style, label) in styles.items():
+    axes.semilogy(range(1, STEPS + 1), flows[name], style, color=COLOURS[memory], markersize=5, label=label)
 axes.set(xlabel="frame t", ylabel="gradient norm of the last prediction\nwith respect to frame t (frame 20 = 1)",
          xticks=(1, 5, 10, 15, 20))
 axes.grid(alpha=0.3)

@@ -18,6 +18,7 @@ from tinypredrnn.course import check, show, size
 from tinypredrnn.data.drawn_digits import draw_digits
 from tinypredrnn.data.moving_mnist import MovingMNIST, paint, reflect
 from tinypredrnn.optim import Adam
+from tinypredrnn.viz import COLOURS
 
 TRAINED = tp.train.PRETRAINED  # comes with the package: 2 layers of 32, 3x3 kernels, patches of 8x8 pixels
 
@@ -226,8 +227,8 @@ for name, share in shares.items():
 
 # %%
 figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
-for (name, share), colour, marker in zip(shares.items(), ("#0072B2", "#56B4E9", "#D55E00"), "os^"):
-    axes.semilogy(share, color=colour, marker=marker, label=name)
+for (name, share), style in zip(shares.items(), ("o-", "s--", "^-")):
+    axes.semilogy(share, style, color=COLOURS[name[0]], label=name)
 axes.set(xlabel="time steps", ylabel="share that the forget gates leave")
 axes.legend(frameon=False)
 axes.grid(alpha=0.3)
@@ -449,10 +450,10 @@ titles = ("position: error (px)", "velocity: error (px/frame)", "digit: share ri
 for measure, (ax, title) in enumerate(zip(panels, titles)):
     for row, (source, name) in enumerate(bars):
         values = results[source, name][measure]
-        colour = "#666666" if source == "pixels" else "#0072B2" if name[0] == "C" else "#D55E00"
+        colour = COLOURS["input" if source == "pixels" else name[0]]
         ax.barh(row, values.mean(), xerr=2 * values.std(ddof=1) / len(values) ** 0.5,
-                color=colour if source == "trained" else "white", edgecolor=colour, ecolor="#333333", capsize=2)
-    ax.axvline(results["nothing", ""][measure].mean(), color="#333333", linestyle=":")
+                color=colour if source == "trained" else "white", edgecolor=colour, ecolor="0.2", capsize=2)
+    ax.axvline(results["nothing", ""][measure].mean(), color="0.2", linestyle=":")
     ax.set(title=title, yticks=range(len(bars)))
     ax.set_yticklabels([f"{name}, {source}" for source, name in bars] if measure == 0 else [])
     ax.invert_yaxis()

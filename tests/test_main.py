@@ -168,6 +168,6 @@ def test_the_console_script_is_this_command_line():
 
 def test_models_are_listed(tmp_path):
     printed = tinypredrnn("models", cwd=tmp_path).stdout
-    assert "predrnn       23,842,832 parameters" in printed and "hidden=(128, 128, 128, 128)" in printed
+    assert "predrnn       23,842,832 parameters" in printed and "     6,102,712,320 multiply-adds a frame" in printed
     rows = json.loads(tinypredrnn("models", "--json", cwd=tmp_path).stdout)
     assert [row["name"] for row in rows] == list(tp.models.MODELS) and rows[0]["options"]["kernel"] == 5

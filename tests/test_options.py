@@ -7,11 +7,14 @@ import math
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from tinypredrnn.commands import evaluate, predict
+from tinypredrnn.commands.train import train
 from tinypredrnn.data import SOURCES
-from tinypredrnn.errors import ConfigError
+from tinypredrnn.errors import ConfigError, Error
 from tinypredrnn.models import MODELS
-from tinypredrnn.options import Options, add_arguments, given_options, option
+from tinypredrnn.options import Options, Parser, add_arguments, called, command_line, flag_of, given_options, option
 from tinypredrnn.train import Recipe
 
 RECORDS = {"recipe": Recipe, **{f"model {name}": model.Options for name, model in MODELS.items()},
@@ -137,3 +140,104 @@ def test_numbers_beyond_all_use_are_refused_in_a_short_sentence(changes):
         Soup().replace(**changes)
     assert len(str(caught.value)) < 200
     assert Soup(seed=10**30, salt=1e30, pots=10**12)
+
+
+# error messages call an option as the user does
+
+@command_line
+def replaced(record, *words):
+    """A record changed as a command line says."""
+    parser = Parser("a test")
+    add_arguments(parser, record)
+    return record.replace(**given_options(parser.parse_args(words), record.names()))
+
+
+def bad_words(field):
+    """Words that argparse lets through after the flag of an option, though no value of it is like this."""
+    default, asked = field.default, field.metadata
+    kind = asked["of"] if type(default) is tuple else type(default)
+    limits = [asked["least"] - 1] if asked["least"] is not None else [asked["above"]] if asked["above"] is not None else []
+    numbers = {int: [-10**13, *limits], float: ["nan", "inf", "-1e31", *limits]}.get(kind, [])
+    count = (asked["count"] or 2) if type(default) is tuple else 1
+    return [[str(number)] * count for number in numbers]
+
+
+BAD_WORDS = [(record, field, words) for record, kind in {**RECORDS, "soup": Soup}.items() for field in dataclasses.fields(kind)
+             for words in bad_words(field)]
+
+
+@pytest.mark.parametrize("record, field, words", BAD_WORDS, ids=[f"{r} {f.name} {w[0]}" for r, f, w in BAD_WORDS])
+def test_a_bad_flag_is_called_by_its_flag_and_in_python_by_its_name(record, field, words):
+    kind, flag = RECORDS.get(record, Soup), flag_of(field)
+    with pytest.raises(ConfigError) as caught:
+        replaced(kind(), flag, *words)
+    assert str(caught.value).startswith(f"{flag} ")
+    values = tuple(map(float if "." in str(field.default) or field.metadata["of"] is float else int, words)) if (
+        type(field.default) is tuple) else type(field.default)(words[0])
+    with pytest.raises(ConfigError) as caught:
+        kind().replace(**{field.name: values})
+    assert str(caught.value).startswith(f"{field.name} ")
+
+
+def test_flags_that_share_no_word_with_their_option():
+    record = dataclasses.make_dataclass("Record", [("start", int, option(1, "where to begin", least=1, flag="--from"))], bases=(Options,),
+                                        frozen=True)
+    with pytest.raises(ConfigError, match="^--from is at least 1"):
+        replaced(record(), "--from", "0")
+    with pytest.raises(ConfigError, match="^start is at least 1"):
+        record(start=0)
+    assert called("start") == "start"
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    """A folder with a run on drawn digits, one on sequences, and sequences.npy."""
+    folder = tmp_path_factory.mktemp("room")
+    np.save(folder / "sequences.npy", np.random.default_rng(0).random((9, 12, 16, 16), dtype=np.float32))
+    (folder / "pictures" / "clip").mkdir(parents=True)
+    for k in range(3):
+        Image.fromarray(np.full((16, 16), 80 * k, np.uint8)).save(folder / "pictures" / "clip" / f"{k}.png")
+    for world, words in (("mnist", ["--size", "32", "32", "--test-sequences", "2"]), ("sequences", ["--data", f"{folder}/sequences.npy"])):
+        assert train(world, *"--hidden 2 --kernel 3 --given 3 --horizon 2 --steps 1 --batch 1 --validation-sequences 2".split(), *words,
+                     "--out", str(folder / world)) == 0
+    return folder
+
+
+def run_command(room, words):
+    command, *words = words.replace("ROOM", str(room)).split()
+    if command in SOURCES:
+        train(command, *words)
+    else:
+        {"evaluate": evaluate, "predict": predict}[command].main(words)
+
+
+SAID = {
+    "mnist --batch 0": "--batch is at least 1, got 0",
+    "mnist --test-sequences 6000": "--test-sequences is at most 5000",
+    "mnist --model predrnn_m --hidden 4 5": r"got --hidden=\(4, 5\)",
+    "mnist --size 32 32 --precision tf32": "--precision tf32 .* leave out --precision",
+    "mnist --resume --out ROOM/mnist --from elsewhere": "has --from , not elsewhere: leave",
+    "mnist --resume --out ROOM/mnist --forget-bias 2": "has --forget-bias 1.0, not 2.0: leave",
+    "sequences --data ROOM/sequences.npy --size 5 5": "--size: frames of 5x5 are too small",
+    "sequences --data ROOM/sequences.npy --size 99999 99999": "--size is a height and a width in pixels",
+    "sequences --data ROOM/sequences.npy --missing none": "--missing is a number, got 'none'",
+    "sequences --data ROOM/sequences.npy --range 5 1": "--range is a smaller and a larger number",
+    "sequences --data ROOM/sequences.npy --channels 2": "--channels is 1 for gray or 3 for colour, got 2",
+    "sequences --data ROOM/sequences.npy --order NHW": "--order names axes, .*, got NHW",
+    "sequences --data ROOM/pictures --array x": "--order and --array are options for arrays",
+    "sequences --data ROOM/sequences.npy --every 0": "--every is at least 1",
+    "evaluate ROOM/mnist --sequences 0": "^--sequences is at least 1, got 0",
+    "evaluate ROOM/mnist --sequences 5001": "^--sequences is at most 5000",
+    "evaluate ROOM/mnist --digits 0": "^--digits is at least 1",
+    "predict ROOM/sequences --input ROOM/sequences.npy --missing none": "--missing is a number, got 'none'",
+    "predict ROOM/sequences --input ROOM/sequences.npy --every 0": "--every is at least 1",
+    "predict ROOM/sequences --input ROOM/sequences.npy --order NHW": "--order names axes",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", SAID)
+def test_commands_call_options_by_their_flags(room, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Error, match=SAID[words]):
+        run_command(room, words)
+    assert called("batch") == "batch"  # again, as soon as the command has ended

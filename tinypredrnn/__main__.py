@@ -17,7 +17,7 @@ import sys
 from tinypredrnn.errors import ConfigError, command
 
 COMMANDS = {"train": "commands.train", "evaluate": "commands.evaluate", "predict": "commands.predict",
-            "models": "commands.models", "course": "course", "info": "commands.info"}
+            "models": "models.__main__", "course": "course", "info": "commands.info"}
 
 
 def main(words=None):

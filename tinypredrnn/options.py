@@ -5,11 +5,14 @@
         hidden: tuple = option((64, 64), "width of each layer, from the bottom up", least=1)
         rate: float = option(1e-3, "learning rate", above=0)
 
-Each option is a flag on the command line (--hidden 64 64) and an entry in a checkpoint.
+Each option is a flag on the command line (--hidden 64 64) and an entry in a checkpoint. An error message calls it as the
+user does: by its flag within a command, by its name in Python.
 """
 
 import argparse
+import contextvars
 import dataclasses
+import functools
 import math
 import re
 
@@ -19,6 +22,13 @@ from tinypredrnn.errors import ConfigError
 
 # limits for whole and for other numbers, except seeds: a larger one is a typing error
 LARGEST_WHOLE, LARGEST = 10**12, 1e30
+
+flags = contextvars.ContextVar("flags", default=None)  # {option: flag} of the command that is carried out
+
+
+def called(name):
+    """An option's name in an error message: its flag within a command, in Python the name itself."""
+    return (flags.get() or {}).get(name, name)
 
 
 def option(default, help, choices=None, least=None, above=None, count=None, of=float, may_change=False, flag=None):
@@ -77,7 +87,7 @@ def plain(value):
 
 def check_value(field, value):
     """ConfigError if an option cannot have this value."""
-    name, asked = field.name, field.metadata
+    name, asked = called(field.name), field.metadata
     if not same_kind(value, type(field.default), asked["of"]):
         raise ConfigError(f"{name} is given like {field.default!r}, got {value!r:.60}")
     if asked["choices"] is not None and value not in asked["choices"]:
@@ -88,7 +98,7 @@ def check_value(field, value):
     for number in numbers:
         if type(number) not in (int, float):
             continue
-        if name != "seed" and abs(number) > (LARGEST_WHOLE if type(number) is int else LARGEST):
+        if field.name != "seed" and abs(number) > (LARGEST_WHOLE if type(number) is int else LARGEST):
             raise ConfigError(f"{name} is too large: {value!r:.60}; the limits are {LARGEST_WHOLE:,} and {LARGEST:g}")
         if asked["least"] is not None and number < asked["least"]:
             raise ConfigError(f"{name} is at least {asked['least']}, got {value!r:.60}")
@@ -105,12 +115,40 @@ def same_kind(value, kind, of):
     return type(value) is kind
 
 
-def command_parser(about, **options):
-    """An argparse parser for a command that a text describes. Flags are not abbreviated, and -1e30 is a number."""
-    parser = argparse.ArgumentParser(description=about, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter, **options)
-    parser._negative_number_matcher = re.compile(r"-\d+$|-\d*\.?\d+([eE][-+]?\d+)?$|-\d+\.([eE][-+]?\d+)?$")
-    return parser
+def command_line(main):
+    """A decorator for a function that carries out a command line: until it returns, error messages call options by the
+    flags of the parser that it uses."""
+    @functools.wraps(main)
+    def carry_out(*words):
+        return contextvars.copy_context().run(main, *words)
+
+    return carry_out
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose flags are not abbreviated, for which -1e30 is a number."""
+
+    def __init__(self, about, **options):
+        super().__init__(description=about, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+                         **options)
+        self._negative_number_matcher = re.compile(r"-\d+$|-\d*\.?\d+([eE][-+]?\d+)?$|-\d+\.([eE][-+]?\d+)?$")
+
+    def parse_args(self, *words):
+        arguments = super().parse_args(*words)
+        flags.set({action.dest: action.option_strings[0] for action in self._actions if action.option_strings})
+        return arguments
+
+
+def flag_of(field):
+    """The flag of an option."""
+    return field.metadata["flag"] or "--" + field.name.replace("_", "-")
+
+
+def help_of(record, field):
+    """What an option means, and the value that it has in a record."""
+    value = getattr(record, field.name)
+    shown = " ".join(map(str, value)) if type(value) is tuple else value
+    return field.metadata["help"] + ("" if shown in ("", None) else f" (default: {shown})")
 
 
 def add_arguments(parser, record, without=()):
@@ -118,16 +156,13 @@ def add_arguments(parser, record, without=()):
     for field in dataclasses.fields(record):
         if field.name in without:
             continue
-        asked, default, kind = field.metadata, getattr(record, field.name), type(field.default)
-        shown = " ".join(map(str, default)) if kind is tuple else default
-        shown = "" if shown in ("", None) else f" (default: {shown})"
-        flag = asked["flag"] or "--" + field.name.replace("_", "-")
-        details = dict(dest=field.name, default=None, help=(asked["help"] + shown).replace("%", "%%"))
+        asked, kind, flag = field.metadata, type(field.default), flag_of(field)
+        details = dict(dest=field.name, default=None, help=help_of(record, field).replace("%", "%%"))
         if kind is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, **details)
         elif kind is tuple:
-            parser.add_argument(flag, type=asked["of"], nargs=asked["count"] or "+", metavar={int: "N", float: "X"}[asked["of"]],
-                                **details)
+            parser.add_argument(flag, type=asked["of"], nargs=asked["count"] or "+",
+                                metavar={int: "N", float: "X"}[asked["of"]], **details)
         elif asked["choices"] is not None:
             parser.add_argument(flag, type=kind, choices=list(asked["choices"]), **details)
         else:

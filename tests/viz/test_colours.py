@@ -3,13 +3,23 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tinypredrnn import viz
+from tinypredrnn.course import LESSONS
 
 
 def test_no_picture_has_colours_of_its_own():
     files = [file for file in Path(viz.__file__).parent.glob("*.py") if file.name != "colours.py"]
     own = [file.name for file in files if re.search(r"#[0-9A-Fa-f]{6}\b", file.read_text(encoding="utf-8"))]
     assert len(files) > 4 and not own
+
+
+@pytest.mark.parametrize("lesson", ["15", "16", "17"])
+def test_lessons_about_the_memories_draw_them_in_their_colours(lesson):
+    (file,) = LESSONS.glob(f"{lesson}_*.py")
+    text = file.read_text(encoding="utf-8")
+    assert "COLOURS[" in text and not re.search(r"#[0-9A-Fa-f]{6}\b", text)
 
 
 def test_frames_and_memories_share_no_colour():

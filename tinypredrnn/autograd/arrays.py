@@ -6,6 +6,7 @@ import numpy as np
 
 from tinypredrnn.autograd.kinds import AXES, FLAG, INDEX, NUMBER_FROM_0, SHAPE, WHOLE, WIDTHS
 from tinypredrnn.autograd.op import NEW, PIECES, op
+from tinypredrnn.autograd.products import counter
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ShapeError
 
@@ -104,6 +105,8 @@ def matrix_transpose(x):
 
 def stacked_product(a, b):
     """a @ b; with a shared (2-D) b it is one large product, not a small one for each leading index."""
+    if count := counter.get():
+        return count(a, b)
     return (flat(a) @ b).reshape(*a.shape[:-1], b.shape[-1]) if b.ndim == 2 else a @ b
 
 

@@ -24,7 +24,7 @@ from tinypredrnn.autograd.grid import fold, grid, unfold
 from tinypredrnn.autograd.implicit import implicit_conv
 from tinypredrnn.autograd.kinds import COUNT, PADDING, SIDES, SIZE, brief
 from tinypredrnn.autograd.op import op
-from tinypredrnn.autograd.products import product
+from tinypredrnn.autograd.products import counter, product
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.autograd.winograd import cost, longest_sum, winograd_conv, winograd_weights
 from tinypredrnn.backend import device_of
@@ -165,6 +165,8 @@ def choose(g, parts, features):
     """The algorithm for a convolution on the grid `g` of the frames `parts`, which lie side by side."""
     first = parts[0].data if isinstance(parts[0], Tensor) else parts[0]
     if g.stride > 1 or g.dilation > 1 or first.dtype.char not in "fd":  # the others exist for no other dtype
+        return Direct()
+    if counter.get():  # the direct form is the common measure of cost
         return Direct()
     if asked := asked_for.get():
         return asked

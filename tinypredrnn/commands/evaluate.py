@@ -19,13 +19,14 @@ from tinypredrnn.data import SOURCES, find_source
 from tinypredrnn.data.own import OneTest
 from tinypredrnn.errors import BusyError, CheckpointError, ConfigError
 from tinypredrnn.files import locked, path_argument
-from tinypredrnn.options import add_arguments, command_parser, given_options
+from tinypredrnn.options import Parser, add_arguments, command_line, given_options
 from tinypredrnn.train import RunFolder, fingerprint, read_scores, read_trained, report, trained_model
 
 # options of a world that are no flags here: the run fixes them, another flag sets them, or they do not concern a test
 EXCLUDED = "given", "data", "test_sequences", "validation_sequences", "validation", "test", "groups"
 
 
+@command_line
 def main(words):
     if not words or words[0].startswith("-"):
         every_world(base_parser()).parse_args(["--help"] if words[:1] in (["-h"], ["--help"]) else [])
@@ -92,7 +93,7 @@ def every_world(parser):
 
 def base_parser(**options):
     """A parser for everything that is not an option of the run's world."""
-    parser = command_parser(__doc__, **options)
+    parser = Parser(__doc__, **options)
     parser.add_argument("run", type=path_argument, help="folder that training wrote; must come first")
     parser.add_argument("--data", type=path_argument,
                         help="a file or folder of sequences, all used as a test set (default: the run's own test set)")

@@ -22,13 +22,14 @@ from tinypredrnn.data.own import READING, OwnOptions, read_clips
 from tinypredrnn.errors import ConfigError, DataError, ShapeError, whole_number_from
 from tinypredrnn.files import lies_within, path_argument, replacing
 from tinypredrnn.folder import Folder, refuse_overlap
-from tinypredrnn.options import add_arguments, command_parser, given_options
+from tinypredrnn.options import Parser, add_arguments, command_line, given_options
 from tinypredrnn.train import PRETRAINED, predict, read_trained, trained_model
 
 MAX_STRIP_FRAMES = 30  # frames; a picture with more would be too wide to look at
 SAMPLES = 20  # sequences of the run's own world to choose from
 
 
+@command_line
 def main(words):
     arguments = make_parser().parse_args(words)
     plan, iteration, parts = read_trained(arguments.run)
@@ -114,7 +115,7 @@ def continue_clip(model, inputs, frames, plan):
 
 
 def make_parser():
-    parser = command_parser(__doc__)
+    parser = Parser(__doc__)
     parser.add_argument("run", type=path_argument, nargs="?", default=PRETRAINED,
                         help="folder of a run, or a checkpoint file (default: the model that comes with the package)")
     parser.add_argument("--input", type=path_argument, help="the clip to continue (default: the run's own world)")

@@ -1,4 +1,5 @@
-"""Train a network on a world, score it, and show what it predicts.
+"""Train a network on a world, score it, and show what it predicts. A world is a source of sequences: mnist, moving
+digits that are made as needed, or sequences, files of your own.
 
     tinypredrnn train mnist                                      minutes on two CPU cores
     tinypredrnn train mnist --preset paper --device gpu --out runs/paper
@@ -23,7 +24,7 @@ from tinypredrnn.errors import CheckpointError, ConfigError
 from tinypredrnn.files import path_argument
 from tinypredrnn.folder import refuse_overlap
 from tinypredrnn.models import MODELS
-from tinypredrnn.options import add_arguments, command_parser, given_options
+from tinypredrnn.options import Parser, add_arguments, command_line, given_options
 from tinypredrnn.train import Trainer, new_plan, prepare_run, read_trained, report
 from tinypredrnn.train.run import resumable
 
@@ -36,6 +37,7 @@ def main(words):
     return train(*words)
 
 
+@command_line
 def train(world, *words):
     """Train on the world of this name, with the other words of the command line. Returns the exit status."""
     choice, _ = base_parser(world, add_help=False).parse_known_args(words)  # they decide which other options exist
@@ -73,30 +75,42 @@ def train(world, *words):
 
 def run(trainer, folder):
     """Train, score and draw pictures in `folder`, a RunFolder. Returns the exit status."""
-    plan, source, out = trainer.plan, trainer.source, shlex.quote(str(trainer.out))
+    if trainer.ranks.first:
+        announce(trainer)
+    stopped_by = trainer.run()
+    if trainer.ranks.first:
+        conclude(trainer, folder, stopped_by)
+    return 128 + stopped_by if stopped_by else 0
+
+
+def announce(trainer):
+    """Print what is trained on what, and where it is written."""
+    plan, source = trainer.plan, trainer.source
     for sentence in source.messages:
         print(sentence)
     print(f"{plan.model} with {trainer.model.count_parameters():,} parameters on {trainer.device}, "
           f"{plan.recipe.steps - trainer.iteration:,} steps of {plan.recipe.batch} sequences{source.out_of}; the run "
-          f"is written to {out}")
+          f"is written to {shlex.quote(str(trainer.out))}")
     if plan.recipe.start and not trainer.iteration:
         print(f"it starts from the weights of {plan.recipe.start}")
-    stopped_by = trainer.run()
+
+
+def conclude(trainer, folder, stopped_by):
+    """Print how to go on with a run that a signal stopped; score one that has ended."""
     if stopped_by:
         print(f"stopped by {stopped_by.name} after step {trainer.iteration:,}, all saved; go on with --resume --out "
-              f"{out}")
-        return 128 + stopped_by
+              f"{shlex.quote(str(trainer.out))}")
+        return
     _, iteration, parts = read_trained(trainer.out)
     if iteration != trainer.iteration:
         print(f"the weights of step {iteration:,} are scored: they were the best on the validation set")
     trainer.model.load_state_dict(parts["model"])
-    report(trainer.model, plan, source, iteration, folder)
-    return 0
+    report(trainer.model, trainer.plan, trainer.source, iteration, folder)
 
 
 def base_parser(world, **options):
     """A parser for everything that is not an option in the run's plan."""
-    parser = command_parser(__doc__, **options)
+    parser = Parser(__doc__, **options)
     presets = list(find_source(world).presets)
     parser.add_argument("--model", choices=list(MODELS),
                         help="the network: Equation 2, 3 or 4 of the paper (default: predrnn)")

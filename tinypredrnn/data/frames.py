@@ -7,6 +7,7 @@ from PIL import Image
 
 from tinypredrnn.errors import ConfigError, DataError, TooLargeError
 from tinypredrnn.memory import require_memory
+from tinypredrnn.options import called
 
 MAX_PIXELS = 1 << 25  # of a frame: 8192 x 4096
 MAX_BYTES = 4 << 30  # of all frames that are kept in memory
@@ -54,7 +55,7 @@ def check_size(size, first, expected):
 def check_channels(asked, has):
     """ConfigError if frames with `has` channels cannot be converted to `asked` channels."""
     if asked not in (None, has) and not (asked in (1, 3) and has in (1, 3)):
-        raise ConfigError(f"sequences: channels is 1 for gray or 3 for colour, got {asked} for frames that have {has}")
+        raise ConfigError(f"{called('channels')} is 1 for gray or 3 for colour, got {asked} for frames that have {has}")
 
 
 def fit(frame, size=None, channels=None, missing=None):

@@ -11,7 +11,7 @@ from tinypredrnn.data.drawn_digits import draw_digits
 from tinypredrnn.data.moving_mnist import SPEEDS, MovingMNIST
 from tinypredrnn.data.source import Source, SourceOptions
 from tinypredrnn.errors import ConfigError
-from tinypredrnn.options import option
+from tinypredrnn.options import called, option
 
 TEST_SEQUENCES = 5_000  # in each fixed test set
 
@@ -30,7 +30,7 @@ class DigitOptions(SourceOptions):
     def __post_init__(self):
         super().__post_init__()
         if self.test_sequences > TEST_SEQUENCES:
-            raise ConfigError(f"test_sequences is at most {TEST_SEQUENCES}, the length of a test set, got "
+            raise ConfigError(f"{called('test_sequences')} is at most {TEST_SEQUENCES}, the length of a test set, got "
                               f"{self.test_sequences}")
 
 

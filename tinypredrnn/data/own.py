@@ -9,7 +9,7 @@ from tinypredrnn import metrics
 from tinypredrnn.data.sequences import read_sequences, split
 from tinypredrnn.data.source import Source, SourceOptions, stream
 from tinypredrnn.errors import ConfigError
-from tinypredrnn.options import option
+from tinypredrnn.options import called, option
 
 PLACES = "data", "validation", "test"  # the options that name files and folders
 READING = "order", "array", "every", "missing"  # the options that say how any file is to be read
@@ -37,7 +37,7 @@ class OwnOptions(SourceOptions):
     def __post_init__(self):
         super().__post_init__()
         if self.size and min(self.size) < metrics.SSIM_WINDOW:
-            raise ConfigError(f"size: frames of {self.size[0]}x{self.size[1]} are too small to score, "
+            raise ConfigError(f"{called('size')}: frames of {self.size[0]}x{self.size[1]} are too small to score, "
                               f"{metrics.SSIM_WINDOW}x{metrics.SSIM_WINDOW} is the least")
 
 
@@ -51,7 +51,7 @@ def read_clips(path, options, scale=None):
     try:
         missing = float(o.missing) if o.missing else None
     except ValueError as error:
-        raise ConfigError(f"missing is a number, got {o.missing!r:.60}") from error
+        raise ConfigError(f"{called('missing')} is a number, got {o.missing!r:.60}") from error
 
     def read(ends):
         return read_sequences(path, o.size or None, o.channels or None, ends, o.unit, o.order, o.array, o.every, missing)

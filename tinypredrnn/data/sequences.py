@@ -33,6 +33,7 @@ from tinypredrnn.data.values import find_scale, flags, hints
 from tinypredrnn.data.words import listed
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.files import user_cache
+from tinypredrnn.options import called
 
 __all__ = ["Clips", "read_sequences", "split"]
 KINDS = {1: "gray", 3: "colour"}
@@ -59,7 +60,7 @@ def read_sequences(path, size=None, channels=None, range=None, unit="", order=""
     messages, clips, parts, groups = [], {}, {}, {}
     found = find_clips(path, messages)
     if (order or array) and not all(item.kind == "array" for item in found):
-        raise ConfigError(f"sequences: order and array are options for arrays, but {path} holds other files: leave "
+        raise ConfigError(f"{called('order')} and {called('array')} are options for arrays, but {path} holds other files: leave "
                           "them out")
     pictures, held = Pictures(size, channels, every, missing), 0
     for item in found:
@@ -82,15 +83,15 @@ def read_sequences(path, size=None, channels=None, range=None, unit="", order=""
 
 def check_options(size, channels, order, every):
     if size is not None and (len(size) != 2 or min(size) < 1 or math.prod(size) > MAX_PIXELS):
-        raise ConfigError(f"sequences: size is a height and a width in pixels, at least 1 and at most {MAX_PIXELS:,} "
+        raise ConfigError(f"{called('size')} is a height and a width in pixels, at least 1 and at most {MAX_PIXELS:,} "
                           f"in all, got {size}")
     if channels is not None and channels < 1:
-        raise ConfigError(f"sequences: channels is 1 for gray or 3 for colour, got {channels}")
+        raise ConfigError(f"{called('channels')} is 1 for gray or 3 for colour, got {channels}")
     if order and (set(order) - set("NTHWC") or len(set(order)) < len(order) or not set("THW") <= set(order)):
-        raise ConfigError("sequences: order names axes, T, H, W and perhaps N and C, each once, such as TNHW, got "
+        raise ConfigError(f"{called('order')} names axes, T, H, W and perhaps N and C, each once, such as TNHW, got "
                           f"{order}")
     if every < 1:
-        raise ConfigError(f"sequences: one frame of every N is taken, N at least 1, got {every}")
+        raise ConfigError(f"{called('every')}: one frame of every N is taken, N at least 1, got {every}")
 
 
 def read_one(item, pictures, order, array, every, messages):

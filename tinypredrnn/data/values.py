@@ -7,6 +7,7 @@ import numpy as np
 
 from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import ConfigError, DataError
+from tinypredrnn.options import called
 
 MAX_EXAMINED = 4 << 30  # bytes: of larger data, only an even sample of the frames is examined
 PIECE = 1 << 24  # bytes that are examined at a time
@@ -101,7 +102,7 @@ def find_scale(clips, range, unit, missing, messages):
     else:
         range = units = tuple(float(end) for end in range)
         if len(range) != 2 or not np.isfinite(range).all() or not range[0] < range[1]:
-            raise ConfigError(f"sequences: range is a smaller and a larger number, got {range}")
+            raise ConfigError(f"{called('range')} is a smaller and a larger number, got {range}")
         if found.high < range[0] or found.low > range[1]:
             raise DataError(f"expected numbers between {range[0]:g} and {range[1]:g}, got {found.low:g} to {found.high:g}: "
                             "scale them as the others, or name another --range")

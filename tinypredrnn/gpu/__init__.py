@@ -12,6 +12,7 @@ import numpy as np
 
 from tinypredrnn.backend import device_of
 from tinypredrnn.errors import ConfigError
+from tinypredrnn.options import called
 
 PRECISIONS = "fp32", "tf32", "bf16"
 rounding = ContextVar("rounding", default="tf32")  # as in PyTorch's convolutions
@@ -43,12 +44,12 @@ def check_precision(name, device):
     """The precision to use on `device`; `name` may also be "auto". ConfigError if the device does not have it."""
     if device == "cpu":
         if name not in ("auto", "fp32"):
-            raise ConfigError(f"precision {name} is the tensor cores' of a GPU, and the CPU computes in fp32 only: "
-                              "leave out --precision, or use --device gpu")
+            raise ConfigError(f"{called('precision')} {name} is the tensor cores' of a GPU, and the CPU computes in fp32 only: "
+                              f"leave out {called('precision')}, or use --device gpu")
         return "fp32"
     if name in ("tf32", "bf16") and not has_tensor_cores(device):
-        raise ConfigError(f"precision {name} needs a GPU of compute capability 8.0 or more (Ampere), which {device} is "
-                          "not: leave out --precision")
+        raise ConfigError(f"{called('precision')} {name} needs a GPU of compute capability 8.0 or more (Ampere), which {device} is "
+                          f"not: leave out {called('precision')}")
     return rounding.get() if name == "auto" else name
 
 

@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 
-from tinypredrnn.autograd import Tensor, shared_weights, stack, tensor
+from tinypredrnn.autograd import Tensor, no_grad, shared_weights, stack, tensor, unfused
+from tinypredrnn.autograd.products import counting
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ConfigError, DTypeError, ShapeError
 from tinypredrnn.memory import require_memory
@@ -24,6 +25,7 @@ class Predictor(Module, abc.ABC):
 
     and, if it transforms the frames first, two more, `enter` and `leave`. Class attributes:
 
+        paper               who published it, where and when; None if nobody did
         Options             the record of its options (tinypredrnn.options), with defaults and help texts
         recipe              how its authors trained it: {option: value} for what differs from train.Recipe's defaults
         any_size            whether it takes frames of any height and width, not only of the size that it was built for
@@ -35,8 +37,7 @@ class Predictor(Module, abc.ABC):
     options   an instance of the class's Options
     """
 
-    Options = Options
-    recipe = {}
+    paper, Options, recipe = None, Options, {}
     any_size, capturable, loss_needs_states = False, False, False
 
     def __init__(self, frame, options):
@@ -115,6 +116,15 @@ class Predictor(Module, abc.ABC):
                 if states is not None:
                     states.append(state)
         return self.leave(stack(*predictions, axis=1), frames.shape[2:4])
+
+    def count_multiply_adds(self):
+        """The multiply-adds of all convolutions and matrix products for one frame: of a kernel (kh,kw,C,K) and a result
+        (H',W',K), kh kw C K H' W'. Elementwise maths is not counted. Nothing is multiplied, so it takes no time.
+        """
+        frame = np.zeros((1, 1, *self.frame), self.dtype)
+        with counting() as counter, unfused(), no_grad(), self.evaluating():
+            self.unroll(frame, truth=np.ones((1, 1)))
+        return counter.multiply_adds
 
     def zeros(self, *shape):
         """A part of the initial state, on the model's device and in its dtype."""

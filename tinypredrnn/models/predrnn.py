@@ -3,6 +3,10 @@
 from tinypredrnn.cells import STLSTM, ZigzagConvLSTM
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.models.stack import PatchedStack
+from tinypredrnn.options import called
+
+PAPER = ("Wang, Long, Wang, Gao, Yu: PredRNN: Recurrent Neural Networks for Predictive Learning using Spatiotemporal LSTMs. "
+         "NIPS 2017")
 
 
 class PredRNNM(PatchedStack):
@@ -11,10 +15,12 @@ class PredRNNM(PatchedStack):
     The frames must have the size that it was built for, because of its peepholes.
     """
 
+    paper = PAPER
+
     def __init__(self, frame, options, rng):
         if len(set(options.hidden)) > 1:
             raise ConfigError(f"predrnn_m: one memory goes through all layers, so they need equal widths, got "
-                              f"hidden={options.hidden}")
+                              f"{called('hidden')}={options.hidden}")
         super().__init__(frame, options, rng)
         self.cells = [ZigzagConvLSTM(self.inputs if layer == 0 else 0, width, options.kernel, self.grid, rng,
                                      options.forget_bias, options.layer_norm)
@@ -37,7 +43,7 @@ class PredRNN(PatchedStack):
     Each layer may have its own width of H and C; M has the width of layer 1. Frames may have any size.
     """
 
-    any_size = True
+    paper, any_size = PAPER, True
 
     def __init__(self, frame, options, rng):
         super().__init__(frame, options, rng)

@@ -1,5 +1,6 @@
 """Module: a function with parameters. Its attributes are its parts; their names are used in checkpoints."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -85,6 +86,15 @@ class Module:
         for _, module in self.named_modules():
             module.training = training
         return self
+
+    @contextlib.contextmanager
+    def evaluating(self):
+        """A context in which `training` is False for this module and all parts below it."""
+        training = self.training
+        try:
+            yield self.train(False)
+        finally:
+            self.train(training)
 
     def zero_grad(self):
         """Delete all gradients. Call this before each backward, which adds to them."""

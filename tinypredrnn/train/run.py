@@ -10,6 +10,7 @@ from pathlib import Path
 from tinypredrnn.errors import CheckpointError, ConfigError
 from tinypredrnn.files import read_json, retry
 from tinypredrnn.folder import Folder
+from tinypredrnn.options import called
 from tinypredrnn.train.checkpoint import BEST, NAME, PREVIOUS, newest, read_checkpoint
 from tinypredrnn.train.plan import read_plan
 from tinypredrnn.train.schedules import rate_at
@@ -65,6 +66,32 @@ class RunFolder(Folder):
                 self.write_list()
             self.check()
             retry((self.path / PREVIOUS).replace, self.path / NAME)
+
+
+class Onlooker:
+    """The folder of a run as all processes but the first see it: they may read it, and write nothing."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def refuse(self, overwrite):
+        """The first process refuses for all."""
+
+    def promote_previous(self):
+        """Leave this to the first process."""
+
+    def remove(self, names):
+        """Leave this to the first process."""
+
+    def holds(self):
+        """Nothing here is this process's."""
+        return []
 
 
 def written_without_list(out):
@@ -127,7 +154,7 @@ def prepare_run(out, plan, resume, overwrite, changes):
     plan = saved.replace(**changes)
     for name in changes:
         if not plan.may_change(name) and saved.get(name) != plan.get(name):
-            raise ConfigError(f"the run in {out} has {name} {saved.get(name)}, not {plan.get(name)}: leave the option "
+            raise ConfigError(f"the run in {out} has {called(name)} {saved.get(name)}, not {plan.get(name)}: leave the option "
                               "out to go on with it, or start another run with another --out")
     old, new = saved.recipe, plan.recipe
     if iteration > new.steps:

@@ -21,13 +21,9 @@ def predict(model, inputs, horizon):
 
     NaN, which marks places without data, is given to the model as 0. The model is in evaluation mode meanwhile.
     """
-    training = model.training
-    try:
-        with no_grad():
-            known = np.nan_to_num(inputs) if np.isnan(inputs).any() else inputs
-            return model.train(False)(known, horizon).numpy().clip(0, 1)
-    finally:
-        model.train(training)
+    known = np.nan_to_num(inputs) if np.isnan(inputs).any() else inputs
+    with no_grad(), model.evaluating():
+        return model(known, horizon).numpy().clip(0, 1)
 
 
 def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=("copy_last",), protocol="float",

@@ -1,6 +1,7 @@
 """Trainer: the loop around the training steps, with checkpoints, log, validation and pictures."""
 
 import contextlib
+import signal
 import sys
 import time
 import zlib
@@ -17,7 +18,7 @@ from tinypredrnn.models import construct
 from tinypredrnn.train.checkpoint import BEST, NAME, PREVIOUS, fingerprint, newest, read_trained, write_checkpoint
 from tinypredrnn.train.limits import check_memory, saying_what_a_step_takes
 from tinypredrnn.train.parallel import ALONE
-from tinypredrnn.train.run import Log, RunFolder, catch_signals, read_log
+from tinypredrnn.train.run import Log, Onlooker, RunFolder, catch_signals, read_log
 from tinypredrnn.train.schedules import rate_at
 from tinypredrnn.train.scoring import predict
 from tinypredrnn.train.update import UPDATES
@@ -41,7 +42,8 @@ class Trainer:
     """
 
     def __init__(self, plan, source, out, device="cpu", graph=True, ranks=ALONE, start=True):
-        self.plan, self.source, self.files, self.device = plan, source, RunFolder(out), find_device(device)
+        self.plan, self.source, self.ranks, self.device = plan, source, ranks, find_device(device)
+        self.files = (RunFolder if ranks.first else Onlooker)(out)
         self.out = self.files.path
         check_memory(plan, self.device)
         self.model = construct(*plan.network())
@@ -67,7 +69,8 @@ class Trainer:
                 self.restore()
             else:
                 files.refuse(overwrite)  # checked again: another program may have written here in the meantime
-                if old := files.own_files():
+                old = files.own_files()
+                if self.ranks.largest(bool(old)):
                     self.update.rehearse(self.frames(0), 0)
                     self.save(previous=None)
                     files.remove([name for name in old if name != NAME])
@@ -84,7 +87,7 @@ class Trainer:
         self.model.load_state_dict(parts["model"])
         self.update.load_state_dict(parts["optimiser"])
         self.iteration = iteration
-        if name == PREVIOUS:
+        if self.ranks.largest(name == PREVIOUS):  # asked when all of them have read it
             self.files.promote_previous()
         self.ready = True
         kept = all((self.out / file).is_file() for file in ("log.csv", BEST))  # without best.npz there is no best
@@ -108,7 +111,9 @@ class Trainer:
                                   f"{', '.join(other)}): name its own, or start another run with another --out")
 
     def save(self, name=NAME, previous=PREVIOUS):
-        """Write a checkpoint; the one before it is kept as `previous`."""
+        """Write a checkpoint, if this is the first process; the one before it is kept as `previous`."""
+        if not self.ranks.first:
+            return
         optimiser = {} if name == BEST else self.update.state_dict()
         parts = {"model": self.model.state_dict(), "optimiser": optimiser, "data": self.data}
         with self.files.writing(name, previous) as temporary:
@@ -116,7 +121,7 @@ class Trainer:
 
     def frames(self, k):
         """Training batch k on the model's scale."""
-        rows = slice(self.update.ranks.rank, None, self.update.ranks.size)
+        rows = slice(self.ranks.rank, None, self.ranks.size)
         return self.plan.scale.to_model(self.source.batch(k, self.plan.recipe.batch, rows))
 
     def step(self, frames):
@@ -137,45 +142,27 @@ class Trainer:
             return self.train()
 
     def train(self):
-        plan, recipe = self.plan, self.plan.recipe
-        if self.iteration == 0:
-            self.save()  # from now on the run can be resumed, whatever happens
-        self.files.write_json("config.json", plan.as_dict())
-        validation = self.source.validation()
-        frames_per_step = recipe.batch * (plan.data.given + plan.data.horizon)
-        saved = time.monotonic()
-        upload = uploader(self.device)
-        # seconds between updates, so that the bar does not fill a log file
-        bar_interval = 0.1 if sys.stderr.isatty() else 10
+        recipe, upload = self.plan.recipe, uploader(self.device)
+        record = Record(self) if self.ranks.first else NoRecord()
         with (
-            saying_what_a_step_takes(plan),
+            saying_what_a_step_takes(self.plan),
             catch_signals() as caught,
             Prefetch(lambda k: upload(self.frames(k)), start=self.iteration) as batches,
-            Log(self.files, self.iteration, self.score_column) as log,
-            tqdm(total=recipe.steps, initial=self.iteration, unit="step", dynamic_ncols=True, mininterval=bar_interval,
-                 file=BestEffortStream(sys.stderr)) as bar,
+            record,
         ):
-            stop = False
+            stop = 0
             while self.iteration < recipe.steps and not stop:
                 started, rate = time.monotonic(), rate_at(recipe, self.iteration)
                 loss = self.step(self.next_of(batches))
-                seconds = time.monotonic() - started
-                last, due = self.iteration == recipe.steps, self.iteration % recipe.validate_every == 0
-                score = self.validate(validation) if last or due else ""
-                log.add(self.iteration, f"{loss:.6g}", f"{rate:.4g}", f"{seconds:.4f}", score)
-                bar.set_postfix_str(f"loss {loss:.4f}, {frames_per_step / seconds:.0f} frames/s", refresh=False)
-                bar.update()
-                stop = bool(caught)  # read only once per step, so that no signal can end the loop without a save
-                if last or due or stop or time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                    self.save()
-                    self.files.draw("curves.png", save_training_curves, read_log(self.out / "log.csv"),
-                                    self.source.metrics)
-                    saved = time.monotonic()
-        if self.device != "cpu":
-            recorded = self.update.memory_recorded()
-            print(f"GPU memory: {memory_held(self.device) / 2**20:,.0f} MiB, and {recorded / 2**20:,.0f} MiB for the "
-                  "recorded step")
-        return caught[0] if caught else None
+                record.add(loss, rate, time.monotonic() - started)
+                stop = self.stopping(caught)  # read only once per step, so that no signal can end the loop without a save
+                record.save(stop)
+        stop = self.stopping(caught)
+        return signal.Signals(stop) if stop else None
+
+    def stopping(self, caught):
+        """The number of a signal that one of the processes has caught, or 0."""
+        return self.ranks.largest(caught[0] if caught else 0)
 
     def next_of(self, batches):
         """The next batch. If the data can no longer be read, a checkpoint is saved before the error is raised."""
@@ -216,3 +203,64 @@ class Trainer:
             return False
         self.best = score, iteration
         return True
+
+
+class Record:
+    """What the first process keeps of a run while it trains: checkpoints, the log and its curves, a bar, and the scores
+    of the validation set with their pictures."""
+
+    def __init__(self, trainer):
+        self.trainer, self.recipe = trainer, trainer.plan.recipe
+        if trainer.iteration == 0:
+            trainer.save()  # from now on the run can be resumed, whatever happens
+        trainer.files.write_json("config.json", trainer.plan.as_dict())
+        self.validation = trainer.source.validation()
+        self.frames_per_step = self.recipe.batch * trainer.source.length
+        self.saved = time.monotonic()
+
+    def __enter__(self):
+        trainer = self.trainer
+        # seconds between updates, so that the bar does not fill a log file
+        bar_interval = 0.1 if sys.stderr.isatty() else 10
+        self.log = Log(trainer.files, trainer.iteration, trainer.score_column)
+        self.bar = tqdm(total=self.recipe.steps, initial=trainer.iteration, unit="step", dynamic_ncols=True,
+                        mininterval=bar_interval, file=BestEffortStream(sys.stderr))
+
+    def __exit__(self, *exception):
+        self.bar.close()
+        self.log.__exit__(*exception)
+        if not any(exception) and self.trainer.device != "cpu":
+            held, recorded = memory_held(self.trainer.device), self.trainer.update.memory_recorded()
+            print(f"GPU memory: {held / 2**20:,.0f} MiB, and {recorded / 2**20:,.0f} MiB for the recorded step")
+
+    @property
+    def due(self):
+        """Whether this step is one after which the model is validated."""
+        iteration = self.trainer.iteration
+        return iteration == self.recipe.steps or iteration % self.recipe.validate_every == 0
+
+    def add(self, loss, rate, seconds):
+        """Note a step, and validate the model if it is time."""
+        score = self.trainer.validate(self.validation) if self.due else ""
+        self.log.add(self.trainer.iteration, f"{loss:.6g}", f"{rate:.4g}", f"{seconds:.4f}", score)
+        self.bar.set_postfix_str(f"loss {loss:.4f}, {self.frames_per_step / seconds:.0f} frames/s", refresh=False)
+        self.bar.update()
+
+    def save(self, now):
+        """Save a checkpoint and draw the curves, now or if it is time."""
+        if now or self.due or time.monotonic() - self.saved > SECONDS_BETWEEN_SAVES:
+            trainer = self.trainer
+            trainer.save()
+            trainer.files.draw("curves.png", save_training_curves, read_log(trainer.out / "log.csv"),
+                               trainer.source.metrics)
+            self.saved = time.monotonic()
+
+
+class NoRecord(contextlib.nullcontext):
+    """What the other processes keep: nothing."""
+
+    def add(self, *step):
+        pass
+
+    def save(self, now):
+        pass

@@ -86,21 +86,26 @@ class Descent(Update):
 
     def rehearse(self, frames, k):
         with precision(self.precision):
-            loss = self.differentiate(tensor(frames, device=self.device), self.truth(k)).item()
+            loss = self.gradient(frames, self.truth(k))
         self.refuse_nonfinite(loss, clip_gradients(self.model.parameters(), math.inf), frames, k)
         self.model.zero_grad()
 
     def step_eagerly(self, frames, truth, rate):
         """Do a step op by op; returns (loss, gradient norm). Weights stay unchanged if one of them is not finite."""
-        loss = self.differentiate(tensor(frames, device=self.device), truth).item()
-        self.ranks.average([p.grad for p in self.optimiser.parameters if p.grad is not None])
+        loss = self.gradient(frames, truth)
         gradient_norm = clip_gradients(self.model.parameters(), self.clip)
         if math.isfinite(loss + gradient_norm):
             self.optimiser.step(rate)
         return loss, gradient_norm
 
+    def gradient(self, frames, truth):
+        """The loss of the whole batch; its gradient is left in the parameters' `grad`."""
+        loss = self.differentiate(tensor(frames, device=self.device), truth)
+        self.ranks.average([loss.data, *(p.grad for p in self.model.parameters() if p.grad is not None)])
+        return loss.item()
+
     def differentiate(self, frames, truth):
-        """The loss as a Tensor; its gradient is left in the parameters' `grad`."""
+        """The loss of this process's rows as a Tensor; its gradient is left in the parameters' `grad`."""
         known, first = None, self.first
         if self.gaps:
             known = ~array_module(frames.data).isnan(frames.data)
