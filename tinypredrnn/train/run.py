@@ -89,7 +89,7 @@ class Onlooker:
     def remove(self, names):
         """Leave this to the first process."""
 
-    def holds(self):
+    def own_files(self):
         """Nothing here is this process's."""
         return []
 
