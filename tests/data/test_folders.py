@@ -5,7 +5,7 @@ import pytest
 from own_files import check, film, films, mentions, noise, save_images, saved
 from PIL import Image
 
-from tinypredrnn.data.sequences import read_sequences
+from tinypredrnn.data.reading import read_sequences
 from tinypredrnn.errors import DataError
 
 
@@ -126,7 +126,7 @@ def test_names_that_meet_are_told_apart(tmp_path):
 
 
 def test_memory_is_counted_over_all_files(tmp_path, monkeypatch):
-    monkeypatch.setattr("tinypredrnn.data.frames.MAX_BYTES", 20_000)
+    monkeypatch.setattr("tinypredrnn.data.reading.frames.MAX_BYTES", 20_000)
     for k in range(3):
         np.savez(tmp_path / f"{k}.npz", film(15))  # 8,640 bytes each
     with pytest.raises(DataError, match="2.npz: its frames take more than"):

@@ -10,7 +10,7 @@ import pytest
 from own_files import authors_file, check, film, mentions, noise, save_images, saved
 from PIL import Image
 
-from tinypredrnn.data.sequences import read_sequences
+from tinypredrnn.data.reading import read_sequences
 from tinypredrnn.errors import ConfigError, DataError
 
 # images

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from own_files import authors_file, check, noise, save_images, saved
 
-from tinypredrnn.data import frames as limits
-from tinypredrnn.data import sequences
-from tinypredrnn.data.sequences import Clips, read_sequences, split
+from tinypredrnn.data.reading import Clips, read_sequences, sequences, split
+from tinypredrnn.data.reading import frames as limits
 from tinypredrnn.errors import ConfigError, DataError
 
 # arrays

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from own_files import film, mentions
 
-from tinypredrnn.data import decoded
-from tinypredrnn.data.sequences import read_sequences
+from tinypredrnn.data.reading import decoded, read_sequences
 from tinypredrnn.errors import ConfigError, DataError
 
 ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="what decodes videos is not installed")
@@ -157,7 +156,7 @@ def test_what_fits_neither_on_the_disk_nor_in_memory_is_refused(tmp_path, cache,
     write(tmp_path / "a.avi", FILM)
     cache.parent.mkdir()
     cache.write_text("a file, where the folder would be")
-    monkeypatch.setattr("tinypredrnn.data.frames.MAX_BYTES", 10_000)
+    monkeypatch.setattr("tinypredrnn.data.reading.frames.MAX_BYTES", 10_000)
     with pytest.raises(DataError, match="a.avi.*GiB of memory"):
         read_sequences(tmp_path / "a.avi")
 

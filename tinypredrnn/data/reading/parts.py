@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinypredrnn.data.clips import Clips
+from tinypredrnn.data.reading.clips import Clips
 from tinypredrnn.errors import DataError
 
 PARTS = "training", "validation", "test"

@@ -21,20 +21,18 @@ from pathlib import Path
 
 import numpy as np
 
-from tinypredrnn.data.archives import read_arrays
-from tinypredrnn.data.clips import Clips, file_of
-from tinypredrnn.data.decoded import decode_video
-from tinypredrnn.data.folders import find_clips
-from tinypredrnn.data.frames import MAX_PIXELS, check_bytes, check_channels, check_frame, check_size, fit, reading
-from tinypredrnn.data.pictures import Pictures
-from tinypredrnn.data.split import split
-from tinypredrnn.data.times import runs
-from tinypredrnn.data.values import find_scale, flags, hints
-from tinypredrnn.data.words import listed
+from tinypredrnn.data.reading.archives import read_arrays
+from tinypredrnn.data.reading.clips import Clips, file_of
+from tinypredrnn.data.reading.decoded import decode_video
+from tinypredrnn.data.reading.folders import find_clips
+from tinypredrnn.data.reading.frames import MAX_PIXELS, check_bytes, check_channels, check_frame, check_size, fit, reading
+from tinypredrnn.data.reading.pictures import Pictures
+from tinypredrnn.data.reading.times import runs
+from tinypredrnn.data.reading.values import find_scale, flags, hints
+from tinypredrnn.data.reading.words import listed
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.files import user_cache
 
-__all__ = ["Clips", "read_sequences", "split"]
 KINDS = {1: "gray", 3: "colour"}
 
 

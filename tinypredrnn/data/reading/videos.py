@@ -10,8 +10,8 @@ import subprocess
 
 import numpy as np
 
-from tinypredrnn.data.frames import check_frame, reading
-from tinypredrnn.data.times import gaps, uneven
+from tinypredrnn.data.reading.frames import check_frame, reading
+from tinypredrnn.data.reading.times import gaps, uneven
 from tinypredrnn.errors import DataError
 
 VIDEOS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import numpy as np
 
-from tinypredrnn.data.words import in_short
+from tinypredrnn.data.reading.words import in_short
 
 TIMES = "times", "time", "timestamps", "timestamp", "datetimes", "dates"
 STARTS = "run_start", "run_starts"

@@ -14,9 +14,9 @@ import zlib
 
 import numpy as np
 
-from tinypredrnn.data.frames import check_bytes, check_channels, fit, reading
-from tinypredrnn.data.images import GRAY_TOLERANCE, colourfulness
-from tinypredrnn.data.videos import Video
+from tinypredrnn.data.reading.frames import check_bytes, check_channels, fit, reading
+from tinypredrnn.data.reading.images import GRAY_TOLERANCE, colourfulness
+from tinypredrnn.data.reading.videos import Video
 from tinypredrnn.files import replacing, user_cache
 
 HEAD = 4096  # bytes, so that the frames begin at a page of memory

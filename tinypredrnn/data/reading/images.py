@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
 from tinypredrnn.data.arrays import read_header
-from tinypredrnn.data.frames import check_frame, reading
-from tinypredrnn.data.tiffs import NO_PAGE, PAGE, bands, channels_in_pages, has_bands, open_tiff
-from tinypredrnn.data.times import uneven
+from tinypredrnn.data.reading.frames import check_frame, reading
+from tinypredrnn.data.reading.tiffs import NO_PAGE, PAGE, bands, channels_in_pages, has_bands, open_tiff
+from tinypredrnn.data.reading.times import uneven
 from tinypredrnn.errors import DataError
 
 SEVERAL = {".apng", ".gif", ".npy", ".png", ".tif", ".tiff", ".webp"}  # formats that may hold several frames

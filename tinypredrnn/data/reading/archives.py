@@ -13,10 +13,10 @@ import re
 import numpy as np
 
 from tinypredrnn.data.arrays import headers, read_header, refuse_objects
-from tinypredrnn.data.frames import check_bytes
-from tinypredrnn.data.order import SHAPES, array_to_clips
-from tinypredrnn.data.times import STARTS, TIMES, times_apart
-from tinypredrnn.data.words import in_short
+from tinypredrnn.data.reading.frames import check_bytes
+from tinypredrnn.data.reading.order import SHAPES, array_to_clips
+from tinypredrnn.data.reading.times import STARTS, TIMES, times_apart
+from tinypredrnn.data.reading.words import in_short
 from tinypredrnn.errors import DataError
 
 PARTS = {**dict.fromkeys(["train", "training"], "training"), **dict.fromkeys(["test", "testing"], "test"),

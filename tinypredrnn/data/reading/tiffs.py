@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from tinypredrnn.data.frames import check_bytes, check_frame
+from tinypredrnn.data.reading.frames import check_bytes, check_frame
 from tinypredrnn.errors import DataError
 
 BITS, SAMPLES, PLANES, EXTRA, PAGE, DESCRIPTION = 258, 277, 284, 338, 254, 270  # tags

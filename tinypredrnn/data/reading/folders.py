@@ -13,12 +13,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from tinypredrnn.data.archives import PARTS, pairs, part_of, without_masks
-from tinypredrnn.data.frames import reading
-from tinypredrnn.data.images import IMAGES, holds_several
-from tinypredrnn.data.times import films, pictures_apart
-from tinypredrnn.data.videos import VIDEOS
-from tinypredrnn.data.words import counted, in_short
+from tinypredrnn.data.reading.archives import PARTS, pairs, part_of, without_masks
+from tinypredrnn.data.reading.frames import reading
+from tinypredrnn.data.reading.images import IMAGES, holds_several
+from tinypredrnn.data.reading.times import films, pictures_apart
+from tinypredrnn.data.reading.videos import VIDEOS
+from tinypredrnn.data.reading.words import counted, in_short
 from tinypredrnn.errors import DataError
 from tinypredrnn.folder import is_output
 

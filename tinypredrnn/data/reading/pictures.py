@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 
-from tinypredrnn.data.frames import check_bytes, check_size, fit, reading
-from tinypredrnn.data.images import GRAY_TOLERANCE, colourfulness, frames_of
-from tinypredrnn.data.words import listed
+from tinypredrnn.data.reading.frames import check_bytes, check_size, fit, reading
+from tinypredrnn.data.reading.images import GRAY_TOLERANCE, colourfulness, frames_of
+from tinypredrnn.data.reading.words import listed
 from tinypredrnn.errors import DataError
 
 
