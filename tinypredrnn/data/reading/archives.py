@@ -43,7 +43,7 @@ def read_arrays(path, order, array, messages):
             return authors_clips(*(file[name] for name in ("clips", "dims", "input_raw_data"))), {}
         names = [array] if array else choose(shapes)
         if shapes[names[0]].dtype.kind == "O":
-            refuse_objects(array)
+            refuse_objects(names[0])
         clocks = [name for name in shapes if name in TIMES + STARTS and shapes[name].dtype.kind != "O"]
         check_bytes(sum(shapes[name].bytes for name in (*names, *clocks)))
         clips, parts = {}, {}
@@ -90,9 +90,8 @@ def part_of(name):
 def choose(shapes):
     """The names of the arrays of an .npz that are films."""
     films = [name for name, header in shapes.items() if len(header.shape) >= 3 and header.dtype.kind in "biuf"]
+    films = films or [name for name, header in shapes.items() if header.dtype.kind == "O"]
     if not films:
-        for name in (name for name, header in shapes.items() if header.dtype.kind == "O"):
-            refuse_objects(name)
         raise DataError(f"expected {SHAPES}, got no array of so many axes")
     return ["frames"] if "frames" in films and not any(map(part_of, films)) else without_masks(films)
 
