@@ -170,8 +170,12 @@ def array_of(path):
 
 
 def pixels(image, messages):
-    """A PIL image as an array (H,W,C): gray keeps its 16 bits or floats, everything else becomes bytes."""
+    """A PIL image as an array (H,W,C): gray keeps its 16 bits or floats, all else becomes bytes."""
     check_frame(image.height, image.width)
+    codec, _, _, stored = image.tile[0] if image.tile else ("", (), 0, "")  # what PIL is about to decode
+    if image.mode in ("RGB", "RGBA") and (";16" in str(stored) or codec.startswith("ppm") and stored[1] > 255):
+        messages.append("pictures with colour or transparency of more than 8 bits are read as 8 bits: save them as "
+                        "TIFFs to keep all bits")
     if "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1:  # PIL rotates TIFFs by itself
         messages.append("pictures are turned upright, as the cameras noted in them")
         image = ImageOps.exif_transpose(image)
