@@ -265,6 +265,18 @@ def test_a_file_that_would_take_gigabytes_is_refused_at_no_cost(tmp_path, shape,
         tracemalloc.stop()
 
 
+def test_frames_that_would_take_gigabytes_are_refused_at_no_cost(tmp_path):
+    for t in range(2):
+        sparse(tmp_path / f"{t}.npy", (40_000, 40_000), "|u1")
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"0\.npy.*at most 33,554,432 pixels in a frame, got 40000x40000"):
+            read_sequences(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_resizing_takes_no_more_than_its_result(tmp_path):
     saved(tmp_path / "a.npy", noise(4, 10, 16, 16) / 255)
     tracemalloc.start()

@@ -132,14 +132,12 @@ def join(x, y, beginnings, ends, messages):
     if len(beginnings) != len(ends) or len(beginnings) == 1 or not alike:
         raise DataError(f"{x} and {y} seem to be inputs and targets, but they are not beginnings and ends of the same "
                         f"sequences: choose one of them with --array {x} or --array {y}")
-    most = min(len(one), len(other))
-    for both in range(most, -1, -1):  # frames that x ends with and y begins with
-        if all(np.array_equal(a[len(a) - both:], b[:both]) for a, b in zip(beginnings.values(), ends.values())):
-            break
+    halves = list(zip(beginnings.values(), ends.values()))
+    both = next(count for count in range(min(len(one), len(other)), -1, -1)  # frames that x ends with and y begins with
+                if all(np.array_equal(a[len(a) - count:], b[:count]) for a, b in halves))
     messages.append(f"{x} and {y} are read as the beginnings ({len(one)} frames) and ends ({len(other)}) of the same "
                 f"sequences{f', which have {both} frames in common' if both else ''}; --array {x} reads the one alone")
-    return {f"{x}+{y}[{n}]": np.concatenate([a, b[both:]])
-            for n, (a, b) in enumerate(zip(beginnings.values(), ends.values()))}
+    return {f"{x}+{y}[{n}]": np.concatenate([a, b[both:]]) for n, (a, b) in enumerate(halves)}
 
 
 # PredRNN's authors

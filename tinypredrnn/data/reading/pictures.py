@@ -37,14 +37,18 @@ class Pictures:
         self.first, self.values, self.most, self.allowed = None, 0, 1, 0
 
     def read(self, files, messages):
-        """The frames of picture files, in order, as a clip (T,H,W,C): of one file, or one of each of several."""
+        """The frames of picture files, in order, as a clip (T,H,W,C): of one file, or one of each of several. The other
+        result is the set of their sizes as stored.
+        """
         files, every = (files, self.every) if len(files) == 1 else (files[::self.every], 1)
-        found, frames, colour = ((file, frame) for file in files for frame in frames_of(file, messages)), [], 0
+        found = ((file, frame) for file in files for frame in frames_of(file, messages))
+        frames, sizes, colour = [], set(), 0
         for file, frame in itertools.islice(found, 0, None, every):
             with reading(file):
                 if colour <= GRAY_TOLERANCE and frame.shape[2] == 3 and frame.dtype == np.uint8:
                     difference = tint(frame)
                     colour, frame = max(colour, difference), frame if difference else frame[..., :1].copy()
+                sizes.add(frame.shape[:2])
                 frame = fit(frame, self.size, self.channels, self.missing)
                 self.count(file, frame)
             frames.append(frame)
@@ -53,7 +57,7 @@ class Pictures:
                             "the colours")
             frames = [fit(frame, None, 1) for frame in frames]
         with reading(files[0]):
-            return stack(frames, messages)
+            return stack(frames, messages), sizes
 
     def count(self, file, frame):
         """DataError if a frame has another size than those before, or if there is too little memory for them."""
@@ -161,11 +165,11 @@ def frames_of(path, messages):
 
 def array_of(path):
     """A frame stored as an array (H,W) or (H,W,C)."""
-    frame = np.load(path, allow_pickle=False)
+    frame = np.load(path, mmap_mode="r", allow_pickle=False)
     if frame.dtype.kind not in "biuf":
         raise DataError(f"expected numbers, got {frame.dtype}")
     check_frame(*frame.shape[:2])
-    frame = frame.view(np.uint8) if frame.dtype == bool else frame
+    frame = np.array(frame.view(np.uint8) if frame.dtype == bool else frame)
     return frame[..., None] if frame.ndim == 2 else frame
 
 

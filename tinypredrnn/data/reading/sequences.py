@@ -30,7 +30,7 @@ from tinypredrnn.data.reading.pictures import Pictures
 from tinypredrnn.data.reading.times import runs
 from tinypredrnn.data.reading.values import find_scale, flags, hints
 from tinypredrnn.data.reading.videos import decode_video
-from tinypredrnn.data.reading.words import listed
+from tinypredrnn.data.reading.words import in_short, listed
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.files import user_cache
 
@@ -55,7 +55,7 @@ def read_sequences(path, size=None, channels=None, range=None, unit="", order=""
     """
     path, size = Path(os.path.expanduser(path)), None if size is None else tuple(size)
     check_options(size, order, every)
-    messages, clips, parts, groups = [], {}, {}, {}
+    messages, clips, parts, groups, sizes = [], {}, {}, {}, set()
     found = find_clips(path, messages)
     if (order or array) and not all(item.kind == "array" for item in found):
         raise ConfigError(f"sequences: order and array are options for arrays, but {path} holds other files: leave "
@@ -63,7 +63,8 @@ def read_sequences(path, size=None, channels=None, range=None, unit="", order=""
     pictures, held = Pictures(size, channels, every, missing), 0
     for item in found:
         file = item.files[0]
-        content = read_item(item, pictures, order, array, every, messages)
+        content, stored = read_item(item, pictures, order, array, every, messages)
+        sizes |= stored
         for name, clip, part in content:
             held += clip.nbytes if file_of(clip) is None else 0
             groups |= {len(clips): item.group} if item.group else {}
@@ -77,7 +78,7 @@ def read_sequences(path, size=None, channels=None, range=None, unit="", order=""
         scale = find_scale(clips, range, unit, missing, messages)
         hints(clips, scale, every, messages)
     parts = by_part(parts, len(clips), messages)
-    return Clips(clips, scale, [about(path, clips), *dict.fromkeys(messages)], parts, groups)
+    return Clips(clips, scale, [about(path, clips, sizes), *dict.fromkeys(messages)], parts, groups)
 
 
 def check_options(size, order, every):
@@ -92,20 +93,22 @@ def check_options(size, order, every):
 
 
 def read_item(item, pictures, order, array, every, messages):
-    """The clips of a Found item: [(name, clip (T,H,W,C), part)]."""
+    """The clips of a Found item, [(name, clip (T,H,W,C), part)], and the set of their frames' sizes as stored."""
     file = item.files[0]
     if item.kind == "array":
         with reading(file):
             clips, named = read_arrays(file, order, array, messages)
-        return [(name, clip[::every], named.get(name, item.part)) for name, clip in clips.items()]
+        sizes = {clip.shape[1:3] for clip in clips.values()}
+        return [(name, clip[::every], named.get(name, item.part)) for name, clip in clips.items()], sizes
     if item.kind == "video":
-        frames, starts, more = decode_video(file, pictures.size, pictures.channels)
+        frames, starts, more, stored = decode_video(file, pictures.size, pictures.channels)
         messages += more
         if file_of(frames) is not None:
             messages.append(f"decoded videos are kept in {user_cache() / 'frames'}, which may be deleted at any time")
         return [(item.name + (f"[{run.start}:{run.stop}]" if starts else ""), frames[run][::every], item.part)
-                for run in runs(len(frames), starts)]
-    return [(item.name, pictures.read(item.files, messages), item.part)]
+                for run in runs(len(frames), starts)], {tuple(stored)}
+    clip, sizes = pictures.read(item.files, messages)
+    return [(item.name, clip, item.part)], sizes
 
 
 def name_in_folder(item, name, alone):
@@ -128,13 +131,15 @@ def by_part(parts, count, messages):
     return numbers
 
 
-def about(path, clips):
-    """What was read, in a sentence."""
-    height, width, channels = next(iter(clips.values())).shape[1:]
+def about(path, clips, sizes):
+    """What was read, in a sentence; `sizes` are those of the frames as stored."""
+    *size, channels = next(iter(clips.values())).shape[1:]
+    size, stored = "x".join(map(str, size)), in_short("x".join(map(str, size)) for size in sorted(sizes))
     lengths = [len(clip) for clip in clips.values()]
     frames = " to ".join(map(str, sorted({min(lengths), max(lengths)})))
     kinds = listed({clip.dtype for clip in clips.values()})
-    return (f"read {len(clips):,} clip(s) of {frames} frames of {height}x{width}, "
+    resized = "" if stored == size else f", resized to {size}"
+    return (f"read {len(clips):,} clip(s) of {frames} frames of {stored}{resized}, "
             f"{KINDS.get(channels, f'{channels} channels')}, {kinds}, from {path}")
 
 

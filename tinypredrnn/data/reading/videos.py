@@ -39,7 +39,6 @@ CONTAINERS = {
 }
 HEAD = 4096  # bytes, so that the frames begin at a page of memory
 FORMAT = 2  # to be increased whenever the format of the cache changes
-PIECE = 1 << 24  # bytes per update of a checksum
 GRAY = "videos whose colours differ by no more than a codec makes them are read as gray; --channels 3 keeps colours"
 
 
@@ -121,7 +120,9 @@ class Video:
 # the cache
 
 def decode_video(path, size, channels):
-    """(frames (T,H,W,C) uint8, the frames before which there is a pause, sentences) of a video file."""
+    """(frames (T,H,W,C) uint8, the frames before which there is a pause, messages, [height, width] as stored) of a
+    video file.
+    """
     state = path.stat()
     asked = {"format": FORMAT, "video": str(path.resolve()), "bytes": state.st_size, "modified": state.st_mtime_ns,
              "size": list(size or ()), "channels": channels}
@@ -150,10 +151,8 @@ def kept(place, asked):
         if head["asked"] != asked or len(shape) != 4 or place.stat().st_size != HEAD + math.prod(shape):
             return None
         frames = np.memmap(place, np.uint8, "r", HEAD, shape)
-        flat, check = frames.reshape(-1), 0
-        for start in range(0, flat.size, PIECE):
-            check = zlib.crc32(flat[start:start + PIECE], check)
-        return (frames, list(head["starts"]), list(head["messages"])) if check == head["checksum"] else None
+        about = list(head["starts"]), list(head["messages"]), list(head["stored"])
+        return (frames, *about) if zlib.crc32(frames) == head["checksum"] else None
 
 
 class NotGray(Exception):
@@ -161,7 +160,9 @@ class NotGray(Exception):
 
 
 def decode_into(file, path, size, channels, asked):
-    """Decode a video into a file of the cache, or into a BytesIO: (shape, starts of its pieces, messages)."""
+    """Decode a video into a file of the cache, or into a BytesIO. The result is as that of `decode_video`, with the
+    frames' shape in place of the frames.
+    """
     for wanted in (channels,) if channels else (1, 3):
         video, count, check = Video(path), 0, 0
         file.seek(HEAD)
@@ -170,7 +171,7 @@ def decode_into(file, path, size, channels, asked):
             for frame in video:
                 if wanted == 1 and channels is None and tint(frame) > GRAY_TOLERANCE:
                     raise NotGray
-                frame = np.ascontiguousarray(fit(frame, size, wanted))
+                frame, stored = np.ascontiguousarray(fit(frame, size, wanted)), frame.shape[:2]
                 if isinstance(file, io.BytesIO):
                     with reading(path):
                         check_bytes(file.tell() + frame.nbytes)
@@ -178,9 +179,10 @@ def decode_into(file, path, size, channels, asked):
                 file.write(frame)
             break
     shape, messages = (count, *frame.shape), video.messages + ([GRAY] if channels is None and wanted == 1 else [])
-    head = json.dumps({"asked": asked, "shape": shape, "checksum": check, "starts": video.starts, "messages": messages})
+    head = json.dumps({"asked": asked, "shape": shape, "checksum": check, "starts": video.starts, "messages": messages,
+                       "stored": stored})
     if len(head) > HEAD:
         raise OSError("there is more to say about this video than a cache entry has room for")
     file.seek(0)
     file.write(head.encode().ljust(HEAD))
-    return shape, video.starts, messages
+    return shape, video.starts, messages, stored
