@@ -183,6 +183,13 @@ def test_a_file_that_is_cut_short_or_deleted_after_it_was_opened(tmp_path):
         training.cut([[0, 0]], 5)
 
 
+def test_nothing_else_in_the_package_imports_deep_inside_the_reading():
+    package = Path(sequences.__file__).parents[2]
+    for file in package.rglob("*.py"):
+        if "reading" not in file.parts:
+            assert "data.reading." not in file.read_text(encoding="utf-8"), file
+
+
 # windows, and what is for what
 
 def clips_of(*lengths):

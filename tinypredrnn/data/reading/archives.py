@@ -56,7 +56,7 @@ def read_arrays(path, order, array, messages):
             names += clocks
     if left := [f"{name} {header.shape}" for name, header in shapes.items() if name not in names]:
         messages.append(f"{path.name}: read {in_short(names, 9)}, left out {in_short(left, 9)}"
-                    f"{'' if array else '; --array NAME reads another'}")
+                        f"{'' if array else '; --array NAME reads another'}")
     return clips, parts
 
 
@@ -136,7 +136,8 @@ def join(x, y, beginnings, ends, messages):
     both = next(count for count in range(min(len(one), len(other)), -1, -1)  # frames that x ends with and y begins with
                 if all(np.array_equal(a[len(a) - count:], b[:count]) for a, b in halves))
     messages.append(f"{x} and {y} are read as the beginnings ({len(one)} frames) and ends ({len(other)}) of the same "
-                f"sequences{f', which have {both} frames in common' if both else ''}; --array {x} reads the one alone")
+                    f"sequences{f', which have {both} frames in common' if both else ''}; --array {x} reads the one "
+                    "alone")
     return {f"{x}+{y}[{n}]": np.concatenate([a, b[both:]]) for n, (a, b) in enumerate(halves)}
 
 

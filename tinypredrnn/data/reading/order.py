@@ -48,7 +48,7 @@ def find_order(name, array, messages):
         return "THWC"
     if axes == 4 and shape[1] == 1:
         messages.append(f"{name} {shape} is read as one film whose second axis holds its single channel (order TCHW); "
-                     "--order NTHW if it holds clips of one frame each")
+                        "--order NTHW if it holds clips of one frame each")
         return "TCHW"
     if axes == 4 and shape[1] <= MAX_CHANNELS_ANYWHERE < shape[0] and first_axis_is_time(array):
         refuse(name, shape, "neighbours along its first axis are alike, as frames that follow each other are", "TCHW",

@@ -155,7 +155,7 @@ def hint_at_a_part(most, full, messages):
     """Add a hint if the numbers, up to `most`, use only a small part of the range from 0 to `full`."""
     if 0 < most < full / 10:
         messages.append(f"the numbers go up to {most:.4g}, {100 * most / full:.2g}% of the range from 0 to {full}: "
-                    f"--range 0 {outwards(0, most)[1]:g} makes use of all of it")
+                        f"--range 0 {outwards(0, most)[1]:g} makes use of all of it")
 
 
 def looked_at(clips):
@@ -192,7 +192,7 @@ def hints(clips, scale, every, messages):
                         "takes one of each")
     elif mean < MIN_CHANGE * span:
         messages.append(f"the frames hardly change from one to the next ({100 * mean / span:.2g}% of the range on "
-                    "average): --every N takes one of N")
+                        "average): --every N takes one of N")
 
 
 def change(one, other):
