@@ -3,7 +3,7 @@
 `read_sequences` (sequences.py) goes the whole way. First, folders.py finds the clips in a file or folder; times.py says
 where frames are missing, and there a clip is cut in two. Then each clip is read: arrays by archives.py, which knows
 what their names mean, and order.py, which knows what their axes mean; pictures by pictures.py; videos by videos.py. All
-of them use frames.py, which limits, resizes and converts single frames. At last, values.py examines the numbers and
+of them use frames.py, which limits, resizes and converts single frames. Finally, values.py examines the numbers and
 chooses their scale. The result is a Clips (clips.py), which `split` (parts.py) divides into training, validation and
 test. (words.py has lists of things for messages.)
 """

@@ -33,7 +33,7 @@ def read_arrays(path, order, array, messages):
     array   the name of the array to read; "" for all films
     """
     if path.suffix.lower() == ".npy":
-        return read_one(path, order, array, messages), {}
+        return read_npy(path, order, array, messages), {}
     with np.load(path, allow_pickle=False) as file:
         shapes = headers(file, objects=True)
         if array and array not in shapes:
@@ -60,7 +60,7 @@ def read_arrays(path, order, array, messages):
     return clips, parts
 
 
-def read_one(path, order, array, messages):
+def read_npy(path, order, array, messages):
     """{name: clip} of a .npy, whose numbers stay on disk until they are used."""
     if array:
         raise DataError(f"a .npy holds one array without a name, got --array {array}: leave it out")

@@ -234,10 +234,7 @@ def band(page):
     size = page.imagelength, page.imagewidth
     check_frame(*size)
     check_bytes(math.prod(page.shape) * page.dtype.itemsize)  # there may be a huge number of channels
-    frame = page.asarray()
-    if frame.ndim == 3 and page.planarconfig == 2:
-        frame = frame.transpose(1, 2, 0)
-    frame = frame if frame.ndim == 3 else frame[..., None]
-    if frame.ndim != 3 or frame.shape[:2] != size or frame.dtype.kind not in "iuf":
+    array = page.asarray(squeeze=False)  # (planes, depth, rows, columns, samples): channels are planes or samples
+    if array.shape[1:4] != (1, *size) or array.dtype.kind not in "iuf":
         raise DataError(f"expected pages of rows, columns and channels, got {page.shape} of {page.dtype}: convert it")
-    return np.ascontiguousarray(frame)
+    return array[:, 0].transpose(1, 2, 0, 3).reshape(*size, -1)
