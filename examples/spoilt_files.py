@@ -23,8 +23,8 @@ import numpy as np
 from PIL import Image
 
 from tinypredrnn.data.digits import read_images
+from tinypredrnn.data.reading import read_sequences
 from tinypredrnn.data.scale import BYTES
-from tinypredrnn.data.sequences import read_sequences
 from tinypredrnn.errors import Error
 from tinypredrnn.models import construct
 from tinypredrnn.optim import Adam

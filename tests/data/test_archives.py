@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from own_files import check, film, films, mentions, save_images, saved
 
-from tinypredrnn.data.sequences import read_sequences, split
+from tinypredrnn.data.reading import read_sequences, split
 from tinypredrnn.errors import ConfigError, DataError
 
 

@@ -5,7 +5,7 @@ import pytest
 from own_files import check, film, films, mentions, noise, save_images, saved
 from PIL import Image
 
-from tinypredrnn.data.sequences import read_sequences
+from tinypredrnn.data.reading import read_sequences
 from tinypredrnn.errors import DataError
 
 
@@ -116,6 +116,28 @@ def test_what_is_read_is_said(tmp_path):
         "read 3 clip(s) of 5 frames of 8x9, 2 channels, float64, from ")
 
 
+@pytest.mark.parametrize("kind", ["npy", "folder", "tif", "avi"])
+def test_a_new_size_is_said_beside_the_one_that_was_read(tmp_path, kind, monkeypatch):
+    monkeypatch.setenv("TINYPREDRNN_CACHE", str(tmp_path / "cache"))
+    if kind == "npy":
+        path = saved(tmp_path / "a.npy", film(9))
+    elif kind == "folder":
+        path = save_images(tmp_path / "a", film(9))
+    elif kind == "tif":
+        first, *rest = [Image.fromarray(frame) for frame in film(9)]
+        first.save(path := tmp_path / "a.tif", save_all=True, append_images=rest)
+    else:
+        pytest.importorskip("imageio_ffmpeg")
+        from imageio import v3 as imageio
+
+        imageio.imwrite(path := tmp_path / "a.avi", film(9, 32, 24)[..., None].repeat(3, -1), plugin="FFMPEG", fps=25,
+                        macro_block_size=1)
+    for _ in range(2):  # a video comes from the cache the second time
+        clips = read_sequences(path, size=(16, 12))
+        assert clips.messages[0].startswith(f"read 1 clip(s) of 9 frames of {32 if kind == 'avi' else 24}x24, resized to 16x12, gray")
+    assert ", resized" not in read_sequences(path).messages[0]
+
+
 def test_names_that_meet_are_told_apart(tmp_path):
     saved(tmp_path / "take.npy", film(9))
     np.savez(tmp_path / "take.npz", film(8))
@@ -126,7 +148,7 @@ def test_names_that_meet_are_told_apart(tmp_path):
 
 
 def test_memory_is_counted_over_all_files(tmp_path, monkeypatch):
-    monkeypatch.setattr("tinypredrnn.data.frames.MAX_BYTES", 20_000)
+    monkeypatch.setattr("tinypredrnn.data.reading.frames.MAX_BYTES", 20_000)
     for k in range(3):
         np.savez(tmp_path / f"{k}.npz", film(15))  # 8,640 bytes each
     with pytest.raises(DataError, match="2.npz: its frames take more than"):

@@ -10,7 +10,7 @@ import pytest
 from own_files import authors_file, check, film, mentions, noise, save_images, saved
 from PIL import Image
 
-from tinypredrnn.data.sequences import read_sequences
+from tinypredrnn.data.reading import read_sequences
 from tinypredrnn.errors import ConfigError, DataError
 
 # images
@@ -70,6 +70,31 @@ def test_other_kinds_of_pixels(tmp_path):
     frames = read_sequences(tmp_path)
     assert abs(frames[0][2, ..., 0].astype(int) - over_black).max() <= 1
     check(frames, [np.stack([np.uint8(gray > 127) * 255, gray, frames[0][2, ..., 0], gray])])
+
+
+def deep_png(pixels, kind):
+    """A PNG of 16 bits a channel, which PIL cannot write; kind 0 is gray, 2 colour, 4 and 6 the same with transparency."""
+    height, width, _ = pixels.shape
+    chunk = lambda name, data: len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([16, kind, 0, 0, 0])
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind, channels", [(0, 1), (2, 3), (4, 2), (6, 4), ("ppm", 3)])
+def test_what_loses_bits_is_said(tmp_path, kind, channels):
+    """PIL keeps 16 bits of gray only."""
+    frames = np.stack([film(5, seed=c) for c in range(channels)], -1).astype(np.uint16) * 257
+    if channels in (2, 4):
+        frames[..., -1] = 65535  # opaque
+    for t, frame in enumerate(frames):
+        if kind == "ppm":
+            (tmp_path / f"{t}.ppm").write_bytes(b"P6 24 24 65535\n" + frame.astype(">u2").tobytes())
+        else:
+            (tmp_path / f"{t}.png").write_bytes(deep_png(frame, kind))
+    clips = read_sequences(tmp_path)
+    check(clips, [frames if kind == 0 else (frames[..., :1 if channels == 2 else 3] // 257).astype(np.uint8)])
+    assert mentions(clips, "of more than 8 bits are read as 8 bits: save them as TIFFs") == (kind != 0)
 
 
 @pytest.mark.parametrize("colour", [False, True])

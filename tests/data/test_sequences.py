@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from own_files import authors_file, check, noise, save_images, saved
 
-from tinypredrnn.data import frames as limits
-from tinypredrnn.data import sequences
-from tinypredrnn.data.sequences import Clips, read_sequences, split
+from tinypredrnn.data.reading import Clips, read_sequences, sequences, split
+from tinypredrnn.data.reading import frames as limits
 from tinypredrnn.errors import ConfigError, DataError
 
 # arrays
@@ -184,6 +183,13 @@ def test_a_file_that_is_cut_short_or_deleted_after_it_was_opened(tmp_path):
         training.cut([[0, 0]], 5)
 
 
+def test_nothing_else_in_the_package_imports_deep_inside_the_reading():
+    package = Path(sequences.__file__).parents[2]
+    for file in package.rglob("*.py"):
+        if "reading" not in file.parts:
+            assert "data.reading." not in file.read_text(encoding="utf-8"), file
+
+
 # windows, and what is for what
 
 def clips_of(*lengths):
@@ -261,6 +267,18 @@ def test_a_file_that_would_take_gigabytes_is_refused_at_no_cost(tmp_path, shape,
     try:
         with pytest.raises(DataError, match=message):
             read_sequences(sparse(tmp_path / "a.npy", shape, dtype), **options)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_frames_that_would_take_gigabytes_are_refused_at_no_cost(tmp_path):
+    for t in range(2):
+        sparse(tmp_path / f"{t}.npy", (40_000, 40_000), "|u1")
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"0\.npy.*at most 33,554,432 pixels in a frame, got 40000x40000"):
+            read_sequences(tmp_path)
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
     finally:
         tracemalloc.stop()

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from own_files import film, films, mentions, noise, saved
 
-from tinypredrnn.data import split as module
-from tinypredrnn.data.clips import Clips
-from tinypredrnn.data.sequences import read_sequences, split
+from tinypredrnn.data.reading import Clips, read_sequences, split
+from tinypredrnn.data.reading import parts as module
 from tinypredrnn.errors import DataError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from own_files import check, film, mentions, noise, save_images
 
-from tinypredrnn.data.sequences import read_sequences, split
+from tinypredrnn.data.reading import read_sequences, split
 
 START = datetime(2024, 2, 28, 22)
 

@@ -5,8 +5,8 @@ import pytest
 from own_files import check, film, films, mentions, noise, save_images, saved
 from PIL import Image
 
+from tinypredrnn.data.reading import read_sequences
 from tinypredrnn.data.scale import BYTES
-from tinypredrnn.data.sequences import read_sequences
 from tinypredrnn.errors import ConfigError, DataError
 
 X = films(4) / 255

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from own_files import film, mentions
 
-from tinypredrnn.data import decoded
-from tinypredrnn.data.sequences import read_sequences
+from tinypredrnn.data.reading import read_sequences, videos
 from tinypredrnn.errors import ConfigError, DataError
 
 ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="what decodes videos is not installed")
@@ -43,7 +42,7 @@ def test_every_container_gives_its_frames(tmp_path, name):
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_a_variable_frame_rate(tmp_path, name):
     """ffmpeg would repeat frames until they come at an even rate: 49 of 20."""
-    vfr = ("-fps_mode", "vfr") if decoded.Video(write(tmp_path / "even.avi", FILM)).as_stored()[0] == "-fps_mode" else ("-vsync", "vfr")
+    vfr = ("-fps_mode", "vfr") if videos.Video(write(tmp_path / "even.avi", FILM)).as_stored()[0] == "-fps_mode" else ("-vsync", "vfr")
     clips = read_sequences(write(tmp_path / name, FILM, *SLOWER, *vfr))
     assert [len(clip) for clip in clips] == [20] and abs(clips[0][..., 0].astype(int) - FILM).mean() < 8
     assert mentions(clips, "variable frame rate")
@@ -111,7 +110,7 @@ def test_colour(tmp_path):
 def test_decoded_frames_stay_on_the_disk(tmp_path, cache, monkeypatch):
     write(tmp_path / "a.avi", FILM)
     first = read_sequences(tmp_path / "a.avi")
-    monkeypatch.setattr(decoded, "Video", None)  # nothing is decoded again
+    monkeypatch.setattr(videos, "Video", None)  # nothing is decoded again
     second = read_sequences(tmp_path / "a.avi")
     np.testing.assert_array_equal(first[0], second[0])
     assert first.messages == second.messages and mentions(first, f"kept in {cache}") and second.files[0] is not None
@@ -153,11 +152,22 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, cache):
     assert clips[0].shape == (20, 48, 64, 1) and clips.files[0] is None
 
 
+def test_a_coloured_video_without_the_cache(tmp_path, cache):
+    """It starts in gray; the first coloured frame makes all of it coloured, in memory as well as on the disk."""
+    frames = np.stack([FILM, FILM // 2, FILM // 4], -1)
+    frames[:5] = FILM[:5, ..., None]
+    write(tmp_path / "a.avi", frames, pixels="rgb24")
+    cache.parent.mkdir()
+    cache.write_text("a file, where the folder would be")
+    clips = read_sequences(tmp_path / "a.avi")
+    assert clips[0].shape == (20, 48, 64, 3) and clips.files[0] is None
+
+
 def test_what_fits_neither_on_the_disk_nor_in_memory_is_refused(tmp_path, cache, monkeypatch):
     write(tmp_path / "a.avi", FILM)
     cache.parent.mkdir()
     cache.write_text("a file, where the folder would be")
-    monkeypatch.setattr("tinypredrnn.data.frames.MAX_BYTES", 10_000)
+    monkeypatch.setattr("tinypredrnn.data.reading.frames.MAX_BYTES", 10_000)
     with pytest.raises(DataError, match="a.avi.*GiB of memory"):
         read_sequences(tmp_path / "a.avi")
 

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 import tinypredrnn as tp
+from tinypredrnn.data.reading import read_sequences
 from tinypredrnn.data.scale import BYTES
-from tinypredrnn.data.sequences import read_sequences
 from tinypredrnn.train import predict, read_checkpoint, read_log
 
 ROOT = Path(__file__).parents[2]

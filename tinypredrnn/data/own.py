@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tinypredrnn import metrics
-from tinypredrnn.data.sequences import read_sequences, split
+from tinypredrnn.data.reading import read_sequences, split
 from tinypredrnn.data.source import Source, SourceOptions, stream
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.options import called, option
@@ -64,7 +64,7 @@ def read_clips(path, options, scale=None):
 
 
 class OwnSequences(Source):
-    """Clips read from files (sequences.py), as stored. Training batches are random windows of them."""
+    """Clips read from files, as stored. Training batches are random windows of them."""
 
     Options = OwnOptions
     # bright, textured frames need finer patches and smaller steps than digits

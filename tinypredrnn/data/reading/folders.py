@@ -8,17 +8,17 @@
     a folder of videos, of .npy and .npz, of GIFs and of other pictures of several frames: the clips in each file
 """
 
+import os
 import re
-from collections import defaultdict
-from pathlib import Path
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
-from tinypredrnn.data.archives import PARTS, pairs, part_of, without_masks
-from tinypredrnn.data.frames import reading
-from tinypredrnn.data.images import IMAGES, holds_several
-from tinypredrnn.data.times import films, pictures_apart
-from tinypredrnn.data.videos import VIDEOS
-from tinypredrnn.data.words import counted, in_short
+from tinypredrnn.data.reading.archives import PARTS, pairs, part_of, without_masks
+from tinypredrnn.data.reading.frames import reading
+from tinypredrnn.data.reading.pictures import IMAGES, holds_several
+from tinypredrnn.data.reading.times import films, pictures_apart
+from tinypredrnn.data.reading.videos import VIDEOS
+from tinypredrnn.data.reading.words import in_short
 from tinypredrnn.errors import DataError
 from tinypredrnn.folder import is_output
 
@@ -58,12 +58,15 @@ def find_clips(path, messages):
         if not found:
             raise DataError(f"{path} holds no images ({', '.join(sorted(IMAGES))}): expected {EXPECTED}")
         return [item._replace(name=item.name or path.resolve().name) for item in found]
-    suffix = path.suffix.lower()
-    for kind, endings in KINDS.items():
-        if suffix in endings and path.is_file() and (kind != "several" or suffix == ".gif" or holds_several(path)):
-            return [Found(path.name, kind, [path])]
+    kind = path.is_file() and kind_of(path)
+    if kind and (kind != "several" or path.suffix.lower() == ".gif" or holds_several(path)):
+        return [Found(path.name, kind, [path])]
     refuse_foreign(path)
     raise DataError(f"{path} is {'no clip' if path.exists() else 'not there'}: expected {EXPECTED}")
+
+
+def kind_of(file):
+    return next((kind for kind, endings in KINDS.items() if file.suffix.lower() in endings), "")
 
 
 def in_folder(folder, label, messages, depth=0):
@@ -71,62 +74,56 @@ def in_folder(folder, label, messages, depth=0):
     folders, files = visible(folder, messages)
     clips, pictures, others = [], [], [sub for sub in folders if sub.suffix.lower() == ".zarr"]
     for file in files:
-        kind = next((kind for kind, endings in KINDS.items() if file.suffix.lower() in endings), "")
+        kind = kind_of(file)
         if not kind:
             others.append(file)
         elif (kind == "several" or file.suffix.lower() == ".npy") and not holds_several(file):
             pictures.append(file)
         else:
             clips.append(Found(file.name, kind, [file], part_of(file.stem) if kind == "array" else ""))
-    clips = films_alone(label, clips, messages)
+    for x, y in pairs([item.files[0].stem for item in clips if item.kind == "array"]).items():
+        raise DataError(f"{label}: {x} and {y} seem to be inputs and targets, the beginnings and the ends of the same "
+                        "sequences: save both in one .npz, or joined: np.concatenate([x, y], axis=1)")
+    clips = films_among(clips, label, messages)
     clips += in_folders([sub for sub in folders if sub not in others], label, messages, depth)
-    if clips or pictures:
-        if others:
-            endings = counted(file.suffix.lower() or "no ending" for file in others)
-            messages.append(f"{label}: files of other kinds are left out: {endings}")
-    else:
-        for file in others if depth else folder.rglob("*"):  # an archive in a folder beside clips does no harm
+    if others and (clips or pictures):
+        endings = sorted(Counter(file.suffix.lower() or "no ending" for file in others).items())
+        messages.append(f"{label}: files of other kinds are left out: "
+                        f"{', '.join(f'{count} of {ending}' for ending, count in endings)}")
+    if not clips and not pictures:  # in a folder beside clips an archive does no harm, a picture of another kind does
+        for file in others if depth else folder.rglob("*"):
             if not depth or file.suffix.lower() in FOREIGN:
                 refuse_foreign(file)
     if pictures and not clips:
         refuse_holes(folder, pictures, others)
         return film_clips(label, pictures, messages)
     if len(pictures) > 1:
-        beside = clips[0].name.partition("/")[0]
-        raise DataError(f"{folder} holds the image {pictures[0].name} beside the clip {beside}: expected {EXPECTED}")
+        raise DataError(f"{folder} holds the image {pictures[0].name} beside the clip "
+                        f"{clips[0].name.partition('/')[0]}: expected {EXPECTED}")
     if pictures:
         messages.append(f"{label}: the picture {pictures[0].name} beside the clips is left out")
     return clips
 
 
-def films_alone(label, clips, messages):
-    """The Found `clips` without masks and labels. DataError if inputs and targets are in separate files."""
-    arrays = {item.files[0].stem: item for item in clips if item.kind == "array"}
-    for x, y in pairs(arrays).items():
-        raise DataError(f"{label}: {x} and {y} seem to be inputs and targets, the beginnings and the ends of the same "
-                        "sequences: save both in one .npz, or joined: np.concatenate([x, y], axis=1)")
-    films = set(without_masks([item.files[0].stem for item in clips]))
-    if left := [item.name for item in clips if item.files[0].stem not in films]:
+def films_among(entries, label, messages):
+    """Those of some clips or folders that are films, without the masks and labels of others."""
+    names = without_masks([entry.name for entry in entries])
+    if left := [entry.name for entry in entries if entry.name not in names]:
         messages.append(f"{label}: {in_short(left)} are not films and left out")
-    return [item for item in clips if item.files[0].stem in films]
+    return [entry for entry in entries if entry.name in names]
 
 
 def in_folders(folders, label, messages, depth):
     """The clips Found in each of some folders, with names that begin with the folder's."""
-    clips, empty, names = [], [], without_masks([sub.name for sub in folders])
-    if left := [sub.name for sub in folders if sub.name not in names]:
-        messages.append(f"{label}: {in_short(left)} are not films and left out")
-    for sub in folders:
-        if sub.name in left:
-            continue
+    clips, empty = [], []
+    for sub in films_among(folders, label, messages):
         found = in_folder(sub, f"{label}/{sub.name}", messages, depth + 1) if depth < DEEPEST else []
+        empty += [] if found else [sub.name]
         part = PARTS.get(sub.name.lower(), "")
         many = any(item.kind != "pictures" or item.files[0].parent != sub for item in found)
         group = sub.name if many and not part else ""
-        clips += [item._replace(name="/".join(filter(None, [sub.name, item.name])), part=item.part or part,
+        clips += [item._replace(name=f"{sub.name}/{item.name}".rstrip("/"), part=item.part or part,
                                 group=group or item.group) for item in found]
-        if not found:
-            empty.append(sub.name)
     if empty and clips:
         messages.append(f"{label}: {len(empty)} folder(s) without frames are left out: {in_short(empty)}")
     return clips
@@ -144,18 +141,22 @@ def film_clips(label, pictures, messages):
 
 def visible(folder, messages):
     """(folders, files) in a folder, in natural order, without hidden and system files and our own output."""
-    with reading(folder):
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-        ours = [entry for entry in entries if is_output(entry)]
-        system = [entry for entry in entries if entry.name.lower() in SYSTEM and entry not in ours]
-    messages.extend(f"{output} holds output of tinypredrnn: it is not read as data" for output in ours)
-    messages.extend(f"{folder.name}: {entry.name} of the operating system is left out" for entry in system)
-    left = set(ours) | set(system)
-    entries = sorted((entry for entry in entries if entry not in left), key=natural)
-    return [e for e in entries if e.is_dir()], [e for e in entries if e.is_file()]
+    folders, files = [], []
+    with reading(folder), os.scandir(folder) as entries:
+        for entry in sorted((entry for entry in entries if not entry.name.startswith(".")), key=natural):
+            path = folder / entry.name
+            if entry.is_dir() and is_output(path):
+                messages.append(f"{path} holds output of tinypredrnn: it is not read as data")
+            elif entry.name.lower() in SYSTEM:
+                messages.append(f"{folder.name}: {entry.name} of the operating system is left out")
+            elif entry.is_dir():
+                folders.append(path)
+            elif entry.is_file():  # no pipe, which would make us wait for ever
+                files.append(path)
+    return folders, files
 
 
-def natural(path: Path):
+def natural(path):
     """A key for sorting paths by their names so that frame2 comes before frame10."""
     return [int(part) if k % 2 else part.lower() for k, part in enumerate(re.split("([0-9]+)", path.name))], path.name
 
@@ -169,16 +170,13 @@ def refuse_foreign(path):
 
 def refuse_holes(folder, pictures, others):
     """DataError if files of other kinds fill gaps in a film's numbering: without them its motion would jump."""
-    have = {file.stem for file in pictures}
+    have, holes = {file.stem for file in pictures}, []
     more = {file.stem: file for file in others if file.stem not in have}
-    if not more:
-        return
-    holes = []
-    for film in films([*have, *more]).values():
+    for film in films([*have, *more]).values() if more else ():
         known = {number for number, stem in film if stem in have}
         holes += [more[stem] for number, stem in film
                   if known and min(known) < number < max(known) and number not in known]
-    if all(len(film) < 2 for film in films(have).values()):  # the names have no useful numbers
+    if more and all(len(film) < 2 for film in films(have).values()):  # the names have no useful numbers
         holes = [file for file in more.values() if file.suffix.lower() in FOREIGN]
     if holes:
         remedy = HOW.get(holes[0].suffix.lower(), "convert them, or move them elsewhere").format(name=holes[0].name)

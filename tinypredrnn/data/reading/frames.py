@@ -12,6 +12,7 @@ from tinypredrnn.options import called
 MAX_PIXELS = 1 << 25  # of a frame: 8192 x 4096
 MAX_BYTES = 4 << 30  # of all frames that are kept in memory
 LUMA = np.array([0.299, 0.587, 0.114])  # the weights of red, green and blue in gray, ITU-R BT.601
+GRAY_TOLERANCE = 4  # of 255: colours that differ by no more are gray with slight errors of a camera or codec
 
 
 @contextlib.contextmanager
@@ -54,8 +55,16 @@ def check_size(size, first, expected):
 
 def check_channels(asked, has):
     """ConfigError if frames with `has` channels cannot be converted to `asked` channels."""
-    if asked not in (None, has) and not (asked in (1, 3) and has in (1, 3)):
+    if asked not in (None, has) and not {asked, has} <= {1, 3}:
         raise ConfigError(f"{called('channels')} is 1 for gray or 3 for colour, got {asked} for frames that have {has}")
+
+
+def tint(frame):
+    """The largest difference between red, green and blue of a frame (H,W,3)."""
+    red, green, blue = (frame[..., c] for c in range(3))
+    if np.array_equal(red, green) and np.array_equal(green, blue):
+        return 0
+    return int((np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)).max())
 
 
 def fit(frame, size=None, channels=None, missing=None):
@@ -73,10 +82,10 @@ def fit(frame, size=None, channels=None, missing=None):
         if channels is not None:
             image = image.convert("L" if channels == 1 else "RGB")
         if size is not None:
-            image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+            image = image.resize(size[::-1], Image.Resampling.BILINEAR)
         return np.asarray(image).reshape(image.height, image.width, -1)
-    dtype, values = frame.dtype, frame.astype(np.float64)
-    unknown = np.isnan(values) if missing is None else np.isnan(values) | (frame == missing)
+    values = frame.astype(np.float64)
+    unknown = np.isnan(values) | (frame == missing)
     values[unknown] = 0
     if channels == 1 and frame.shape[2] == 3:
         values, unknown = (values @ LUMA)[..., None], unknown.any(2, keepdims=True)
@@ -84,9 +93,7 @@ def fit(frame, size=None, channels=None, missing=None):
         values, weights = resize(values, size), resize(1.0 - unknown, size)
         unknown = weights < 0.5
         values /= np.where(unknown, 1, weights)
-    if dtype.kind in "iu":
-        values = np.rint(values)
-    values = values.astype(dtype)
+    values = (np.rint(values) if frame.dtype.kind in "iu" else values).astype(frame.dtype)
     if unknown.any():
         values[unknown] = np.nan if missing is None else missing
     return np.repeat(values, 3, axis=2) if channels == 3 and frame.shape[2] == 1 else values

@@ -13,10 +13,10 @@ import re
 import numpy as np
 
 from tinypredrnn.data.arrays import headers, read_header, refuse_objects
-from tinypredrnn.data.frames import check_bytes
-from tinypredrnn.data.order import SHAPES, array_to_clips
-from tinypredrnn.data.times import STARTS, TIMES, times_apart
-from tinypredrnn.data.words import in_short
+from tinypredrnn.data.reading.frames import check_bytes
+from tinypredrnn.data.reading.order import SHAPES, array_to_clips
+from tinypredrnn.data.reading.times import STARTS, TIMES, times_apart
+from tinypredrnn.data.reading.words import in_short
 from tinypredrnn.errors import DataError
 
 PARTS = {**dict.fromkeys(["train", "training"], "training"), **dict.fromkeys(["test", "testing"], "test"),
@@ -33,7 +33,7 @@ def read_arrays(path, order, array, messages):
     array   the name of the array to read; "" for all films
     """
     if path.suffix.lower() == ".npy":
-        return read_one(path, order, array, messages), {}
+        return read_npy(path, order, array, messages), {}
     with np.load(path, allow_pickle=False) as file:
         shapes = headers(file, objects=True)
         if array and array not in shapes:
@@ -43,7 +43,7 @@ def read_arrays(path, order, array, messages):
             return authors_clips(*(file[name] for name in ("clips", "dims", "input_raw_data"))), {}
         names = [array] if array else choose(shapes)
         if shapes[names[0]].dtype.kind == "O":
-            refuse_objects(array)
+            refuse_objects(names[0])
         clocks = [name for name in shapes if name in TIMES + STARTS and shapes[name].dtype.kind != "O"]
         check_bytes(sum(shapes[name].bytes for name in (*names, *clocks)))
         clips, parts = {}, {}
@@ -56,11 +56,11 @@ def read_arrays(path, order, array, messages):
             names += clocks
     if left := [f"{name} {header.shape}" for name, header in shapes.items() if name not in names]:
         messages.append(f"{path.name}: read {in_short(names, 9)}, left out {in_short(left, 9)}"
-                    f"{'' if array else '; --array NAME reads another'}")
+                        f"{'' if array else '; --array NAME reads another'}")
     return clips, parts
 
 
-def read_one(path, order, array, messages):
+def read_npy(path, order, array, messages):
     """{name: clip} of a .npy, whose numbers stay on disk until they are used."""
     if array:
         raise DataError(f"a .npy holds one array without a name, got --array {array}: leave it out")
@@ -90,9 +90,8 @@ def part_of(name):
 def choose(shapes):
     """The names of the arrays of an .npz that are films."""
     films = [name for name, header in shapes.items() if len(header.shape) >= 3 and header.dtype.kind in "biuf"]
+    films = films or [name for name, header in shapes.items() if header.dtype.kind == "O"]
     if not films:
-        for name in (name for name, header in shapes.items() if header.dtype.kind == "O"):
-            refuse_objects(name)
         raise DataError(f"expected {SHAPES}, got no array of so many axes")
     return ["frames"] if "frames" in films and not any(map(part_of, films)) else without_masks(films)
 
@@ -133,14 +132,13 @@ def join(x, y, beginnings, ends, messages):
     if len(beginnings) != len(ends) or len(beginnings) == 1 or not alike:
         raise DataError(f"{x} and {y} seem to be inputs and targets, but they are not beginnings and ends of the same "
                         f"sequences: choose one of them with --array {x} or --array {y}")
-    most = min(len(one), len(other))
-    for both in range(most, -1, -1):  # frames that x ends with and y begins with
-        if all(np.array_equal(a[len(a) - both:], b[:both]) for a, b in zip(beginnings.values(), ends.values())):
-            break
+    halves = list(zip(beginnings.values(), ends.values()))
+    both = next(count for count in range(min(len(one), len(other)), -1, -1)  # frames that x ends with and y begins with
+                if all(np.array_equal(a[len(a) - count:], b[:count]) for a, b in halves))
     messages.append(f"{x} and {y} are read as the beginnings ({len(one)} frames) and ends ({len(other)}) of the same "
-                f"sequences{f', which have {both} frames in common' if both else ''}; --array {x} reads the one alone")
-    return {f"{x}+{y}[{n}]": np.concatenate([a, b[both:]])
-            for n, (a, b) in enumerate(zip(beginnings.values(), ends.values()))}
+                    f"sequences{f', which have {both} frames in common' if both else ''}; --array {x} reads the one "
+                    "alone")
+    return {f"{x}+{y}[{n}]": np.concatenate([a, b[both:]]) for n, (a, b) in enumerate(halves)}
 
 
 # PredRNN's authors

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinypredrnn.data.clips import Clips
+from tinypredrnn.data.reading.clips import Clips
 from tinypredrnn.errors import DataError
 
 PARTS = "training", "validation", "test"
@@ -40,13 +40,13 @@ def split(clips, length, seed=0, grouped=True):
     """
     marks = fingerprints(clips)
     films = find_films(clips, marks)
-    part_of = {n: part for part in PARTS for n in clips.parts.get(part, ())}  # the others are for training
-    part_of = [part_of.get(n, "training") for n in range(len(clips))]
+    part_of = dict.fromkeys(range(len(clips)), "training")
+    part_of |= {n: part for part in PARTS for n in clips.parts.get(part, ())}
     for film in films:
         if other := [n for n in film.places if part_of[n] != part_of[min(film.places)]]:
             raise DataError(f"{clips.names[min(film.places)]} and {clips.names[other[0]]} share frames, but are in two "
                             "parts of the data: take one of them out")
-    lacking = [part for part in PARTS[1:] if part not in part_of]
+    lacking = [part for part in PARTS[1:] if not clips.parts.get(part)]
     pool = [film for film in films if part_of[min(film.places)] == "training"]
     chosen, how = set_apart(clips, pool, length, seed, lacking, clips.groups if grouped else {})
     chosen |= {part: [(n, slice(None)) for n in clips.parts[part]] for part in PARTS[1:] if part not in lacking}

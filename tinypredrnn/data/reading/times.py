@@ -10,7 +10,7 @@ from datetime import datetime
 
 import numpy as np
 
-from tinypredrnn.data.words import in_short
+from tinypredrnn.data.reading.words import in_short
 
 TIMES = "times", "time", "timestamps", "timestamp", "datetimes", "dates"
 STARTS = "run_start", "run_starts"
@@ -111,7 +111,7 @@ def pictures_apart(name, names, messages):
         pieces = [ordered[piece] for piece in runs(len(ordered), starts)]
         if starts:
             messages.append(f"{clip}: frames are missing in {len(starts)} place(s), the first between "
-                        f"{ordered[starts[0] - 1]} and {ordered[starts[0]]}; no sequence crosses a gap")
+                            f"{ordered[starts[0] - 1]} and {ordered[starts[0]]}; no sequence crosses a gap")
         elif not regular:
             messages.append(f"{clip}: the numbers in the names are not evenly spaced; the frames are taken as if they "
                             "were")

@@ -8,6 +8,7 @@ the order.
 
 import numpy as np
 
+from tinypredrnn.data.reading.frames import check_frame
 from tinypredrnn.errors import DataError
 
 SHAPES = "clips (N,T,H,W) or (N,T,H,W,C), or one clip (T,H,W) or (T,H,W,C)"
@@ -24,18 +25,15 @@ def array_to_clips(name, array, order, messages):
     """
     if array.dtype.kind not in "biuf":
         raise DataError(f"expected numbers, got {array.dtype} in {name}")
-    if order:
-        if len(order) != array.ndim:
-            raise DataError(f"the order {order} names {len(order)} axes, {name} has {array.ndim}: {array.shape}")
-    else:
-        order = find_order(name, array, messages)
-    if 0 in array.shape:
+    if 0 in array.shape or not order and not 3 <= array.ndim <= 5:
         raise DataError(f"expected {SHAPES}, got {array.shape} in {name}")
+    order = order or find_order(name, array, messages)
+    if len(order) != array.ndim:
+        raise DataError(f"the order {order} names {len(order)} axes, {name} has {array.ndim}: {array.shape}")
     array = array.transpose([order.index(letter) for letter in "NTHWC" if letter in order])
-    if array.dtype == bool:
-        array = array.view(np.uint8)  # 0 and 1
-    if "C" not in order:
-        array = array[..., None]
+    array = array.view(np.uint8) if array.dtype == bool else array  # 0 and 1
+    array = array if "C" in order else array[..., None]
+    check_frame(*array.shape[-3:-1])
     if "N" not in order:
         return {name: array}
     if len(array) > MAX_CLIPS:
@@ -44,41 +42,32 @@ def array_to_clips(name, array, order, messages):
 
 
 def find_order(name, array, messages):
-    """The order of an array's axes, such as "NTHW"."""
+    """The order of the 3 to 5 axes of an array, such as "NTHW"."""
     shape, axes = array.shape, array.ndim
-    if not 3 <= axes <= 5 or 0 in shape:
-        raise DataError(f"expected {SHAPES}, got {shape} in {name}")
-    if axes == 3:
-        if time_is_last(array):
-            refuse(name, shape, "its frames seem to lie along the last axis", "HWT", "THW")
-        return "THW"
-    if axes == 4:
-        if shape[3] <= MAX_CHANNELS_ANYWHERE:
-            return "THWC"
-        if shape[1] == 1:
-            messages.append(f"{name} {shape} is read as one film whose second axis holds its single channel (order "
-                            "TCHW); --order NTHW if it holds clips of one frame each")
-            return "TCHW"
-        if shape[1] <= MAX_CHANNELS_ANYWHERE < shape[0] and first_axis_is_time(array):
-            refuse(name, shape, "neighbours along its first axis are alike, as frames that follow each other are",
-                   "TCHW", "TNHW", "NTHW")
-        if shape[3] <= MAX_CHANNELS and min(shape[1:3]) > 2 * shape[3]:
-            refuse(name, shape, f"its last axis may be {shape[3]} channels, or frames {shape[3]} pixels wide",
-                   "THWC", "NTHW")
-        if time_is_last(*array[::max(1, len(array) // 5)]):
-            refuse(name, shape, "its frames seem to lie along the last axis", "NHWT", "NTHW")
-        order = "NTHW"
-    elif shape[2] <= MAX_CHANNELS_ANYWHERE < shape[4]:
+    if axes == 4 and shape[3] <= MAX_CHANNELS_ANYWHERE:
+        return "THWC"
+    if axes == 4 and shape[1] == 1:
+        messages.append(f"{name} {shape} is read as one film whose second axis holds its single channel (order TCHW); "
+                        "--order NTHW if it holds clips of one frame each")
+        return "TCHW"
+    if axes == 4 and shape[1] <= MAX_CHANNELS_ANYWHERE < shape[0] and first_axis_is_time(array):
+        refuse(name, shape, "neighbours along its first axis are alike, as frames that follow each other are", "TCHW",
+               "TNHW", "NTHW")
+    if axes == 4 and shape[3] <= MAX_CHANNELS and min(shape[1:3]) > 2 * shape[3]:
+        refuse(name, shape, f"its last axis may be {shape[3]} channels, or frames {shape[3]} pixels wide", "THWC",
+               "NTHW")
+    order = {3: "THW", 4: "NTHW", 5: "NTHWC"}[axes]
+    if axes < 5 and time_is_last(*([array] if axes == 3 else array[::max(1, len(array) // 5)])):
+        refuse(name, shape, "its frames seem to lie along the last axis", order.replace("THW", "HWT"), order)
+    if axes == 5 and shape[2] <= MAX_CHANNELS_ANYWHERE < shape[4]:
         order = "NTCHW"
-    elif shape[1] <= MAX_CHANNELS_ANYWHERE < shape[2] and shape[4] > MAX_CHANNELS:
+    elif axes == 5 and shape[1] <= MAX_CHANNELS_ANYWHERE < shape[2] and shape[4] > MAX_CHANNELS:
         order = "NCTHW"
-    elif shape[4] > MAX_CHANNELS:
+    elif axes == 5 and shape[4] > MAX_CHANNELS:
         refuse(name, shape, f"{shape[4]} channels are more than is usual", "NTHWC", "NTCHW", "NCTHW")
-    else:
-        order = "NTHWC"
     if order in ("NTCHW", "NCTHW"):
         messages.append(f"{name} {shape} is read in the order {order}; --order names another one")
-    if order != "NCTHW" and time_is_first(array):
+    if order.startswith("NT") and time_is_first(array):
         refuse(name, shape, "neighbours along its first axis, where clips would be, are more alike than along its "
                "second, where time would be", "TN" + order[2:], order)
     return order

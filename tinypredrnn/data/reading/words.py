@@ -1,7 +1,5 @@
 """Lists of things in a few words, for messages."""
 
-from collections import Counter
-
 
 def listed(things):
     """All things, sorted: "float32 and uint8"."""
@@ -12,8 +10,3 @@ def in_short(names, most=3):
     """The first few names: "a, b, c, ..."."""
     names = list(names)
     return ", ".join(map(str, names[:most])) + (", ..." if len(names) > most else "")
-
-
-def counted(things):
-    """The number of each thing, such as "3 of .heic, 1 of .txt"."""
-    return ", ".join(f"{n} of {thing}" for thing, n in sorted(Counter(things).items()))

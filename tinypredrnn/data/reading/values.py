@@ -28,7 +28,6 @@ class Survey(NamedTuple):
     places: int
     unknown: int
     first: str
-    infinite: str  # the first clip with infinite numbers, or ""
 
 
 def pieces(clips):
@@ -36,36 +35,26 @@ def pieces(clips):
     total = sum(clip.nbytes for clip in clips.values())
     stride = max(1, math.ceil(total / MAX_EXAMINED))
     for name, clip in clips.items():
-        at_a_time = max(1, PIECE // clip[0].nbytes)
-        if stride > 1:
-            for t in range(0, len(clip), stride):
-                yield name, t, clip[t:t + 1]
-        else:
-            for t in range(0, len(clip), at_a_time):
-                yield name, t, clip[t:t + at_a_time]
+        count = 1 if stride > 1 else max(1, PIECE // clip[0].nbytes)
+        for t in range(0, len(clip), max(stride, count)):
+            yield name, t, clip[t:t + count]
 
 
 def survey(clips, missing):
-    low, high, places, unknown, first, infinite = np.inf, -np.inf, 0, 0, "", ""
+    """The Survey of clips {name: (T,H,W,C)}. DataError if some numbers are infinite."""
+    low, high, places, unknown, first = np.inf, -np.inf, 0, 0, ""
     for name, start, frames in pieces(clips):
         places += frames.size
-        least, most = (float(frames.min()), float(frames.max())) if missing is None else (np.nan, np.nan)
-        if not (np.isfinite(least) and np.isfinite(most)):
-            gone = np.isnan(frames) if frames.dtype.kind == "f" else np.zeros(frames.shape, bool)
-            if missing is not None:
-                gone |= frames == missing
-            count = int(gone.sum())
-            if count and not first:
-                first = place(name, start, gone)
-            unknown += count
-            known = frames[~gone] if count else frames
-            least, most = (float(known.min()), float(known.max())) if known.size else (np.inf, -np.inf)
-            if known.size and not np.isfinite([least, most]).all():
-                infinite = infinite or name
-                known = known[np.isfinite(known)]
-                least, most = (float(known.min()), float(known.max())) if known.size else (np.inf, -np.inf)
-        low, high = min(low, least), max(high, most)
-    return Survey(low, high, places, unknown, first, infinite)
+        gone = np.isnan(frames) if missing is None else np.isnan(frames) | (frames == missing)
+        if gone.any():
+            unknown, first = unknown + int(gone.sum()), first or place(name, start, gone)
+            frames = frames[~gone]
+        if frames.size:
+            low, high = min(low, float(frames.min())), max(high, float(frames.max()))
+            if not np.isfinite([low, high]).all():
+                raise DataError(f"expected finite numbers, or NaN where there are none, got infinite ones in {name}: "
+                                "replace them")
+    return Survey(low, high, places, unknown, first)
 
 
 def find_scale(clips, range, unit, missing, messages):
@@ -73,15 +62,11 @@ def find_scale(clips, range, unit, missing, messages):
 
     DataError if there are no known numbers, if some are infinite, or if some seem to be codes for missing data.
     """
-    dtypes = {clip.dtype for clip in clips.values()}
-    bytes_alone = dtypes == {np.dtype(np.uint8)}
-    if range is None and missing is None and bytes_alone and not all(flags(clip) for clip in clips.values()):
+    dtypes, true = {clip.dtype for clip in clips.values()}, all(map(flags, clips.values()))
+    if range is None and missing is None and dtypes == {np.dtype(np.uint8)} and not true:
         hint_at_a_part(max(int(frames.max()) for frames in looked_at(clips)), 255, messages)
         return Scale(units=BYTES.stored, unit=unit) if unit else BYTES
     found = survey(clips, missing)
-    if found.infinite:
-        raise DataError("expected finite numbers, or NaN where there are none, got infinite ones in "
-                        f"{found.infinite}: replace them")
     if found.low > found.high:
         raise DataError(f"expected numbers, got {found.unknown:,} places without data and none with: is --missing "
                         "right?")
@@ -92,24 +77,28 @@ def find_scale(clips, range, unit, missing, messages):
         messages.append(f"no place holds {missing:g}, the code for missing data")
     if missing is None:
         refuse_codes(clips, found, range, messages)
-    if range is None:
-        range, units, why = range_of(dtypes, clips, found)
-        if units == (0, 1) == range:
-            hint_at_a_part(found.high, 1, messages)
-        if why:
-            messages.append(f"{why}; {range[0]:g} becomes 0 and {range[1]:g} becomes 1 for the model (--range LO HI "
+    if range is None and (true or all(d.kind == "f" for d in dtypes) and -ROUNDING <= found.low
+                          and found.high <= 1 + ROUNDING):
+        range = 0.0, 1.0
+        hint_at_a_part(found.high, 1, messages)
+    elif range is None:
+        bytes_in_others = 0 <= found.low < 64 and 128 < found.high <= 255
+        range = (0.0, 255.0) if bytes_in_others else outwards(found.low, found.high)
+        sample = " in a sample of the frames" if sum(clip.nbytes for clip in clips.values()) > MAX_EXAMINED else ""
+        messages.append(f"the numbers ({', '.join(sorted(map(str, dtypes)))}) go from {found.low:g} to {found.high:g}"
+                        f"{sample}; {range[0]:g} becomes 0 and {range[1]:g} becomes 1 for the model (--range LO HI "
                         "changes that)")
     else:
-        range = units = tuple(float(end) for end in range)
+        range = tuple(float(end) for end in range)
         if len(range) != 2 or not np.isfinite(range).all() or not range[0] < range[1]:
             raise ConfigError(f"{called('range')} is a smaller and a larger number, got {range}")
         if found.high < range[0] or found.low > range[1]:
-            raise DataError(f"expected numbers between {range[0]:g} and {range[1]:g}, got {found.low:g} to {found.high:g}: "
-                            "scale them as the others, or name another --range")
+            raise DataError(f"expected numbers between {range[0]:g} and {range[1]:g}, got {found.low:g} to "
+                            f"{found.high:g}: scale them as the others, or name another --range")
         if found.low < range[0] or found.high > range[1]:
             messages.append(f"the numbers go from {found.low:g} to {found.high:g}; what lies outside of {range[0]:g} "
                             f"to {range[1]:g} is set to its nearer end for the model")
-    return Scale(stored=range, units=range if unit else units, unit=unit, missing=missing, gaps=bool(found.unknown))
+    return Scale(stored=range, units=range, unit=unit, missing=missing, gaps=bool(found.unknown))
 
 
 def flags(clip):
@@ -119,22 +108,6 @@ def flags(clip):
             return True
         clip = clip.base
     return False
-
-
-def range_of(dtypes, clips, found):
-    """(the stored numbers that become 0 and 1, the same in units, why), inferred from the data."""
-    low, high = found.low, found.high
-    sampled = " in a sample of the frames" if sum(clip.nbytes for clip in clips.values()) > MAX_EXAMINED else ""
-    if all(dtype.kind == "f" for dtype in dtypes) and -ROUNDING <= low and high <= 1 + ROUNDING:
-        return (0.0, 1.0), (0.0, 1.0), ""
-    if dtypes == {np.dtype(np.uint8)} and all(flags(clip) for clip in clips.values()):
-        return (0.0, 1.0), (0.0, 1.0), ""
-    if 0 <= low < 64 and 128 < high <= 255:
-        ends = 0.0, 255.0  # bytes, stored in another dtype
-    else:
-        ends = outwards(low, high)
-    names = ", ".join(sorted(str(dtype) for dtype in dtypes))
-    return ends, ends, f"the numbers ({names}) go from {low:g} to {high:g}{sampled}"
 
 
 def outwards(low, high):
@@ -183,7 +156,7 @@ def hint_at_a_part(most, full, messages):
     """Add a hint if the numbers, up to `most`, use only a small part of the range from 0 to `full`."""
     if 0 < most < full / 10:
         messages.append(f"the numbers go up to {most:.4g}, {100 * most / full:.2g}% of the range from 0 to {full}: "
-                    f"--range 0 {outwards(0, most)[1]:g} makes use of all of it")
+                        f"--range 0 {outwards(0, most)[1]:g} makes use of all of it")
 
 
 def looked_at(clips):
@@ -220,7 +193,7 @@ def hints(clips, scale, every, messages):
                         "takes one of each")
     elif mean < MIN_CHANGE * span:
         messages.append(f"the frames hardly change from one to the next ({100 * mean / span:.2g}% of the range on "
-                    "average): --every N takes one of N")
+                        "average): --every N takes one of N")
 
 
 def change(one, other):

@@ -21,21 +21,20 @@ from pathlib import Path
 
 import numpy as np
 
-from tinypredrnn.data.archives import read_arrays
-from tinypredrnn.data.clips import Clips, file_of
-from tinypredrnn.data.decoded import decode_video
-from tinypredrnn.data.folders import find_clips
-from tinypredrnn.data.frames import MAX_PIXELS, check_bytes, check_channels, check_frame, check_size, fit, reading
-from tinypredrnn.data.pictures import Pictures
-from tinypredrnn.data.split import split
-from tinypredrnn.data.times import runs
-from tinypredrnn.data.values import find_scale, flags, hints
-from tinypredrnn.data.words import listed
+from tinypredrnn.data.reading.archives import read_arrays
+from tinypredrnn.data.reading.clips import Clips, file_of
+from tinypredrnn.data.reading.folders import find_clips
+from tinypredrnn.data.reading.frames import MAX_PIXELS, check_bytes, check_channels, check_size, fit, reading
+from tinypredrnn.data.reading.parts import PARTS
+from tinypredrnn.data.reading.pictures import Pictures
+from tinypredrnn.data.reading.times import runs
+from tinypredrnn.data.reading.values import find_scale, flags, hints
+from tinypredrnn.data.reading.videos import decode_video
+from tinypredrnn.data.reading.words import in_short, listed
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.files import user_cache
 from tinypredrnn.options import called
 
-__all__ = ["Clips", "read_sequences", "split"]
 KINDS = {1: "gray", 3: "colour"}
 
 
@@ -56,37 +55,37 @@ def read_sequences(path, size=None, channels=None, range=None, unit="", order=""
     another frame size than the others, or if its meaning is not clear; ConfigError if an option is impossible.
     """
     path, size = Path(os.path.expanduser(path)), None if size is None else tuple(size)
-    check_options(size, channels, order, every)
-    messages, clips, parts, groups = [], {}, {}, {}
+    check_options(size, order, every)
+    messages, clips, parts, groups, sizes = [], {}, {}, {}, set()
     found = find_clips(path, messages)
     if (order or array) and not all(item.kind == "array" for item in found):
         raise ConfigError(f"{called('order')} and {called('array')} are options for arrays, but {path} holds other files: leave "
                           "them out")
     pictures, held = Pictures(size, channels, every, missing), 0
     for item in found:
-        content, named = read_one(item, pictures, order, array, every, messages)
-        held += sum(clip.nbytes for clip in content.values() if file_of(clip) is None)
-        with reading(item.files[0]):
-            check_bytes(held)
-        for name, clip in content.items():
+        file = item.files[0]
+        content, stored = read_item(item, pictures, order, array, every, messages)
+        sizes |= stored
+        for name, clip, part in content:
+            held += clip.nbytes if file_of(clip) is None else 0
             groups |= {len(clips): item.group} if item.group else {}
-            parts |= {len(clips): part} if (part := named.get(name, item.part)) else {}
-            name = name if len(found) == 1 else name_among_files(item, name, len(content))
-            clips[f"{name} ({item.files[0].name})" if name in clips else name] = clip
+            parts |= {len(clips): part} if part else {}
+            name = name_in_folder(item, name, len(content) == 1) if len(found) > 1 else name
+            clips[f"{name} ({file.name})" if name in clips else name] = clip
+        with reading(file):
+            check_bytes(held)
     with reading(path):
         clips = convert(clips, size, channels, missing)
         scale = find_scale(clips, range, unit, missing, messages)
         hints(clips, scale, every, messages)
     parts = by_part(parts, len(clips), messages)
-    return Clips(clips, scale, [about(path, clips), *dict.fromkeys(messages)], parts, groups)
+    return Clips(clips, scale, [about(path, clips, sizes), *dict.fromkeys(messages)], parts, groups)
 
 
-def check_options(size, channels, order, every):
+def check_options(size, order, every):
     if size is not None and (len(size) != 2 or min(size) < 1 or math.prod(size) > MAX_PIXELS):
         raise ConfigError(f"{called('size')} is a height and a width in pixels, at least 1 and at most {MAX_PIXELS:,} "
                           f"in all, got {size}")
-    if channels is not None and channels < 1:
-        raise ConfigError(f"{called('channels')} is 1 for gray or 3 for colour, got {channels}")
     if order and (set(order) - set("NTHWC") or len(set(order)) < len(order) or not set("THW") <= set(order)):
         raise ConfigError(f"{called('order')} names axes, T, H, W and perhaps N and C, each once, such as TNHW, got "
                           f"{order}")
@@ -94,71 +93,70 @@ def check_options(size, channels, order, every):
         raise ConfigError(f"{called('every')}: one frame of every N is taken, N at least 1, got {every}")
 
 
-def read_one(item, pictures, order, array, every, messages):
-    """({name: clip (T,H,W,C)}, {name: part}) of a Found item."""
+def read_item(item, pictures, order, array, every, messages):
+    """The clips of a Found item, [(name, clip (T,H,W,C), part)], and the set of their frames' sizes as stored."""
     file = item.files[0]
     if item.kind == "array":
         with reading(file):
-            content, named = read_arrays(file, order, array, messages)
-        return {name: clip[::every] if every > 1 else clip for name, clip in content.items()}, named
+            clips, named = read_arrays(file, order, array, messages)
+        sizes = {clip.shape[1:3] for clip in clips.values()}
+        return [(name, clip[::every], named.get(name, item.part)) for name, clip in clips.items()], sizes
     if item.kind == "video":
-        frames, starts, words = decode_video(file, pictures.size, pictures.channels)
-        messages += words
+        frames, starts, more, stored = decode_video(file, pictures.size, pictures.channels)
+        messages += more
         if file_of(frames) is not None:
             messages.append(f"decoded videos are kept in {user_cache() / 'frames'}, which may be deleted at any time")
-        cut = runs(len(frames), starts)
-        return {item.name + (f"[{run.start}:{run.stop}]" if starts else ""): frames[run][::every] for run in cut}, {}
-    return {item.name: pictures.read(item.files, messages)}, {}
+        return [(item.name + (f"[{run.start}:{run.stop}]" if starts else ""), frames[run][::every], item.part)
+                for run in runs(len(frames), starts)], {tuple(stored)}
+    clip, sizes = pictures.read(item.files, messages)
+    return [(item.name, clip, item.part)], sizes
 
 
-def name_among_files(item, name, count):
-    """The name of a clip if it comes from one of several files."""
+def name_in_folder(item, name, alone):
+    """The name of a clip that comes from one of several files; `alone`: the file has no other clip."""
     if item.kind != "array":
         return name
     file, label = item.files[0], item.name.removesuffix(item.files[0].suffix)
     if file.suffix.lower() == ".npy":
         return label + name.removeprefix(file.stem)
-    return label if count == 1 else f"{label}/{name}"
+    return label if alone else f"{label}/{name}"
 
 
 def by_part(parts, count, messages):
     """{part: [clip numbers]} from {clip number: part}; {} unless there are both training clips and others."""
-    listed = {part: [n for n in parts if parts[n] == part] for part in ("training", "validation", "test")}
-    listed = {part: numbers for part, numbers in listed.items() if numbers}
-    if not listed.keys() - {"training"} or (len(parts) == count and "training" not in listed):
+    numbers = {part: [n for n in parts if parts[n] == part] for part in PARTS if part in parts.values()}
+    if not numbers.keys() - {"training"} or len(parts) == count and "training" not in numbers:
         return {}
-    counts = [f"{len(numbers)} clip(s) for {part}" for part, numbers in listed.items()]
+    counts = [f"{len(clips)} clip(s) for {part}" for part, clips in numbers.items()]
     messages.append(f"the names tell the parts of the data: {', '.join(counts)}")
-    return listed
+    return numbers
 
 
-def about(path, clips):
-    """What was read, in a sentence."""
-    height, width, channels = next(iter(clips.values())).shape[1:]
+def about(path, clips, sizes):
+    """What was read, in a sentence; `sizes` are those of the frames as stored."""
+    *size, channels = next(iter(clips.values())).shape[1:]
+    size, stored = "x".join(map(str, size)), in_short("x".join(map(str, size)) for size in sorted(sizes))
     lengths = [len(clip) for clip in clips.values()]
     frames = " to ".join(map(str, sorted({min(lengths), max(lengths)})))
     kinds = listed({clip.dtype for clip in clips.values()})
-    return (f"read {len(clips):,} clip(s) of {frames} frames of {height}x{width}, "
+    resized = "" if stored == size else f", resized to {size}"
+    return (f"read {len(clips):,} clip(s) of {frames} frames of {stored}{resized}, "
             f"{KINDS.get(channels, f'{channels} channels')}, {kinds}, from {path}")
 
 
 def convert(clips, size, channels, missing):
     """Convert clips (T,H,W,C) to one size and number of channels; clips that have them already are not copied."""
-    has = {clip.shape[3] for clip in clips.values()}
-    for number in has if channels else ():
+    has, first = {clip.shape[3] for clip in clips.values()}, next(iter(clips))
+    for number in has:
         check_channels(channels, number)
-    if not channels and len(has) > 1 and not has <= {1, 3}:
+    if channels is None and len(has) > 1 and not has <= {1, 3}:
         raise DataError(f"expected clips with as many channels as each other, got some with {listed(has)}")
     if len(kinds := {clip.dtype if clip.dtype.kind != "f" else "floats" for clip in clips.values()}) > 1:
         raise DataError(f"expected clips of one kind of numbers, got {listed(kinds)}: choose some with --array, or "
                         "convert them")
-    channels, first = channels or max(has), None
-    shapes = {name: (len(clip), *(size or clip.shape[1:3]), channels) for name, clip in clips.items()}
-    for name, shape in shapes.items():
-        check_frame(*clips[name].shape[1:3])
-        first = first or (name, shape[1:3])
-        check_size(shape[1:3], *first)
+    shapes = {name: (len(clip), *(size or clip.shape[1:3]), channels or max(has)) for name, clip in clips.items()}
     for name, clip in clips.items():
+        check_size(shapes[name][1:3], first, shapes[first][1:3])
         if clip.shape == (*shapes[name][:3], 1):  # gray among colours: a view
             clips[name] = np.broadcast_to(clip, shapes[name])
     changed = [name for name, clip in clips.items() if clip.shape != shapes[name]]
@@ -170,5 +168,5 @@ def convert(clips, size, channels, missing):
     for name in changed:
         clip, clips[name] = clips[name], np.empty(shapes[name], clips[name].dtype)
         for frame, out in zip(clip, clips[name]):  # one at a time: all at once would take several times the memory
-            out[...] = fit(frame, size, channels, missing)
+            out[...] = fit(frame, size, channels or max(has), missing)
     return clips
