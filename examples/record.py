@@ -39,7 +39,8 @@ def main(words):
     out = words[words.index("--out") + 1] if "--out" in words[:-1] else "runs/record"
     words = [*words, *([] if "--out" in words else ["--out", out])]
     with tempfile.TemporaryDirectory() as folder:
-        if status := train("mnist", *words, "--steps", "2", "--test-sequences", "2", "--out", str(Path(folder) / "run")):
+        short = "--steps", "2", "--test-sequences", "2", "--out", str(Path(folder) / "run")
+        if status := train("mnist", *words, *short):
             return status
     wall, cpu = time.perf_counter(), time.process_time()
     if status := train("mnist", *words, "--test-sequences", "300"):

@@ -4,8 +4,8 @@
     python examples/train_sequences.py --data clips.npy --size 64 64    clips (N,T,H,W), resized to 64x64
     python examples/train_sequences.py --resume                         go on after Ctrl-C, without repeating any flag
 
-The same as `tinypredrnn train sequences`; tinypredrnn/data/reading/sequences.py says what can be read. To see what comes after
-the end of a clip: predict.py.
+The same as `tinypredrnn train sequences`; tinypredrnn/data/reading/sequences.py says what can be read. To see what
+comes after the end of a clip: predict.py.
 """
 
 import sys

@@ -213,7 +213,8 @@ wrong = {
     "noisy": np.clip(future + noise, 0, 1),
     "black": 0 * future,
 }
-marks = {name: {metric: curve.mean() for metric, curve in tp.metrics.score(p[:, :3], future[:, :3]).items()} for name, p in wrong.items()}
+marks = {name: {metric: curve.mean() for metric, curve in tp.metrics.score(p[:, :3], future[:, :3]).items()}
+         for name, p in wrong.items()}
 for name, mark in marks.items():
     print(f"{name:15} MSE {mark['mse']:6.1f}  CE {mark['ce']:7.1f}  PSNR {mark['psnr']:5.2f}  SSIM {mark['ssim']:.3f}")
 #> moved by 2      MSE  135.4  CE  1701.4  PSNR 14.85  SSIM 0.810
@@ -400,7 +401,8 @@ show(figure, "both")
 # Four measures, two baselines, and an idea of what each measure prefers.
 #
 # - `tinypredrnn/metrics/pixels.py`: `mse`, `cross_entropy`, `psnr`;
-#   `tinypredrnn/metrics/structure.py`, `ssim`. `tinypredrnn/metrics/scores.py`, `Scores` always measures the baselines beside the model.
+#   `tinypredrnn/metrics/structure.py`, `ssim`. `tinypredrnn/metrics/scores.py`, `Scores` always measures the
+#   baselines beside the model.
 #   Published values of PSNR and SSIM are often computed on frames with 256 levels: there this is the protocol
 #   `"official"`.
 # - The losses are `tinypredrnn/nn/losses.py`, `l2`; `tinypredrnn/nn/losses.py`, `l1`;

@@ -272,7 +272,8 @@ def gradient_along_time(name, forget_bias=1.0, seeds=(0, 1, 2)):
     logs = []
     for seed in seeds:
         rng = np.random.default_rng(seed)
-        model = tp.build_model(name, size=(8, 8), hidden=(8,) * LAYERS, kernel=3, patch=2, seed=seed, forget_bias=forget_bias)
+        model = tp.build_model(name, size=(8, 8), hidden=(8,) * LAYERS, kernel=3, patch=2, seed=seed,
+                               forget_bias=forget_bias)
         frames = tp.tensor(rng.random((4, STEPS, 8, 8, 1)), requires_grad=True)  # (B,T,H,W,C), float64
         last = model.to(dtype="float64").unroll(frames, truth=np.ones((4, STEPS)))[:, -1]
         last.backward(rng.standard_normal(last.shape))

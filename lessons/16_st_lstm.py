@@ -339,8 +339,8 @@ except tp.errors.ShapeError as error:
 # all of a tensor `t`, and `t.data[0, 0, :n] = value` sets a part of it; `np.eye(K)` is the matrix that leaves $K$
 # channels unchanged.
 #
-# *Hint:* the two memories meet in two places: `cell.from_cm` (a `weight` and a `bias`), and `cell.merge_cm`, whose shape
-# is $(1, 1, K + M, K)$. What must each of them do with $\mathcal{M}$, and what with $\mathcal{C}$?
+# *Hint:* the two memories meet in two places: `cell.from_cm` (a `weight` and a `bias`), and `cell.merge_cm`,
+# whose shape is $(1, 1, K + M, K)$. What must each of them do with $\mathcal{M}$, and what with $\mathcal{C}$?
 
 
 # %%

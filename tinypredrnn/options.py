@@ -5,8 +5,8 @@
         hidden: tuple = option((64, 64), "width of each layer, from the bottom up", least=1)
         rate: float = option(1e-3, "learning rate", above=0)
 
-Each option is a flag on the command line (--hidden 64 64) and an entry in a checkpoint. An error message calls it as the
-user does: by its flag within a command, by its name in Python.
+Each option is a flag on the command line (--hidden 64 64) and an entry in a checkpoint. An error message calls it as
+the user does: by its flag within a command, by its name in Python.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The product of two matrices, on the CPU or on a GPU; or, for the cost of a model, only the number of its multiply-adds."""
+"""The product of two matrices, on the CPU or on a GPU; or only its cost, counted in multiply-adds."""
 
 import contextlib
 import math

@@ -134,7 +134,8 @@ def make_parser():
                         help="folder for the frames (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace the prediction in --out")
     unread = set(OwnOptions.names()) - set(READING)
-    add_arguments(parser.add_argument_group("how the input is read (default: as the run's own data)"), OwnOptions(), unread)
+    group = parser.add_argument_group("how the input is read (default: as the run's own data)")
+    add_arguments(group, OwnOptions(), unread)
     parser.add_argument("--device", default="cpu",
                         help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
     return parser

@@ -54,7 +54,8 @@ def read_clips(path, options, scale=None):
         raise ConfigError(f"{called('missing')} is a number, got {o.missing!r:.60}") from error
 
     def read(ends):
-        return read_sequences(path, o.size or None, o.channels or None, ends, o.unit, o.order, o.array, o.every, missing)
+        return read_sequences(path, o.size or None, o.channels or None, ends, o.unit, o.order, o.array, o.every,
+                              missing)
 
     clips = read(o.range or None)
     if scale and not {clips.scale.stored, scale.stored} <= PICTURES:
@@ -94,7 +95,8 @@ class OwnSequences(Source):
         self.messages = (*clips.messages, f"{options.data}: frames of {height}x{width}, {kind}, {words}")
         self.windows = self.training.windows(self.length)
         self.out_of = f" out of {len(self.windows):,}"
-        places = {name: str(Path(getattr(options, name)).expanduser().absolute()) for name in PLACES if getattr(options, name)}
+        places = {name: str(Path(getattr(options, name)).expanduser().absolute())
+                  for name in PLACES if getattr(options, name)}
         self.options = options.replace(**places, size=clips.size, channels=clips.channels)
 
     @classmethod

@@ -97,7 +97,8 @@ class Source(abc.ABC):
 def check_source(source):
     """ConfigError if something is wrong with a Source that would be noticed only in training, or after it."""
     kind, frame = type(source).__name__, source.frame
-    if not isinstance(frame, tuple) or len(frame) != 3 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in frame):
+    if (not isinstance(frame, tuple) or len(frame) != 3
+            or not all(isinstance(n, (int, np.integer)) and n > 0 for n in frame)):
         raise ConfigError(f"{kind}.frame is (height, width, channels), got {frame!r}")
     if not isinstance(source.scale, Scale):
         raise ConfigError(f"{kind}.scale is a Scale, got {source.scale!r}")
@@ -109,10 +110,12 @@ def check_source(source):
         raise ConfigError(f"{kind}.tests() gives at least one test set, {{name: function}}, got {tests!r:.200}")
     for name in (*(metric.name for metric in measures), *tests):
         if not re.fullmatch(r"\w[\w.-]{0,99}", name, re.ASCII):
-            raise ConfigError(f"{kind}: metrics and test sets have names of letters, digits, _, - and ., got {name!r:.200}")
+            raise ConfigError(f"{kind}: metrics and test sets have names of letters, digits, _, - and ., got "
+                              f"{name!r:.200}")
     unknown = [name for name in source.baselines if name not in metrics.BASELINES]
     if unknown:
-        raise ConfigError(f"{kind}: baseline {unknown[0]!r} is unknown: expected some of {', '.join(metrics.BASELINES)}")
+        raise ConfigError(f"{kind}: baseline {unknown[0]!r} is unknown: expected some of "
+                          f"{', '.join(metrics.BASELINES)}")
     batch = source.batch(0, 2)
     if not isinstance(batch, np.ndarray) or batch.shape != (2, source.length, *frame):
         raise ConfigError(f"{kind}.batch(0, 2) gives an array (2, {source.length}, {', '.join(map(str, frame))}), got "

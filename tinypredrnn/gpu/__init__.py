@@ -44,12 +44,12 @@ def check_precision(name, device):
     """The precision to use on `device`; `name` may also be "auto". ConfigError if the device does not have it."""
     if device == "cpu":
         if name not in ("auto", "fp32"):
-            raise ConfigError(f"{called('precision')} {name} is the tensor cores' of a GPU, and the CPU computes in fp32 only: "
-                              f"leave out {called('precision')}, or use --device gpu")
+            raise ConfigError(f"{called('precision')} {name} is the tensor cores' of a GPU, and the CPU computes in "
+                              f"fp32 only: leave out {called('precision')}, or use --device gpu")
         return "fp32"
     if name in ("tf32", "bf16") and not has_tensor_cores(device):
-        raise ConfigError(f"{called('precision')} {name} needs a GPU of compute capability 8.0 or more (Ampere), which {device} is "
-                          f"not: leave out {called('precision')}")
+        raise ConfigError(f"{called('precision')} {name} needs a GPU of compute capability 8.0 or more (Ampere), which "
+                          f"{device} is not: leave out {called('precision')}")
     return rounding.get() if name == "auto" else name
 
 

@@ -10,8 +10,8 @@ class ConvLSTMNetwork(PatchedStack):
     The frames must have the size that it was built for, because of its peepholes.
     """
 
-    paper = ("Shi, Chen, Wang, Yeung, Wong, Woo: Convolutional LSTM Network: A Machine Learning Approach for Precipitation "
-             "Nowcasting. NIPS 2015")
+    paper = ("Shi, Chen, Wang, Yeung, Wong, Woo: Convolutional LSTM Network: A Machine Learning Approach for "
+             "Precipitation Nowcasting. NIPS 2015")
 
     def __init__(self, frame, options, rng):
         super().__init__(frame, options, rng)

@@ -5,8 +5,8 @@ from tinypredrnn.errors import ConfigError
 from tinypredrnn.models.stack import PatchedStack
 from tinypredrnn.options import called
 
-PAPER = ("Wang, Long, Wang, Gao, Yu: PredRNN: Recurrent Neural Networks for Predictive Learning using Spatiotemporal LSTMs. "
-         "NIPS 2017")
+PAPER = ("Wang, Long, Wang, Gao, Yu: PredRNN: Recurrent Neural Networks for Predictive Learning using Spatiotemporal "
+         "LSTMs. NIPS 2017")
 
 
 class PredRNNM(PatchedStack):

@@ -20,7 +20,7 @@ from tinypredrnn.train.scoring import predict, read_scores, report, score_set
 from tinypredrnn.train.trainer import Trainer
 from tinypredrnn.train.update import UPDATES, Descent, Update
 
-__all__ = ["Descent", "PRETRAINED", "Plan", "Recipe", "RunFolder", "Trainer", "UPDATES", "Update", "check_memory", "export_weights",
-           "fingerprint", "load", "new_plan", "predict", "prepare_run", "rate_at", "read_checkpoint", "read_log",
-           "read_plan", "read_scores", "read_trained", "report", "save_checkpoint", "score_set", "trained_model",
-           "truth_mask", "write_json"]
+__all__ = ["Descent", "PRETRAINED", "Plan", "Recipe", "RunFolder", "Trainer", "UPDATES", "Update", "check_memory",
+           "export_weights", "fingerprint", "load", "new_plan", "predict", "prepare_run", "rate_at", "read_checkpoint",
+           "read_log", "read_plan", "read_scores", "read_trained", "report", "save_checkpoint", "score_set",
+           "trained_model", "truth_mask", "write_json"]

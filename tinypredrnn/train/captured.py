@@ -1,8 +1,8 @@
 """A whole training step as one CUDA graph: forward, loss, backward, clipping, and the optimiser's step.
 
 Whatever changes from step to step is in arrays that the graph reads: the frames, the mask of true frames (scheduled
-sampling), and the factors of the optimiser's step. The GPU itself checks that loss and gradient are finite, so that a bad step
-leaves all weights unchanged.
+sampling), and the factors of the optimiser's step. The GPU itself checks that loss and gradient are finite, so that a
+bad step leaves all weights unchanged.
 """
 
 import numpy as np

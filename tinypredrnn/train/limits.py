@@ -20,8 +20,8 @@ REMEDY = ("take a smaller --batch or --hidden, a larger --patch, fewer frames (-
 def step_memory(plan):
     """(least, about): the bytes that a training step certainly takes, and an estimate, good within a factor of two.
 
-    Certain are the weights, their gradients and what the optimiser keeps for them, the batch and the predictions, and the states of
-    all steps, which backward needs.
+    Certain are the weights, their gradients and what the optimiser keeps for them, the batch and the predictions, and
+    the states of all steps, which backward needs.
     """
     batch, steps = plan.recipe.batch, plan.data.given + plan.data.horizon - 1
     with layout_only():

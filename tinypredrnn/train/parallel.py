@@ -10,7 +10,7 @@ All processes call `average` and `largest` equally often and in the same order, 
 
 
 class Alone:
-    """A single process: it takes all rows of a batch, so its loss and gradients are already those of the whole batch."""
+    """A single process takes all rows of a batch, so its loss and gradients are already those of the whole batch."""
 
     rank, size, first = 0, 1, True
 

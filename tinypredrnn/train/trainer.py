@@ -155,7 +155,8 @@ class Trainer:
                 started, rate = time.monotonic(), rate_at(recipe, self.iteration)
                 loss = self.step(self.next_of(batches))
                 record.add(loss, rate, time.monotonic() - started)
-                stop = self.stopping(caught)  # read only once per step, so that no signal can end the loop without a save
+                # asked only once per step, so that no signal can end the loop without a save
+                stop = self.stopping(caught)
                 record.save(stop)
         stop = self.stopping(caught)
         return signal.Signals(stop) if stop else None

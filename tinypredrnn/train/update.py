@@ -123,8 +123,8 @@ class Descent(Update):
     def refuse_nonfinite(self, loss, gradient_norm, frames, k):
         if not math.isfinite(loss + gradient_norm):
             if not self.gaps and bool(array_module(frames).isnan(frames).any()):
-                raise TrainingError(f"the frames of iteration {k + 1} hold NaN, and their Scale does not say that there "
-                                    "are places without data: give it gaps=True, or replace the NaN")
+                raise TrainingError(f"the frames of iteration {k + 1} hold NaN, and their Scale does not say that "
+                                    "there are places without data: give it gaps=True, or replace the NaN")
             raise TrainingError(f"the loss of iteration {k + 1} is {loss:.4g}, the norm of its gradient "
                                 f"{gradient_norm:.4g} ({self.explain_nonfinite(frames, k)}): the last checkpoint is "
                                 "kept; start again with a smaller --rate or with --clip 1")

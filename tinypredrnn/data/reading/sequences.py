@@ -59,8 +59,8 @@ def read_sequences(path, size=None, channels=None, range=None, unit="", order=""
     messages, clips, parts, groups, sizes = [], {}, {}, {}, set()
     found = find_clips(path, messages)
     if (order or array) and not all(item.kind == "array" for item in found):
-        raise ConfigError(f"{called('order')} and {called('array')} are options for arrays, but {path} holds other files: leave "
-                          "them out")
+        raise ConfigError(f"{called('order')} and {called('array')} are options for arrays, but {path} holds other "
+                          "files: leave them out")
     pictures, held = Pictures(size, channels, every, missing), 0
     for item in found:
         file = item.files[0]
