@@ -1,17 +1,22 @@
-"""Check everything on this GPU: the tests, the kernels against float64, the recorded training step against the plain
-one, the benchmark, and a training run with an interruption.
+"""Check everything on this GPU in at most ten minutes: the kernels against float64, the recorded training step against
+the plain one, a training run with an interruption, the tests, and the benchmark.
 
     python examples/verify_gpu.py --out gpu-check
     python examples/verify_gpu.py --device cpu --small    try the command itself, without a GPU, in minutes
 
-Every part runs even if others have failed, and writes its output to its own file in the folder --out. The summary that
-is printed at the end, with the device, the date and the commit, is in summary.txt there. Exit status 0 if all parts
-succeeded, 1 if not.
+Every part runs even if others have failed, for as long as its share of the time and what earlier parts have left over
+of theirs, and writes its output to its own file in the folder --out. The tables of all parts and then a summary, with
+the device, the date and the commit, are printed at the end; they are in summary.txt there. Exit status 0 if all parts
+succeeded, 1 if one failed or was stopped because its time was over. (gpu_compile.py checks without a GPU that all
+kernels compile for it.)
 """
 
 import argparse
+import contextlib
 import json
+import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -24,82 +29,94 @@ from tinypredrnn.errors import command
 from tinypredrnn.train import read_log
 
 ROOT = Path(__file__).resolve().parents[1]
+GRACE = 10  # seconds that a part has to end after Ctrl-C, before it is killed
+ON_THE_DEVICE = ["gpu", "autograd", "nn", "models", "test_cells.py", "test_optim.py", "test_references.py",
+                 "test_backend.py"]
 
 
 class Failure(Exception):
     """The reason why a part failed, in a sentence."""
 
 
-def run(log, words, interrupt_when=lambda: False, limit=3600):
-    """Run Python with `words` for at most `limit` seconds, with its output in the file `log`; send Ctrl-C once
-    `interrupt_when()` is true. Returns its exit status."""
+class Late(Failure):
+    """A part was stopped because its time was over; what it found until then."""
+
+
+def run(log, words, end, interrupt_when=lambda: False):
+    """Run Python with `words`, with its output in the file `log`; send Ctrl-C once `interrupt_when()` is true, or at
+    the moment `end` of the monotonic clock. Returns (exit status, whether its time was over)."""
     with open(log, "ab") as file:
-        process = subprocess.Popen([sys.executable, *map(str, words)], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
-        interrupted, start = False, time.monotonic()
-        while process.poll() is None:
-            if not interrupted and interrupt_when():
-                process.send_signal(signal.SIGINT)
-                interrupted = True
-            if time.monotonic() - start > limit:
-                process.kill()
-            time.sleep(0.1)
-    return process.returncode
+        # in a session of its own, so that the processes that it starts can be ended with it
+        process = subprocess.Popen([sys.executable, *map(str, words)], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT,
+                                   start_new_session=True)
+        interrupted = False
+        try:
+            while process.poll() is None:
+                if time.monotonic() > end:
+                    process.send_signal(signal.SIGINT)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(GRACE)
+                    kill(process)
+                    return process.wait(), True
+                if not interrupted and interrupt_when():
+                    process.send_signal(signal.SIGINT)
+                    interrupted = True
+                time.sleep(0.1)
+        except BaseException:
+            kill(process)
+            raise
+    return process.returncode, False
+
+
+def kill(process):
+    """End a process and those that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
+
+
+def shown(log, most=60):
+    """The last lines of what a part has written, without those that show its progress."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join([line for line in lines if not re.search(r"\d+%[|\]]", line)][-most:]).strip()
 
 
 def last_line(log):
     return (log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no output"])[-1]
 
 
-def tests(device, out, small):
-    """All tests on the device."""
-    log = out / "tests.txt"
-    which = [ROOT / "tests" / "autograd" / "test_fuse.py", ROOT / "tests" / "models"] if small else [ROOT / "tests"]
-    status = run(log, ["-m", "pytest", "-q", "--device", device, *which])
+def python(what, log, words, end):
+    """`run`, and its last line. Failure if it fails, Late if its time was over."""
+    status, late = run(log, words, end)
+    if late:
+        raise Late(f"{what}: {last_line(log)}")
     if status:
-        raise Failure(f"pytest ended with status {status}: {last_line(log)}")
+        raise Failure(f"{what} ended with status {status}: {last_line(log)}")
     return last_line(log)
 
 
-def checks(what, device, out):
-    """gpu_checks.py's last line."""
-    log = out / f"{what}.txt"
-    status = run(log, ["examples/gpu_checks.py", what, "--device", device, "--json", out / f"{what}.json"])
-    if status:
-        raise Failure(f"gpu_checks.py {what} ended with status {status}: {last_line(log)}")
-    return last_line(log)
-
-
-def kernels(device, out, small):
+def kernels(device, out, small, end):
     """Convolutions against float64, and whether our own kernel or cuBLAS is faster for each shape."""
     if device == "cpu":
         return "nothing to check on the CPU"
-    verdict = checks("kernels", device, out)
-    rows = json.loads((out / "kernels.json").read_text(encoding="utf-8"))
+    rows = out / "kernels.json"
+    verdict = python("gpu_checks.py kernels", out / "kernels.txt",
+                     ["examples/gpu_checks.py", "kernels", "--device", device, "--json", rows], end)
+    rows = json.loads(rows.read_text(encoding="utf-8"))
     own = sum(row["faster"] == "own kernel" for row in rows)
     return f"{verdict}; own kernel faster in {own} of {len(rows)} cases, cuBLAS in {len(rows) - own}"
 
 
-def steps(device, out, small):
+def steps(device, out, small, end):
     """Training steps as a CUDA graph against the same steps launched op by op."""
-    return "nothing to check on the CPU" if device == "cpu" else checks("steps", device, out)
+    if device == "cpu":
+        return "nothing to check on the CPU"
+    words = ["examples/gpu_checks.py", "steps", "--device", device]
+    return python("gpu_checks.py steps", out / "steps.txt", words, end)
 
 
-def benchmark(device, out, small):
-    """The benchmark's table, rows and picture."""
-    rows = out / "benchmark.json"
-    status = run(out / "benchmark.txt",
-                 ["examples/benchmark.py", "--device", device, "--json", rows, "--plot", out / "benchmark.png",
-                                         *(["--quick"] if small else ["--curves", out / "growth.png"])])
-    if status:
-        raise Failure(f"benchmark.py ended with status {status}")
-    ratios = [f"{row['name']}: {row['ratio']:.2f}" for row in json.loads(rows.read_text(encoding="utf-8"))
-              if row["ratio"] and row["name"].startswith(("training step", "memory, training step"))]
-    return "peer / ours: " + "; ".join(ratios or ["no peer"])
-
-
-def training(device, out, small):
+def training(device, out, small, end):
     """A run that is stopped by Ctrl-C and resumed, and ends as if it had not been interrupted."""
-    steps, log, folder = 30 if small else 300, out / "training.txt", out / "run"
+    steps, log, folder = 30 if small else 150, out / "training.txt", out / "run"
     script = ["examples/train_mnist.py", "--device", device, "--out", folder]
     options = ["--preset", "quick" if small else "small", "--steps", steps, "--validate-every", steps // 2,
                "--test-sequences", 20]
@@ -109,11 +126,15 @@ def training(device, out, small):
         columns = read_log(folder / "log.csv") if (folder / "log.csv").is_file() else {"iteration": [], "loss": []}
         return dict(zip(map(int, columns["iteration"]), map(float, columns["loss"])))
 
-    status = run(log, [*script, "--overwrite", *options], lambda: steps // 3 <= len(losses()) < steps)
+    status, late = run(log, [*script, "--overwrite", *options], end, lambda: steps // 3 <= len(losses()) < steps)
     stopped = len(losses())
+    if late:
+        raise Late(f"after step {stopped} of {steps}: {last_line(log)}")
     if status != 128 + signal.SIGINT:
         raise Failure(f"stopped by Ctrl-C after step {stopped}, training ended with status {status}: {last_line(log)}")
-    status = run(log, [*script, "--resume"])
+    status, late = run(log, [*script, "--resume"], end)
+    if late:
+        raise Late(f"after step {len(losses())} of {steps}: {last_line(log)}")
     if status or list(losses()) != list(range(1, steps + 1)) or not (folder / "metrics.json").is_file():
         raise Failure(f"resumed after step {stopped}, training ended with status {status} after step {len(losses())}: "
                       f"{last_line(log)}")
@@ -121,6 +142,38 @@ def training(device, out, small):
     if last >= first:
         raise Failure(f"in {steps} steps the loss went from {first:.4f} to {last:.4f}")
     return f"stopped after step {stopped}, resumed to {steps}; loss {first:.4f} -> {last:.4f}"
+
+
+def tests(device, out, small, end):
+    """The tests that compute on the device."""
+    which = ["autograd/test_ops.py", "test_cells.py"] if small else ON_THE_DEVICE
+    return python("pytest", out / "tests.txt", ["-m", "pytest", "-q", "-rfE", "--tb=short", "--device", device,
+                                                *(ROOT / "tests" / name for name in which)], end)
+
+
+def benchmark(device, out, small, end):
+    """The rows of the benchmark: the paper's network first, then as many others as there is time for."""
+    log, ratios, late = out / "benchmark.txt", [], False
+    for number, only in enumerate((["gates 8x16"],) if small else (["step 4x128"], ["step 4x64"], [""])):
+        rows = out / f"benchmark-{number}.json"
+        rows.unlink(missing_ok=True)
+        status, late = run(log, ["examples/benchmark.py", "--device", device, "--json", rows, "--only", *only,
+                                 *(["--quick"] if small else [])], end)
+        if rows.is_file():  # it is written whenever some rows are known
+            ratios += [f"{row['name']}: {row['ratio']:.2f}" for row in json.loads(rows.read_text(encoding="utf-8"))
+                       if row["ratio"] and (small or number < 2)]
+        if late:
+            break
+        if status:
+            raise Failure(f"benchmark.py ended with status {status}: {last_line(log)}")
+    verdict = "peer / ours: " + "; ".join(ratios or ["no peer"])
+    if late:
+        raise Late(verdict)
+    return verdict
+
+
+# seconds of each part, the most telling one first; in all ten minutes less GRACE for each
+PARTS = {kernels: 90, steps: 60, training: 100, tests: 130, benchmark: 170}
 
 
 def device_name(device):
@@ -157,17 +210,24 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     summary = [f"{device}: {device_name(device)}", f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, commit "
                                                    f"{commit()}, Python {platform.python_version()}"]
-    failed = False
-    for part in tests, kernels, steps, benchmark, training:
-        start = time.monotonic()
+    failed, end, tables = False, time.monotonic(), []
+    for part, seconds in PARTS.items():
+        start, end, name = time.monotonic(), end + seconds, part.__name__
+        (out / f"{name}.txt").unlink(missing_ok=True)
         try:
-            verdict = "ok      " + part(device, out, arguments.small)
-        except (Failure, OSError, ValueError, KeyError) as error:
-            verdict, failed = f"FAILED  {error}", True
-        summary.append(f"{part.__name__:10} {time.monotonic() - start:6.0f} s  {verdict}")
+            verdict = "ok      " + part(device, out, arguments.small, end)
+        except Late as late:
+            verdict, failed = f"LATE    stopped when its time was over: {late}", True
+        except Exception as error:  # whatever it is, the other parts are to be tried, too
+            why = str(error) if isinstance(error, Failure) else f"{type(error).__name__}: {error}"
+            verdict, failed = f"FAILED  {why}", True
+        summary.append(f"{name:10} {time.monotonic() - start:6.0f} s  {verdict}")
         print(summary[-1], flush=True)
-    (out / "summary.txt").write_text("\n".join(summary) + "\n", encoding="utf-8")
-    print("\n".join(["", *summary, f"all output is in {out}"]))
+        if (out / f"{name}.txt").is_file():
+            tables += [f"== {name}", shown(out / f"{name}.txt"), ""]
+    text = "\n".join([*tables, *summary])
+    (out / "summary.txt").write_text(text + "\n", encoding="utf-8")
+    print(f"\n{text}\nall output is in {out}")
     return 1 if failed else 0
 
 

@@ -9,8 +9,10 @@ from contextvars import ContextVar
 
 import numpy as np
 
+from tinypredrnn import backend
 from tinypredrnn import gpu as room
-from tinypredrnn.gpu import convolution
+from tinypredrnn.errors import say_once
+from tinypredrnn.gpu import convolution, ladder
 
 
 class Array:
@@ -286,20 +288,31 @@ def stand_in():
     cupy.cuda = types.SimpleNamespace(Device=Device, Stream=Stream, MemoryPool=MemoryPool, using_allocator=contextlib.nullcontext,
                                        Event=Event, get_elapsed_time=lambda a, b: 1e3 * (b.moment - a.moment))
     cupy.cuda.runtime = types.SimpleNamespace(
-        getDeviceCount=lambda: 1, getDeviceProperties=lambda number: {"name": b"Stand-in", "totalGlobalMem": 80 * 2**30})
+        getDeviceCount=lambda: 1, memGetInfo=lambda: (60 * 2**30, 80 * 2**30),
+        getDeviceProperties=lambda number: {"name": b"Stand-in", "totalGlobalMem": 80 * 2**30})
     cupy.from_dlpack = lambda array: Array(array.there)
     cupy.get_default_memory_pool = MemoryPool
     return cupy
 
 
 @contextlib.contextmanager
-def in_place_of_cupy(monkeypatch):
-    """Within it `import cupy` gives the stand-in, which is yielded, and nothing is known of any other GPU."""
-    cached = room.has_tensor_cores.cache_clear, convolution.kernels.cache_clear, convolution.multiprocessors.cache_clear
-    with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "cupy", cupy := stand_in())
-        for forget in cached:
-            forget()
-        yield cupy
+def nothing_is_known_yet():
+    """Within it, as in a new process, no GPU was tried, no kernel was compiled or checked, and nothing was said."""
+    cached = [function.cache_clear for function in (backend.try_gpu, room.has_tensor_cores, convolution.kernels,
+                                                    convolution.multiprocessors, ladder.own_kernel, say_once)]
+    cached.append(convolution.checked.clear)
     for forget in cached:
         forget()
+    try:
+        yield
+    finally:
+        for forget in cached:
+            forget()
+
+
+@contextlib.contextmanager
+def in_place_of_cupy(monkeypatch):
+    """Within it `import cupy` gives the stand-in, which is yielded, and nothing is known of any other GPU."""
+    with monkeypatch.context() as patch, nothing_is_known_yet():
+        patch.setitem(sys.modules, "cupy", cupy := stand_in())
+        yield cupy

@@ -178,6 +178,19 @@ def test_a_driver_error_without_words(gpu):
         backend.find_device("gpu")
 
 
+def test_a_gpu_that_is_there_but_cannot_compute(gpu, monkeypatch, capsys):
+    """The plain package of CuPy has no compiler, which is noticed at the first kernel."""
+    def fail(shape):
+        raise RuntimeError("CuPy failed to load libnvrtc.so.13: OSError: no such file\nand more lines")
+
+    backend.try_gpu.cache_clear()
+    monkeypatch.setattr(sys.modules["cupy"], "ones", fail, raising=False)
+    with pytest.raises(DeviceError, match=r"CuPy finds gpu:0 but cannot compute on it \(CuPy failed .*no such file\): "
+                                          r'install it with `pip install "cupy-cuda13x\[ctk\]"`'):
+        backend.find_device("gpu")
+    assert backend.find_device("auto") == "cpu" and "cannot compute on it" in capsys.readouterr().err
+
+
 BROKEN = {
     "a missing library": "raise ImportError('libcudart.so.13: cannot open shared object file')",
     "another library": "raise OSError('libcuda.so: wrong ELF class')",

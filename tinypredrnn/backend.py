@@ -4,6 +4,7 @@ All other code computes with the module of its arrays, `xp = array_module(a)`, s
 the GPU. A device has a short name: "cpu", "gpu:0", "gpu:1"; users may also say "gpu" (the first one) or "auto".
 """
 
+import functools
 import sys
 
 import numpy as np
@@ -38,6 +39,8 @@ def find_device(name):
         return "cpu"
     try:
         count = gpu_count()
+        if int(number or 0) < count:
+            try_gpu(int(number or 0))
     except DeviceError as error:
         if kind != "auto":
             raise
@@ -69,6 +72,20 @@ def gpu_count():
     if count == 0:
         raise DeviceError("CuPy finds no GPU on this machine: use --device cpu")
     return count
+
+
+@functools.cache
+def try_gpu(number):
+    """Let a GPU compute 1 + 1, once in a process. DeviceError says what is missing, such as the compiler that CuPy
+    needs: the plain package comes without it."""
+    import cupy
+
+    try:
+        with cupy.cuda.Device(number):
+            float(cupy.ones(()) + 1)
+    except Exception as error:
+        raise DeviceError(f"CuPy finds gpu:{number} but cannot compute on it ({first_line(error)}): {GPU_HELP}"
+                          ) from error
 
 
 def first_line(error):
@@ -241,3 +258,11 @@ def gpu_memory(device):
 
     with cupy.cuda.Device(int(device[4:])):
         return cupy.cuda.runtime.memGetInfo()[1]
+
+
+def memory_within_reach(device):
+    """Bytes of the GPU `device` that this process has or could still get, now that other programs have the rest."""
+    import cupy
+
+    with cupy.cuda.Device(int(device[4:])):
+        return cupy.cuda.runtime.memGetInfo()[0] + memory_held(device)

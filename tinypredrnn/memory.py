@@ -61,6 +61,12 @@ def require_memory(least, what, remedy, device="cpu"):
                             f"of {device}: {remedy}")
 
 
+def lacks_memory(error):
+    """Whether an exception of Python, NumPy, CuPy or a library of CUDA means that there is too little memory."""
+    codes = "cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "STATUS_ALLOC_FAILED"
+    return isinstance(error, MemoryError) or any(code in str(error) for code in codes)
+
+
 def in_words(count):
     """A number of bytes as text, such as 3.2 GiB."""
     power = min(4, max(1, (int(count).bit_length() - 1) // 10))

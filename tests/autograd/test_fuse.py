@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 import subprocess
+import types
 
 import numpy as np
 import pytest
@@ -364,6 +365,15 @@ def test_cupy_takes_the_names_of_the_parts():
             names = [text.split()[1] for text in f"{read}, {write}".split(", ")]
             assert len(set(names)) == len(names) and all(re.fullmatch(r"in_\w+|dy\d+|y\d+", name) for name in names)
     assert tp.fuse(lambda a: tp.exp(a)).kernels[0].name().isidentifier()
+
+
+def test_kernels_for_a_gpu_are_not_called_like_functions_of_c():
+    """The compiler refuses a second log1p."""
+    def log1p(x):
+        return tp.log(1 + x)
+
+    cupy = types.SimpleNamespace(ElementwiseKernel=lambda *parts, preamble: parts)
+    assert tp.fuse(log1p).kernels[0].gpu_kernel(cupy)[3] == "fused_log1p"
 
 
 # every entry of the table, fused and unfused, at the numbers where they could differ

@@ -6,6 +6,7 @@ No time is asserted: a machine under test is never quiet.
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -172,22 +173,56 @@ def test_a_name_that_nothing_has_is_refused():
     assert status == 2 and "none of them has quantum" in message and "Traceback" not in message
 
 
-def test_one_part_that_fails_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
-    def part(name, fails=False):
-        def run(device, out, small):
-            if fails:
-                raise verify_gpu.Failure("it broke")
+def test_one_part_that_fails_or_is_late_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
+    """Tables come last, the summary after them; a part may use what those before it have left over of their time."""
+    ends = []
+
+    def part(name, error=None):
+        def run(device, out, small, end):
+            ends.append(end)
+            (out / f"{name}.txt").write_text(f"a table of {name}\n", encoding="utf-8")
+            if error:
+                raise error
             return f"{device} {small}"
 
         run.__name__ = name
         return run
 
-    for name in ("tests", "kernels", "steps", "benchmark", "training"):
-        monkeypatch.setattr(verify_gpu, name, part(name, fails=name == "benchmark"))
+    parts = [part("kernels"), part("steps", verify_gpu.Failure("it broke")),
+             part("training", RuntimeError("unforeseen")), part("tests", verify_gpu.Late("7 passed")),
+             part("benchmark")]
+    monkeypatch.setattr(verify_gpu, "PARTS", dict.fromkeys(parts, 100))
     monkeypatch.setattr(sys, "argv", ["verify_gpu.py", "--device", "cpu", "--small", "--out", str(tmp_path / "check")])
     assert verify_gpu.main() == 1
-    summary = (tmp_path / "check" / "summary.txt").read_text(encoding="utf-8")
-    assert [line.split()[0] for line in summary.splitlines()[2:]] == ["tests", "kernels", "steps", "benchmark", "training"]
-    assert summary.count("ok ") == 4 and "FAILED  it broke" in summary and "commit" in summary and summary in capsys.readouterr().out
-    monkeypatch.setattr(verify_gpu, "benchmark", part("benchmark"))
+    assert [round(end - ends[0]) for end in ends] == [0, 100, 200, 300, 400]
+    summary, printed = (tmp_path / "check" / "summary.txt").read_text(encoding="utf-8"), capsys.readouterr().out
+    names = ["kernels", "steps", "training", "tests", "benchmark"]
+    lines = summary.splitlines()
+    assert [line.split()[0] for line in lines[-5:]] == names and "commit" in summary and summary in printed
+    assert [line for line in lines if line.startswith("a table")] == [f"a table of {name}" for name in names]
+    assert summary.count("ok ") == 2 and "FAILED  it broke" in summary and "FAILED  RuntimeError: unforeseen" in summary
+    assert "LATE    stopped when its time was over: 7 passed" in summary
+    monkeypatch.setattr(verify_gpu, "PARTS", {part("benchmark"): 100})
     assert verify_gpu.main() == 0
+
+
+def test_all_parts_together_end_within_ten_minutes():
+    assert sum(verify_gpu.PARTS.values()) + verify_gpu.GRACE * len(verify_gpu.PARTS) <= 600
+
+
+def test_a_part_is_stopped_with_what_it_has_started_when_its_time_is_over(tmp_path, monkeypatch):
+    """First by Ctrl-C, and if that does not help, by force."""
+    fcntl = pytest.importorskip("fcntl")
+    held = tmp_path / "held"
+    child = (f"import fcntl, time; file = open({str(held)!r}, 'a'); fcntl.flock(file, 2); "
+             "print('held', file=file, flush=True); time.sleep(600)")
+    program = ("import signal, subprocess, sys, time; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+               f"print('a row', flush=True); subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(600)")
+    monkeypatch.setattr(verify_gpu, "GRACE", 0.1)
+    # the time is over once both are there
+    monkeypatch.setattr(verify_gpu.time, "monotonic", lambda: 9 * (held.is_file() and held.read_text() == "held\n"))
+    status, late = verify_gpu.run(tmp_path / "log", ["-c", program], 1)
+    assert late and status == -signal.SIGKILL and (tmp_path / "log").read_text() == "a row\n"
+    with open(held) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # waits for its end
+    assert verify_gpu.run(tmp_path / "log", ["-c", "raise SystemExit(3)"], 10) == (3, False)

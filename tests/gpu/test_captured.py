@@ -4,31 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from plans import DrawnDigits, make_plan
 
 from tinypredrnn.autograd import tensor
-from tinypredrnn.data.drawn_digits import draw_digits
 from tinypredrnn.errors import ConfigError, TrainingError
 from tinypredrnn.gpu import check_precision, convolution, precision
-from tinypredrnn.train import Trainer, trainer
-
-SMALL = dict(size=(8, 8), hidden=(4,), kernel=3, patch=2, given=2, horizon=2, batch=2, steps=4, rate=0.01, sampling_until=4,
-               validate_every=3, test_sequences=4, precision="fp32", digits=1,
-             validation_sequences=2)
-
-
-@pytest.fixture
-def make(monkeypatch):
-    """make(out, device, graph=True, steps=9, ...): a Trainer that draws no pictures."""
-    for name in ("save_gif", "save_strip", "save_training_curves"):
-        monkeypatch.setattr(trainer, name, lambda path, *what: path.write_bytes(b"a picture"))
-    images = draw_digits(np.random.default_rng(0), 10)[0][:, 11:16, 11:16]
-
-    def make(out, device, graph=True, **changes):
-        plan = make_plan(**SMALL | changes)
-        return Trainer(plan, DrawnDigits(plan.data, plan.recipe.seed, images), out, device, graph)
-
-    return make
 
 
 def losses_and_weights(trainer, steps=3):
@@ -87,20 +66,6 @@ def test_a_loss_that_is_no_number_changes_nothing(make, gpu, tmp_path):
     after = trainer.model.state_dict() | trainer.update.state_dict()
     assert all(np.array_equal(after[name], before[name]) for name in before) and trainer.iteration == 3
     assert np.isfinite(losses_and_weights(trainer, 1)[0])
-
-
-def test_what_asks_the_gpu_while_recording_is_refused(make, gpu, tmp_path):
-    """By CuPy, and so by the stand-in: the error is the step's own, and capturing has ended."""
-    trainer = make(tmp_path, gpu)
-    losses_and_weights(trainer, 1)
-    loss = trainer.update.pixel_loss
-    trainer.update.pixel_loss = lambda *frames: loss(*frames) * float(loss(*frames))
-    with pytest.raises(RuntimeError, match="capturing"):
-        losses_and_weights(trainer, 1)
-    assert trainer.update.captured.recording.graph is None
-    trainer.update.pixel_loss = loss
-    losses_and_weights(trainer, 1)
-    assert trainer.update.captured.recording.graph
 
 
 def test_precision_belongs_to_the_run(make, gpu, tmp_path, monkeypatch):

@@ -91,12 +91,13 @@ def test_slices_of_the_depth_and_the_order_of_threads_change_nothing(slices, gpu
 
 def test_the_gradients_of_shared_weights_are_added_in_place(gpu, monkeypatch):
     """As over the steps of a sequence: the kernel adds to what is there, and nothing is added twice."""
-    added = []
-    launch = convolution.launch
-    monkeypatch.setattr(convolution, "launch", lambda *given, **sizes: added.append(sizes.get("add")) or launch(*given, **sizes))
+    added, launch = [], convolution.launch
     w, b, x = inputs_of(batch=1, size=(4, 4), channels=(4,), kernel=(3, 3), features=4)
     three = lambda conv: lambda w, b, x: conv(w, b, conv(w, b, conv(w, b, x)))  # noqa: E731
     with precision("fp32"):
+        values_and_gradients(three(implicit_conv), gpu, np.float32, [w, b, x])  # the kernel is checked now
+        monkeypatch.setattr(convolution, "launch",
+                            lambda *given, **sizes: added.append(sizes.get("add")) or launch(*given, **sizes))
         found = values_and_gradients(three(implicit_conv), gpu, np.float32, [w, b, x])
     with tp.convolution_by("direct"):
         expected = values_and_gradients(three(lambda w, b, x: tp.conv2d(x, w, b)), "cpu", np.float64, [w, b, x])

@@ -12,7 +12,7 @@ from tinypredrnn.models import construct
 from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import Adam
 from tinypredrnn.train import check_memory, truth_mask
-from tinypredrnn.train.limits import saying_what_a_step_takes, step_memory
+from tinypredrnn.train.limits import batch_that_fits, saying_what_a_step_takes, step_memory
 
 BASE = dict(hidden=(16, 16), kernel=3, patch=4, size=(32, 32), batch=4, given=5, horizon=5)
 
@@ -70,10 +70,31 @@ def test_what_may_just_not_fit_is_said_and_tried(monkeypatch, capsys):
     assert message.count("\n") == 1 and "a training step takes about" in message and "--batch" in message
 
 
-def test_a_memory_error_says_what_a_step_takes_and_what_to_change():
+@pytest.mark.parametrize("batch", [2, 7, 64])
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.95, 1.5])
+def test_the_batch_that_fits_is_the_largest_one(share, batch):
+    """By the estimate, which is linear; if that was too low (a share above 1), as far below as it was too low."""
+    def about(batch):
+        return step_memory(make_plan(**BASE | dict(batch=batch)))[1]
+
+    room = share * about(batch)
+    fits = batch_that_fits(make_plan(**BASE | dict(batch=batch)), room)
+    limit = 0.9 * min(room, about(batch))
+    assert 0 <= fits < batch and (fits == 0 or about(fits) <= limit) and (fits == batch - 1 or about(fits + 1) > limit)
+
+
+def test_a_memory_error_says_what_a_step_takes_and_what_to_change(monkeypatch):
     with pytest.raises(TooLargeError, match=r"not enough memory \(Unable to allocate .*about .*iB: take a smaller --batch"):
         with saying_what_a_step_takes(make_plan(**BASE)):
             np.empty(1 << 60, np.uint8)
+    with (pytest.raises(TooLargeError, match="not even --batch 1 would fit"),
+          saying_what_a_step_takes(make_plan(**BASE | dict(batch=1)))):
+        raise MemoryError
+    least, about = step_memory(make_plan(**BASE))
+    monkeypatch.setattr("tinypredrnn.train.limits.memory_limit", lambda device: about)
+    with (pytest.raises(TooLargeError, match="by this estimate --batch 3 would fit$"),
+          saying_what_a_step_takes(make_plan(**BASE))):
+        raise MemoryError
     with pytest.raises(TooLargeError, match="cudaErrorMemoryAllocation"), saying_what_a_step_takes(make_plan(**BASE)):
         raise RuntimeError("cudaErrorMemoryAllocation: out of memory")
     with pytest.raises(ZeroDivisionError), saying_what_a_step_takes(make_plan(**BASE)):

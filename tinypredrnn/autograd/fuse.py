@@ -228,7 +228,8 @@ class Loop:
     def gpu_kernel(self, xp):
         """CuPy's kernel, which CuPy compiles for each dtype."""
         if "gpu" not in self.compiled:
-            self.compiled["gpu"] = xp.ElementwiseKernel(*self.gpu_parts(), self.name(), preamble=CUDA)
+            name = f"fused_{self.name()}"  # C has functions called log1p, y0 or div already
+            self.compiled["gpu"] = xp.ElementwiseKernel(*self.gpu_parts(), name, preamble=CUDA)
         return self.compiled["gpu"]
 
 

@@ -1,7 +1,7 @@
 """What is different on a GPU: the rounding of products, and convolution on tensor cores.
 
-Read `precision` here, then convolution.cu (the kernel), instructions.cuh (instructions that C++ does not have) and
-convolution.py (which launches the kernel).
+Read `precision` here, then convolution.cu (the kernel), instructions.cuh (instructions that C++ does not have),
+convolution.py (which launches the kernel) and ladder.py (what happens if something fails on a GPU).
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from contextvars import ContextVar
 import numpy as np
 
 from tinypredrnn.backend import device_of
-from tinypredrnn.errors import ConfigError
+from tinypredrnn.errors import ConfigError, say_once
 from tinypredrnn.options import called
 
 PRECISIONS = "fp32", "tf32", "bf16"
@@ -55,12 +55,16 @@ def check_precision(name, device):
 
 @functools.cache
 def has_tensor_cores(device):
-    """Whether `device` is a GPU that multiplies in TF32 and bfloat16."""
+    """Whether `device` is a GPU that multiplies in TF32 and bfloat16; one sentence says what an older GPU does."""
     if device == "cpu":
         return False
     import cupy
 
-    return int(cupy.cuda.Device(int(device[4:])).compute_capability) >= 80
+    capability = int(cupy.cuda.Device(int(device[4:])).compute_capability)
+    if capability < 80:
+        say_once(f"{device} has compute capability {capability / 10}, and our own kernel needs 8.0 or more: cuBLAS "
+                 "computes convolutions, and training steps are launched op by op")
+    return capability >= 80
 
 
 def product(a, b):

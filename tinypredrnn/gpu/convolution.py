@@ -4,20 +4,24 @@
     input_gradients  (dy, w)    -> dx, ...
     weight_gradient  (x, dy)    -> dw, db     added to given arrays, if any
 
-`g` is the Grid of the windows on x (autograd/grid.py).
+`g` is the Grid of the windows on x (autograd/grid.py). A variant of the kernel is trusted only after it has computed a
+small problem as cuBLAS does (`check`).
 """
 
 import functools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
-from tinypredrnn.backend import device_of
-from tinypredrnn.gpu import PRECISIONS, rounding
+from tinypredrnn.backend import device_of, to_numpy
+from tinypredrnn.gpu import PRECISIONS, cublas, rounding
+from tinypredrnn.gpu.ladder import require_agreement
 
 FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = range(3)
 THREADS, STAGES, ROWS, DEPTH = 256, 4, 128, 16  # as in convolution.cu
 LEAST_STEPS = 8  # of a slice: with fewer steps, another slice costs more than it saves
+BOUNDS = {"fp32": 1e-4, "tf32": 1e-3, "bf16": 8e-3}  # of the error of a result, as norms: rounding of factors
 
 PROBLEM = np.dtype([(name, np.int32) for name in (
     "rows columns depth batch height width channels first out_height out_width kernel_height kernel_width top left "
@@ -54,6 +58,44 @@ def kernels(role, columns, vector, precision, device):
     return convolve, module.get_function("gather")
 
 
+def small_problem(role, wide, dtype):
+    """Arguments of the role's function: two frames side by side, more than one tile of 128 rows, two slices, ragged
+    edges, and as many columns as `wide` says."""
+    import cupy
+
+    rng = np.random.default_rng(0)
+    channels, features = ((wide - 8, 8), 20) if role == INPUT_GRADIENT else ((12, 8), wide)
+    g = SimpleNamespace(size=(12, 11), out=(12, 11), kernel=(3, 5), before=(1, 2))
+    shapes = [*((2, *g.size, c) for c in channels), (2, *g.out, features), (3, 5, sum(channels), features), (features,)]
+    x, h, dy, w, b = [cupy.asarray(rng.standard_normal(shape).astype(np.float32).astype(dtype)) for shape in shapes]
+    return {FORWARD: ([x, h], w, b, g), INPUT_GRADIENT: (dy, w, channels, g),
+            WEIGHT_GRADIENT: ([x, h], dy, g, w, b)}[role]
+
+
+checked = set()  # variants that were found right, and the one that is being checked
+
+
+def check(role, columns, vector, precision, device):
+    """Let this variant compute a small problem, once in a process. WrongResult if cuBLAS gets other numbers."""
+    variant = role, columns, vector, precision, device
+    if variant in checked:
+        return
+    checked.add(variant)  # now, because the small problem is launched with it
+    own, wide = (convolve, input_gradients, weight_gradient)[role], (72 if columns == 128 else 24) - (vector == 1)
+    try:
+        found = own(*small_problem(role, wide, np.float32))
+        expected = getattr(cublas, own.__name__)(*small_problem(role, wide, np.float64))
+        if role == FORWARD:
+            found, expected = [found], [expected]
+        # gradients of weights are added to what is there
+        start = small_problem(role, wide, np.float32)[3:] if role == WEIGHT_GRADIENT else [np.zeros(())] * len(found)
+        require_agreement(*([to_numpy(a) for a in arrays] for arrays in (found, expected, start)), BOUNDS[precision],
+                          f"{own.__name__} in {precision}")
+    except BaseException:
+        checked.remove(variant)
+        raise
+
+
 @functools.cache
 def multiprocessors(device):
     import cupy
@@ -74,7 +116,9 @@ def launch(role, g, frames, matrix, bias, outputs, **sizes):
     rows, columns, depth = (int(problem[name]) for name in ("rows", "columns", "depth"))
     fours = all(n % 4 == 0 for n in (*channels, columns)) and all(a.data.ptr % 16 == 0 for a in (*frames, matrix))
     width, device = 64 if columns <= 64 else 128, device_of(matrix)
-    convolve, gather = kernels(role, width, 4 if fours else 1, rounding.get(), device)
+    variant = role, width, 4 if fours else 1, rounding.get(), device
+    check(*variant)
+    convolve, gather = kernels(*variant)
 
     tiles, steps = (-(-columns // width), -(-rows // ROWS)), -(-depth // DEPTH)
     slices = max(1, min(2 * multiprocessors(device) // (tiles[0] * tiles[1]), steps // LEAST_STEPS))

@@ -37,7 +37,7 @@ class CapturedStep:
             if len(arrays) != len(self.recorded) or any(a is not b for a, b in zip(arrays, self.recorded)):
                 self.recording.forget()  # for example because a checkpoint was loaded
             self.recorded = arrays
-            self.recording()
+            self.recording(arrays)
             loss, gradient_norm = map(float, to_numpy(self.buffers["results"]))  # waits for the GPU
         if np.isfinite(loss + gradient_norm):
             self.optimiser.t += 1

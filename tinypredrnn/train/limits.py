@@ -6,12 +6,14 @@ import math
 import numpy as np
 
 from tinypredrnn.autograd import Tensor
+from tinypredrnn.backend import memory_within_reach
 from tinypredrnn.errors import TooLargeError, say_once
-from tinypredrnn.memory import SMALL, in_words, memory_limit, require_memory
+from tinypredrnn.memory import SMALL, in_words, lacks_memory, memory_limit, require_memory
 from tinypredrnn.models import find_model
 from tinypredrnn.nn.layout import generator, hollow, layout_only
 from tinypredrnn.optim import OPTIMISERS
 
+MARGIN = 0.9  # of the memory that is left, a smaller batch may take: the pool is never filled without gaps
 KEPT = 8  # arrays of a state's size that each step keeps for backward, as measured in tests/train/test_limits.py
 REMEDY = ("take a smaller --batch or --hidden, a larger --patch, fewer frames (--given, --horizon) or smaller ones "
           "(--size)")
@@ -51,15 +53,25 @@ def check_memory(plan, device="cpu"):
                  f"fails, {REMEDY}")
 
 
+def batch_that_fits(plan, room):
+    """The largest batch whose step is estimated to fit into `room` bytes, into which the plan's batch did not fit."""
+    batch, (_, about) = plan.recipe.batch, step_memory(plan)
+    alone = step_memory(plan.replace(batch=1))[1]
+    each = (about - alone) / max(1, batch - 1)  # the estimate is linear in the batch
+    room = MARGIN * min(room, about)  # if the estimate said that it would fit, it was too low by at least that factor
+    return min(batch - 1, max(0, int(1 + (room - alone) / each))) if batch > 1 else 0
+
+
 @contextlib.contextmanager
-def saying_what_a_step_takes(plan):
-    """Turn a MemoryError of NumPy or CuPy into a TooLargeError that says how much a step takes and what to change."""
+def saying_what_a_step_takes(plan, device="cpu"):
+    """Turn a MemoryError of NumPy or CuPy into a TooLargeError that says how much a step takes and what would fit."""
+    room = memory_limit("cpu") if device == "cpu" else memory_within_reach(device)
     try:
         yield
     except Exception as error:
-        lacking = isinstance(error, MemoryError) or "cudaErrorMemoryAllocation" in str(error)  # raised by CUDA itself
-        if not lacking or isinstance(error, TooLargeError):
+        if not lacks_memory(error) or isinstance(error, TooLargeError):
             raise
-        about = in_words(step_memory(plan)[1])
+        about, fits = in_words(step_memory(plan)[1]), batch_that_fits(plan, room)
+        fits = f"--batch {fits} would fit" if fits else "not even --batch 1 would fit"
         raise TooLargeError(f"there is not enough memory ({str(error) or 'none is left'}), and a training step takes "
-                            f"about {about}: {REMEDY}") from error
+                            f"about {about}: {REMEDY}; by this estimate {fits}") from error

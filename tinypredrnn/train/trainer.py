@@ -145,7 +145,7 @@ class Trainer:
         recipe, upload = self.plan.recipe, uploader(self.device)
         record = Record(self) if self.ranks.first else NoRecord()
         with (
-            saying_what_a_step_takes(self.plan),
+            saying_what_a_step_takes(self.plan, self.device),
             catch_signals() as caught,
             Prefetch(lambda k: upload(self.frames(k)), start=self.iteration) as batches,
             record,
