@@ -24,6 +24,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -346,7 +347,7 @@ def signals(times, seed=0):
     """Share work among three threads while signals, whose handler raises, arrive every 20 to 300 microseconds; a
     Counter of what was wrong after each call. A call that hangs ends the program, with a traceback of each thread."""
     figures, rng, codes = Counter(), random.Random(seed), {threads.share.__code__, threads.shared_matmul.__code__}
-    threads.THREADS, threads.WORTH_SHARING = max(3, threads.THREADS), 0
+    threads.THREADS, threads.WORTH_WAKING = max(3, threads.THREADS), 1
     a, b = np.random.default_rng(seed).random((300, 200)), np.random.default_rng(seed).random((200, 100))
     expected, counts, at_work = a @ b, [library.get_num_threads() for library in threads.blas()], [0] * threads.THREADS
 
@@ -360,17 +361,18 @@ def signals(times, seed=0):
                 raise Interrupt
             frame = frame.f_back
 
+    caller = threading.get_ident()
+
     def work(first, last):
-        at_work[first] = 1
+        at_work[first] = threading.get_ident() != caller  # what this thread does itself may be interrupted
         np.matmul(a, b).sum()
         at_work[first] = 0
 
     def check():
         figures["calls"] += 1
-        figures["still at work"] += sum(at_work[1:])
+        figures["still at work"] += sum(at_work)
         figures["pool locked"] += threads.POOL.lock.locked()
         figures["BLAS at one"] += [library.get_num_threads() for library in threads.blas()] != counts
-        at_work[0] = 0  # the first part runs in this thread, and may be interrupted
 
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 1e-3)

@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tinypredrnn import cgroups, threads
-from tinypredrnn.threads import POOL, WORTH_SHARING, count_threads, scratch, share, shared_matmul, usable_cores
+from tinypredrnn.threads import POOL, WORTH_WAKING, count_threads, scratch, share, shared_matmul, usable_cores
 
 ROOT = Path(__file__).parents[1]
 LONG = 600  # seconds: the end of a test that hangs, never of one on a busy machine
@@ -20,6 +21,22 @@ LONG = 600  # seconds: the end of a test that hangs, never of one on a busy mach
 @pytest.fixture(autouse=True)
 def three_threads(monkeypatch):
     monkeypatch.setattr(threads, "THREADS", 3)
+
+
+class Three:
+    """Sees to it that each of three threads takes one part: nobody goes on before all of them have begun."""
+
+    def __init__(self):
+        self.caller, self.begun, self.go = threading.get_ident(), threading.Semaphore(0), threading.Event()
+
+    def is_caller(self):
+        if threading.get_ident() != self.caller:
+            self.begun.release()
+            assert self.go.wait(LONG)
+            return False
+        assert self.begun.acquire(timeout=LONG) and self.begun.acquire(timeout=LONG)
+        self.go.set()
+        return True
 
 
 # the work
@@ -33,13 +50,22 @@ def test_the_parts_are_the_whole(count):
 
 def test_little_work_stays_in_one_thread():
     parts = []
-    share(lambda first, last: parts.append((first, last, threading.get_ident())), 10, multiplications=WORTH_SHARING - 1)
+    share(lambda first, last: parts.append((first, last, threading.get_ident())), 10, multiplications=2 * WORTH_WAKING - 1)
     assert parts == [(0, 10, threading.get_ident())]
 
 
+def test_no_part_is_too_little_to_wake_a_thread_for():
+    for times in 1, 2, 3, 4:
+        parts = []
+        share(lambda first, last, parts=parts: parts.append(first), 9, multiplications=times * WORTH_WAKING)
+        assert len(parts) == min(times, 3)
+
+
 def test_an_error_in_another_thread_is_raised_here():
+    three = Three()
+
     def work(first, last):
-        if first > 0:
+        if not three.is_caller():
             raise ValueError("of another thread")
 
     with pytest.raises(ValueError, match="of another thread"):
@@ -48,19 +74,44 @@ def test_an_error_in_another_thread_is_raised_here():
 
 
 def test_an_error_here_waits_for_the_other_threads():
-    done, failing = [], threading.Event()
+    done, three = [], Three()
 
     def work(first, last):
-        if first == 0:
-            failing.set()
+        if three.is_caller():
             raise ValueError("of this thread")
-        assert failing.wait(LONG)
-        np.ones((300, 300)) @ np.ones((300, 300))  # lets the first thread go on, if nothing holds it
+        np.ones((300, 300)) @ np.ones((300, 300))  # lets the caller go on, if nothing holds it
         done.append(first)
 
     with pytest.raises(ValueError, match="of this thread"):
         share(work, 3)
-    assert sorted(done) == [1, 2]
+    assert len(done) == 2
+
+
+def test_after_an_error_here_no_other_part_begins(monkeypatch):
+    monkeypatch.setattr(POOL, "workers", [threads.Worker(), threads.Worker()])  # without threads
+    done = []
+
+    def work(first, last):
+        done.append(first)
+        raise ValueError(f"from {first}")
+
+    with pytest.raises(ValueError, match="from 0"):
+        share(work, 3)
+    assert done == [0]
+
+
+def test_nobody_waits_for_a_thread_that_does_not_come(monkeypatch):
+    monkeypatch.setattr(POOL, "workers", [threads.Worker(), threads.Worker()])  # without threads
+    test_the_parts_are_the_whole(100)
+
+
+def test_what_a_late_thread_still_has_to_look_at_keeps_no_memory(monkeypatch):
+    monkeypatch.setattr(POOL, "workers", [threads.Worker(), threads.Worker()])  # without threads
+    array = np.zeros(3)
+    gone = weakref.ref(array)
+    share(lambda first, last, array=array: None, 3)
+    del array
+    assert gone() is None and not POOL.workers[0].queue.empty()
 
 
 def test_after_an_error_the_pool_goes_on():
@@ -68,15 +119,16 @@ def test_after_an_error_the_pool_goes_on():
         raise ValueError(f"from {first}")
 
     for _ in range(3):
-        with pytest.raises(ValueError, match="from 0"):
+        with pytest.raises(ValueError, match="from"):
             share(work, 3)
     test_the_parts_are_the_whole(7)
 
 
 def test_work_within_work_is_done_where_it_is_called():
-    inner = []
+    inner, three = [], Three()
 
     def work(first, last):
+        three.is_caller()
         share(lambda first, last: inner.append((first, last, threading.get_ident())), 6)
 
     share(work, 3)
@@ -104,12 +156,11 @@ def test_two_callers_at_once_both_get_their_work_done():
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
 def test_an_interrupt_waits_for_the_other_threads():
     """Ctrl-C, again and again, while this thread waits for the others: they end their work first, and the pool is whole afterwards."""
-    done, main, here = [], threading.main_thread().ident, threading.Event()
+    done, main, three = [], threading.main_thread().ident, Three()
 
     def work(first, last):
-        if first == 0:
-            return here.set()
-        assert here.wait(LONG)
+        if three.is_caller():
+            return
         for _ in range(20):
             signal.pthread_kill(main, signal.SIGUSR1)
             np.ones((100, 100)) @ np.ones((100, 100))
@@ -117,7 +168,7 @@ def test_an_interrupt_waits_for_the_other_threads():
 
     with handler_of(signal.SIGUSR1, raise_within_share), pytest.raises(KeyboardInterrupt):
         share(work, 3)
-    assert sorted(done) == [1, 2] and not POOL.lock.locked()
+    assert len(done) == 2 and not POOL.lock.locked()
     test_the_parts_are_the_whole(7)
 
 
@@ -178,7 +229,7 @@ def test_blas_uses_one_thread_within_and_as_many_as_before_after():
         share(lambda first, last: None, 3, with_blas=True)  # which may end last
         seen.append(blas_threads())
 
-    for multiplications, times in (WORTH_SHARING, 3), (1, 1):
+    for multiplications, times in (3 * WORTH_WAKING, 3), (1, 1):
         seen.clear()
         share(work, 3, multiplications, with_blas=True)
         assert seen == [[1] * len(BEFORE)] * times
@@ -195,7 +246,7 @@ def test_blas_has_its_threads_back_after_an_error():
 
 
 def test_the_numbers_of_threads_are_set_by_functions_in_c():
-    assert all(hasattr(threads.setter(library), "argtypes") for library in threads.blas())
+    assert all(hasattr(function, "argtypes") for pair in threads.counters() for function in pair)
 
 
 def test_a_product_leaves_blas_as_it_was(monkeypatch):

@@ -72,42 +72,44 @@ THREADS = count_threads(CORES, os.environ.get("OMP_NUM_THREADS"))
 python = ctypes.pythonapi._handle
 new_lock = ctypes.PyDLL(None, handle=python).PyThread_allocate_lock
 release_lock = ctypes.PyDLL(None, handle=python).PyThread_release_lock
+try_lock = ctypes.PyDLL(None, handle=python).PyThread_acquire_lock
 acquire_lock = ctypes.CDLL(None, handle=python).PyThread_acquire_lock  # a CDLL releases the GIL meanwhile
 new_lock.argtypes, new_lock.restype = (), ctypes.c_void_p
 release_lock.argtypes, release_lock.restype = (ctypes.c_void_p,), None
-acquire_lock.argtypes, acquire_lock.restype = (ctypes.c_void_p, ctypes.c_int), None
+try_lock.argtypes, try_lock.restype = (ctypes.c_void_p, ctypes.c_int), ctypes.c_int
+acquire_lock.argtypes, acquire_lock.restype = (ctypes.c_void_p, ctypes.c_int), ctypes.c_int
 
 call = operator.methodcaller("__call__")
 run = collections.deque(maxlen=0).extend  # run(map(call, functions)) calls one after the other, and keeps nothing
 
-WORTH_SHARING = 1 << 24  # multiplications; fewer take less time than waking a second thread
+WORTH_WAKING = 1 << 23  # multiplications for each thread: with fewer, smaller products cost more than a thread gains
 
 
 class Worker:
-    """A thread that does whatever it finds in its queue. An executor's queue and futures would cost as much as a small
-    kernel."""
+    """A thread that helps with whatever it finds in its queue. An executor's queue and futures would cost as much as a
+    small kernel."""
 
     def __init__(self):
-        self.queue, busy = SimpleQueue(), new_lock()  # `busy` is held while there is work, and never freed
-        self.become_busy, self.become_idle = partial(acquire_lock, busy, 1), partial(release_lock, busy)
+        self.queue, at_work = SimpleQueue(), new_lock()  # `at_work` is held while it works, and never freed
+        self.begin, self.end = partial(try_lock, at_work, 0), partial(release_lock, at_work)
+        self.waiting = partial(acquire_lock, at_work, 1), self.end  # the calls that wait while it works
 
-    def work_on(self):
+    def help(self):
         while True:
-            work, errors = self.queue.get()
-            try:
-                work()
-            except BaseException as error:
-                errors.append(error)
-            work = errors = None  # so that their memory is freed while the thread waits
-            self.become_idle()
+            parts, errors = self.queue.get()
+            if self.begin():  # if not, the caller has just found that all parts are done
+                try:
+                    take(parts)
+                except BaseException as error:
+                    errors.append(error)
+                parts = errors = None  # and what they refer to
+                self.end()
 
-    def beginning(self, work, errors):
-        """The calls that make it run work(), and append an exception, if there is one, to the list `errors`."""
-        return self.become_busy, partial(self.queue.put, (work, errors))
 
-    def ending(self):
-        """The calls that wait until it is idle; they do not wait if it already is."""
-        return self.become_busy, self.become_idle
+def take(parts):
+    """Call those parts that no other thread has taken: all threads have the same iterator."""
+    for part in parts:
+        part()
 
 
 class Pool:
@@ -119,7 +121,7 @@ class Pool:
     def first(self, count):
         while len(self.workers) < count:
             worker = Worker()
-            start, keep = partial(start_new_thread, worker.work_on, ()), partial(self.workers.append, worker)
+            start, keep = partial(start_new_thread, worker.help, ()), partial(self.workers.append, worker)
             run(map(call, (start, keep)))  # threading.Thread.start could be interrupted halfway
         return self.workers[:count]
 
@@ -129,8 +131,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=POOL.__init__)  # a child process has no such threads, and would wait forever
 
 
-def share(work, count, multiplications=WORTH_SHARING, with_blas=False):
-    """Run work(first, last) on ranges that together are 0 ... count, one for each thread. `work` must release the GIL.
+def share(work, count, multiplications=math.inf, with_blas=False):
+    """Run work(first, last) on ranges that together are 0 ... count, one for each thread that has enough to do. `work`
+    must release the GIL.
+
+    Each thread takes the next range when it is free, so nobody waits for a thread that has not begun: on a busy
+    machine, where the others may come late, the caller does their ranges itself.
 
     with_blas   `work` consists of matrix products: BLAS uses one thread for each of them, and afterwards as many as
                 before
@@ -139,17 +145,19 @@ def share(work, count, multiplications=WORTH_SHARING, with_blas=False):
     and so is what a signal handler raises, such as Ctrl-C's KeyboardInterrupt; but only once no other thread is working
     any more, so that nobody still writes to the arrays that the caller goes on to use.
     """
-    parts = max(1, min(THREADS, count)) if multiplications >= WORTH_SHARING else 1
+    alone = (count_parts := int(min(THREADS, count, multiplications / WORTH_WAKING))) <= 1
+    if POOL.lock.locked() or alone and not with_blas:  # usually it is locked by work around this, which has set BLAS
+        return work(0, count)
     before, after = one_thread_of_blas() if with_blas else ((), ())
-    if parts == 1 or POOL.lock.locked():
-        return between(before, partial(work, 0, count), after) if before else work(0, count)
+    if alone:
+        return between(before, partial(work, 0, count), after)
     with POOL.lock:
-        cuts = [count * i // parts for i in range(parts + 1)]
-        others, errors = POOL.first(parts - 1), []
-        for worker, first, last in zip(others, cuts[1:], cuts[2:]):
-            before = *before, *worker.beginning(partial(work, first, last), errors)
-            after = *worker.ending(), *after
-        between(before, partial(work, 0, cuts[1]), after)
+        cuts = [count * i // count_parts for i in range(count_parts + 1)]
+        parts, errors = iter([partial(work, first, last) for first, last in zip(cuts, cuts[1:])]), []
+        for worker in POOL.first(count_parts - 1):
+            before = *before, partial(worker.queue.put, (parts, errors))
+            after = *worker.waiting, *after
+        between(before, partial(take, parts), (partial(run, parts), *after))  # after an error, nobody takes the rest
         if errors:
             raise errors.pop(0)
 
@@ -192,22 +200,30 @@ def one_thread_of_blas():
     """
     if threading.get_ident() != threading.main_thread().ident:
         return (), ()
-    numbers = [(setter(library), library.get_num_threads()) for library in blas()]
-    numbers = [(set_number, number) for set_number, number in numbers if number != 1]
+    numbers = [(set_number, number) for get_number, set_number in counters() if (number := get_number()) != 1]
     return [partial(set_number, 1) for set_number, _ in numbers], [partial(set_number, number)
                                                                    for set_number, number in numbers]
 
 
-SETTERS = [f"{prefix}openblas_set_num_threads{suffix}" for prefix in ("scipy_", "") for suffix in ("64_", "_64", "")]
-SETTERS += ["MKL_Set_Num_Threads_Local", "bli_thread_set_num_threads"]
-
-
 @functools.cache
-def setter(library):
-    """The C function behind library.set_num_threads."""
-    names = ["omp_set_num_threads"] if getattr(library, "threading_layer", None) == "openmp" else SETTERS
-    return next((getattr(library.dynlib, name) for name in names if hasattr(library.dynlib, name)),
-                library.set_num_threads)
+def counters():
+    """The functions (get, set) of each library for its number of threads."""
+    return [counter(library) for library in blas()]
+
+
+COUNTERS = [(f"{prefix}openblas_get_num_threads{suffix}", f"{prefix}openblas_set_num_threads{suffix}")
+            for prefix in ("scipy_", "") for suffix in ("64_", "_64", "")]
+COUNTERS += [("MKL_Get_Max_Threads", "MKL_Set_Num_Threads_Local"),
+             ("bli_thread_get_num_threads", "bli_thread_set_num_threads")]
+
+
+def counter(library):
+    """The C functions behind library.get_num_threads and library.set_num_threads."""
+    openmp = getattr(library, "threading_layer", None) == "openmp"
+    names = [("omp_get_max_threads", "omp_set_num_threads")] if openmp else COUNTERS
+    return next(([getattr(library.dynlib, name) for name in pair] for pair in names
+                 if all(hasattr(library.dynlib, name) for name in pair)),
+                [library.get_num_threads, library.set_num_threads])
 
 
 # memory for intermediate results
@@ -221,10 +237,11 @@ class Scratch(threading.local):
 
     def __call__(self, name, shape, dtype):
         """An uninitialised array, valid until the same thread asks for this name again."""
-        size, dtype = int(np.prod(shape)), np.dtype(dtype)
-        if name not in self.buffers or self.buffers[name].nbytes < size * dtype.itemsize:
-            self.buffers[name] = np.empty(size * dtype.itemsize, np.uint8)
-        return self.buffers[name][:size * dtype.itemsize].view(dtype).reshape(shape)
+        dtype = np.dtype(dtype)
+        size = math.prod(shape) * dtype.itemsize
+        if name not in self.buffers or self.buffers[name].nbytes < size:
+            self.buffers[name] = np.empty(size, np.uint8)
+        return np.ndarray(shape, dtype, self.buffers[name])
 
 
 scratch = Scratch()

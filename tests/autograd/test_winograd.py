@@ -44,6 +44,34 @@ def relative(a, b):
     return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
+def test_tiles_may_overlap_in_one_direction_only():
+    for kernel in (1, 3), (3, 1):
+        ours, direct = (values_and_gradients(tile, *case((9, 6), kernel), np.float64) for tile in (4, None))
+        assert all(relative(a, b) < 1e-12 for a, b in zip(ours, direct))
+
+
+@pytest.mark.parametrize("wanted", [*itertools.product([False, True], repeat=3)])
+def test_a_frame_that_is_constant_gets_no_gradient_and_takes_none_from_the_others(wanted):
+    inputs, w, b = case((8, 8), (3, 3), channels=(2, 1, 3))
+    expected = values_and_gradients(4, inputs, w, b, np.float64)
+    tensors = [tp.tensor(a, requires_grad=needs) for a, needs in zip((*inputs, w, b), (*wanted, True, True))]
+    with by(4):
+        y = tp.conv2d(tuple(tensors[:-2]), *tensors[-2:])
+    y.backward(normal(*y.shape))
+    assert [t.grad is not None for t in tensors] == [*wanted, True, True]
+    assert all(relative(t.grad, dx) < 1e-12 for t, dx in zip(tensors, expected[1:]) if t.grad is not None)
+
+
+def test_nothing_is_computed_for_frames_before_the_first_and_after_the_last_wanted():
+    (*frames, dy), u = [normal(1, 8, 8, c) for c in (2, 1, 3, 2, 4)], normal(36, 8, 4)
+    g = grid((8, 8), (3, 3))
+    some = winograd.frame_gradients(dy, frames, u, g, 4, [False, True, False, False])
+    every = winograd.frame_gradients(dy, frames, u, g, 4, [True] * 4)
+    assert [dx is not None for dx in some] == [False, True, False, False]
+    assert relative(some[1], every[1]) < 1e-12
+    assert winograd.frame_gradients(dy, frames, u, g, 4, [False] * 4) == [None] * 4
+
+
 # the matrices
 
 @pytest.mark.parametrize(("m", "r"), [(m, r) for m in range(1, 9) for r in range(1, 9) if m + r <= 10])
@@ -286,7 +314,7 @@ def test_threads_change_nothing(monkeypatch, batch):
     results = []
     for count in 1, 3:
         monkeypatch.setattr(threads, "THREADS", count)
-        monkeypatch.setattr(threads, "WORTH_SHARING", 1)
+        monkeypatch.setattr(threads, "WORTH_WAKING", 1)
         results.append(values_and_gradients(4, inputs, w, b, np.float32))
     for one, three in zip(*results):
         assert relative(one, three) < 1e-5

@@ -90,17 +90,22 @@ def conv2d(x, w, b=None, *, stride=1, padding="same", dilation=1):
     of that of the result. Raises ShapeError if the shapes do not fit, ConfigError for an impossible option.
     """
     parts = x if isinstance(x, tuple) else (x,)
-    shapes = [getattr(part, "shape", ()) for part in parts]
-    w_shape, b_shape = getattr(w, "shape", ()), getattr(b, "shape", b)
+    shapes, w_shape = tuple([getattr(part, "shape", ()) for part in parts]), getattr(w, "shape", ())
+    stride, dilation = COUNT(stride, "conv2d", "stride"), COUNT(dilation, "conv2d", "dilation")
+    padding = PADDING(padding, "conv2d", "padding")
+    g = fitting_grid(shapes, w_shape, None if b is None else getattr(b, "shape", ()), stride, padding, dilation)
+    return choose(g, parts, w_shape[3])(parts, w, b, stride=stride, padding=padding, dilation=dilation)
+
+
+@functools.lru_cache(1000)
+def fitting_grid(shapes, w_shape, b_shape, stride, padding, dilation):
+    """The grid of a convolution of parts of these shapes; ShapeError if the shapes do not fit."""
     if (any(len(shape) != 4 or shape[:3] != shapes[0][:3] for shape in shapes) or len(w_shape) != 4
             or sum(shape[3] for shape in shapes) != w_shape[2] or 0 in w_shape[2:]
             or b_shape not in (None, w_shape[3:])):
         raise ShapeError("conv2d: expected x (B,H,W,C), w (kh,kw,C,K) with C and K from 1, and b (K,) or None, got "
-                         f"x {' beside '.join(map(str, shapes))}, w {w_shape} and b {brief(b_shape)}")
-    stride, dilation = COUNT(stride, "conv2d", "stride"), COUNT(dilation, "conv2d", "dilation")
-    padding = PADDING(padding, "conv2d", "padding")
-    g = frame_grid(shapes[0], w_shape, stride, padding, dilation)
-    return choose(g, parts, w_shape[3])(parts, w, b, stride=stride, padding=padding, dilation=dilation)
+                         f"x {' beside '.join(map(str, shapes))}, w {w_shape} and b {b_shape}")
+    return frame_grid(shapes[0], w_shape, stride, padding, dilation)
 
 
 # which algorithm

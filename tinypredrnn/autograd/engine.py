@@ -22,6 +22,8 @@ import contextlib
 import functools
 from contextvars import ContextVar
 
+import numpy as np
+
 from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 
@@ -263,7 +265,8 @@ def visit(node, dy, into):
     gradients = watch.backward(node, dy, into) if watch else node.op.pull_back(dy, node, into)
     for i, (gradient, accumulator) in enumerate(zip(gradients, into)):
         if gradient is not None and accumulator is not None:
-            gradient = array_module(gradient).asarray(gradient)  # NumPy turns arrays without axes into scalars
+            if type(gradient) is not np.ndarray:
+                gradient = array_module(gradient).asarray(gradient)  # NumPy turns arrays without axes into scalars
             fitted = fit(gradient, node, i)
             accumulator.add(fitted, owned=(node.op.gives_new or fitted is not gradient) and writable(fitted))
 

@@ -160,9 +160,10 @@ class Loop:
             raise DTypeError(f"{self.title}: fused kernels exist for float32 and float64, got {dtype}: convert with "
                              ".astype")
         # masks and plain numbers become floats
-        arrays = [a.astype(dtype, copy=False) if hasattr(a, "dtype") else xp.asarray(float(a), dtype) for a in arrays]
-        same = all(a.shape == arrays[0].shape for a in arrays)
-        shape = arrays[0].shape if same else np.broadcast_shapes(*(a.shape for a in arrays))
+        arrays = [a if getattr(a, "dtype", None) is dtype else
+                  a.astype(dtype, copy=False) if hasattr(a, "dtype") else xp.asarray(float(a), dtype) for a in arrays]
+        shapes = {a.shape for a in arrays}
+        shape = arrays[0].shape if len(shapes) == 1 else np.broadcast_shapes(*shapes)
         made = [xp.empty(shape, dtype) if y is None else y for y in into or [None] * len(self.made)]
         if xp is not np:
             self.gpu_kernel(xp)(*arrays, *made)
@@ -181,15 +182,14 @@ class Loop:
 
         def work(first, last):
             if whole:
-                loop(0, 1, last - first,
-                     *itertools.chain(*[a if len(a) == 1 else (a[0][first:last], 0, 0) for a in given]))
+                loop(0, 1, last - first, *itertools.chain(*[a if len(a) == 1 else (a[0], first, 0) for a in given]))
             else:
                 loop(first, last, width, *itertools.chain(*given))
 
         size = made[0].size
         share(work, size if whole else size // width, COST * len(self.lines) * size)
         for y, (flat, _, _) in zip(made, given[len(arrays):]):
-            if not np.may_share_memory(flat, y):  # as_rows had to copy it
+            if not y.flags.c_contiguous and not np.may_share_memory(flat, y):  # as_rows had to copy it
                 y[...] = flat.reshape(shape)
 
     def name(self):
@@ -239,14 +239,19 @@ def as_rows(a, shape):
     width = shape[-1] if shape else 1
     if a.shape == shape and a.flags.c_contiguous:
         return a.reshape(-1), 0, width
-    if a.shape == shape and len(shape) > 1:
-        base, size = a.base, a.itemsize
-        rows_are_even = all(a.strides[k] == a.strides[k + 1] * shape[k + 1] for k in range(len(shape) - 2))
-        rows_are_even = rows_are_even and a.strides[-1] == size
-        if isinstance(base, np.ndarray) and base.dtype == a.dtype and base.flags.c_contiguous and rows_are_even:
-            start = (a.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // size
-            return base.reshape(-1), start, a.strides[-2] // size  # a piece of a larger array, such as one gate of four
+    if a.shape == shape and (stride := row_stride(shape, a.strides, a.itemsize)):
+        base = a.base
+        if isinstance(base, np.ndarray) and base.dtype == a.dtype and base.flags.c_contiguous:
+            start = a.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+            return base.reshape(-1), start // a.itemsize, stride  # a piece of a larger array, such as one gate of four
     return np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(-1), 0, width
+
+
+@functools.lru_cache(1000)
+def row_stride(shape, strides, itemsize):
+    """How many elements the rows of an array are apart; None if that differs, or if a row is not in one piece."""
+    even = all(strides[k] == strides[k + 1] * shape[k + 1] for k in range(len(shape) - 2))
+    return strides[-2] // itemsize if len(shape) > 1 and even and strides[-1] == itemsize else None
 
 
 def as_floats(values):

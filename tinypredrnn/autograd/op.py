@@ -59,6 +59,7 @@ class Op:
     def __init__(self, forward, rules, promises=()):
         self.forward, self.rules, self.name, self.__doc__ = forward, rules, forward.__name__, forward.__doc__
         self.__wrapped__ = forward  # for help() and inspect.signature
+        self.checked = {}  # dtypes of inputs that have been found right -> the one float dtype among them
         self.gives_new, self.gives_pieces = NEW in promises, PIECES in promises
         parameters = list(inspect.signature(forward).parameters.values())
         self.inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
@@ -95,8 +96,9 @@ class Op:
         arrays = [x.data if isinstance(x, Tensor) else plain(x) for x in inputs]
         dtype, watch = self.check(arrays), watches[-1]
         result = self.compute(arrays, options, watch)
-        outputs = [array_module(y).asarray(y) for y in (result if isinstance(result, tuple) else (result,))]
-        if any(y.dtype.kind not in "iub" and y.dtype != dtype for y in outputs):
+        results = result if isinstance(result, tuple) else (result,)  # NumPy turns arrays without axes into scalars
+        outputs = [y if type(y) is np.ndarray else array_module(y).asarray(y) for y in results]
+        if any(y.dtype is not dtype and y.dtype.kind not in "iub" and y.dtype != dtype for y in outputs):
             raise DTypeError(f"{self.describe(arrays, options)} would turn {dtype} into {outputs[0].dtype}: "
                              "convert the other array with .astype first")
         node = None
@@ -184,6 +186,9 @@ class Op:
 
         Raises DTypeError for two float dtypes and as `check_types` does, DeviceError for two devices.
         """
+        kinds = tuple([getattr(a, "dtype", type(a)) for a in arrays])
+        if kinds in self.checked and array_module(*arrays) is np:
+            return self.checked[kinds]
         self.check_types(arrays)
         given = [a for a in arrays if hasattr(a, "dtype")]
         dtypes = {a.dtype for a in given if a.dtype.kind == "f"}
@@ -192,7 +197,7 @@ class Op:
                               "device=...)")
         if len(dtypes) > 1:
             raise DTypeError(f"{self.describe(arrays)}: inputs of different float dtypes: convert one with .astype")
-        return dtypes.pop() if dtypes else None
+        return self.checked.setdefault(kinds, dtypes.pop() if dtypes else None)
 
     def check_types(self, inputs):
         """DTypeError for anything but arrays of numbers and plain numbers, or None for an input that may be left

@@ -1,7 +1,10 @@
 """The tile transforms of winograd.py on the CPU, as source without loops over the matrices, which numba compiles.
 
 A loop over the entries of an 8 x 8 matrix spends its time on zeros, ones and the loop itself. So the matrix is written
-out, each row as a sum of a few products; the loop is over channels, so that it can be vectorised.
+out, each row as a sum of a few products; the loop is over channels, so that it can be vectorised. Before such a loop
+its many arrays must be found, and checked not to overlap, which for a few channels takes as long as the loop itself:
+so one loop runs along a whole line of pixels where that is possible. A loop that also reads what it writes needs still
+more of that: so if tiles overlap, they are computed apart first, then added.
 """
 
 from string import Template
@@ -58,21 +61,20 @@ FAST = dict(fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy"
 
 
 @njit(inline="always")
-def pixel(x, b, i, j, outside):
-    return x[b, i, j] if 0 <= i < x.shape[1] and 0 <= j < x.shape[2] else outside
+def line(x, b, i, outside):
+    return x[b, i] if 0 <= i < x.shape[1] else outside
 
 
 @njit(nogil=True, **FAST)
 def gather(first, last, x, v, channel, rows, columns, top, left):
     B, H, W, C = x.shape
-    width = (columns - 1) * $step + $p1
-    outside = np.zeros(C, T)
-    half = np.empty(($n0, width, C), T)
+    x, outside = x.reshape(B, H, W * C), np.zeros(W * C, T)
+    half = np.zeros(($n0, ((columns - 1) * $step + $p1) * C), T)
+    inside = half[:, left * C:(left + W) * C]
     for row in range(first, last):
         b, p, start = row // rows, row % rows, row * columns
-        for j in range(width):
-$gather_column
-            for k in range(C):
+$gather_lines
+        for k in range(W * C):
 $gather_down
         for q in range(columns):
             for i in range($n0):
@@ -81,24 +83,35 @@ $gather_row
 $gather_across
 
 
+@njit(inline="always")
+def add(y, x):
+    for k in range(x.size):
+        x[k] += y[k]
+
+
 @njit(nogil=True, **FAST)
 def scatter(first, last, v, x, channel, rows, columns, top, left, begin):
     B, H, W, C = x.shape
-    width = (columns - 1) * $step + $p1
-    outside = np.zeros(($p0, C), T)
-    half = np.empty(($n0, width, C), T)
+    x, outside = x.reshape(B, H, W * C), np.zeros(($p0, W * C), T)
+    half = np.empty(($n0, ((columns - 1) * $step + $p1) * C), T)
+    inside = half[:, left * C:(left + W) * C]
+    tile, lines = np.empty($p1 * C, T), np.empty(($p0, W * C), T)
+    begins = np.empty((W, C), T)
+    begins[:] = begin[channel:channel + C]
+    begins = begins.reshape(W * C)
     for row in range(first, last):
         b, p, start = row // rows, row % rows, row * columns
-        half[:, :$p1 - $step] = T(0)
+$scatter_start
         for q in range(columns):
             for i in range($n0):
 $scatter_row
                 for k in range(C):
 $scatter_across
-        for j in range(width):
-$scatter_column
-            for k in range(C):
+$scatter_tile
+$scatter_lines
+        for k in range(W * C):
 $scatter_down
+$scatter_end
 ''')
 
 
@@ -127,18 +140,21 @@ def tile_source(down, across, step, dtype):
     def store(count, text="d# = y#"):
         return [text.replace("d#", f"d{a}[k]").replace("#", str(a)) for a in range(count)]
 
-    frame = f"pixel(x, b, p * {step} - top + #, j - left, outside"
-    spectrum = f"v[i * {n1} + #, start + q][channel:channel + C]"
-    overlap0, overlap1 = p0 - step, p1 - step  # pixels that an earlier tile has written to already
+    frame = f"line(x, b, p * {step} - top + #, outside"
+    place = f"half[i][(q * {step} + #) * C:][:C]"
+    spectrum = f"v[i * {n1} + #, start + q][channel:][:C]"
+    overlap = max(p0, p1) > step  # tiles that overlap are added up; others are simply written
     return SOURCE.substitute(
         n0=n0, p0=p0, n1=n1, p1=p1, step=step, dtype=dtype,
-        gather_column=indent(12, *pick("s", p0, frame + ")"), *pick("d", n0, "half[#, j]")),
-        gather_down=indent(16, *load(p0), *product_lines(down), *store(n0)),
-        gather_row=indent(16, *pick("s", p1, f"half[i, q * {step} + #]"), *pick("d", n1, spectrum)),
+        gather_lines=indent(8, *pick("s", p0, frame + ")"), *pick("d", n0, "inside[#]")),
+        gather_down=indent(12, *load(p0), *product_lines(down), *store(n0)),
+        gather_row=indent(16, *pick("s", p1, place), *pick("d", n1, spectrum)),
         gather_across=indent(20, *load(p1), *product_lines(across), *store(n1)),
-        scatter_row=indent(16, *pick("s", n1, spectrum), *pick("d", p1, f"half[i, q * {step} + #]")),
-        scatter_across=indent(20, *load(n1), *transposed_lines(across), *store(p1, "d# += y#")[:overlap1],
-                              *store(p1)[overlap1:]),
-        scatter_column=indent(12, *pick("s", n0, "half[#, j]"), *pick("d", p0, frame + "[#])")),
-        scatter_down=indent(16, *load(n0), *transposed_lines(down), *store(p0, "d# += y#")[:overlap0],
-                            *store(p0, "d# = begin[k] + y#")[overlap0:]))
+        scatter_start=indent(8, *["half[:] = T(0)"] * overlap),
+        scatter_row=indent(16, *pick("s", n1, spectrum), *pick("d", p1, "tile[# * C:][:C]" if overlap else place)),
+        scatter_across=indent(20, *load(n1), *transposed_lines(across), *store(p1)),
+        scatter_tile=indent(16, *[f"add(tile, half[i][q * {step} * C:][:{p1} * C])"] * overlap),
+        scatter_lines=indent(8, *pick("s", n0, "inside[#]"), *pick("d", p0, "lines[#]" if overlap else frame + "[#])")),
+        scatter_down=indent(12, *load(n0), *transposed_lines(down),
+                            *store(p0, "d# = y#" if overlap else "d# = begins[k] + y#")),
+        scatter_end=indent(8, *(f"add(lines[{a}], {frame.replace('#', str(a))}[{a}]))" for a in range(p0 * overlap))))

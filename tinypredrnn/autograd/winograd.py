@@ -134,7 +134,9 @@ class Transform:
 
     def __init__(self, down, along, step):
         self.down, self.along, self.frequencies = down, along, len(down) * len(along)
-        self.kernels = functools.cache(lambda dtype: compile_source("tiles", tile_source(down, along, step, dtype)))
+        self.kernels = functools.cache(lambda char: compile_source("tiles",
+                                                                   tile_source(down, along, step, np.dtype(char).name)))
+        self.matrix = functools.cache(lambda char, device, xp: kronecker(down, along, char, xp))
 
     def gather(self, parts, name, g):
         """The frequencies (F, B rows columns, D) of frames (B,H,W,C), one or several with their channels side by
@@ -142,12 +144,12 @@ class Transform:
         x, (*channels, width) = parts[0], first_channels(parts)
         v = buffer(array_module(x), name, (self.frequencies, len(x) * g.out[0] * g.out[1], width), x.dtype)
         if array_module(x) is np:
-            parts, kernel = [np.ascontiguousarray(part) for part in parts], self.kernels(x.dtype.name).gather
+            parts, kernel = [np.ascontiguousarray(part) for part in parts], self.kernels(x.dtype.char).gather
             share(lambda first, last: [kernel(first, last, part, v, channel, *g.out, *g.before)
                                        for part, channel in zip(parts, channels)],
                   len(x) * g.out[0], TRANSFORMED * v.size)
         else:
-            matrix = kronecker(self.down, self.along, x)
+            matrix = self.matrix(x.dtype.char, device_of(x), array_module(x))
             for part, channel in zip(parts, channels):
                 # (p0 p1, B rows columns C)
                 pixels = unfold(part, g).transpose(3, 4, 0, 1, 2, 5).reshape(matrix.shape[1], -1)
@@ -159,7 +161,7 @@ class Transform:
         do not, `begin` (C,) is added to every pixel."""
         channels = first_channels(parts)[:-1]
         if array_module(v) is np:
-            kernel = self.kernels(v.dtype.name).scatter  # rows of tiles overlap, so each thread takes whole samples
+            kernel = self.kernels(v.dtype.char).scatter  # rows of tiles overlap, so each thread takes whole samples
             begin = np.zeros(v.shape[2], v.dtype) if begin is None else begin
 
             def work(first, last):
@@ -168,7 +170,7 @@ class Transform:
 
             share(work, len(parts[0]), TRANSFORMED * v.size)
         else:
-            matrix = kronecker(self.down, self.along, v)
+            matrix = self.matrix(v.dtype.char, device_of(v), array_module(v))
             for part, channel in zip(parts, channels):
                 pixels = matrix.T @ v[:, :, channel:channel + part.shape[3]].reshape(len(matrix), -1)
                 windows = pixels.reshape(*g.kernel, len(part), *g.out, part.shape[3]).transpose(2, 3, 4, 0, 1, 5)
@@ -182,6 +184,7 @@ def transforms(kernel, m):
     return Transform(b0, b1, m), Transform(a0, a1, m)
 
 
+@functools.lru_cache(1000)
 def tile_grids(g, m):
     """Where the input tiles and the output tiles of the stride-1 convolution on `g` lie; those at the edge reach beyond
     it."""
@@ -191,14 +194,8 @@ def tile_grids(g, m):
             Grid(g.out, (m, m), m, 1, (0, 0), tuple(c * m - n for c, n in zip(count, g.out)), count))
 
 
-def kronecker(down, along, like):
-    """(n0 n1, p0 p1): both matrices in one, for the pixels of a tile in one row; of the dtype and on the device of the
-    array `like`."""
-    return constant(down, along, like.dtype, device_of(like), array_module(like))
-
-
-@functools.cache
-def constant(down, along, dtype, device, xp):
+def kronecker(down, along, dtype, xp):
+    """(n0 n1, p0 p1): both matrices in one, for the pixels of a tile in one row."""
     return xp.asarray(np.kron(np.array(down, np.float64), np.array(along, np.float64)).astype(dtype))
 
 
@@ -221,11 +218,16 @@ def convolve(frames, u, b, g, m):
     return y
 
 
-def frame_gradients(dy, frames, u, g, m):
+def frame_gradients(dy, frames, u, g, m, wanted):
     """dx (B,H,W,C) of each of the frames, from dy (B,H',W',K): the steps of `convolve` transposed, from the last to the
-    first."""
+    first. None for frames before the first and after the last that are `wanted`."""
+    if not any(wanted):
+        return [None] * len(frames)
     xp, (of_x, of_y), (x_grid, y_grid) = array_module(u), transforms(g.kernel, m), tile_grids(g, m)
-    dframes = [xp.zeros(x.shape, u.dtype) for x in frames]
+    first, last = wanted.index(True), len(wanted) - wanted[::-1].index(True)
+    channels = first_channels(frames)
+    u = u[:, channels[first]:channels[last]]
+    dframes = [xp.zeros(x.shape, u.dtype) for x in frames[first:last]]
 
     def steps(some):
         dm = of_y.gather([dy[some]], "m", y_grid)  # (F,tiles,K)
@@ -234,7 +236,7 @@ def frame_gradients(dy, frames, u, g, m):
         of_x.scatter(dv, [dx[some] for dx in dframes], x_grid)
 
     by_samples(steps, len(dy), x_grid, u)
-    return dframes
+    return [None] * first + dframes + [None] * (len(frames) - last)
 
 
 def weight_gradient(uses):
@@ -329,7 +331,7 @@ def buffer(xp, name, shape, dtype):
 
 def first_channels(parts):
     """Where the channels of each part begin if the parts lie side by side, and how many channels there are in all."""
-    return [sum(part.shape[3] for part in parts[:i]) for i in range(len(parts) + 1)]
+    return [0, *itertools.accumulate(part.shape[3] for part in parts)]
 
 
 # The costs of a convolution besides its products, in multiplications of a matrix product that take as long, as measured
@@ -352,8 +354,13 @@ def cost(g, m, batch, channels, features):
 # the ops
 
 def weight_matrix(kernel, tile, like):
-    """G (x) G: (F, kh kw)"""
-    return kronecker(*(toom_cook(tile, k)[1] for k in kernel), like)
+    """G (x) G: (F, kh kw), of the dtype and on the device of the array `like`"""
+    return weight_matrix_for(kernel, tile, like.dtype.char, device_of(like), array_module(like))
+
+
+@functools.cache
+def weight_matrix_for(kernel, tile, dtype, device, xp):
+    return kronecker(*(toom_cook(tile, k)[1] for k in kernel), dtype, xp)
 
 
 @op(NEW, w=lambda du, w_shape, tile:
@@ -371,7 +378,8 @@ def conv_rule(dy, inputs, inputs_into, kernel, tile, padding):
     g = grid(frames[0].shape[1:3], kernel, padding=padding)
     if inputs_into[0]:
         inputs_into[0].defer(weight_gradient, (dy, frames, g, tile))
-    return [None, None if b is None else flat(dy).sum(axis=0), *frame_gradients(dy, frames, u, g, tile)]
+    wanted = [into is not None for into in inputs_into[2:]]  # the frames of a data set are constants
+    return [None, None if b is None else flat(dy).sum(axis=0), *frame_gradients(dy, frames, u, g, tile, wanted)]
 
 
 @op(NEW, inputs=conv_rule)
