@@ -18,7 +18,7 @@ def test_the_preset_paper_is_what_the_paper_and_the_authors_code_say():
     assert plan.options.as_dict() == dict(hidden=(128, 128, 128, 128), kernel=5, patch=4, forget_bias=1.0, layer_norm=False)
     data = dict(given=10, horizon=10, size=(64, 64), digits=2, rule="paper", test_sequences=5_000)
     assert plan.data.as_dict() == plan.data.as_dict() | data
-    recipe = dict(batch=8, steps=80_000, optimiser="adam", rate=1e-3, rate_schedule="constant", clip=0.0, loss="l1+l2", loss_over="all",
+    recipe = dict(batch=8, steps=80_000, update="descent", optimiser="adam", rate=1e-3, rate_schedule="constant", clip=0.0, loss="l1+l2", loss_over="all",
                   sampling="linear", sampling_until=50_000)
     assert plan.recipe.as_dict() == plan.recipe.as_dict() | recipe
     assert set(plan.recipe.names()) - recipe.keys() == {"validate_every", "precision", "start", "seed"}  # which are not the method
@@ -78,7 +78,7 @@ def test_a_models_own_recipe_is_where_its_training_starts_from(monkeypatch):
     monkeypatch.setitem(MODELS, "own", type("Own", (Predictor,), {"recipe": dict(loss="l2", batch=3)}))
     plan = new_plan("own", "mnist", "paper", batch=5)
     assert (plan.recipe.loss, plan.recipe.batch, plan.recipe.rate) == ("l2", 5, Recipe().rate)
-    assert new_plan("own", "mnist", "quick").recipe.steps == 1_000  # and a preset may name options that only other models have
+    assert new_plan("own", "mnist", "quick").recipe.steps == 1_500  # and a preset may name options that only other models have
 
 
 OLD = dict(model="convlstm", size=[32, 48], channels=1, hidden=[4, 5], kernel=3, patch=8, forget_bias=0.5,

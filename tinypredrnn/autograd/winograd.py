@@ -293,8 +293,7 @@ def by_samples(steps, batch, g, u):
     step = at_once(g, u.shape)
     if array_module(u) is np and batch and batch % threads.THREADS == 0:
         share(lambda first, last: some(first, last, max(1, step // threads.THREADS)), batch,
-              batch * g.out[0] * g.out[1] * u.size,
-              with_blas=True)
+              batch * g.out[0] * g.out[1] * u.size, with_blas=True)
     else:
         some(0, batch, step)
 

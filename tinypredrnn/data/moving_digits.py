@@ -43,8 +43,8 @@ class MovingDigits(Source):
     metrics, baselines = metrics.DIGITS, ("copy_last", "black")
     presets = {
         # minutes on two CPU cores: predictions follow the digits but are not sharp yet
-        "quick": dict(hidden=(32, 32), kernel=3, patch=8, steps=1_000, rate=4e-3, rate_schedule="cosine", loss="l2",
-                      sampling_until=600, validate_every=200, test_sequences=300),
+        "quick": dict(hidden=(32, 32), kernel=3, patch=8, steps=1_500, optimiser="muon", rate=4e-3,
+                      rate_schedule="cosine", loss="l2", sampling_until=900, validate_every=300, test_sequences=300),
         # half the paper's width and a quarter of its iterations
         "small": dict(hidden=(64,) * 4, steps=20_000, sampling_until=12_500, validate_every=1_000,
                       test_sequences=1_000),
