@@ -34,7 +34,7 @@ def main(words):
         print(__doc__)
         return 0
     for flag in "--resume", "--test-sequences":
-        if flag in words:
+        if any(word.split("=")[0] == flag for word in words):
             raise ConfigError(f"a record is a whole run, scored on the first 300 test sequences: leave out {flag}")
     out = words[words.index("--out") + 1] if "--out" in words[:-1] else "runs/record"
     words = [*words, *([] if "--out" in words else ["--out", out])]
@@ -47,7 +47,7 @@ def main(words):
         return status
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     plan, iteration, _ = read_trained(out)
-    scores = read_scores(out)["mnist-2"]
+    scores = read_scores(Path(out) / "metrics.json")["mnist-2"]
     print(f"{HEADER}\n" + ROW.format(
         date=date.today(), steps=plan.recipe.steps, wall=wall, cpu=cpu, mse=scores["mse"],
         black=scores["mse"] / scores["black_mse"], machine=f"{platform.system()} {platform.machine()}",
