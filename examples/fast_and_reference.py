@@ -87,7 +87,7 @@ def main():
     if arguments.steps < 1:
         raise ConfigError(f"--steps: expected at least 1, got {arguments.steps}")
     changes = dict(steps=arguments.steps) | (dict(hidden=tuple(arguments.hidden)) if arguments.hidden else {})
-    plan = new_plan("predrnn", "mnist", rate_schedule="constant", **changes)
+    plan = new_plan("predrnn", "mnist", optimiser="adam", rate_schedule="constant", **changes)
     plan = dataclasses.replace(plan, frame=(*plan.data.size, 1), scale=BYTES)
     digits = MovingMNIST(drawn_digits.draw_digits(np.random.default_rng(plan.recipe.seed), 1000)[0])
     curves, apart, seconds = compare(plan, lambda k: digits.batch(plan.recipe.seed, k, plan.recipe.batch))

@@ -119,7 +119,7 @@ def training(device, out, small, end):
     steps, log, folder = 30 if small else 150, out / "training.txt", out / "run"
     script = ["examples/train_mnist.py", "--device", device, "--out", folder]
     options = ["--preset", "quick" if small else "small", "--steps", steps, "--validate-every", steps // 2,
-               "--test-sequences", 20]
+               "--optimiser", "adam", "--test-sequences", 20]  # its steps can be recorded
 
     def losses():
         """{iteration: loss} so far."""

@@ -136,6 +136,12 @@ def test_orthogonal_keeps_singular_vectors_and_levels_singular_values(shape):
     assert np.isfinite(orthogonal(np.zeros(shape, np.float32))).all()
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e30])
+def test_orthogonal_is_the_same_at_every_scale(scale):
+    matrix = np.random.default_rng(0).standard_normal((6, 9)).astype(np.float32)
+    np.testing.assert_allclose(orthogonal(np.float32(scale) * matrix), orthogonal(matrix), rtol=1e-3, atol=1e-4)
+
+
 def test_a_step_of_muon_is_as_long_as_one_of_adam():
     """So one learning rate is good for both: each number moves by about 0.2 rate in the mean square, as Adam's do in practice."""
     p = tensor(np.zeros((3, 3, 20, 16), np.float32), requires_grad=True)

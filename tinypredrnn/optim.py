@@ -15,7 +15,7 @@ class Optimiser(abc.ABC):
     An optimiser defines `move`, and, if it needs them, the other two methods:
 
         move(i, *factors)    change parameter i and the arrays kept for it, in place
-        slots(p)             the names of the arrays, of p's shape, that are kept for a parameter p
+        slots(p)             a static method: the names of the arrays, of p's shape, that are kept for a parameter p
         factors(rate, t)     the numbers that a parameter's t-th step needs besides its gradient
 
     parameters   leaf Tensors; one without a gradient is skipped
@@ -190,7 +190,8 @@ def orthogonal(matrix):
     """
     xp, wide = array_module(matrix), matrix.shape[0] <= matrix.shape[1]
     x = matrix if wide else matrix.T
-    x = x / xp.maximum(xp.sqrt((x * x).sum()), 1e-7)
+    x = x / xp.maximum(abs(x).max(), np.finfo(x.dtype).tiny)  # first, so that no square is too large or too small
+    x = x / xp.maximum(xp.sqrt((x * x).sum()), 1)
     for _ in range(5):
         square = x @ x.T
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x

@@ -76,6 +76,9 @@ def test_the_authors_files(tmp_path):
           [np.float32(clip / 255) for clip in expected])
     starts[1][0] = [9, 3]  # an output that does not follow its input
     check(read_sequences(authors_file(tmp_path / "b.npz", starts, frames)), [np.concatenate([frames[0:2, 0], frames[9:, 0]]), expected[1]])
+    huge = authors_file(tmp_path / "huge.npz", [[[0, 1]], [[1, 1]]], np.zeros((2, 1, 6000, 6000), np.uint8))
+    with pytest.raises(DataError, match="6000"):
+        read_sequences(huge)
     colour = noise(12, 3, 6, 8)
     check(read_sequences(authors_file(tmp_path / "c.npz", [[[0, 4]], [[4, 4]]], colour)), [colour[:8].transpose(0, 2, 3, 1)])
 

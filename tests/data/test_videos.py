@@ -163,6 +163,13 @@ def test_a_coloured_video_without_the_cache(tmp_path, cache):
     assert clips[0].shape == (20, 48, 64, 3) and clips.files[0] is None
 
 
+def test_more_to_say_than_a_cache_entry_has_room_for(tmp_path, cache, monkeypatch):
+    write(tmp_path / "a.avi", FILM)
+    monkeypatch.setattr("tinypredrnn.data.reading.videos.HEAD", 16)
+    clips = read_sequences(tmp_path / "a.avi")
+    assert clips[0].shape == (20, 48, 64, 1) and not list(cache.rglob("*.frames"))
+
+
 def test_what_fits_neither_on_the_disk_nor_in_memory_is_refused(tmp_path, cache, monkeypatch):
     write(tmp_path / "a.avi", FILM)
     cache.parent.mkdir()

@@ -416,7 +416,7 @@ REFUSED_BY_TRAIN = {
     "an unknown flag": ("--colour", "unrecognized arguments: --colour"),
     "to resume and to overwrite": ("--resume --overwrite", "not allowed with"),
     "to resume a run as another": ("--resume --out finished --hidden 5", "has --hidden \\(4,\\), not \\(5,\\)"),
-    "to resume as another preset": ("--resume --out finished --preset paper", "has .*leave the option out"),
+    "to resume as another preset": ("--resume --out finished --preset paper", "has .*go on with it without this option"),
     "to resume for fewer steps": ("--resume --out finished --steps 3", "has done 6 steps already"),
     "to resume with other digits": ("--resume --out finished --data-dir others", "trained on other data"),
     "to resume what is damaged": ("--resume --out damaged", "is damaged"),

@@ -20,7 +20,8 @@ import fast_and_reference  # noqa: E402
 @pytest.fixture(scope="module")
 def curves():
     """200 steps of a small network on few crops of moving digits, with convolutions that are forced through the transform."""
-    plan = make_plan((16, 16), preset="quick", steps=200, hidden=(12, 12), patch=4, batch=2, given=2, horizon=2, rate_schedule="constant")
+    plan = make_plan((16, 16), preset="quick", steps=200, hidden=(12, 12), patch=4, batch=2, given=2, horizon=2,
+                     optimiser="adam", rate_schedule="constant")
     digits = MovingMNIST(drawn_digits.draw_digits(np.random.default_rng(0), 100)[0])
     with tp.convolution_by("winograd", tile=4):
         return fast_and_reference.compare(plan, lambda k: digits.batch(0, k % 4, 2)[:, :4, 24:40, 24:40])

@@ -17,14 +17,15 @@ def record(*words, cwd):
 
 
 def test_the_row_of_a_small_run(tmp_path):
-    done = record(*SMALL, cwd=tmp_path)
+    done = record(*SMALL, "--digits", "1", "--out=mine", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     header, _, row = done.stdout.splitlines()[-3:]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert len(cells) == header.count("|") - 1 and cells[1] == "6" and len(cells[6].split()) == 2
     assert float(cells[2]) > 0 and float(cells[3]) > 0
-    plan, iteration, _ = read_checkpoint(tmp_path / "runs" / "record")
+    plan, iteration, _ = read_checkpoint(tmp_path / "mine")
     assert iteration == 6 and plan.data.test_sequences == 300
+    assert {path.name for path in tmp_path.iterdir()} == {"mine"}
     scored = re.search(r"^model +(\S+)", done.stdout.split("300 test sequences of step")[1], re.M)[1]
     assert cells[4] == scored
 

@@ -1,5 +1,6 @@
 """`tinypredrnn models`: what it prints, and that parameters and multiply-adds are those of the layers."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from tinypredrnn.autograd.products import counting
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.models import MODELS, Predictor, __main__, build_model
 from tinypredrnn.nn import BatchNorm, Conv2d, ConvTranspose2d, Linear
+from tinypredrnn.options import option
 
 
 def listed(capsys, *words):
@@ -86,6 +88,31 @@ def test_a_model_from_outside_with_other_layers_and_no_paper(monkeypatch, capsys
     assert row["multiply_adds"] == sum(by_hand) and row["paper"] is None
     assert __main__.main([]) == 0 and __main__.main(["odd"]) == 0
     assert f"{sum(by_hand):,} multiply-adds a frame" in capsys.readouterr().out
+
+
+@dataclasses.dataclass(frozen=True)
+class LongOptions(tp.options.Options):
+    the_number_of_directions: int = option(4, "how many")
+
+
+class Colourful(Odd):
+    """For colour alone."""
+
+    Options = LongOptions
+
+    def __init__(self, frame, options, rng):
+        if frame[2] != 3:
+            raise ConfigError("only colour")
+        super().__init__(frame, options, rng)
+
+
+def test_a_model_that_cannot_have_such_frames_ends_no_list(monkeypatch, capsys):
+    monkeypatch.setitem(MODELS, "colourful", Colourful)
+    rows = listed(capsys)
+    assert rows["colourful"]["parameters"] is None and rows["convlstm"]["parameters"] == 12_070_928
+    assert __main__.main(["colourful"]) == 0 and tp.options.flags.get() is None  # a command's flags end with it
+    printed = capsys.readouterr().out
+    assert "not for frames of 64x64 with 1 channel: only colour" in printed and "--the-number-of-directions  how many" in printed
 
 
 def test_counting_changes_nothing():

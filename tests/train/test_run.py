@@ -58,7 +58,7 @@ def test_resuming_takes_the_options_of_the_run(small_trainer, tmp_path):
     with pytest.raises(ConfigError, match="has done 4 steps already"):
         prepare_run(tmp_path, asked, True, False, dict(steps=3))
     for name, value in dict(hidden=(5,), rate=0.02, seed=1, sampling="off", digits=3).items():
-        with pytest.raises(ConfigError, match=f"has {name} .*leave the option out"):
+        with pytest.raises(ConfigError, match=f"has {name} .*go on with it without this option"):
             prepare_run(tmp_path, asked, True, False, {"steps": 9, name: value})
 
 

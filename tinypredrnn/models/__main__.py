@@ -15,13 +15,14 @@ import math
 import sys
 import textwrap
 
-from tinypredrnn.errors import command
+from tinypredrnn.errors import Error, command
 from tinypredrnn.models import MODELS, find_model, lay_out
-from tinypredrnn.options import Parser, flag_of, help_of
+from tinypredrnn.options import Parser, command_line, flag_of, help_of
 
 FRAME = 64, 64, 1  # height, width, channels
 
 
+@command_line
 def main(words):
     parser = Parser(__doc__, prog="tinypredrnn models")
     parser.add_argument("name", nargs="?", help="show only this network, with its options")
@@ -32,8 +33,10 @@ def main(words):
         print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
-        print(f"{row['name']:12}{row['parameters']:>12,} parameters{row['multiply_adds']:>18,} multiply-adds a frame")
-        for text in filter(None, (row["paper"], row["about"])):
+        size = (f"{row['parameters']:>12,} parameters{row['multiply_adds']:>18,} multiply-adds a frame"
+                if row["parameters"] else "")
+        print(f"{row['name']:12}{size}".rstrip())
+        for text in filter(None, (row["paper"], row["about"], row["impossible"])):
             print(textwrap.fill(text, 120, initial_indent=" " * 12, subsequent_indent=" " * 12))
     if arguments.name:
         print_options(find_model(arguments.name).Options())
@@ -41,19 +44,23 @@ def main(words):
 
 
 def describe(name):
-    """A network's paper, size and default options."""
+    """A network's paper, size and default options; or, in place of the size, why it cannot have such frames."""
     network = find_model(name)
-    options = network.Options()
-    model = lay_out(math.inf, name, FRAME, options)
-    about = (network.__doc__ or "").strip().split("\n")[0]
-    return {"name": name, "paper": network.paper, "about": about, "parameters": model.count_parameters(),
-            "multiply_adds": model.count_multiply_adds(), "options": options.as_dict()}
+    options, sizes, impossible = network.Options(), (None, None), None
+    try:
+        model = lay_out(math.inf, name, FRAME, options)
+        sizes = model.count_parameters(), model.count_multiply_adds()
+    except Error as error:
+        impossible = f"not for frames of {FRAME[0]}x{FRAME[1]} with {FRAME[2]} channel: {error}"
+    return {"name": name, "paper": network.paper, "about": (network.__doc__ or "").strip().split("\n")[0],
+            "parameters": sizes[0], "multiply_adds": sizes[1], "impossible": impossible, "options": options.as_dict()}
 
 
 def print_options(options):
     """The flags of a record of options, with their help texts and values."""
-    for field in dataclasses.fields(options):
-        print(f"  {flag_of(field):16}{help_of(options, field)}")
+    flags = {flag_of(field): help_of(options, field) for field in dataclasses.fields(options)}
+    for flag, text in flags.items():
+        print(f"  {flag:{max(map(len, flags))}}  {text}")
 
 
 if __name__ == "__main__":

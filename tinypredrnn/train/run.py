@@ -154,8 +154,9 @@ def prepare_run(out, plan, resume, overwrite, changes):
     plan = saved.replace(**changes)
     for name in changes:
         if not plan.may_change(name) and saved.get(name) != plan.get(name):
-            raise ConfigError(f"the run in {out} has {called(name)} {saved.get(name)}, not {plan.get(name)}: leave the "
-                              "option out to go on with it, or start another run with another --out")
+            raise ConfigError(f"the run in {out} has {called(name)} {saved.get(name)}, not {plan.get(name)}: go on "
+                              "with it without this option and without --preset, or start another run with another "
+                              "--out")
     old, new = saved.recipe, plan.recipe
     if iteration > new.steps:
         raise ConfigError(f"the run in {out} has done {iteration} steps already: ask for at least as many with --steps")

@@ -232,7 +232,8 @@ class Record:
         self.log.__exit__(*exception)
         if not any(exception) and self.trainer.device != "cpu":
             held, recorded = memory_held(self.trainer.device), self.trainer.update.memory_recorded()
-            print(f"GPU memory: {held / 2**20:,.0f} MiB, and {recorded / 2**20:,.0f} MiB for the recorded step")
+            more = f", and {recorded / 2**20:,.0f} MiB for the recorded step" if recorded else ""
+            print(f"GPU memory: {held / 2**20:,.0f} MiB{more}")
 
     @property
     def due(self):

@@ -13,7 +13,7 @@ import re
 import numpy as np
 
 from tinypredrnn.data.arrays import headers, read_header, refuse_objects
-from tinypredrnn.data.reading.frames import check_bytes
+from tinypredrnn.data.reading.frames import check_bytes, check_frame
 from tinypredrnn.data.reading.order import SHAPES, array_to_clips
 from tinypredrnn.data.reading.times import STARTS, TIMES, times_apart
 from tinypredrnn.data.reading.words import in_short
@@ -152,6 +152,7 @@ def authors_clips(clips, dims, raw):
                         f"{clips.shape} and {raw.shape}")
     if raw.dtype.kind not in "iuf" or not np.array_equal(dims, [raw.shape[1:]]):
         raise DataError(f"expected dims (1,3) that say C, H and W of input_raw_data {raw.shape}, got {dims.tolist()}")
+    check_frame(*raw.shape[2:])
     frames, total, cut = raw.transpose(0, 2, 3, 1), 0, {}
     for n, parts in enumerate(clips.swapaxes(0, 1).tolist()):
         if any(start < 0 or length < 1 or start + length > len(frames) for start, length in parts):

@@ -181,8 +181,9 @@ def decode_into(file, path, size, channels, asked):
     shape, messages = (count, *frame.shape), video.messages + ([GRAY] if channels is None and wanted == 1 else [])
     head = json.dumps({"asked": asked, "shape": shape, "checksum": check, "starts": video.starts, "messages": messages,
                        "stored": stored})
-    if len(head) > HEAD:
-        raise OSError("there is more to say about this video than a cache entry has room for")
-    file.seek(0)
-    file.write(head.encode().ljust(HEAD))
+    if not isinstance(file, io.BytesIO):
+        if len(head) > HEAD:
+            raise OSError("there is more to say about this video than a cache entry has room for")
+        file.seek(0)
+        file.write(head.encode().ljust(HEAD))
     return shape, video.starts, messages, stored
