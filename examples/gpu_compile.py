@@ -130,22 +130,23 @@ def compile_one(source, options, architecture):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--architectures", nargs="+", default=list(CARDS), metavar="N",
+    parser.add_argument("--architectures", nargs="+", choices=list(CARDS), default=list(CARDS), metavar="N",
                         help=f"compute capabilities without the point (default: {' '.join(CARDS)})")
     parser.add_argument("--sample", type=whole_number_from(1), metavar="N",
                         help="compile only N of the fused kernels and N of the convolution's for each architecture")
     arguments = parser.parse_args()
+    architectures = list(dict.fromkeys(arguments.architectures))
     print(f"NVRTC {compiler_version()}")
     kinds = {"fused": fused_kernels(), "convolution": convolution_kernels()}
     tasks, rng = [], random.Random(0)
-    for architecture, (kind, kernels) in itertools.product(arguments.architectures, kinds.items()):
+    for architecture, (kind, kernels) in itertools.product(architectures, kinds.items()):
         if kind == "convolution" and int(architecture) < 80:
             continue  # it has no TF32 and is not asked to (tinypredrnn/gpu)
         names = list(kernels)
         if arguments.sample:
             names = rng.sample(names, min(arguments.sample, len(names)))
         tasks += [(architecture, kind, name) for name in names]
-    compiled, failed, lock = dict.fromkeys(itertools.product(arguments.architectures, kinds), 0), [], threading.Lock()
+    compiled, failed, lock = dict.fromkeys(itertools.product(architectures, kinds), 0), [], threading.Lock()
 
     def work(task):
         architecture, kind, name = task
@@ -161,7 +162,7 @@ def main():
     for sentence in failed:
         print(f"FAILED  {sentence}")
     print(f"{'architecture':14}{'cards':16}{'fused':>8}{'convolution':>14}{'failed':>8}")
-    for architecture in arguments.architectures:
+    for architecture in architectures:
         own = compiled[architecture, "convolution"] if int(architecture) >= 80 else "cuBLAS's"
         wrong = sum(sentence.startswith(f"sm_{architecture},") for sentence in failed)
         fused = compiled[architecture, "fused"]

@@ -190,6 +190,13 @@ def test_a_gpu_that_is_there_but_cannot_compute(gpu, monkeypatch, capsys):
         backend.find_device("gpu")
     assert backend.find_device("auto") == "cpu" and "cannot compute on it" in capsys.readouterr().err
 
+    def full(shape):
+        raise MemoryError("Out of memory allocating 512 bytes")
+
+    monkeypatch.setattr(sys.modules["cupy"], "ones", full, raising=False)
+    with pytest.raises(DeviceError, match="Out of memory .*: look at it with nvidia-smi, or use --device cpu"):
+        backend.find_device("gpu")
+
 
 BROKEN = {
     "a missing library": "raise ImportError('libcudart.so.13: cannot open shared object file')",

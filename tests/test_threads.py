@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 import weakref
 from pathlib import Path
 
@@ -343,3 +344,15 @@ def test_scratch_is_kept_by_name_and_thread():
     thread.start()
     thread.join()
     assert not np.shares_memory(a, others[0])
+
+
+def test_every_part_is_computed_in_the_callers_context():
+    """Such as np.errstate, which belongs to a context: a thread of its own would warn, or would not raise."""
+    large, many = np.full((12, 4), 1e30, np.float32), np.full((4, 5), 1e30, np.float32)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("error")
+        assert np.isinf(threads.shared_matmul(large, many)).all()
+    seen = []
+    with np.errstate(over="raise"):
+        threads.share(lambda first, last: seen.append(np.geterr()["over"]), 6)
+    assert seen and set(seen) == {"raise"}

@@ -84,7 +84,9 @@ def try_gpu(number):
         with cupy.cuda.Device(number):
             float(cupy.ones(()) + 1)
     except Exception as error:
-        raise DeviceError(f"CuPy finds gpu:{number} but cannot compute on it ({first_line(error)}): {GPU_HELP}"
+        of_cuda = isinstance(error, MemoryError) or type(error).__module__.startswith("cupy_backends")
+        remedy = "look at it with nvidia-smi, or use --device cpu" if of_cuda else GPU_HELP
+        raise DeviceError(f"CuPy finds gpu:{number} but cannot compute on it ({first_line(error)}): {remedy}"
                           ) from error
 
 

@@ -62,12 +62,15 @@ class Optimiser(abc.ABC):
 
     def step(self, rate=None):
         """Change every parameter by its gradient; `rate` replaces the optimiser's own rate for this step."""
-        self.t += 1
+        self.count_step()
         for i, p in enumerate(self.parameters):
-            if p.grad is None:
-                self.skipped[i] += 1
-            else:
+            if p.grad is not None:
                 self.move(i, *self.factors(self.rate if rate is None else rate, self.t - self.skipped[i]))
+
+    def count_step(self):
+        """Count a step, and the parameters that it skips because they have no gradient."""
+        self.t += 1
+        self.skipped = [skipped + (p.grad is None) for skipped, p in zip(self.skipped, self.parameters)]
 
     def arrays(self):
         """All arrays that a step changes."""

@@ -6,6 +6,7 @@ each part.
 """
 
 import collections
+import contextvars
 import ctypes
 import functools
 import math
@@ -153,7 +154,10 @@ def share(work, count, multiplications=math.inf, with_blas=False):
         return between(before, partial(work, 0, count), after)
     with POOL.lock:
         cuts = [count * i // count_parts for i in range(count_parts + 1)]
-        parts, errors = iter([partial(work, first, last) for first, last in zip(cuts, cuts[1:])]), []
+        # each part runs in the caller's context, for example with its np.errstate
+        parts = iter([partial(contextvars.copy_context().run, work, first, last)
+                      for first, last in zip(cuts, cuts[1:])])
+        errors = []
         for worker in POOL.first(count_parts - 1):
             before = *before, partial(worker.queue.put, (parts, errors))
             after = *worker.waiting, *after

@@ -280,3 +280,15 @@ def test_pytorchs_resolutions_agree():
     np.testing.assert_array_equal(tp.upsample(tp.tensor(x)), functional.interpolate(theirs, scale_factor=2).permute(0, 2, 3, 1))
     unfolded = functional.unfold(theirs, 3, padding=1).reshape(2, 3, 3, 3, 4, 6).permute(0, 4, 5, 2, 3, 1)
     np.testing.assert_array_equal(tp.windows(x, kernel=(3, 3)), unfolded)
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3)])
+@pytest.mark.parametrize("other", [np.uint8, bool, np.int16, ">f4"])
+def test_frames_of_another_dtype_beside_floats(kernel, other):
+    """The fast algorithms exist for one dtype at a time; whole numbers and masks beside floats are converted."""
+    x, w = normal(2, 8, 8, 3).astype(np.float32), normal(*kernel, 5, 4).astype(np.float32)
+    h = (normal(2, 8, 8, 2) * 3).astype(other)
+    expected = naive_conv2d(np.concatenate([x, h.astype(np.float64)], axis=3), w.astype(np.float64))
+    for first in x, tp.tensor(x, requires_grad=True):
+        y = tp.conv2d((first, h), w)
+        np.testing.assert_allclose(y.numpy() if isinstance(y, tp.Tensor) else y, expected, rtol=1e-5, atol=1e-4)

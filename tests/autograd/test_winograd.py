@@ -210,7 +210,8 @@ def test_a_leaf_of_frequencies_adds_up():
 # the choice
 
 def chosen(channels, features, kernel, size, dtype=np.float32, parts=1, **options):
-    return choose(grid(size, kernel, **options), [np.empty((8, *size, channels // parts), dtype)] * parts, features)
+    frames, w = [np.empty((8, *size, channels // parts), dtype)] * parts, np.empty((*kernel, channels, features), dtype)
+    return choose(grid(size, kernel, **options), frames, w, None)
 
 
 def test_the_choice():

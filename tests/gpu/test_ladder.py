@@ -168,6 +168,14 @@ def test_a_kernel_that_fails_is_given_up_for_cublas(inject, card, fallen, monkey
     values(card)
 
 
+def test_no_samples_are_no_reason_to_go_down(gpu):
+    x, w = (tp.tensor(np.zeros(shape, np.float32), requires_grad=True, device=gpu) for shape in ((0, 6, 6, 3), (3, 3, 3, 4)))
+    y = tp.conv2d(x, w)
+    y.sum().backward()
+    assert y.shape == (0, 6, 6, 4) and not w.grad.any() and x.grad.shape == x.shape
+    assert ladder.own_kernel(gpu).fault is None
+
+
 def test_a_lack_of_memory_is_no_reason_to_go_down(gpu, monkeypatch):
     """cuBLAS would need as much; and a check that could not be done is done the next time."""
     launch = convolution.launch

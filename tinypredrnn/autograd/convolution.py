@@ -93,8 +93,10 @@ def conv2d(x, w, b=None, *, stride=1, padding="same", dilation=1):
     shapes, w_shape = tuple([getattr(part, "shape", ()) for part in parts]), getattr(w, "shape", ())
     stride, dilation = COUNT(stride, "conv2d", "stride"), COUNT(dilation, "conv2d", "dilation")
     padding = PADDING(padding, "conv2d", "padding")
-    g = fitting_grid(shapes, w_shape, None if b is None else getattr(b, "shape", ()), stride, padding, dilation)
-    return choose(g, parts, w_shape[3])(parts, w, b, stride=stride, padding=padding, dilation=dilation)
+    # what is no array appears in the error
+    b_shape = None if b is None else b.shape if hasattr(b, "shape") else str(b)
+    g = fitting_grid(shapes, w_shape, b_shape, stride, padding, dilation)
+    return choose(g, parts, w, b)(parts, w, b, stride=stride, padding=padding, dilation=dilation)
 
 
 @functools.lru_cache(1000)
@@ -166,10 +168,11 @@ def convolution_by(algorithm="cheapest", tile=None):
         asked_for.reset(token)
 
 
-def choose(g, parts, features):
+def choose(g, parts, w, b):
     """The algorithm for a convolution on the grid `g` of the frames `parts`, which lie side by side."""
-    first = parts[0].data if isinstance(parts[0], Tensor) else parts[0]
-    if g.stride > 1 or g.dilation > 1 or first.dtype.char not in "fd":  # the others exist for no other dtype
+    first, *others = [a.data if isinstance(a, Tensor) else a for a in (*parts, w, b) if a is not None]
+    one_dtype = first.dtype.char in "fd" and all(a.dtype == first.dtype for a in others)
+    if g.stride > 1 or g.dilation > 1 or not one_dtype:  # the others exist for float32 and float64 alone
         return Direct()
     if counter.get():  # the direct form is the common measure of cost
         return Direct()
@@ -181,7 +184,7 @@ def choose(g, parts, features):
         return Direct() if len(parts) == 1 else SIDE_BY_SIDE
     if first.dtype != np.float32:
         return Direct()
-    return cheapest(g, len(first), sum(part.shape[3] for part in parts), features)
+    return cheapest(g, len(first), sum(part.shape[3] for part in parts), w.shape[3])
 
 
 @functools.lru_cache(1000)

@@ -114,6 +114,8 @@ def launch(role, g, frames, matrix, bias, outputs, **sizes):
     for name, value in (g | sizes | dict(batch=len(frames[0]), channels=sum(channels), first=channels[0])).items():
         problem[name] = value
     rows, columns, depth = (int(problem[name]) for name in ("rows", "columns", "depth"))
+    if 0 in (rows, columns, depth):  # no samples: nothing to compute, and nothing to add
+        return
     fours = all(n % 4 == 0 for n in (*channels, columns)) and all(a.data.ptr % 16 == 0 for a in (*frames, matrix))
     width, device = 64 if columns <= 64 else 128, device_of(matrix)
     variant = role, width, 4 if fours else 1, rounding.get(), device

@@ -40,7 +40,7 @@ class CapturedStep:
             self.recording(arrays)
             loss, gradient_norm = map(float, to_numpy(self.buffers["results"]))  # waits for the GPU
         if np.isfinite(loss + gradient_norm):
-            self.optimiser.t += 1
+            self.optimiser.count_step()
         return loss, gradient_norm
 
     def fill(self, name, values):

@@ -75,7 +75,9 @@ class Descent(Update):
     def __call__(self, frames, k):
         truth, rate = self.truth(k), rate_at(self.plan.recipe, k)
         with precision(self.precision):
-            loss, gradient_norm = (self.captured or self.step_eagerly)(frames, truth, rate)
+            # a recorded step has the same factors for all parameters, so they must have done the same number of steps
+            recorded = self.captured and not any(self.optimiser.skipped)
+            loss, gradient_norm = (self.captured if recorded else self.step_eagerly)(frames, truth, rate)
         self.refuse_nonfinite(loss, gradient_norm, frames, k)
         return {"loss": loss, "gradient_norm": gradient_norm}
 
