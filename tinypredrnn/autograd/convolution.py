@@ -93,8 +93,7 @@ def conv2d(x, w, b=None, *, stride=1, padding="same", dilation=1):
     shapes, w_shape = tuple([getattr(part, "shape", ()) for part in parts]), getattr(w, "shape", ())
     stride, dilation = COUNT(stride, "conv2d", "stride"), COUNT(dilation, "conv2d", "dilation")
     padding = PADDING(padding, "conv2d", "padding")
-    # what is no array appears in the error
-    b_shape = None if b is None else b.shape if hasattr(b, "shape") else str(b)
+    b_shape = None if b is None else b.shape if hasattr(b, "shape") else brief(b)  # the latter for the error
     g = fitting_grid(shapes, w_shape, b_shape, stride, padding, dilation)
     return choose(g, parts, w, b)(parts, w, b, stride=stride, padding=padding, dilation=dilation)
 

@@ -90,7 +90,8 @@ def neg(a):
              b=lambda dy, a, b, y: exponent_rule(dy, a, b, y))
 def power(a, b):
     """a ** b; its derivative with respect to b is NaN if a < 0, and 0 if a = 0 and b >= 0."""
-    return a ** b
+    # arrays by the ufunc: for one without axes, `**` of some versions of NumPy gives another dtype
+    return np.power(a, b) if isinstance(b, np.ndarray) else a ** b
 
 
 def exponent_rule(dy, a, b, y):
