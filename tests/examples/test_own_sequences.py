@@ -323,7 +323,7 @@ def refusal(room, monkeypatch, capsys):
     ("--data squares --out squares/clip1", "lies within --data squares and contains files that this program did not write"),
     ("--data squares --out=", "--out: expected a path, got an empty text"),
     ("--out nothing --resume", "nothing to resume"),
-    ("--out run --resume --size 8 8", "the run in run has size"),
+    ("--out run --resume --size 8 8", "the run in run has --size"),
     ("--out run --resume --data half_squares", "other data"),
 ])
 def test_training_refuses(room, refusal, words, message):
