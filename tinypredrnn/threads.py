@@ -14,6 +14,7 @@ import operator
 import os
 import threading
 import warnings
+import weakref
 from _thread import start_new_thread
 from functools import partial
 from queue import SimpleQueue
@@ -152,29 +153,31 @@ def share(work, count, multiplications=math.inf, with_blas=False):
     before, after = one_thread_of_blas() if with_blas else ((), ())
     if alone:
         return between(before, partial(work, 0, count), after)
-    with POOL.lock:
-        cuts = [count * i // count_parts for i in range(count_parts + 1)]
-        # each part runs in the caller's context, for example with its np.errstate
-        parts = iter([partial(contextvars.copy_context().run, work, first, last)
-                      for first, last in zip(cuts, cuts[1:])])
-        errors = []
-        for worker in POOL.first(count_parts - 1):
-            before = *before, partial(worker.queue.put, (parts, errors))
-            after = *worker.waiting, *after
-        between(before, partial(take, parts), (partial(run, parts), *after))  # after an error, nobody takes the rest
-        if errors:
-            raise errors.pop(0)
+    cuts = [count * i // count_parts for i in range(count_parts + 1)]
+    # each part runs in the caller's context, for example with its np.errstate
+    parts = iter([partial(contextvars.copy_context().run, work, first, last) for first, last in zip(cuts, cuts[1:])])
+    errors, held = [], []
+    before = POOL.lock.acquire, partial(held.append, POOL.lock.release), *before
+    after = *after, partial(run, map(call, held))
+    for worker in POOL.first(count_parts - 1):
+        before = *before, partial(worker.queue.put, (parts, errors))
+        after = *worker.waiting, *after
+    between(before, partial(take, parts), (partial(run, parts), *after))  # after an error, nobody takes the rest
+    if errors:
+        raise errors.pop(0)
 
 
 def between(before, work, after):
     """work() between two lists of calls in C. Each list runs as one call, so never in part; `after` runs whatever
-    happens."""
-    before, after = map(call, before), map(call, after)
-    try:
-        run(before)
-        work()
-    finally:
-        run(after)
+    happens.
+
+    `finally` would not do, because Python 3.10 may run a handler just before its first call. Here `before` and `work`
+    are a deque that only one call in C refers to: however that call ends, the deque is freed, and then its weak
+    reference calls `after`.
+    """
+    calls = [collections.deque((*before, work))]
+    end = weakref.ref(calls[0], partial(next, map(run, [map(call, after)])))  # noqa: F841 (needed only while it lives)
+    run(map(call, calls.pop()))
 
 
 # matrix products
