@@ -152,7 +152,7 @@ def share(work, count, multiplications=math.inf, with_blas=False):
         return work(0, count)
     before, after = one_thread_of_blas() if with_blas else ((), ())
     if alone:
-        return between(before, partial(work, 0, count), after)
+        return between(before, partial(work, 0, count), after) if before else work(0, count)
     cuts = [count * i // count_parts for i in range(count_parts + 1)]
     # each part runs in the caller's context, for example with its np.errstate
     parts = iter([partial(contextvars.copy_context().run, work, first, last) for first, last in zip(cuts, cuts[1:])])
