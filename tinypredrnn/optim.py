@@ -261,10 +261,10 @@ class ClampedMomentum(FusedOptimiser):
 
         v <- momentum v - rate (g + decay p), each number clipped to [-most, most]           p <- p + v
 
-    Biases, the parameters with one axis, do not decay. The authors sum their loss over pixels, frames and sequences (the
-    loss "bce-sum"): with such gradients the limit binds nearly always, and a step is little more than the gradient's
-    signs. With a mean over everything, hardly a number would move. Raises ConfigError if the momentum is outside of [0,
-    1), or if `most` is not above 0.
+    Biases, the parameters with one axis, do not decay. The authors sum their loss over pixels, frames and sequences
+    (the loss "bce-sum"): with such gradients the limit binds nearly always, and a step is little more than the
+    gradient's signs. With a mean over everything, hardly a number would move. Raises ConfigError if the momentum is
+    outside of [0, 1), or if `most` is not above 0.
     """
 
     def __init__(self, parameters, rate=1e-4, momentum=0.9, decay=1e-4, most=1e-4):

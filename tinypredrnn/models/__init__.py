@@ -8,9 +8,10 @@ from tinypredrnn.models.convlstm import ConvLSTMNetwork
 from tinypredrnn.models.fc_lstm import FCLSTM
 from tinypredrnn.models.predictor import Predictor
 from tinypredrnn.models.predrnn import PredRNN, PredRNNM
+from tinypredrnn.models.vpn import VPN
 from tinypredrnn.nn.layout import generator, layout_only
 
-MODELS = {"convlstm": ConvLSTMNetwork, "predrnn_m": PredRNNM, "predrnn": PredRNN, "fc_lstm": FCLSTM}
+MODELS = {"convlstm": ConvLSTMNetwork, "predrnn_m": PredRNNM, "predrnn": PredRNN, "fc_lstm": FCLSTM, "vpn": VPN}
 
 
 def build_model(name, size=(64, 64), channels=1, seed=0, **options):

@@ -44,8 +44,8 @@ class FCLSTM(EncoderForecaster):
     5, the later 0) and the initial weights are this project's.
     """
 
-    paper = ("Srivastava, Mansimov, Salakhutdinov: Unsupervised Learning of Video Representations using LSTMs. ICML 2015; "
-             "as in Shi et al., NIPS 2015")
+    paper = ("Srivastava, Mansimov, Salakhutdinov: Unsupervised Learning of Video Representations using LSTMs. ICML "
+             "2015; two layers as in Shi et al., NIPS 2015")
     Options = FCLSTMOptions
     recipe = dict(loss="bce", loss_over="future", optimiser="rmsprop", rate=1e-3, batch=16, sampling="off")
     capturable = True
