@@ -43,8 +43,8 @@ class VPN(Patched):
     --sampling linear.
     """
 
-    paper = ("Kalchbrenner, van den Oord, Simonyan, Danihelka, Vinyals, Graves, Kavukcuoglu: Video Pixel Networks. ICML "
-             "2017")
+    paper = ("Kalchbrenner, van den Oord, Simonyan, Danihelka, Vinyals, Graves, Kavukcuoglu: Video Pixel Networks. "
+             "ICML 2017")
     Options = VPNOptions
     recipe = dict(loss="bce", loss_over="future", optimiser="rmsprop", rate=3e-4, batch=64, steps=300_000,
                   sampling="teacher")
