@@ -15,7 +15,7 @@ SIZE, GIVEN, HORIZON = (12, 12), 3, 3
 CASES = {  # the options of a small network, Adam's rate and how many steps; "fc_lstm composite" is fc_lstm
     "fc_lstm": (dict(width=64), 2e-2, 120),
     "fc_lstm composite": (dict(width=64, composite=True), 1e-2, 100),
-    "vpn": (dict(width=16, patch=3, encoder_blocks=1, decoder_blocks=1), 1e-2, 160),
+    "vpn": (dict(width=16, patch=3, encoder_blocks=0, decoder_blocks=1), 1e-2, 120),
 }
 
 
