@@ -4,12 +4,14 @@ import operator
 
 from tinypredrnn.errors import ConfigError, TooLargeError
 from tinypredrnn.memory import in_words, memory_limit
+from tinypredrnn.models.cdna import CDNA
 from tinypredrnn.models.convlstm import ConvLSTMNetwork
+from tinypredrnn.models.dfn import DFN
 from tinypredrnn.models.predictor import Predictor
 from tinypredrnn.models.predrnn import PredRNN, PredRNNM
 from tinypredrnn.nn.layout import generator, layout_only
 
-MODELS = {"convlstm": ConvLSTMNetwork, "predrnn_m": PredRNNM, "predrnn": PredRNN}
+MODELS = {"convlstm": ConvLSTMNetwork, "cdna": CDNA, "dfn": DFN, "predrnn_m": PredRNNM, "predrnn": PredRNN}
 
 
 def build_model(name, size=(64, 64), channels=1, seed=0, **options):
