@@ -150,5 +150,15 @@ class Descent(Update):
         self.optimiser.load_state_dict(arrays)
 
 
+class BothWays(Descent):
+    """Two steps of Descent for each batch: on its sequences, then on the same ones backwards in time, with the same
+    mask of true frames (`reverse_input` in the code of PredRNN's authors).
+    """
+
+    def __call__(self, frames, k):
+        results = [super(BothWays, self).__call__(clip, k) for clip in (frames, frames[:, ::-1])]
+        return {name: sum(result[name] for result in results) / 2 for name in results[0]}
+
+
 # Updates by name, as a recipe names them. An Update from outside the package becomes one by an entry here.
-UPDATES = {"descent": Descent}
+UPDATES = {"descent": Descent, "both_ways": BothWays}
