@@ -68,19 +68,27 @@ class ConvLSTM(Module):
         o = sigma(W_xo * X_t + W_ho * H_t-1 + W_co . C_t + b_o)
         H_t = o . tanh(C_t)
 
-    channels, hidden   X and K
-    size               (H, W), which the peepholes W_ci, W_cf, W_co (H,W,K) fix; they are 0 at first
+    channels, hidden   X and K; X may be 0, and x is None then
+    size               (H, W), which the peepholes W_ci, W_cf, W_co (H,W,K) fix; they are 0 at first. (1, 1): one weight
+                       for each channel, at any size; None: no peepholes
+
+    On a grid of one pixel, with kernel 1, it is the fully connected LSTM with diagonal peepholes.
     """
 
     def __init__(self, channels, hidden, kernel, size, rng, forget_bias=1.0, layer_norm=False):
+        self.hidden = hidden
         self.from_xh = Gates(channels + hidden, hidden, kernel, "ifgo", rng, forget_bias, layer_norm)
-        self.w_ci, self.w_cf, self.w_co = (zeros(*size, hidden) for _ in "ifo")
+        self.w_ci, self.w_cf, self.w_co = (size and zeros(*size, hidden) for _ in "ifo")
 
     def forward(self, x, state):
         h, c = state
-        i, f, g, o = self.from_xh(x, h)
-        c = remember(i + self.w_ci * c, f + self.w_cf * c, g, c)
-        h = expose(o, self.w_co * c, c)
+        i, f, g, o = self.from_xh(h) if x is None else self.from_xh(x, h)
+        if self.w_ci is None:
+            c = remember(i, f, g, c)
+            h = expose(o, 0.0, c)
+        else:
+            c = remember(i + self.w_ci * c, f + self.w_cf * c, g, c)
+            h = expose(o, self.w_co * c, c)
         return h, (h, c)
 
 

@@ -33,8 +33,8 @@ class Recipe(Options):
     loss_over: str = option("all", "outputs in the loss: all, or only the future, those after the given frames",
                             ("all", "future"))
     sampling: str = option("linear", "scheduled sampling: fewer and fewer true frames instead of predictions; reverse: "
-                                     "also for the given frames",
-                           ("off", "linear", "reverse"))
+                                     "also for the given frames; teacher: true frames always",
+                           ("off", "linear", "reverse", "teacher"))
     sampling_until: int = option(50_000, "iteration from which on no true future frame is fed", least=0)
     sampling_from: float = option(0.5, "reverse sampling: when the probabilities begin to change, as a part of "
                                        "sampling-until", least=0)

@@ -16,6 +16,7 @@ def truth_mask(recipe, given, horizon, iteration, rows=slice(None)):
     et al. 2015). Each input of each sequence is drawn independently, from a generator that depends only on (seed,
     iteration).
 
+        teacher   true frames always (teacher forcing)
         off       true frames as long as they are given, then always the network's own predictions
         linear    given frames are true; later ones with a probability that falls from 1 to 0 until `sampling_until`
         reverse   (PredRNN-V2) until s1, all frames are true with probability 1/2; then, until s2, given frames with
@@ -27,7 +28,9 @@ def truth_mask(recipe, given, horizon, iteration, rows=slice(None)):
     draws = rng.random((recipe.batch, given + horizon - 1))
     done = min(1.0, iteration / recipe.sampling_until) if recipe.sampling_until else 1.0
     of_given, of_future = 1.0, 0.0  # probabilities of a true frame
-    if recipe.sampling == "linear":
+    if recipe.sampling == "teacher":
+        of_future = 1.0
+    elif recipe.sampling == "linear":
         of_future = 1 - done
     elif recipe.sampling == "reverse" and (it := iteration + 1) < (s2 := recipe.sampling_until):
         s1, alpha = recipe.sampling_from * s2, recipe.sampling_alpha * s2
