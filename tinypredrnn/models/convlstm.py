@@ -30,7 +30,9 @@ class ConvLSTMNetwork(PatchedStack):
     Options = ConvLSTMOptions
 
     def __new__(cls, frame=None, options=None, rng=None):  # without arguments if a network is copied
-        return ConvLSTMForecaster(frame, options, rng) if getattr(options, "forecaster", False) else super().__new__(cls)
+        if getattr(options, "forecaster", False):
+            return ConvLSTMForecaster(frame, options, rng)
+        return super().__new__(cls)
 
     def __init__(self, frame, options, rng):
         super().__init__(frame, options, rng)
@@ -77,4 +79,4 @@ class ConvLSTMForecaster(EncoderForecaster, Patched):
         self.to_frame = Conv2d(sum(options.hidden), self.inputs, 1, rng)
 
     def read_out(self, features):
-        return sigmoid(self.to_frame(features))
+        return sigmoid(self.to_frame(tuple(features)))
