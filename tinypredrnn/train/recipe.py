@@ -21,7 +21,8 @@ class Recipe(Options):
     steps: int = option(80_000, "training iterations; a resumed run may be given more, and a cosine schedule is then "
                                 "stretched to them",
                         least=1, may_change=True)
-    update: str = option("descent", "what one training step does; descent: follow the gradient of one loss", UPDATES)
+    update: str = option("descent", "what one training step does; descent: follow the gradient of one loss; both_ways: "
+                                    "do so twice, the second time with the batch backwards in time", UPDATES)
     optimiser: str = option("adam", "how gradients change the weights", OPTIMISERS)
     rate: float = option(1e-3, "initial learning rate", above=0)
     rate_schedule: str = option("constant", "learning rate over time: constant; cosine: up over the first 2 % of the "
@@ -34,13 +35,18 @@ class Recipe(Options):
     loss_over: str = option("all", "outputs in the loss: all, or only the future, those after the given frames",
                             ("all", "future"))
     sampling: str = option("linear", "scheduled sampling: fewer and fewer true frames instead of predictions; sigmoid: "
-                                     "along an inverse sigmoid; reverse: also for the given frames",
-                           ("off", "linear", "sigmoid", "reverse"))
-    sampling_until: int = option(50_000, "iteration from which on linear and reverse sampling feed no true future "
-                                         "frame",
+                                     "along an inverse sigmoid; reverse: also for the given frames; teacher: true "
+                                     "frames always",
+                           ("off", "linear", "sigmoid", "reverse", "teacher"))
+    sampling_until: int = option(50_000, "linear and reverse sampling: iteration from which on no true future frame is "
+                                         "fed",
                                  least=0)
-    sampling_scale: float = option(900.0, "k of sigmoid sampling: after k log k iterations, every second future frame "
-                                          "is a true one (CDNA's code)",
+    sampling_from: float = option(0.5, "reverse sampling: when the probabilities begin to change, as a part of "
+                                       "sampling-until", least=0)
+    sampling_alpha: float = option(0.05, "reverse sampling: after how long given frames are predicted e times more "
+                                         "rarely, as a part of sampling-until", above=0)
+    sampling_scale: float = option(900.0, "sigmoid sampling: k of the inverse sigmoid; after k log k iterations, every "
+                                          "second future frame is true (CDNA)",
                                    above=0)
     validate_every: int = option(5_000, "iterations between two evaluations on the validation set, with pictures",
                                  least=1, may_change=True)
