@@ -50,6 +50,7 @@ class CDNA(Predictor):
              "NIPS 2016")
     Options = CDNAOptions
     recipe = dict(loss="l2", loss_over="future", sampling="sigmoid", batch=32, steps=100_000)
+    kept = 16
 
     def __init__(self, frame, options, rng):
         super().__init__(frame, options)
