@@ -117,13 +117,15 @@ class Predictor(Module, abc.ABC):
                     states.append(state)
         return self.leave(stack(*predictions, axis=1), frames.shape[2:4])
 
-    def count_multiply_adds(self):
-        """The multiply-adds of all convolutions and matrix products for one frame: of a kernel (kh,kw,C,K) and a result
-        (H',W',K), kh kw C K H' W'. Elementwise maths is not counted. Nothing is multiplied, so it takes no time.
+    def count_multiply_adds(self, given=1, horizon=1):
+        """The multiply-adds of all convolutions and matrix products for one frame, or for all given + horizon - 1 steps
+        of a sequence: of a kernel (kh,kw,C,K) and a result (H',W',K), kh kw C K H' W'. Elementwise maths is not
+        counted. Nothing is multiplied, so it takes little time.
         """
-        frame = np.zeros((1, 1, *self.frame), self.dtype)
+        frames = np.zeros((1, given, *self.frame), self.dtype)
+        truth = np.concatenate([np.ones((1, given)), np.zeros((1, horizon - 1))], axis=1)
         with counting() as counter, unfused(), no_grad(), self.evaluating():
-            self.unroll(frame, truth=np.ones((1, 1)))
+            self.unroll(frames, truth)
         return counter.multiply_adds
 
     def zeros(self, *shape):

@@ -8,6 +8,8 @@ from tinypredrnn.optim import OPTIMISERS
 from tinypredrnn.options import Options, option
 from tinypredrnn.train.update import UPDATES
 
+COUNTED_IN_ITERATIONS = "sampling_until", "validate_every"  # options, beside `steps`
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe(Options):
@@ -42,3 +44,10 @@ class Recipe(Options):
                             ("auto", *PRECISIONS))
     start: str = option("", "run or checkpoint file whose weights to start from; empty: random weights", flag="--from")
     seed: int = option(0, "seed of weights, data and sampling: the same seed gives the same run", least=0)
+
+    def lasting(self, steps):
+        """The recipe for a run of `steps` iterations: all that it counts in iterations becomes longer or shorter with
+        it, so that a short run has the whole schedule as well.
+        """
+        counted = {name: round(getattr(self, name) * steps / self.steps) for name in COUNTED_IN_ITERATIONS}
+        return self.replace(steps=steps, **counted | {"validate_every": max(1, counted["validate_every"])})
