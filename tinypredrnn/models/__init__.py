@@ -4,12 +4,19 @@ import operator
 
 from tinypredrnn.errors import ConfigError, TooLargeError
 from tinypredrnn.memory import in_words, memory_limit
+from tinypredrnn.models.cdna import CDNA
 from tinypredrnn.models.convlstm import ConvLSTMNetwork
+from tinypredrnn.models.dfn import DFN
+from tinypredrnn.models.fc_lstm import FCLSTM
 from tinypredrnn.models.predictor import Predictor
 from tinypredrnn.models.predrnn import PredRNN, PredRNNM
+from tinypredrnn.models.predrnn_pp import PredRNNPlusPlus
+from tinypredrnn.models.predrnn_v2 import PredRNNV2
+from tinypredrnn.models.vpn import VPN
 from tinypredrnn.nn.layout import generator, layout_only
 
-MODELS = {"convlstm": ConvLSTMNetwork, "predrnn_m": PredRNNM, "predrnn": PredRNN}
+MODELS = {"convlstm": ConvLSTMNetwork, "predrnn_m": PredRNNM, "predrnn": PredRNN, "predrnn_pp": PredRNNPlusPlus,
+          "predrnn_v2": PredRNNV2, "fc_lstm": FCLSTM, "cdna": CDNA, "dfn": DFN, "vpn": VPN}
 
 
 def build_model(name, size=(64, 64), channels=1, seed=0, **options):
