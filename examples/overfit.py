@@ -36,7 +36,7 @@ def main(words):
     plans = []
     for name in arguments.models:
         plan, own = plan_of(name, "quick")
-        plans.append(plan.replace(**RECIPE | {"rate_schedule": "constant", "steps": arguments.steps} | changes | own))
+        plans.append(plan.replace(**RECIPE | {"steps": arguments.steps} | changes | own))
 
     print(f"{'network':30}{'iterations':>12}{'seconds':>10}{'of copy last':>14}")
     missed = 0

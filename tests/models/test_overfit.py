@@ -15,11 +15,14 @@ def dots():
     return np.stack([255 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 4) for cy in (3, 5) for cx in (2, 3, 4, 5)]).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", MODELS)
+VARIANTS = "fc_lstm:composite=true", "convlstm:forecaster=true", "cdna:literal=true", "predrnn_pp:as_code=true"
+
+
+@pytest.mark.parametrize("name", [*MODELS, *VARIANTS])
 def test_four_sequences_by_heart(name):
     """Until a fifth of the error of copying the last frame is left, on 16x16 pixels."""
-    plan, _ = plan_of(name, "quick")
-    plan = plan.replace(**RECIPE | dict(rate_schedule="constant", steps=1000, size=(16, 16), digits=1, given=4, horizon=4))
+    plan, own = plan_of(name, "quick")
+    plan = plan.replace(**RECIPE | own | dict(steps=1000, size=(16, 16), digits=1, given=3, horizon=3))
     world = DrawnDigits(plan.data, 0, dots())
     shares = []
     for _, share in overfit(plan.on(world), world):

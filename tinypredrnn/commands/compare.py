@@ -31,6 +31,7 @@ import numpy as np
 
 from tinypredrnn import viz
 from tinypredrnn.data import find_source
+from tinypredrnn.errors import whole_number_from
 from tinypredrnn.files import path_argument
 from tinypredrnn.metrics import BASELINES
 from tinypredrnn.models import MODELS
@@ -95,7 +96,7 @@ def make_parser():
     parser.add_argument("--models", nargs="+", metavar="NAME",
                         help="networks to compare, each with options of its own if it has any, as in predrnn:patch=4 "
                              f"(default: all, {', '.join(MODELS)})")
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="N",
+    parser.add_argument("--seeds", type=whole_number_from(0), nargs="+", metavar="N",
                         help="train each network once with each of these seeds, and show mean and spread (default: 0)")
     parser.add_argument("--budget", nargs="+", metavar="WORD",
                         help=f"a number and its unit ({', '.join(COSTS)}), or several; by default "

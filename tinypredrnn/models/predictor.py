@@ -29,6 +29,7 @@ class Predictor(Module, abc.ABC):
         paper               who published it, where and when; None if nobody did
         Options             the record of its options (tinypredrnn.options), with defaults and help texts
         recipe              how its authors trained it: {option: value} for what differs from train.Recipe's defaults
+        published           {option: value} of the published network, if its default is a smaller one
         any_size            whether it takes frames of any height and width, not only of the size that it was built for
         capturable          whether its training step can be recorded as a CUDA graph: it may only use convolutions
                             that our own kernel computes
@@ -40,7 +41,7 @@ class Predictor(Module, abc.ABC):
     options   an instance of the class's Options
     """
 
-    paper, Options, recipe = None, Options, {}
+    paper, Options, recipe, published = None, Options, {}, {}
     any_size, capturable, loss_needs_states, forecasts_only = False, False, False, False
 
     def __init__(self, frame, options):

@@ -19,6 +19,7 @@ import time
 
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.models import lay_out
+from tinypredrnn.train.update import UPDATES
 
 PASSES = 3  # products forward; and backward those that give the gradients of the input and of the weights
 TIMED = 3  # iterations
@@ -61,7 +62,8 @@ class Budget:
 def count_iteration(plan):
     """The multiply-adds of one training iteration of a Plan, from the layers alone."""
     network = lay_out(math.inf, *plan.network())
-    return PASSES * plan.recipe.batch * network.count_multiply_adds(plan.data.given, plan.data.horizon)
+    gradients = UPDATES[plan.recipe.update].gradients
+    return PASSES * gradients * plan.recipe.batch * network.count_multiply_adds(plan.data.given, plan.data.horizon)
 
 
 def time_iteration(trainer):

@@ -49,12 +49,13 @@ class Preset(NamedTuple):
 
 PRESETS = {
     "quick": Preset(
-        "small networks, within an hour on two CPU cores", "1e13 multiply-adds 240 seconds",
+        "small networks, within an hour on two CPU cores", "1e13 multiply-adds 330 seconds",
         # so short a training has to end with small steps, and L1 would first make it predict black
         dict(loss="l2", rate_schedule="cosine", validate_every=16_000),
-        {},
+        {"fc_lstm": dict(width=512), "cdna": dict(width=8), "dfn": dict(width=8), "vpn": dict(width=16)},
     ),
-    "paper": Preset("the paper's sizes and its 80,000 iterations: for a GPU", "80000 iterations", {}, {}),
+    "paper": Preset("the published sizes and the paper's 80,000 iterations: for a GPU", "80000 iterations", {},
+                    {name: network.published for name, network in MODELS.items()}),
 }
 
 
@@ -165,7 +166,7 @@ class Comparison:
     def add(self, names, seeds):
         """Note that these networks and seeds belong to the comparison, besides those that it has already."""
         for name in names:
-            self.plan(name, min(seeds, default=0))  # refused here if it is impossible
+            self.plan(name)  # refused here if it is impossible
         self.networks |= {name: {} for name in names if name not in self.networks}
         self.seeds = sorted({*self.seeds, *seeds})
         self.save()

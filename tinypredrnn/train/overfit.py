@@ -6,7 +6,8 @@ from tinypredrnn.train.scoring import predict
 from tinypredrnn.train.update import UPDATES
 
 # how: it sees its own predictions in training, as when it predicts, and its loss is what is measured
-RECIPE = dict(batch=4, optimiser="adam", rate=3e-3, clip=1.0, loss="l2", sampling="off")
+RECIPE = dict(batch=4, optimiser="adam", rate=3e-3, rate_schedule="constant", clip=1.0, loss="l2", loss_over="all",
+              sampling="off", update="descent")
 
 
 def overfit(plan, source, every=20):

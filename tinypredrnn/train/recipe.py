@@ -1,6 +1,7 @@
 """Recipe: how a network is trained, independent of the network and of its data."""
 
 import dataclasses
+import math
 
 from tinypredrnn.gpu import PRECISIONS
 from tinypredrnn.nn.losses import LOSSES
@@ -8,7 +9,7 @@ from tinypredrnn.optim import OPTIMISERS
 from tinypredrnn.options import Options, option
 from tinypredrnn.train.update import UPDATES
 
-COUNTED_IN_ITERATIONS = "sampling_until", "validate_every"  # options, beside `steps`
+COUNTED_IN_ITERATIONS = "halve_every", "sampling_until", "validate_every"  # options, beside `steps`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,5 +63,13 @@ class Recipe(Options):
         """The recipe for a run of `steps` iterations: all that it counts in iterations becomes longer or shorter with
         it, so that a short run has the whole schedule as well.
         """
-        counted = {name: round(getattr(self, name) * steps / self.steps) for name in COUNTED_IN_ITERATIONS}
-        return self.replace(steps=steps, **counted | {"validate_every": max(1, counted["validate_every"])})
+        from scipy.special import lambertw
+
+        if steps == self.steps:
+            return self
+        share = steps / self.steps
+        counted = {name: max(round(getattr(self, name) * share), min(1, getattr(self, name)))
+                   for name in COUNTED_IN_ITERATIONS}
+        k = max(self.sampling_scale, 1 + 1e-9)
+        half = share * k * math.log(k)  # the iteration in which half of the frames are true
+        return self.replace(steps=steps, sampling_scale=half / float(lambertw(half).real), **counted)
