@@ -33,7 +33,7 @@ MEASURED = {"ce": ("mnist-2", "ce"), "mse_2": ("mnist-2", "mse"), "mse_3": ("mni
 HEADS = (
     *(("", title) for title in ("network", "CE, MNIST-2", "MSE, MNIST-2", "MSE, MNIST-3", "parameters",
                                 "million multiply-adds a frame", "iterations", "multiply-adds of the training",
-                                "seconds")),
+                                "seconds of the training")),
     *(("published", title) for title in ("CE, MNIST-2", "MSE, MNIST-2", "MSE, MNIST-3")),
 )  # (group of columns, title)
 
