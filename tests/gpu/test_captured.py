@@ -33,6 +33,16 @@ def test_replays_are_the_steps_that_were_launched_one_by_one(options, make, gpu,
     assert captured.update.captured.recording.graph and captured.update.optimiser.t == 3
 
 
+@pytest.mark.parametrize("network", [
+    dict(model="fc_lstm", width=4), dict(model="fc_lstm", width=4, composite=True, optimiser="clamped", rate=5.0, sampling="teacher"),
+    dict(model="vpn", width=2, patch=2, encoder_blocks=1, decoder_blocks=1, dilations=(2,))], ids=str)
+def test_rivals_with_their_optimisers_are_recorded_too(network, make, gpu, tmp_path):
+    """Also dilated convolutions, and an encoder that waits for the last given frame."""
+    captured, launched = make(tmp_path, gpu, network=network), make(tmp_path, gpu, graph=False, network=network)
+    assert_same(losses_and_weights(captured), losses_and_weights(launched))
+    assert captured.update.captured.recording.graph and captured.update.optimiser.t == 3
+
+
 def test_a_run_is_resumed_on_the_gpu_and_its_memory_is_told(make, gpu, tmp_path, capsys):
     straight, stopped, resumed = make(tmp_path / "a", gpu), make(tmp_path / "b", gpu), make(tmp_path / "b", gpu)
     assert straight.run() is None

@@ -5,7 +5,7 @@ import pytest
 
 from tinypredrnn.train import Recipe, rate_at, truth_mask
 
-MODES = ("off", "linear", "reverse")
+MODES = ("off", "linear", "reverse", "teacher")
 
 
 def mask(sampling, iteration, given=4, horizon=5, **options):
@@ -41,6 +41,8 @@ def test_each_sequence_and_each_frame_is_drawn_alone():
 PROBABILITIES = {
     ("off", 0): (1, 0),
     ("off", 60_000): (1, 0),
+    ("teacher", 0): (1, 1),
+    ("teacher", 79_999): (1, 1),
     ("linear", 0): (1, 1),
     ("linear", 12_500): (1, 0.75),
     ("linear", 25_000): (1, 0.5),
@@ -83,7 +85,7 @@ def test_linear_ends_exactly():
     assert 0 < mask("linear", 49_900, batch=5000)[:, 4:].sum() < 100  # about 40 of 20,000 at p = 0.002
 
 
-@pytest.mark.parametrize("sampling", MODES)
+@pytest.mark.parametrize("sampling", ["off", "linear", "reverse"])
 def test_until_zero_means_never(sampling):
     truth = mask(sampling, 0, sampling_until=0, batch=100)
     assert truth[:, :4].all() and not truth[:, 4:].any()
