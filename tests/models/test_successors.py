@@ -129,8 +129,7 @@ def test_the_highway_keeps_what_it_has_if_its_switch_is_closed():
 
 
 @pytest.mark.parametrize("as_code", [False, True])
-def test_what_the_paper_and_the_code_of_the_causal_lstm_differ_in(as_code):
-    """C_t-1 in the gates of C, M in g', and H_t-1 in o."""
+def test_the_gates_of_c_see_the_last_c_in_the_paper_and_not_in_the_code(as_code):
     cell = shake(build_model("predrnn_pp", **SMALL | dict(hidden=(1,)), as_code=as_code, layer_norm=False)).cells[0]
     rng = np.random.default_rng(0)
     x, h, c, m = (rng.standard_normal((1, 3, 4, k)) for k in (4, 1, 1, 1))
