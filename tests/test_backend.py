@@ -64,7 +64,7 @@ def test_an_op_that_mixes_would_be_caught(gpu):
             assert_same_on(gpu, case(op, None, normal(3)), np.float64, 1e-14)
 
 
-@pytest.mark.parametrize("model", ["predrnn", "predrnn_m", "convlstm"])
+@pytest.mark.parametrize("model", ["predrnn", "predrnn_m", "convlstm", "predrnn_pp", "predrnn_v2"])
 @pytest.mark.parametrize("options", [{}, {"layer_norm": True}], ids=str)
 @pytest.mark.parametrize("fusing", [contextlib.nullcontext, tp.unfused], ids=["fused", "unfused"])
 def test_a_training_step(model, options, fusing, gpu):
@@ -75,8 +75,9 @@ def test_a_training_step(model, options, fusing, gpu):
     for device in ("cpu", gpu):
         network = tp.build_model(model, size=(8, 8), hidden=(3, 3), kernel=3, patch=4, **options).to(device, np.float64)
         with fusing():
-            predicted = network.unroll(tp.tensor(frames, device=device), truth)
-            loss = LOSSES["l1+l2"](predicted, tp.tensor(frames[:, 1:], device=device))
+            states = []
+            predicted = network.unroll(tp.tensor(frames, device=device), truth, states)
+            loss = network.loss(LOSSES["l1+l2"], predicted, tp.tensor(frames[:, 1:], device=device), states)
         loss.backward()
         assert {p.device for p in network.parameters()} == {loss.device} == {device}
         results.append([loss.item(), *(backend.to_numpy(p.grad) for p in network.parameters())])

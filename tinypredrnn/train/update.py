@@ -159,7 +159,8 @@ class Descent(Update):
 
 class BothWays(Descent):
     """Two steps of Descent for each batch: on its sequences, then on the same ones backwards in time, with the same
-    mask of true frames (`reverse_input` in the code of PredRNN's authors).
+    mask of true frames (`reverse_input` in the code of PredRNN's authors). Of the two, only the one that is not finite
+    leaves the weights unchanged.
     """
 
     gradients = 2
