@@ -66,7 +66,8 @@ def test_an_op_that_mixes_would_be_caught(gpu):
 
 
 @pytest.mark.parametrize("model, options", [
-    *((model, options) for model in ("predrnn", "predrnn_m", "convlstm") for options in ({}, {"layer_norm": True})),
+    *((model, options) for model in ("predrnn", "predrnn_m", "convlstm", "predrnn_pp", "predrnn_v2")
+      for options in ({}, {"layer_norm": True})),
     ("dfn", {"filter": 3}), ("cdna", {}), ("cdna", {"literal": True})], ids=str)
 @pytest.mark.parametrize("fusing", [contextlib.nullcontext, tp.unfused], ids=["fused", "unfused"])
 def test_a_training_step(model, options, fusing, gpu):
@@ -77,8 +78,9 @@ def test_a_training_step(model, options, fusing, gpu):
     for device in ("cpu", gpu):
         network = tp.build_model(model, (8, 8), **small_options(model, patch=4), **options).to(device, np.float64)
         with fusing():
-            predicted = network.unroll(tp.tensor(frames, device=device), truth)
-            loss = LOSSES["l1+l2"](predicted, tp.tensor(frames[:, 1:], device=device))
+            states = []
+            predicted = network.unroll(tp.tensor(frames, device=device), truth, states)
+            loss = network.loss(LOSSES["l1+l2"], predicted, tp.tensor(frames[:, 1:], device=device), states)
         loss.backward()
         assert {p.device for p in network.parameters()} == {loss.device} == {device}
         results.append([loss.item(), *(backend.to_numpy(p.grad) for p in network.parameters())])

@@ -23,8 +23,8 @@ def build_model(name, size=(64, 64), channels=1, seed=0, **options):
     """A network with freshly drawn weights, float32 on the CPU; `.to(device, dtype)` changes that.
 
     name       "convlstm" (Equation 2), "predrnn_m" (Equation 3), "predrnn" (Equation 4), or another name in MODELS
-    size       (height, width) of the frames; some networks, such as "predrnn" and "dfn", run at any size afterwards
-               (`any_size`), the others only at this one
+    size       (height, width) of the frames; of these three, "predrnn" runs at any size afterwards, the others only at
+               this one, because of their peepholes
     channels   of a frame: 1 for gray, 3 for colour, or another number
     seed       of the weights: the same seed gives the same network
     options    those of the model (its class's Options). For these three networks: hidden=(128,) * 4, the width of each

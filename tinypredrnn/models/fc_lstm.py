@@ -40,8 +40,8 @@ class FCLSTM(EncoderForecaster):
 
     The recipe is Shi's: cross-entropy of pixels as probabilities, RMSProp with rate 1e-3 and decay 0.9; batches of 16
     are unconfirmed. He trained on 10,000 fixed sequences and stopped early. Srivastava's (authors' code) is --optimiser
-    clamped --rate 1e-4 --loss bce-sum --batch 80 --sampling teacher. The forget bias of 1 (the authors' older code has
-    5, the later 0) and the initial weights are this project's.
+    clamped --rate 328 --batch 80 --sampling teacher. The forget bias of 1 (the authors' older code has 5, the later 0)
+    and the initial weights are this project's.
     """
 
     paper = ("Srivastava, Mansimov, Salakhutdinov: Unsupervised Learning of Video Representations using LSTMs. ICML "

@@ -25,11 +25,13 @@ def cosine(dot, a, b):
 
 
 class PredRNNV2(PredRNN):
-    """The network of predrnn, with the decoupling loss. In each layer and at each step, the memories are written to by
+    """The network of predrnn, with a loss that decouples what its memories C and M learn.
+
+    In each layer and at each step, what is written to them is
 
         dC = i . g                     dM = i' . g'                                     (B,H,W,K)
 
-    and one 1x1 convolution, the adapter, shared by all layers and steps, projects both. For each sequence and channel,
+    One 1x1 convolution A, the adapter, shared by all layers and steps, projects both. For each sequence and channel,
     the maps of the two are compared as vectors over space by the absolute value of their cosine; 0 is the best:
 
         loss = pixel loss + decoupling . mean over t, l, B, K of  |<A dC, A dM>| / (|A dC| |A dM|)

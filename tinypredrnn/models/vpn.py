@@ -22,8 +22,9 @@ class VPNOptions(Options):
 
 
 class VPN(Patched):
-    """The baseline of the Video Pixel Network, Table 1's "VPN baseline": its encoder, and a decoder that predicts all
-    pixels at once, independent of each other.
+    """Table 1's "VPN baseline": residual multiplicative blocks, a ConvLSTM, and more such blocks.
+
+    It is the Video Pixel Network with a decoder that predicts all pixels at once, independent of each other.
 
         features = blocks(W_in * x_t)                    encoder: keeps the resolution, may be dilated
         h_t, c_t = ConvLSTM(features, h_t-1, c_t-1)      3x3, no peepholes (2c channels)
@@ -43,8 +44,8 @@ class VPN(Patched):
     --sampling linear.
     """
 
-    paper = ("Kalchbrenner, van den Oord, Simonyan, Danihelka, Vinyals, Graves, Kavukcuoglu: Video Pixel Networks. ICML "
-             "2017")
+    paper = ("Kalchbrenner, van den Oord, Simonyan, Danihelka, Vinyals, Graves, Kavukcuoglu: Video Pixel Networks. "
+             "ICML 2017")
     Options = VPNOptions
     recipe = dict(loss="bce", loss_over="future", optimiser="rmsprop", rate=3e-4, batch=64, steps=300_000,
                   sampling="teacher")

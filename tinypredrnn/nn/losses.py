@@ -1,4 +1,4 @@
-"""Losses: the difference between prediction and truth as one number to minimise, a mean over all elements, or a sum."""
+"""Losses: the difference between prediction and truth as one number to minimise, a mean over all elements."""
 
 from tinypredrnn.autograd import bce
 from tinypredrnn.errors import ConfigError
@@ -25,12 +25,7 @@ def cross_entropy(prediction, truth):
     return bce(prediction, truth).mean()
 
 
-def summed_cross_entropy(prediction, truth):
-    """binary cross-entropy, summed over everything: FC-LSTM's loss, for optimisers that limit the length of a step"""
-    return bce(prediction, truth).sum()
-
-
-LOSSES = {"l1+l2": l1_l2, "l2": l2, "l1": l1, "bce": cross_entropy, "bce-sum": summed_cross_entropy}
+LOSSES = {"l1+l2": l1_l2, "l2": l2, "l1": l1, "bce": cross_entropy}
 
 
 def find_loss(name):

@@ -1,12 +1,15 @@
 """Recipe: how a network is trained, independent of the network and of its data."""
 
 import dataclasses
+import math
 
 from tinypredrnn.gpu import PRECISIONS
 from tinypredrnn.nn.losses import LOSSES
 from tinypredrnn.optim import OPTIMISERS
 from tinypredrnn.options import Options, option
 from tinypredrnn.train.update import UPDATES
+
+COUNTED_IN_ITERATIONS = "halve_every", "sampling_until", "validate_every"  # options, beside `steps`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,3 +58,18 @@ class Recipe(Options):
                             ("auto", *PRECISIONS))
     start: str = option("", "run or checkpoint file whose weights to start from; empty: random weights", flag="--from")
     seed: int = option(0, "seed of weights, data and sampling: the same seed gives the same run", least=0)
+
+    def lasting(self, steps):
+        """The recipe for a run of `steps` iterations: all that it counts in iterations becomes longer or shorter with
+        it, so that a short run has the whole schedule as well.
+        """
+        from scipy.special import lambertw
+
+        if steps == self.steps:
+            return self
+        share = steps / self.steps
+        counted = {name: max(round(getattr(self, name) * share), min(1, getattr(self, name)))
+                   for name in COUNTED_IN_ITERATIONS}
+        k = max(self.sampling_scale, 1 + 1e-9)
+        half = share * k * math.log(k)  # the iteration in which half of the frames are true
+        return self.replace(steps=steps, sampling_scale=half / float(lambertw(half).real), **counted)

@@ -23,7 +23,11 @@ class Update(abc.ABC):
     plan    the run's Plan
     graph   on a GPU, replay each step as a CUDA graph if the model allows it; False: launch each kernel separately
     ranks   the processes that train together (parallel.py)
+
+    The class attribute `gradients` says how many gradients of a batch one iteration computes.
     """
+
+    gradients = 1
 
     def __init__(self, model, plan, graph=True, ranks=ALONE):
         self.model, self.plan, self.ranks, self.device = model, plan, ranks, model.device
@@ -155,8 +159,11 @@ class Descent(Update):
 
 class BothWays(Descent):
     """Two steps of Descent for each batch: on its sequences, then on the same ones backwards in time, with the same
-    mask of true frames (`reverse_input` in the code of PredRNN's authors).
+    mask of true frames (`reverse_input` in the code of PredRNN's authors). Of the two, only the one that is not finite
+    leaves the weights unchanged.
     """
+
+    gradients = 2
 
     def __call__(self, frames, k):
         results = [super(BothWays, self).__call__(clip, k) for clip in (frames, frames[:, ::-1])]
