@@ -29,10 +29,13 @@ class Predictor(Module, abc.ABC):
         paper               who published it, where and when; None if nobody did
         Options             the record of its options (tinypredrnn.options), with defaults and help texts
         recipe              how its authors trained it: {option: value} for what differs from train.Recipe's defaults
+        published           {option: value} of the published network, if its default is a smaller one
         any_size            whether it takes frames of any height and width, not only of the size that it was built for
         capturable          whether its training step can be recorded as a CUDA graph: it may only use convolutions
                             that our own kernel computes
         loss_needs_states   whether its loss needs the states of all steps; if not, they are not kept
+        kept                about how many arrays of the state's size each step keeps for backward, as measured in
+                            tests/train/test_limits.py, for estimates of memory
         forecasts_only      whether outputs before that of the last given frame predict nothing, so that no loss counts
                             them
 
@@ -40,7 +43,7 @@ class Predictor(Module, abc.ABC):
     options   an instance of the class's Options
     """
 
-    paper, Options, recipe = None, Options, {}
+    paper, Options, recipe, published, kept = None, Options, {}, {}, 8
     any_size, capturable, loss_needs_states, forecasts_only = False, False, False, False
 
     def __init__(self, frame, options):
@@ -129,13 +132,15 @@ class Predictor(Module, abc.ABC):
                     states.append(state)
         return self.leave(stack(*predictions, axis=1), frames.shape[2:4])
 
-    def count_multiply_adds(self):
-        """The multiply-adds of all convolutions and matrix products for one frame: of a kernel (kh,kw,C,K) and a result
-        (H',W',K), kh kw C K H' W'. Elementwise maths is not counted. Nothing is multiplied, so it takes no time.
+    def count_multiply_adds(self, given=1, horizon=1):
+        """The multiply-adds of all convolutions and matrix products for one frame, or for all given + horizon - 1 steps
+        of a sequence: of a kernel (kh,kw,C,K) and a result (H',W',K), kh kw C K H' W'. Elementwise maths is not
+        counted. Nothing is multiplied, so it takes little time.
         """
-        frame = np.zeros((1, 1, *self.frame), self.dtype)
+        frames = np.zeros((1, given, *self.frame), self.dtype)
+        truth = np.concatenate([np.ones((1, given)), np.zeros((1, horizon - 1))], axis=1)
         with counting() as counter, unfused(), no_grad(), self.evaluating():
-            self.unroll(frame, truth=np.ones((1, 1)))
+            self.unroll(frames, truth)
         return counter.multiply_adds
 
     def zeros(self, *shape):

@@ -23,7 +23,11 @@ class Update(abc.ABC):
     plan    the run's Plan
     graph   on a GPU, replay each step as a CUDA graph if the model allows it; False: launch each kernel separately
     ranks   the processes that train together (parallel.py)
+
+    The class attribute `gradients` says how many gradients of a batch one iteration computes.
     """
+
+    gradients = 1
 
     def __init__(self, model, plan, graph=True, ranks=ALONE):
         self.model, self.plan, self.ranks, self.device = model, plan, ranks, model.device
@@ -153,5 +157,18 @@ class Descent(Update):
         self.optimiser.load_state_dict(arrays)
 
 
+class BothWays(Descent):
+    """Two steps of Descent for each batch: on its sequences, then on the same ones backwards in time, with the same
+    mask of true frames (`reverse_input` in the code of PredRNN's authors). Of the two, only the one that is not finite
+    leaves the weights unchanged.
+    """
+
+    gradients = 2
+
+    def __call__(self, frames, k):
+        results = [super(BothWays, self).__call__(clip, k) for clip in (frames, frames[:, ::-1])]
+        return {name: sum(result[name] for result in results) / 2 for name in results[0]}
+
+
 # Updates by name, as a recipe names them. An Update from outside the package becomes one by an entry here.
-UPDATES = {"descent": Descent}
+UPDATES = {"descent": Descent, "both_ways": BothWays}
