@@ -1,4 +1,4 @@
-"""Adam and Muon beside their papers, PyTorch and themselves after a stop; gradients clipped by hand."""
+"""All optimisers beside their papers, PyTorch and themselves after a stop; gradients clipped by hand."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 from tinypredrnn import tensor
 from tinypredrnn.errors import CheckpointError, ConfigError
-from tinypredrnn.optim import OPTIMISERS, Adam, Muon, clip_gradients, orthogonal
+from tinypredrnn.optim import OPTIMISERS, Adam, ClampedMomentum, Muon, RMSProp, clip_gradients, orthogonal
 
 REFERENCES = Path(__file__).parent / "references"  # make_references.py there says what its files hold
 SHAPES = [(3, 4), (5,), ()]
@@ -111,6 +111,70 @@ def test_muon_agrees_with_reference_arrays_of_pytorch(case, as_convolution, devi
         p.grad = tensor(gradient.reshape(shape), device=device).data
         optimiser.step()
         np.testing.assert_allclose(p.numpy().reshape(rows, columns), result, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("case", ["usual", "other"])
+def test_rmsprop_agrees_with_reference_arrays_of_pytorch(case, device):
+    given = reference("rmsprop", case)
+    p = tensor(given["start"].copy(), requires_grad=True, device=device)
+    optimiser = RMSProp([p], float(given["rate"]), float(given["decay"]), float(given["eps"]))
+    for gradient, result in zip(given["gradients"], given["results"]):
+        p.grad = tensor(gradient, device=device).data
+        optimiser.step()
+        np.testing.assert_allclose(p.numpy(), result, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("momentum, decay, most", [(0.9, 1e-4, 1e-4), (0.5, 0.3, 0.02), (0.0, 0.0, 1e9)])
+def test_clamped_momentum_step_by_step(momentum, decay, most, device):
+    """v is clipped and kept so; only what has more than one axis decays."""
+    rng = np.random.default_rng(0)
+    shapes = [(3, 4), (5,), (1, 1, 6)]
+    parameters = parameters_of(9, shapes, device=device)
+    expected, v = [p.numpy().copy() for p in parameters], [np.zeros(shape) for shape in shapes]
+    optimiser, bound = ClampedMomentum(parameters, 0.01, momentum, decay, most), []
+    for _ in range(12):
+        for i, p in enumerate(parameters):
+            g = rng.standard_normal(p.shape) * 10 ** rng.uniform(-3, 1, p.shape)
+            p.grad = tensor(g, device=device).data
+            wanted = momentum * v[i] - 0.01 * g - (decay if g.ndim > 1 else 0) * expected[i]
+            v[i] = np.minimum(np.maximum(wanted, -most), most)
+            bound.append(abs(wanted) > most)
+            expected[i] += v[i]
+        optimiser.step()
+        for p, e in zip(parameters, expected):
+            np.testing.assert_allclose(p.numpy(), e, rtol=1e-12, atol=1e-15)
+    assert np.concatenate([b.ravel() for b in bound]).any() == (most < 1)
+
+
+@pytest.mark.parametrize("kind, options", [
+    (RMSProp, dict(decay=1.0)), (RMSProp, dict(decay=-0.1)), (ClampedMomentum, dict(momentum=1.0)), (ClampedMomentum, dict(most=0.0)),
+    (ClampedMomentum, dict(most=float("nan")))], ids=str)
+def test_impossible_options_are_refused(kind, options):
+    with pytest.raises(ConfigError, match=kind.__name__):
+        kind([tensor(np.ones(3), requires_grad=True)], **options)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OPTIMISERS.values() if kind.capturable], ids=lambda kind: kind.__name__)
+def test_what_a_recorded_step_gives_besides(kind, device):
+    """A factor for the gradient; and nothing changes unless loss and gradient are finite."""
+    ones, others = (parameters_of(3, device=device) for _ in range(2))
+    a, b = kind(ones, 0.01), kind(others, 0.01)
+    for t in range(3):
+        give_gradients(ones, t)
+        give_gradients(others, t)
+        a.count_step()
+        for p in others:
+            p.grad = p.grad * 0.25
+        b.step()
+        before = bits({str(i): tensor(array).numpy() for i, array in enumerate(a.arrays())})
+        factors = a.factors(0.01, a.t)
+        for i in range(len(ones)):
+            a.move(i, *factors, scale=0.25, finite=0.0)
+        assert bits({str(i): tensor(array).numpy() for i, array in enumerate(a.arrays())}) == before
+        for i in range(len(ones)):
+            a.move(i, *factors, scale=0.25, finite=1.0)
+        for p, q in zip(ones, others):
+            np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-12)
 
 
 def test_muon_moves_biases_and_peepholes_by_adam(device):

@@ -14,7 +14,7 @@ from tinypredrnn.commands.train import train
 from tinypredrnn.data import SOURCES
 from tinypredrnn.errors import ConfigError, Error
 from tinypredrnn.models import MODELS
-from tinypredrnn.options import Options, Parser, add_arguments, called, command_line, flag_of, given_options, option
+from tinypredrnn.options import Options, Parser, add_arguments, called, command_line, flag_of, from_text, given_options, option
 from tinypredrnn.train import Recipe
 
 RECORDS = {"recipe": Recipe, **{f"model {name}": model.Options for name, model in MODELS.items()},
@@ -241,3 +241,20 @@ def test_commands_call_options_by_their_flags(room, words, tmp_path, monkeypatch
     with pytest.raises(Error, match=SAID[words]):
         run_command(room, words)
     assert called("batch") == "batch"  # again, as soon as the command has ended
+
+
+@pytest.mark.parametrize("record, name", OPTIONS)
+def test_every_default_survives_as_text(record, name):
+    field = next(f for f in dataclasses.fields(RECORDS[record]) if f.name == name)
+    if field.default in ("", ()):
+        return
+    text = ",".join(map(str, field.default)) if type(field.default) is tuple else str(field.default)
+    assert from_text(field, text.lower() if type(field.default) is bool else text) == field.default
+
+
+def test_texts_that_mean_nothing_are_refused():
+    fields = {field.name: field for field in dataclasses.fields(Soup)}
+    assert from_text(fields["sizes"], "8,9") == (8, 9) and from_text(fields["salt"], "1e-3") == 1e-3
+    for name, text in ("salt", "much"), ("pots", "2.5"), ("sizes", "1,x"), ("sizes", ""):
+        with pytest.raises(ConfigError, match=f"{name} is given like"):
+            from_text(fields[name], text)

@@ -3,6 +3,7 @@
     train mnist|sequences   train a network on moving digits, or on sequences of your own
     evaluate RUN            score a trained run, on the test set of its own world or on other data
     predict [RUN]           continue a clip
+    compare                 train several networks with the same budget: the paper's Table 1
     models                  list the networks
     course                  write lessons, run them, or show which comes next
     info                    show what is installed, and how to get what is missing (the default)
@@ -17,7 +18,7 @@ import sys
 from tinypredrnn.errors import ConfigError, command
 
 COMMANDS = {"train": "commands.train", "evaluate": "commands.evaluate", "predict": "commands.predict",
-            "models": "models.__main__", "course": "course", "info": "commands.info"}
+            "compare": "commands.compare", "models": "models.__main__", "course": "course", "info": "commands.info"}
 
 
 def main(words=None):

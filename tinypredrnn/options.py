@@ -85,6 +85,18 @@ def plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
+def from_text(field, text):
+    """The value that a text such as "8", "64,64" or "true" means for an option. ConfigError if it means none."""
+    kind = type(field.default)
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text]
+        return tuple(map(field.metadata["of"], text.split(","))) if kind is tuple else kind(text)
+    except (KeyError, ValueError) as error:
+        like = ",".join(map(str, field.default)) if kind is tuple else str(field.default).lower()
+        raise ConfigError(f"{field.name} is given like {like}, got {text!r:.60}") from error
+
+
 def check_value(field, value):
     """ConfigError if an option cannot have this value."""
     name, asked = called(field.name), field.metadata

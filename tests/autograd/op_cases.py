@@ -113,6 +113,12 @@ def naive_conv2d(x, w, b=None, stride=1, padding="same", dilation=1):
     return y if b is None else y + b
 
 
+def naive_local_filter(x, filters):
+    height, width, kernel = *x.shape[1:3], filters.shape[3:]
+    return np.stack([np.stack([np.einsum("nij,nijc->nc", filters[:, p, q], window(x, p, q, kernel, 1, "same", 1))
+                               for q in range(width)], 1) for p in range(height)], 1)
+
+
 def naive_winograd_weights(w, tile):
     g0, g1 = (np.array(toom_cook(tile, k)[1], w.dtype) for k in w.shape[:2])
     return np.einsum("ia,jb,abck->ijck", g0, g1, w).reshape(-1, *w.shape[2:])
@@ -319,6 +325,8 @@ CONVOLUTIONS = [
     case(tp.windows, naive_windows, normal(2, 3, 4, 2), kernel=(3, 3)),
     case(tp.windows, naive_windows, normal(2, 5, 4, 1), kernel=(2, 3), stride=2, padding="valid"),
     case(tp.windows, naive_windows, normal(1, 5, 5, 2), kernel=(3, 3), dilation=2, padding=1),
+    *(case(tp.local_filter, naive_local_filter, normal(2, *size, channels), normal(2, *size, *kernel))
+      for size, channels, kernel in (((4, 5), 1, (3, 3)), ((3, 4), 2, (2, 3)), ((2, 3), 3, (5, 7)), ((1, 1), 1, (1, 1)))),
 ]
 
 RESOLUTIONS = [

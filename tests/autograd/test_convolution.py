@@ -7,8 +7,8 @@ import pytest
 from op_cases import naive_conv2d, naive_conv2d_transpose, naive_windows, normal, padding_of
 
 import tinypredrnn as tp
-from tinypredrnn.autograd.convolution import grid
-from tinypredrnn.errors import ShapeError
+from tinypredrnn.autograd.convolution import Interleaved, grid
+from tinypredrnn.errors import ConfigError, ShapeError
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -36,6 +36,32 @@ def fitting():
 def test_conv2d_is_the_loop(fitting):
     for x, w, options in fitting:
         np.testing.assert_allclose(tp.conv2d(x, w, **options), naive_conv2d(x, w, **options), rtol=1e-12, atol=1e-12, err_msg=str(options))
+
+
+INTERLEAVED = list(itertools.product([(4, 6), (5, 7), (9, 8)], [(3, 3), (1, 5), (1, 1)], (2, 3, 4)))  # size, kernel, dilation
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_dilated_convolution_is_many_ordinary_ones(parts, device):
+    """Interleaved frames, in float64 asked for by hand and in float32 chosen; also if the dilation does not divide the sides."""
+    for size, kernel, dilation in INTERLEAVED:
+        x, w, b = [normal(2, *size, 2) for _ in range(parts)], normal(*kernel, 2 * parts, 3), normal(3)
+        expected = naive_conv2d(np.concatenate(x, axis=-1), w, b, dilation=dilation)
+        on_device = [tp.tensor(a, device=device) for a in (*x, w, b)]
+        found = Interleaved()(tuple(on_device[:parts]), *on_device[parts:], stride=1, padding="same", dilation=dilation)
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12, atol=1e-12, err_msg=f"{size} {kernel} {dilation}")
+        *frames, w, b = (tp.tensor(a.astype(np.float32), device=device) for a in (*x, w, b))
+        for padding in ["same"] if kernel[0] != kernel[1] else ["same", kernel[0] // 2 * dilation]:
+            found = tp.conv2d(tuple(frames), w, b, dilation=dilation, padding=padding)
+            assert found.dtype == np.float32
+            np.testing.assert_allclose(found.numpy(), expected, atol=1e-5 * np.linalg.norm(expected))
+
+
+def test_gradients_through_interleaved_frames():
+    def convolve(x, h, w, b):
+        return Interleaved()((x, h), w, b, stride=1, padding="same", dilation=2)
+
+    assert tp.gradcheck(convolve, normal(2, 5, 4, 2), normal(2, 5, 4, 1), normal(3, 3, 3, 2), normal(2))
 
 
 def test_windows_are_the_loop(fitting):
@@ -292,3 +318,10 @@ def test_frames_of_another_dtype_beside_floats(kernel, other):
     for first in x, tp.tensor(x, requires_grad=True):
         y = tp.conv2d((first, h), w)
         np.testing.assert_allclose(y.numpy() if isinstance(y, tp.Tensor) else y, expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("x, filters", [((2, 4, 5), (2, 4, 5, 3, 3)), ((2, 4, 5, 1), (2, 4, 5, 9)), ((2, 4, 5, 1), (2, 5, 4, 3, 3)),
+                                        ((1, 4, 5, 1), (2, 4, 5, 3, 3)), ((2, 4, 5, 0), (2, 4, 5, 3, 3)), ((2, 4, 5, 1), (2, 4, 5, 0, 3))])
+def test_filters_that_do_not_fit(x, filters):
+    with pytest.raises((ShapeError, ConfigError)):
+        tp.local_filter(tp.tensor(np.zeros(x)), tp.tensor(np.zeros(filters)))

@@ -10,7 +10,7 @@ from op_cases import normal
 import tinypredrnn as tp
 from tinypredrnn import threads
 from tinypredrnn.autograd import convolution, winograd
-from tinypredrnn.autograd.convolution import SIDE_BY_SIDE, Direct, Winograd, choose, direct_conv
+from tinypredrnn.autograd.convolution import SIDE_BY_SIDE, Direct, Interleaved, Winograd, choose, direct_conv
 from tinypredrnn.autograd.grid import grid
 from tinypredrnn.autograd.winograd import longest_sum, toom_cook
 from tinypredrnn.errors import ConfigError, ShapeError
@@ -218,6 +218,9 @@ def test_the_choice():
     assert chosen(128, 256, (5, 5), (16, 16)) == Winograd(4)  # the paper's layers
     assert chosen(128, 256, (5, 5), (16, 16), np.float64) == Direct()  # references are exact
     assert chosen(128, 256, (5, 5), (16, 16), stride=2) == Direct()
+    assert chosen(128, 256, (5, 5), (16, 16), dilation=2) == Interleaved()
+    assert chosen(128, 256, (5, 5), (16, 16), np.float64, dilation=2) == chosen(8, 8, (3, 3), (3, 9), dilation=4) == Direct()
+    assert chosen(8, 8, (3, 3), (9, 9), dilation=2, stride=2) == chosen(8, 8, (2, 3), (9, 9), dilation=2) == Direct()
     assert chosen(1, 1, (3, 3), (4, 4)) == Direct()  # too little to be worth it
     assert chosen(64, 64, (1, 1), (16, 16)) == Direct()
     assert chosen(64, 64, (1, 1), (16, 16), parts=2) == SIDE_BY_SIDE
@@ -228,7 +231,7 @@ def test_the_choice():
             assert chosen(128, 256, (5, 5), (16, 16)) == Winograd(4)
     with by(2):
         assert chosen(1, 1, (3, 3), (4, 4), np.float64) == Winograd(2)
-        assert chosen(1, 1, (3, 3), (4, 4), dilation=2) == Direct()
+        assert chosen(1, 1, (3, 3), (4, 4), dilation=2) == Interleaved()  # and then it is asked again
         assert chosen(1, 1, (3, 3), (4, 4), np.int64) == Direct()  # whose products are exact, and of the transforms nothing would be left
 
 

@@ -12,19 +12,20 @@ from tinypredrnn.gpu import has_tensor_cores
 from tinypredrnn.gpu.ladder import Rung
 from tinypredrnn.train import Trainer, trainer
 
-SMALL = dict(size=(8, 8), hidden=(4,), kernel=3, patch=2, given=2, horizon=2, batch=2, steps=4, rate=0.01,
+NETWORK = dict(hidden=(4,), kernel=3, patch=2)
+SMALL = dict(size=(8, 8), given=2, horizon=2, batch=2, steps=4, rate=0.01,
              sampling_until=4, validate_every=3, test_sequences=4, precision="fp32", digits=1, validation_sequences=2)
 
 
 @pytest.fixture
 def make(monkeypatch):
-    """make(out, device, graph=True, steps=9, ...): a Trainer that draws no pictures."""
+    """make(out, device, graph=True, steps=9, ...): a Trainer that draws no pictures. `network` are the options of another model."""
     for name in ("save_gif", "save_strip", "save_training_curves"):
         monkeypatch.setattr(trainer, name, lambda path, *what: path.write_bytes(b"a picture"))
     images = draw_digits(np.random.default_rng(0), 10)[0][:, 11:16, 11:16]
 
-    def make(out, device, graph=True, **changes):
-        plan = make_plan(**SMALL | changes)
+    def make(out, device, graph=True, network=NETWORK, **changes):
+        plan = make_plan(**SMALL | network | changes)
         return Trainer(plan, DrawnDigits(plan.data, plan.recipe.seed, images), out, device, graph)
 
     return make

@@ -23,13 +23,25 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("options", [
-    dict(sampling_until=2), dict(clip=0.05, sampling="reverse", loss_over="future", loss="l2"), dict(horizon=9)], ids=str)
+    dict(sampling_until=2), dict(clip=0.05, sampling="reverse", loss_over="future", loss="l2"), dict(horizon=9),
+    dict(model="predrnn_pp"), dict(model="predrnn_v2"), dict(model="convlstm", forecaster=True)], ids=str)
 def test_replays_are_the_steps_that_were_launched_one_by_one(options, make, gpu, tmp_path):
     """Scheduled sampling, the loss and Adam's factors change from step to step; the graph is recorded once, in the second."""
     captured = make(tmp_path, gpu, **options)
     launched = losses_and_weights(make(tmp_path, gpu, graph=False, **options))
     assert_same(losses_and_weights(captured), launched)
     np.testing.assert_allclose(launched[0], losses_and_weights(make(tmp_path, "cpu", **options))[0], rtol=1e-4)
+    assert captured.update.captured.recording.graph
+    assert captured.update.optimiser.t == (6 if captured.plan.recipe.update == "both_ways" else 3)
+
+
+@pytest.mark.parametrize("network", [
+    dict(model="fc_lstm", width=4), dict(model="fc_lstm", width=4, composite=True, optimiser="clamped", rate=5.0, sampling="teacher"),
+    dict(model="vpn", width=2, patch=2, encoder_blocks=1, decoder_blocks=1, dilations=(2,))], ids=str)
+def test_rivals_with_their_optimisers_are_recorded_too(network, make, gpu, tmp_path):
+    """Also dilated convolutions, and an encoder that waits for the last given frame."""
+    captured, launched = make(tmp_path, gpu, network=network), make(tmp_path, gpu, graph=False, network=network)
+    assert_same(losses_and_weights(captured), losses_and_weights(launched))
     assert captured.update.captured.recording.graph and captured.update.optimiser.t == 3
 
 

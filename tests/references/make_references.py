@@ -12,6 +12,7 @@ both forget gates. `our_st_lstm` puts their weights, or gradients, under our nam
     conv2d                       CASE/options (as JSON), x, w, b, dy in; y, dx, dw, db out
     muon                         CASE/rate, momentum; CASE/start and CASE/gradients (8, ...) in, CASE/results (8, ...) after each step
                                  out, with the rate for Adam ("match_rms_adamw") and the dtype float64 in place of bfloat16
+    rmsprop                      CASE/rate, decay, eps; the rest as muon
     adam                         CASE/rate, betas, eps; CASE/p.start and CASE/p.gradients (50, ...) in, CASE/p.results (50, ...) after each
                                  step out, for the parameters p = w and b
 """
@@ -273,7 +274,27 @@ def muon(rng, steps=8):
     return arrays
 
 
-FILES = {"conv_lstm": conv_lstm, "zigzag": zigzag, "st_lstm": st_lstm, "predrnn": predrnn, "conv2d": conv2d, "adam": adam, "muon": muon}
+def rmsprop(rng, steps=20):
+    arrays = {}
+    for case, rate, decay, eps in (("usual", 1e-3, 0.9, 1e-8), ("other", 0.1, 0.5, 1e-3)):
+        start = rng.standard_normal((3, 4))
+        gradients = rng.standard_normal((steps, 3, 4)) * 10 ** rng.uniform(-6, 1, (3, 4))
+        gradients[:, 0, 0] = 0  # a number that never gets a gradient
+        gradients[:8, 0, 1] = 0  # and one that gets it late
+        p = nn.Parameter(torch.tensor(start))
+        optimiser = torch.optim.RMSprop([p], lr=rate, alpha=decay, eps=eps)
+        results = np.empty_like(gradients)
+        for t in range(steps):
+            p.grad = torch.tensor(gradients[t])
+            optimiser.step()
+            results[t] = p.detach().numpy()
+        arrays |= under(f"{case}/", {"rate": np.array(rate), "decay": np.array(decay), "eps": np.array(eps), "start": start,
+                                     "gradients": gradients, "results": results})
+    return arrays
+
+
+FILES = {"conv_lstm": conv_lstm, "zigzag": zigzag, "st_lstm": st_lstm, "predrnn": predrnn, "conv2d": conv2d, "adam": adam, "muon": muon,
+         "rmsprop": rmsprop}
 
 
 def make(name, seed=0):

@@ -61,7 +61,7 @@ def test_each_step_takes_its_own_place_in_the_schedules(small_trainer, tmp_path)
     trainer = small_trainer(tmp_path, rate_schedule="cosine", batch=8)
     optimiser = trainer.update.optimiser
     unroll, step, masks, rates = trainer.model.unroll, optimiser.step, [], []
-    trainer.model.unroll = lambda frames, truth, states: masks.append(truth) or unroll(frames, truth, states)
+    trainer.model.unroll = lambda frames, truth, *more: masks.append(truth) or unroll(frames, truth, *more)
     optimiser.step = lambda rate: rates.append(rate) or step(rate)
     for k in range(6):
         trainer.step(trainer.frames(k))

@@ -13,7 +13,7 @@ from tinypredrnn.models import construct
 from tinypredrnn.models.predrnn import PredRNN
 from tinypredrnn.nn import Conv2d
 from tinypredrnn.optim import OPTIMISERS, Adam, Optimiser, clip_gradients
-from tinypredrnn.train import UPDATES, Descent, Update, trainer, truth_mask
+from tinypredrnn.train import UPDATES, Update, trainer, truth_mask
 from tinypredrnn.train.limits import step_memory
 from tinypredrnn.train.parallel import ALONE
 
@@ -24,7 +24,21 @@ def make(gaps=False, network=None, **changes):
     plan = make_plan(**SMALL | changes)
     plan = dataclasses.replace(plan, scale=dataclasses.replace(plan.scale, gaps=gaps))
     model = construct(*plan.network()) if network is None else network(plan.frame, plan.options, np.random.default_rng(0))
-    return Descent(model, plan)
+    return UPDATES[plan.recipe.update](model, plan)
+
+
+@pytest.mark.parametrize("over", ["all", "future"])
+@pytest.mark.parametrize("composite", [False, True])
+def test_a_model_that_only_forecasts_has_its_loss_over_the_future(frames, over, composite):
+    """Its outputs before the last given frame are no predictions, whatever the recipe says."""
+    plan = make_plan(model="fc_lstm", size=(8, 8), width=3, composite=composite, given=3, horizon=3, batch=2, loss_over=over)
+    update = UPDATES[plan.recipe.update](construct(*plan.network()), plan)
+    model, truth, states = update.model, update.truth(0), []
+    outputs = model.unroll(frames, truth, states, given=3)
+    by_hand = tp.nn.find_loss("bce")(outputs[:, 2:], frames[:, 3:]).item()
+    if composite:
+        by_hand += tp.nn.find_loss("bce")(model.reconstruct(states[-1]), frames[:, :3].reshape(2, 3, 1, 1, 64)).item()
+    assert update(frames, 0)["loss"] == pytest.approx(by_hand, rel=1e-5)
 
 
 @pytest.fixture
@@ -97,6 +111,19 @@ def test_a_rehearsal_changes_nothing(frames):
     before = numbers(update)
     update.rehearse(frames, 0)
     assert numbers(update) == before and all(p.grad is None for p in update.model.parameters())
+
+
+@pytest.mark.parametrize("options", [{}, dict(model="predrnn_v2", hidden=(3, 3), sampling="reverse")], ids=str)
+def test_both_ways_is_a_step_forwards_and_one_backwards_in_time(frames, options):
+    both, single = (make(update=update, **options) for update in ("both_ways", "descent"))
+    found = both(frames, 2)
+    results = [single(clip, 2) for clip in (frames, np.ascontiguousarray(frames[:, ::-1]))]
+    assert numbers(both) == numbers(single) and both.optimiser.t == 2
+    for name, value in found.items():
+        assert value == pytest.approx((results[0][name] + results[1][name]) / 2)
+    before = numbers(both)
+    both.rehearse(frames, 3)
+    assert numbers(both) == before
 
 
 def test_only_capturable_models_would_be_captured():

@@ -122,3 +122,15 @@ def test_import_is_light_and_drawing_leaves_pyplot_alone(tmp_path):
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_comparison_has_a_panel_for_each_test_set_and_a_line_for_each_network(drawn, tmp_path):
+    names = [f"network {n}" for n in range(9)]
+    panels = {test: {name: np.arange(3) + n for n, name in enumerate(names)} for test in ("mnist-2", "mnist-3")}
+    panels["mnist-2"] |= {"copy": np.full(3, 12.0), "black": np.full(3, 90.0)}  # the second is too bad to be drawn
+    viz.save_comparison_curves(tmp_path / "curves.png", panels, "MSE", dashed=("copy", "black"))
+    assert [label for label, _ in drawn.lines] == [*names, "copy", *names]
+    for (label, values), n in zip(drawn.lines, range(9)):
+        np.testing.assert_array_equal(values, np.arange(3) + n, label)
+    styles = [tuple(viz.curves._series(n).values()) for n in range(9)]
+    assert len(set(styles)) == 9

@@ -140,3 +140,17 @@ def test_an_interrupted_write_leaves_the_old_picture(tmp_path, monkeypatch):
         viz.save_strip(path, INPUTS, TRUTH, TRUTH)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_row_for_each_of_several_networks(tmp_path):
+    one = viz.frame_strip(INPUTS, TRUTH, PREDICTION)
+    two = viz.frame_strip(INPUTS, TRUTH, {"short": PREDICTION, "another": 255 - PREDICTION})
+    np.testing.assert_array_equal(two[:len(one)], one)
+    assert len(two) == len(one) + 8 + GAP and two[-1, 0, 0] == 255 - 60
+    viz.save_strip(tmp_path / "one.png", INPUTS, TRUTH, PREDICTION)
+    viz.save_strip(tmp_path / "two.png", INPUTS, TRUTH, {"a network of a very long name": PREDICTION, "b": PREDICTION})
+    one, two = Image.open(tmp_path / "one.png"), Image.open(tmp_path / "two.png")
+    assert two.width > one.width and two.height == one.height + 96 + GAP  # frames are enlarged to 96 pixels
+    viz.save_gif(tmp_path / "two.gif", INPUTS, TRUTH, {"a": PREDICTION, "b": PREDICTION})
+    with pytest.raises(ShapeError, match="cut them alike"):
+        viz.frame_strip(INPUTS, TRUTH, {"a": PREDICTION, "b": PREDICTION[:1]})

@@ -23,6 +23,7 @@ from tinypredrnn.autograd.convolution import (
 from tinypredrnn.autograd.debug import debug
 from tinypredrnn.autograd.elementwise import *  # noqa: F403 (every entry of the table)
 from tinypredrnn.autograd.engine import Node, no_grad
+from tinypredrnn.autograd.filtering import local_filter
 from tinypredrnn.autograd.fuse import fuse, unfused
 from tinypredrnn.autograd.gradcheck import gradcheck
 from tinypredrnn.autograd.op import Op, op
@@ -30,9 +31,9 @@ from tinypredrnn.autograd.tensor import Tensor, from_dlpack, tensor
 
 __all__ = [
     *maths.__all__, "Node", "Op", "Tensor", "concat", "conv2d", "conv2d_transpose", "convolution_by", "debug",
-    "depth_to_space", "from_dlpack", "fuse", "gradcheck", "insert_zeros", "log_softmax", "matmul", "max_pool",
-    "no_grad", "normalise", "op", "pad", "shared_weights", "softmax", "space_to_depth", "split", "stack", "tensor",
-    "unfused", "upsample", "windows",
+    "depth_to_space", "from_dlpack", "fuse", "gradcheck", "insert_zeros", "local_filter", "log_softmax", "matmul",
+    "max_pool", "no_grad", "normalise", "op", "pad", "shared_weights", "softmax", "space_to_depth", "split", "stack",
+    "tensor", "unfused", "upsample", "windows",
 ]
 
 

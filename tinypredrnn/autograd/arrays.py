@@ -56,8 +56,10 @@ def softmax(x, *, axis: AXES = -1):
     xp, x = array_module(x), array_module(x).asarray(x)
     if x.size == 0:
         return x.copy()  # an empty array has no largest element
-    e = xp.exp(x - x.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
+    y = x - x.max(axis=axis, keepdims=True)
+    xp.exp(y, out=y)
+    y /= y.sum(axis=axis, keepdims=True)
+    return y
 
 
 @op(x=lambda dy, y, axis: dy - array_module(y).exp(y) * dy.sum(axis=axis, keepdims=True))

@@ -139,6 +139,17 @@ class Implicit:
         return implicit_conv(w, b, *(parts if len(parts) <= 2 else [concat(*parts)]), padding=padding)
 
 
+@dataclass(frozen=True)
+class Interleaved:
+    """For a dilation d, "same" padding and an odd kernel: its elements are d pixels apart, so they meet only every d-th
+    row and column. Those pixels are a smaller frame, one of d x d, on which the kernel is not dilated.
+    """
+
+    def __call__(self, parts, w, b, stride, padding, dilation):
+        y = conv2d(tuple([part_by_phase(part, dilation) for part in parts]), w, b)
+        return join_phases(y, dilation, parts[0].shape[1:3])
+
+
 SIDE_BY_SIDE = Winograd(1)  # for a 1x1 kernel: a plain product, which puts parts side by side only while it is computed
 asked_for = ContextVar("asked_for", default=None)  # an algorithm, or None for the cheapest one
 
@@ -171,10 +182,14 @@ def choose(g, parts, w, b):
     """The algorithm for a convolution on the grid `g` of the frames `parts`, which lie side by side."""
     first, *others = [a.data if isinstance(a, Tensor) else a for a in (*parts, w, b) if a is not None]
     one_dtype = first.dtype.char in "fd" and all(a.dtype == first.dtype for a in others)
-    if g.stride > 1 or g.dilation > 1 or not one_dtype:  # the others exist for float32 and float64 alone
+    if g.stride > 1 or not one_dtype:  # the others exist for float32 and float64 alone
         return Direct()
     if counter.get():  # the direct form is the common measure of cost
         return Direct()
+    if g.dilation > 1:
+        same = g.out == g.size and g.before == g.after and all(k % 2 for k in g.kernel)
+        fits = same and g.dilation <= min(g.size) and first.dtype == np.float32
+        return Interleaved() if fits and asked_for.get() != Direct() else Direct()
     if asked := asked_for.get():
         return asked
     if (device := device_of(first)) != "cpu":
@@ -184,6 +199,24 @@ def choose(g, parts, w, b):
     if first.dtype != np.float32:
         return Direct()
     return cheapest(g, len(first), sum(part.shape[3] for part in parts), w.shape[3])
+
+
+def part_by_phase(x, d):
+    """Every d-th row and column as a frame of its own: (B,H,W,C) -> (d d B,H/d,W/d,C), padded with zeros at the bottom
+    and on the right if d does not divide the sides."""
+    down, right = (-n % d for n in x.shape[1:3])
+    if down or right:
+        x = pad(x, widths=((0, 0), (0, down), (0, right), (0, 0)))
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // d, d, w // d, d, c).transpose(2, 4, 0, 1, 3, 5)
+    return x.reshape(d * d * b, h // d, w // d, c)
+
+
+def join_phases(y, d, size):
+    """The inverse of part_by_phase, for frames of `size` (H, W)."""
+    b, h, w, c = y.shape
+    y = y.reshape(d, d, b // (d * d), h, w, c).transpose(2, 3, 0, 4, 1, 5).reshape(b // (d * d), h * d, w * d, c)
+    return y if y.shape[1:3] == tuple(size) else y[:, :size[0], :size[1]]
 
 
 @functools.lru_cache(1000)

@@ -113,7 +113,7 @@ def base_parser(world, **options):
     parser = Parser(__doc__, **options)
     presets = list(find_source(world).presets)
     parser.add_argument("--model", choices=list(MODELS),
-                        help="the network: Equation 2, 3 or 4 of the paper (default: predrnn)")
+                        help="the network; `tinypredrnn models` says what each is (default: predrnn)")
     parser.add_argument("--preset", choices=presets,
                         help=f"which defaults the options below have (default: {presets[0]})")
     parser.add_argument("--device", default="cpu",

@@ -4,20 +4,27 @@ import operator
 
 from tinypredrnn.errors import ConfigError, TooLargeError
 from tinypredrnn.memory import in_words, memory_limit
+from tinypredrnn.models.cdna import CDNA
 from tinypredrnn.models.convlstm import ConvLSTMNetwork
+from tinypredrnn.models.dfn import DFN
+from tinypredrnn.models.fc_lstm import FCLSTM
 from tinypredrnn.models.predictor import Predictor
 from tinypredrnn.models.predrnn import PredRNN, PredRNNM
+from tinypredrnn.models.predrnn_pp import PredRNNPlusPlus
+from tinypredrnn.models.predrnn_v2 import PredRNNV2
+from tinypredrnn.models.vpn import VPN
 from tinypredrnn.nn.layout import generator, layout_only
 
-MODELS = {"convlstm": ConvLSTMNetwork, "predrnn_m": PredRNNM, "predrnn": PredRNN}
+MODELS = {"convlstm": ConvLSTMNetwork, "predrnn_m": PredRNNM, "predrnn": PredRNN, "predrnn_pp": PredRNNPlusPlus,
+          "predrnn_v2": PredRNNV2, "fc_lstm": FCLSTM, "cdna": CDNA, "dfn": DFN, "vpn": VPN}
 
 
 def build_model(name, size=(64, 64), channels=1, seed=0, **options):
     """A network with freshly drawn weights, float32 on the CPU; `.to(device, dtype)` changes that.
 
     name       "convlstm" (Equation 2), "predrnn_m" (Equation 3), "predrnn" (Equation 4), or another name in MODELS
-    size       (height, width) of the frames; "predrnn" runs at any size afterwards, the others only at this one,
-               because of their peepholes
+    size       (height, width) of the frames; of these three, "predrnn" runs at any size afterwards, the others only at
+               this one, because of their peepholes
     channels   of a frame: 1 for gray, 3 for colour, or another number
     seed       of the weights: the same seed gives the same network
     options    those of the model (its class's Options). For these three networks: hidden=(128,) * 4, the width of each
@@ -38,8 +45,9 @@ def construct(name, frame, options, seed):
     try:
         lay_out(memory_limit(), name, frame, options, seed)
     except TooLargeError as error:
+        smaller = ", ".join(option for option in options.names() if option in ("hidden", "width", "kernel"))
         raise TooLargeError(f"build_model: the weights of this network do not fit into the {in_words(memory_limit())} "
-                            "of memory that there is: choose a smaller hidden, kernel or size") from error
+                            f"of memory that there is: choose a smaller {smaller} or size") from error
     return find_model(name)(frame, options, generator(seed))
 
 

@@ -1,17 +1,38 @@
-"""The ConvLSTM network (Shi et al. 2015; Section 2.2 and Figure 1, right): each layer has its own memory."""
+"""The ConvLSTM networks (Shi et al. 2015): a stack that predicts frame after frame (Section 2.2 and Figure 1, right, of
+PredRNN's paper), in which each layer has its own memory, and Shi's own encoder and forecaster."""
 
+import dataclasses
+
+from tinypredrnn.autograd import sigmoid
 from tinypredrnn.cells import ConvLSTM
-from tinypredrnn.models.stack import PatchedStack
+from tinypredrnn.errors import ConfigError
+from tinypredrnn.models.encoder_forecaster import EncoderForecaster
+from tinypredrnn.models.stack import Patched, PatchedStack, StackOptions
+from tinypredrnn.nn import Conv2d
+from tinypredrnn.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvLSTMOptions(StackOptions):
+    forecaster: bool = option(False, "Shi's own network in place of the stack: an encoder, and a forecaster without "
+                                     "inputs")
 
 
 class ConvLSTMNetwork(PatchedStack):
     """Layer l reads H_t of layer l-1 (layer 1: the frame) and passes its own H and C on to the next time step.
 
-    The frames must have the size that it was built for, because of its peepholes.
+    The frames must have the size that it was built for, because of its peepholes. With the option `forecaster` it is a
+    ConvLSTMForecaster.
     """
 
     paper = ("Shi, Chen, Wang, Yeung, Wong, Woo: Convolutional LSTM Network: A Machine Learning Approach for "
              "Precipitation Nowcasting. NIPS 2015")
+    Options = ConvLSTMOptions
+
+    def __new__(cls, frame=None, options=None, rng=None):  # without arguments if a network is copied
+        if getattr(options, "forecaster", False):
+            return ConvLSTMForecaster(frame, options, rng)
+        return super().__new__(cls)
 
     def __init__(self, frame, options, rng):
         super().__init__(frame, options, rng)
@@ -28,3 +49,34 @@ class ConvLSTMNetwork(PatchedStack):
             x, own = cell(x, own)
             new.append(own)
         return x, new
+
+
+class ConvLSTMForecaster(EncoderForecaster, Patched):
+    """Shi's network: a stack of ConvLSTMs encodes the given frames, a second one forecasts the others.
+
+    The forecaster is the encoder's mirror image. Its top cell has no input, each other cell reads H of the one above,
+    and all start from the state of the encoder's cell of the same width. A prediction is sigma of a 1x1 convolution
+    over the H of all its layers. The peepholes have one weight for each channel, so that frames may have any size: this
+    and the rest is inferred from the paper's numbers of parameters, which it meets exactly, for layers of 256, of 128
+    and 128, and of 128, 64 and 64. Frames are cut into patches of 4x4, kernels are 5x5, as in the paper.
+
+    Shi's recipe, for the best of these: --hidden 128 64 64 --loss bce --optimiser rmsprop --sampling off (rate 1e-3,
+    decay 0.9). The forget bias of 1 and the initial weights are this project's.
+    """
+
+    any_size = capturable = True
+
+    def __init__(self, frame, options, rng):
+        super().__init__(frame, options)
+        if not options.hidden:
+            raise ConfigError("model: hidden needs the width of at least one layer, got none")
+
+        def cells(inputs, widths):
+            return [ConvLSTM(below, width, options.kernel, (1, 1), rng, options.forget_bias, options.layer_norm)
+                    for below, width in zip([inputs, *widths], widths)]
+
+        self.encoder, self.forecaster = cells(self.inputs, options.hidden), cells(0, options.hidden[::-1])
+        self.to_frame = Conv2d(sum(options.hidden), self.inputs, 1, rng)
+
+    def read_out(self, features):
+        return sigmoid(self.to_frame(tuple(features)))

@@ -23,22 +23,28 @@ class Predictor(Module, abc.ABC):
         step(x, state) -> (prediction, state)    from frame t (B,h,w,X) to the prediction of frame t + 1 (B,h,w,X)
                                                  and the next state
 
-    and, if it transforms the frames first, two more, `enter` and `leave`. Class attributes:
+    and, if it transforms the frames first, two more, `enter` and `leave`. One that predicts only after it has watched
+    all given frames also defines `watch` (encoder_forecaster.py). Class attributes:
 
         paper               who published it, where and when; None if nobody did
         Options             the record of its options (tinypredrnn.options), with defaults and help texts
         recipe              how its authors trained it: {option: value} for what differs from train.Recipe's defaults
+        published           {option: value} of the published network, if its default is a smaller one
         any_size            whether it takes frames of any height and width, not only of the size that it was built for
         capturable          whether its training step can be recorded as a CUDA graph: it may only use convolutions
                             that our own kernel computes
         loss_needs_states   whether its loss needs the states of all steps; if not, they are not kept
+        kept                about how many arrays of the state's size each step keeps for backward, as measured in
+                            tests/train/test_limits.py, for estimates of memory
+        forecasts_only      whether outputs before that of the last given frame predict nothing, so that no loss counts
+                            them
 
     frame     (height, width, channels) of the frames
     options   an instance of the class's Options
     """
 
-    paper, Options, recipe = None, Options, {}
-    any_size, capturable, loss_needs_states = False, False, False
+    paper, Options, recipe, published, kept = None, Options, {}, {}, 8
+    any_size, capturable, loss_needs_states, forecasts_only = False, False, False, False
 
     def __init__(self, frame, options):
         self.frame, self.options = tuple(frame), options
@@ -58,6 +64,10 @@ class Predictor(Module, abc.ABC):
     @abc.abstractmethod
     def step(self, x, state):
         """Frame t (B,h,w,X) -> (prediction of frame t + 1 (B,h,w,X), state)"""
+
+    def watch(self, x, state):
+        """The step for a given frame after which other given frames follow, as `step`; by default it is `step`."""
+        return self.step(x, state)
 
     def loss(self, pixel_loss, predictions, frames, states):
         """The training loss, a scalar Tensor.
@@ -86,18 +96,23 @@ class Predictor(Module, abc.ABC):
         truth = np.concatenate([np.ones((batch, given)), np.zeros((batch, horizon - 1))], axis=1)
         return self.unroll(frames, truth)[:, given - 1:]
 
-    def unroll(self, frames, truth, states=None):
+    def unroll(self, frames, truth, states=None, given=None):
         """Run the network over frames (B,T,H,W,C) -> (B,steps,H,W,C), where output t is the prediction of frame t + 1.
 
         truth    (B, steps): if 1, step t sees the true frame t, if 0, the network's own prediction of it; scheduled
                  sampling draws these numbers
         states   a list to which the state after each step is appended
+        given    how many frames are given; None: all of them
         """
         frames = self.check(frames)
         x = self.enter(frames)  # (B,T,h,w,X)
         asked, truth = truth, array_module(x.data).asarray(truth, x.dtype)
         if truth.ndim != 2 or len(truth) != len(x) or truth.size == 0:
             raise ShapeError(f"unroll: expected truth (B, steps) for {len(x)} sequences, got {truth.shape}")
+        given = x.shape[1] if given is None else given
+        if self.forecasts_only and given > truth.shape[1]:
+            raise ShapeError("unroll: this model predicts nothing before the last given frame: expected given of at "
+                             f"most {truth.shape[1]}, the number of steps, got {given}")
         # If all inputs of a step are true frames, nothing needs to be mixed. An array on a GPU is not checked for that,
         # because reading it would make us wait for the GPU.
         all_true = np.all(asked, axis=0) if array_module(asked) is np else [False] * truth.shape[1]
@@ -111,19 +126,21 @@ class Predictor(Module, abc.ABC):
                     seen = x[:, t]
                 else:
                     seen = truth[:, t] * x[:, t] + (1 - truth[:, t]) * prediction
-                prediction, state = self.step(seen, state)
+                prediction, state = (self.watch if t < given - 1 else self.step)(seen, state)
                 predictions.append(prediction)
                 if states is not None:
                     states.append(state)
         return self.leave(stack(*predictions, axis=1), frames.shape[2:4])
 
-    def count_multiply_adds(self):
-        """The multiply-adds of all convolutions and matrix products for one frame: of a kernel (kh,kw,C,K) and a result
-        (H',W',K), kh kw C K H' W'. Elementwise maths is not counted. Nothing is multiplied, so it takes no time.
+    def count_multiply_adds(self, given=1, horizon=1):
+        """The multiply-adds of all convolutions and matrix products for one frame, or for all given + horizon - 1 steps
+        of a sequence: of a kernel (kh,kw,C,K) and a result (H',W',K), kh kw C K H' W'. Elementwise maths is not
+        counted. Nothing is multiplied, so it takes little time.
         """
-        frame = np.zeros((1, 1, *self.frame), self.dtype)
+        frames = np.zeros((1, given, *self.frame), self.dtype)
+        truth = np.concatenate([np.ones((1, given)), np.zeros((1, horizon - 1))], axis=1)
         with counting() as counter, unfused(), no_grad(), self.evaluating():
-            self.unroll(frame, truth=np.ones((1, 1)))
+            self.unroll(frames, truth)
         return counter.multiply_adds
 
     def zeros(self, *shape):

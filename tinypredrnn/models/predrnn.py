@@ -55,10 +55,10 @@ class PredRNN(PatchedStack):
         layers = [(self.zeros(batch, h, w, k), self.zeros(batch, h, w, k)) for k in self.hidden]
         return layers, self.zeros(batch, h, w, self.hidden[0])
 
-    def step_cells(self, x, state):
+    def step_cells(self, x, state, increments=None):
         layers, m = state
         new = []
         for cell, (h, c) in zip(self.cells, layers):
-            x, (h, c, m) = cell(x, (h, c, m))
+            x, (h, c, m) = cell(x, (h, c, m), increments=increments)
             new.append((h, c))
         return x, (new, m)

@@ -1,4 +1,5 @@
-"""PatchedStack: a stack of recurrent cells with a 1x1 output convolution on top, on frames cut into patches."""
+"""Patched: a network on frames cut into patches. PatchedStack: a stack of recurrent cells with a 1x1 output convolution
+on top, on such frames."""
 
 import abc
 import dataclasses
@@ -22,31 +23,23 @@ class StackOptions(Options):
                               "normalise the output of each gate convolution (authors' code; off in their scripts)")
 
 
-class PatchedStack(Predictor):
-    """A stack of cells. A network defines the cells, and how one frame goes up through them:
+class Patched(Predictor):
+    """A network on patches, of which each has patch x patch pixels that become channels, as in the authors' code; the
+    paper does not mention it. Its options have `patch`.
 
-        step_cells(x, state) -> (features, state)    x (B,h,w,X) -> features (B,h,w,hidden[-1]) of the top layer
-
-    The patch x patch pixels of a patch become channels, as in the authors' code; the paper does not mention it. Frames
-    whose sides are not multiples of `patch` are padded with zeros at the bottom and on the right, as the convolutions
-    pad, and predictions are cropped to the frames' size.
+    Frames whose sides are not multiples of `patch` are padded with zeros at the bottom and on the right, as the
+    convolutions pad, and predictions are cropped to the frames' size.
     """
 
-    Options = StackOptions
-    capturable = True
-
-    def __init__(self, frame, options, rng):
+    def __init__(self, frame, options):
         super().__init__(frame, options)
         height, width, channels = self.frame
-        self.hidden, self.patch = options.hidden, options.patch
-        if not self.hidden:
-            raise ConfigError("model: hidden needs the width of at least one layer, got none")
+        self.patch = options.patch
         if self.patch > min(height, width):
             raise ConfigError(f"model: patches of {self.patch}x{self.patch} are larger than frames of "
                               f"{height}x{width}: choose a smaller patch")
         self.grid = -(-height // self.patch), -(-width // self.patch)  # the frame's height and width in patches
         self.inputs = self.patch ** 2 * channels
-        self.to_frame = Conv2d(self.hidden[-1], self.inputs, 1, rng)
 
     def enter(self, frames):
         down, right = (-n % self.patch for n in frames.shape[2:4])
@@ -57,6 +50,23 @@ class PatchedStack(Predictor):
     def leave(self, predictions, size):
         frames = depth_to_space(predictions, self.patch)
         return frames if frames.shape[2:4] == tuple(size) else frames[:, :, :size[0], :size[1]]
+
+
+class PatchedStack(Patched):
+    """A stack of cells. A network defines the cells, and how one frame goes up through them:
+
+        step_cells(x, state) -> (features, state)    x (B,h,w,X) -> features (B,h,w,hidden[-1]) of the top layer
+    """
+
+    Options = StackOptions
+    capturable = True
+
+    def __init__(self, frame, options, rng):
+        if not options.hidden:
+            raise ConfigError("model: hidden needs the width of at least one layer, got none")
+        super().__init__(frame, options)
+        self.hidden = options.hidden
+        self.to_frame = Conv2d(self.hidden[-1], self.inputs, 1, rng)
 
     def step(self, x, state):
         features, state = self.step_cells(x, state)

@@ -1,4 +1,5 @@
-"""Layers: ops of autograd with their own parameters. Each takes the Generator that draws its initial weights."""
+"""Layers: ops of autograd with their own parameters. Each takes the Generator that draws its initial weights, and
+`initial`, the function of module.py that says how."""
 
 import numpy as np
 
@@ -8,11 +9,14 @@ from tinypredrnn.nn.module import Module, fan_in_uniform, parameter, zeros
 
 
 class Conv2d(Module):
-    """conv2d with weights (kernel, kernel, channels, features) and a bias: (B,H,W,channels) -> (B,H',W',features)"""
+    """conv2d with weights (kernel, kernel, channels, features) and, unless `bias` is False, a bias: (B,H,W,channels) ->
+    (B,H',W',features)
+    """
 
-    def __init__(self, channels, features, kernel, rng, stride=1, padding="same", dilation=1):
-        self.weight = fan_in_uniform(rng, (kernel, kernel, channels, features))
-        self.bias = zeros(features)
+    def __init__(self, channels, features, kernel, rng, stride=1, padding="same", dilation=1, bias=True,
+                 initial=fan_in_uniform):
+        self.weight = initial(rng, (kernel, kernel, channels, features))
+        self.bias = zeros(features) if bias else None
         self.options = dict(stride=stride, padding=padding, dilation=dilation)
 
     def forward(self, x):
@@ -20,24 +24,24 @@ class Conv2d(Module):
 
 
 class ConvTranspose2d(Module):
-    """conv2d_transpose with weights (kernel, kernel, features, channels) and a bias: (B,H,W,channels) -> (B,H stride,W
-    stride,features)
+    """conv2d_transpose with weights (kernel, kernel, features, channels) and, unless `bias` is False, a bias:
+    (B,H,W,channels) -> (B,H stride,W stride,features), or frames of another `size` that the stride maps to (H,W)
     """
 
-    def __init__(self, channels, features, kernel, rng, stride=1):
-        self.weight = fan_in_uniform(rng, (kernel, kernel, features, channels))
-        self.bias = zeros(features)
+    def __init__(self, channels, features, kernel, rng, stride=1, bias=True, initial=fan_in_uniform):
+        self.weight = initial(rng, (kernel, kernel, features, channels))
+        self.bias = zeros(features) if bias else None
         self.stride = stride
 
-    def forward(self, x):
-        return conv2d_transpose(x, self.weight, self.bias, stride=self.stride)
+    def forward(self, x, size=None):
+        return conv2d_transpose(x, self.weight, self.bias, stride=self.stride, size=size)
 
 
 class Linear(Module):
     """x W + b: (..., features_in) -> (..., features_out)"""
 
-    def __init__(self, features_in, features_out, rng):
-        self.weight = fan_in_uniform(rng, (features_in, features_out))
+    def __init__(self, features_in, features_out, rng, initial=fan_in_uniform):
+        self.weight = initial(rng, (features_in, features_out))
         self.bias = zeros(features_out)
 
     def forward(self, x):

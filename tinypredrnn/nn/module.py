@@ -162,6 +162,20 @@ def fan_in_uniform(rng, shape):
     return parameter(rng.uniform(-bound, bound, shape))
 
 
+def lecun_uniform(rng, shape):
+    """Weights (..., fan_in axes, out) uniform in +-sqrt(3 / fan_in), so that their variance is 1 / fan_in: Lasagne's
+    HeUniform with gain 1.
+    """
+    bound = math.sqrt(3 / math.prod(shape[:-1]))
+    return parameter(rng.uniform(-bound, bound, shape))
+
+
+def glorot_uniform(rng, shape):
+    """Weights (..., in, out) uniform in +-sqrt(6 / (fan_in + fan_out)): the default of TensorFlow."""
+    bound = math.sqrt(6 / (math.prod(shape[:-2]) * sum(shape[-2:])))
+    return parameter(rng.uniform(-bound, bound, shape))
+
+
 def zeros(*shape):
     """A parameter that starts at 0."""
     return parameter(np.zeros(shape) if current_layout.get() is None else hollow(shape))

@@ -1,12 +1,15 @@
 """Recipe: how a network is trained, independent of the network and of its data."""
 
 import dataclasses
+import math
 
 from tinypredrnn.gpu import PRECISIONS
 from tinypredrnn.nn.losses import LOSSES
 from tinypredrnn.optim import OPTIMISERS
 from tinypredrnn.options import Options, option
 from tinypredrnn.train.update import UPDATES
+
+COUNTED_IN_ITERATIONS = "halve_every", "sampling_until", "validate_every"  # options, beside `steps`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,20 +24,33 @@ class Recipe(Options):
     steps: int = option(80_000, "training iterations; a resumed run may be given more, and a cosine schedule is then "
                                 "stretched to them",
                         least=1, may_change=True)
-    update: str = option("descent", "what one training step does; descent: follow the gradient of one loss", UPDATES)
+    update: str = option("descent", "what one training step does; descent: follow the gradient of one loss; both_ways: "
+                                    "do so twice, the second time with the batch backwards in time", UPDATES)
     optimiser: str = option("adam", "how gradients change the weights", OPTIMISERS)
     rate: float = option(1e-3, "initial learning rate", above=0)
-    rate_schedule: str = option("constant", "learning rate over time: constant, or cosine: up over the first 2 % of "
-                                            "the steps, then down a cosine to 0",
-                                ("constant", "cosine"))
+    rate_schedule: str = option("constant", "learning rate over time: constant; cosine: up over the first 2 % of the "
+                                            "steps, then down a cosine to 0; halving: half as large after every "
+                                            "--halve-every iterations",
+                                ("constant", "cosine", "halving"))
+    halve_every: int = option(4_000, "iterations between two halvings of the learning rate (DFN's code)", least=1)
     clip: float = option(0.0, "largest norm of the whole gradient (0: no limit)", least=0)
     loss: str = option("l1+l2", "training loss", LOSSES)
     loss_over: str = option("all", "outputs in the loss: all, or only the future, those after the given frames",
                             ("all", "future"))
-    sampling: str = option("linear", "scheduled sampling: fewer and fewer true frames instead of predictions; reverse: "
-                                     "also for the given frames",
-                           ("off", "linear", "reverse"))
-    sampling_until: int = option(50_000, "iteration from which on no true future frame is fed", least=0)
+    sampling: str = option("linear", "scheduled sampling: fewer and fewer true frames instead of predictions; sigmoid: "
+                                     "along an inverse sigmoid; reverse: also for the given frames; teacher: true "
+                                     "frames always",
+                           ("off", "linear", "sigmoid", "reverse", "teacher"))
+    sampling_until: int = option(50_000, "linear and reverse sampling: iteration from which on no true future frame is "
+                                         "fed",
+                                 least=0)
+    sampling_from: float = option(0.5, "reverse sampling: when the probabilities begin to change, as a part of "
+                                       "sampling-until", least=0)
+    sampling_alpha: float = option(0.05, "reverse sampling: after how long given frames are predicted e times more "
+                                         "rarely, as a part of sampling-until", above=0)
+    sampling_scale: float = option(900.0, "sigmoid sampling: k of the inverse sigmoid; after k log k iterations, every "
+                                          "second future frame is true (CDNA)",
+                                   above=0)
     validate_every: int = option(5_000, "iterations between two evaluations on the validation set, with pictures",
                                  least=1, may_change=True)
     precision: str = option("auto", "precision of convolutions on a GPU; auto: tf32, as in PyTorch; a CPU always "
@@ -42,3 +58,18 @@ class Recipe(Options):
                             ("auto", *PRECISIONS))
     start: str = option("", "run or checkpoint file whose weights to start from; empty: random weights", flag="--from")
     seed: int = option(0, "seed of weights, data and sampling: the same seed gives the same run", least=0)
+
+    def lasting(self, steps):
+        """The recipe for a run of `steps` iterations: all that it counts in iterations becomes longer or shorter with
+        it, so that a short run has the whole schedule as well.
+        """
+        from scipy.special import lambertw
+
+        if steps == self.steps:
+            return self
+        share = steps / self.steps
+        counted = {name: max(round(getattr(self, name) * share), min(1, getattr(self, name)))
+                   for name in COUNTED_IN_ITERATIONS}
+        k = max(self.sampling_scale, 1 + 1e-9)
+        half = share * k * math.log(k)  # the iteration in which half of the frames are true
+        return self.replace(steps=steps, sampling_scale=half / float(lambertw(half).real), **counted)

@@ -23,7 +23,11 @@ class Update(abc.ABC):
     plan    the run's Plan
     graph   on a GPU, replay each step as a CUDA graph if the model allows it; False: launch each kernel separately
     ranks   the processes that train together (parallel.py)
+
+    The class attribute `gradients` says how many gradients of a batch one iteration computes.
     """
+
+    gradients = 1
 
     def __init__(self, model, plan, graph=True, ranks=ALONE):
         self.model, self.plan, self.ranks, self.device = model, plan, ranks, model.device
@@ -64,7 +68,9 @@ class Descent(Update):
         self.precision = check_precision(recipe.precision, self.device)
         self.optimiser = OPTIMISERS[recipe.optimiser](model.parameters(), recipe.rate)
         self.pixel_loss, self.clip = find_loss(recipe.loss), recipe.clip or math.inf
-        self.first = plan.data.given - 1 if recipe.loss_over == "future" else 0  # the first output in the loss
+        self.given = plan.data.given
+        # the first output in the loss
+        self.first = self.given - 1 if recipe.loss_over == "future" or model.forecasts_only else 0
         self.gaps = plan.scale.gaps  # known in advance, since a recorded step cannot inspect the frames
         self.captured = None
         capturable = model.capturable and self.optimiser.capturable
@@ -115,7 +121,8 @@ class Descent(Update):
         self.model.zero_grad()
         states = [] if self.model.loss_needs_states else None
         # (B,T-1-first,H,W,C)
-        predictions, targets = self.model.unroll(frames, truth, states)[:, first:], frames[:, first + 1:]
+        predictions = self.model.unroll(frames, truth, states, self.given)[:, first:]
+        targets = frames[:, first + 1:]
         if self.gaps:  # prediction and target are both 0 in a place without data, so that it adds nothing to any loss
             predictions = where(known[:, first + 1:], predictions, 0.0)
         loss = self.model.loss(self.pixel_loss, predictions, targets, states)
@@ -150,5 +157,18 @@ class Descent(Update):
         self.optimiser.load_state_dict(arrays)
 
 
+class BothWays(Descent):
+    """Two steps of Descent for each batch: on its sequences, then on the same ones backwards in time, with the same
+    mask of true frames (`reverse_input` in the code of PredRNN's authors). Of the two, only the one that is not finite
+    leaves the weights unchanged.
+    """
+
+    gradients = 2
+
+    def __call__(self, frames, k):
+        results = [super(BothWays, self).__call__(clip, k) for clip in (frames, frames[:, ::-1])]
+        return {name: sum(result[name] for result in results) / 2 for name in results[0]}
+
+
 # Updates by name, as a recipe names them. An Update from outside the package becomes one by an entry here.
-UPDATES = {"descent": Descent}
+UPDATES = {"descent": Descent, "both_ways": BothWays}

@@ -1,15 +1,15 @@
 """Pictures: of what a model predicts (frames.py), of how it learns (curves.py), of what it computes (graph.py and
-layered.py), and Figures 1 and 2 of the paper (flow.py).
+layered.py), Figures 1 and 2 of the paper (flow.py), and tables (table.py).
 
 Every file is written under a temporary name and then renamed, so that no picture is ever seen half written.
 """
 
 from tinypredrnn.viz.colours import COLOURS
-from tinypredrnn.viz.curves import save_frame_curves, save_training_curves
+from tinypredrnn.viz.curves import save_comparison_curves, save_frame_curves, save_training_curves
 from tinypredrnn.viz.flow import draw_st_lstm, draw_stack
 from tinypredrnn.viz.frames import frame_strip, save_gif, save_strip
 from tinypredrnn.viz.graph import draw_graph
+from tinypredrnn.viz.table import save_table
 
-__all__ = ["COLOURS", "draw_graph", "draw_st_lstm", "draw_stack", "frame_strip", "save_frame_curves", "save_gif",
-           "save_strip",
-           "save_training_curves"]
+__all__ = ["COLOURS", "draw_graph", "draw_st_lstm", "draw_stack", "frame_strip", "save_comparison_curves",
+           "save_frame_curves", "save_gif", "save_strip", "save_table", "save_training_curves"]

@@ -9,6 +9,8 @@ COLOURS = {
     "C and M": "#009E73",  # what reads both memories
     "parameter": "#F0E442", "op": "#333333", "fused op": "#009E73", "module": "#CC79A7",  # in a graph, beside inputs
 }
+# curves of several networks, which differ in markers as well
+SERIES = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
 LINE, SMALL_TEXT = "#888888", "#444444"
 
 

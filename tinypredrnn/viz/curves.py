@@ -5,7 +5,7 @@ import numpy as np
 from tinypredrnn import metrics
 from tinypredrnn.errors import DataError
 from tinypredrnn.files import replacing
-from tinypredrnn.viz.colours import COLOURS
+from tinypredrnn.viz.colours import COLOURS, SERIES
 
 PANELS = 6  # at most, in the figure of scores by frame; three in a row
 MODEL = {"color": COLOURS["prediction"], "marker": "o", "linestyle": "-"}
@@ -112,10 +112,51 @@ def save_frame_curves(path, entry):
         figure.savefig(temporary, dpi=150)
 
 
+def save_comparison_curves(path, panels, label, dashed=()):
+    """Draw curves over the predicted frames, as in the paper's Figure 3: a panel for each test set.
+
+    panels   {title: {name: one number for each predicted frame}}; a name has the same line in all panels
+    label    what the numbers are
+    dashed   the names that are no networks, in gray; one that is more than twice as bad as the worst network on the
+             average is left out, since it would flatten the others
+    """
+    from matplotlib.figure import Figure
+
+    networks = list(dict.fromkeys(name for curves in panels.values() for name in curves if name not in dashed))
+    figure = Figure(figsize=(5.6 * len(panels) + 1.8, 4.2), layout="constrained")
+    columns = np.ravel(figure.subplots(1, len(panels)))
+    for axes, (title, curves) in zip(columns, panels.items()):
+        worst = max(np.mean(curves[name]) for name in networks if name in curves)
+        for name, curve in curves.items():
+            if name in dashed:
+                if np.mean(curve) > 2 * worst:
+                    continue
+                style = dict(color=COLOURS["input"], linestyle=("--", ":", "-.")[list(dashed).index(name) % 3])
+            else:
+                style = _series(networks.index(name))
+            axes.plot(np.arange(len(curve)) + 1, curve, label=name, linewidth=1.8, markersize=5, **style)
+        axes.set_title(title, fontsize=11)
+        axes.set_xlabel("predicted frame")
+        axes.set_ylabel(label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_ylim(bottom=0)
+        _tidy(axes)
+    lines = {line.get_label(): line for axes in columns for line in axes.get_lines()}
+    figure.legend(lines.values(), lines.keys(), loc="outside right center", frameon=False)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
 def _far_worse(name, entry, metric):
     """Whether a baseline has more than four times the error of copying the last frame."""
     error, last = (entry.get(row, {}).get(metric["name"]) for row in (name, "copy_last"))
     return not metric["higher_is_better"] and error is not None and last is not None and error > 4 * last
+
+
+def _series(number):
+    """The line of network `number`: colours first, then other markers."""
+    again = number // len(SERIES)
+    return {"color": SERIES[number % len(SERIES)], "marker": "os^Dv"[again % 5], "linestyle": ("-", "--")[again % 2]}
 
 
 def _label(title, unit):

@@ -2,7 +2,8 @@
 
 Frames are one sequence (T,H,W,C) or several (N,T,H,W,C), with values in [0,1] (clipped) or uint8. Three channels are
 shown as red, green and blue; for any other number, the first channel is shown in gray. Places without data (NaN) are
-black. `truth` may be None, since the future is not always known.
+black. `truth` may be None, since the future is not always known. `prediction` may be those of several networks, as
+{name: frames}; each then has a row under its name.
 """
 
 import numpy as np
@@ -18,7 +19,7 @@ GAP = 3  # white pixels between two frames
 def _pixels(frames, name):
     """Frames as (N,T,H,W,3) uint8."""
     frames = np.asarray(frames)
-    if name != "prediction" and frames.dtype.kind == "f":
+    if name in ("input", "truth") and frames.dtype.kind == "f":
         frames = np.nan_to_num(frames)
     frames = as_sequences(frames[None] if frames.ndim == 4 else frames, f"The {name}")
     frames = np.rint(np.clip(frames, 0, 1) * 255).astype(np.uint8)
@@ -26,19 +27,24 @@ def _pixels(frames, name):
 
 
 def _rows(inputs, truth, prediction):
-    """The rows to show, uint8: {"input": (N,T,H,W,3), "truth": (N,J,H,W,3), "prediction": (N,J,H,W,3)}."""
-    given = {"input": inputs, "truth": truth, "prediction": prediction}
-    if truth is None:
-        del given["truth"]
+    """The rows to show, uint8: {"input": (N,T,H,W,3), "truth": (N,J,H,W,3), "prediction": (N,J,H,W,3)}, with the names
+    of several networks in place of "prediction"."""
+    given = {"input": inputs} | ({} if truth is None else {"truth": truth})
+    given |= prediction if isinstance(prediction, dict) else {"prediction": prediction}
     rows = {name: _pixels(frames, name) for name, frames in given.items()}
     shapes = {name: row.shape for name, row in rows.items()}
     without_time = {(n, height, width) for n, _, height, width, _ in shapes.values()}
-    if len(without_time) > 1 or shapes.get("truth", shapes["prediction"]) != shapes["prediction"]:
+    if len(without_time) > 1 or len({shape for name, shape in shapes.items() if name != "input"}) > 1:
         raise ShapeError(
             "Input, truth and prediction must be of the same sequences, and the last two of the same frames, "
             f"and have the shapes {shapes}: cut them alike."
         )
     return rows
+
+
+def _colour(row):
+    """The colour of a row's name; all networks have that of a prediction."""
+    return COLOURS[row if row in ("input", "truth") else "prediction"]
 
 
 def _enlarge(frames, scale):
@@ -60,8 +66,8 @@ def _row_tops(sequences, rows, height):
 def frame_strip(inputs, truth, prediction, scale=1):
     """The frames of sequences side by side, like the paper's Figure 4, as one image (rows, columns, 3) uint8.
 
-    Each sequence is a block of three rows: input, truth, prediction. The prediction of a frame is directly below its
-    truth. `scale` enlarges the frames by a whole factor.
+    Each sequence is a block of rows: input, truth, prediction or those of several networks. The prediction of a frame
+    is directly below its truth. `scale` enlarges the frames by a whole factor.
     """
     rows = {name: _enlarge(row, scale) for name, row in _rows(inputs, truth, prediction).items()}
     sequences, _, height, width, _ = rows["input"].shape
@@ -88,16 +94,17 @@ def save_strip(path, inputs, truth, prediction):
 
     size = max(height // 6, strip.shape[1] // 70)  # a wide strip is usually shown shrunk, and has to stay readable
     font = ImageFont.load_default(size)
-    left, top = int(font.getlength("prediction")) + 5 * GAP, size * 3 // 2  # space for the names and the numbers
+    left = int(max(map(font.getlength, (*rows, "prediction")))) + 5 * GAP  # space for the names
+    top = size * 3 // 2  # and for the numbers
     page = Image.new("RGB", (left + strip.shape[1] + 3 * GAP, top + strip.shape[0] + top), "white")
     page.paste(Image.fromarray(strip), (left, top))
     draw = ImageDraw.Draw(page)
     for tops in _row_tops(sequences, len(rows), height):
         for name, row_top in zip(rows, tops, strict=True):
-            draw.text((left - 2 * GAP, top + row_top + height / 2), name, COLOURS[name], font, anchor="rm")
+            draw.text((left - 2 * GAP, top + row_top + height / 2), name, _colour(name), font, anchor="rm")
     for t in range(past):
         draw.text((left + t * (width + GAP) + width / 2, top / 2), str(t + 1), COLOURS["input"], font, anchor="mm")
-    for t in range(rows["prediction"].shape[1]):
+    for t in range(list(rows.values())[-1].shape[1]):
         centre = left + t * (width + GAP) + width / 2, page.height - top / 2
         draw.text(centre, str(past + t + 1), COLOURS["prediction"], font, anchor="mm")
     with replacing(path) as temporary:
@@ -107,7 +114,7 @@ def save_strip(path, inputs, truth, prediction):
 def save_gif(path, inputs, truth, prediction, frames_per_second=5):
     """Write a looping animation: the truth on the left, the prediction on the right, one row for each sequence.
 
-    Both begin with the input in a gray border. The border takes the colour of its column when the prediction begins.
+    All begin with the input in a gray border. The border takes the colour of its column when the prediction begins.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -118,7 +125,7 @@ def save_gif(path, inputs, truth, prediction, frames_per_second=5):
         name: _enlarge(np.concatenate([rows["input"], row], axis=1), scale) for name, row in rows.items()
         if name != "input"
     }
-    sequences, length, height, width, _ = movies["prediction"].shape
+    sequences, length, height, width, _ = next(iter(movies.values())).shape
 
     border, size = 2 * GAP, height // 9
     line = 2 * size  # the height of a line of text
@@ -130,11 +137,11 @@ def save_gif(path, inputs, truth, prediction, frames_per_second=5):
         draw = ImageDraw.Draw(page)
         for column, (name, movie) in enumerate(movies.items()):
             shown = "input" if t < past else name
-            draw.text((across * column + across / 2, line / 2), shown, COLOURS[shown], font, anchor="mm")
+            draw.text((across * column + across / 2, line / 2), shown, _colour(shown), font, anchor="mm")
             for n in range(sequences):
                 x, y = across * column + 2 * border, line + down * n + 2 * border
                 draw.rectangle((x - border, y - border, x + width + border - 1, y + height + border - 1),
-                               COLOURS[shown])
+                               _colour(shown))
                 page.paste(Image.fromarray(movie[n, t]), (x, y))
         draw.text((page.width / 2, page.height - line / 2), f"frame {t + 1} of {length}", COLOURS["input"], font,
                   anchor="mm")

@@ -1,0 +1,116 @@
+"""Train networks on Moving MNIST with the same budget, and write the paper's Table 1 and Figures 3 and 4 with them.
+
+    tinypredrnn compare                                        all networks, small ones, within an hour on two cores
+    tinypredrnn compare --models convlstm predrnn --seeds 0 1 2
+    tinypredrnn compare --models predrnn predrnn:patch=4 predrnn:hidden=64,64:loss=l1
+    tinypredrnn compare --preset paper --device gpu --out runs/table1
+    tinypredrnn compare --out runs/table1                      go on after Ctrl-C, without repeating any flag
+
+All networks see the same stream of training sequences, which depends on the seed alone, are trained on two digits only,
+and are scored on the same test sets of two and of three digits. The folder then holds table.md, table.csv and table.png
+(our numbers, and apart from them the published ones), frame_curves.png (Figure 3), samples-mnist-2.png and
+samples-mnist-3.png (Figure 4), and a run of each network for each seed, which is like those of `tinypredrnn train`.
+
+The budget is a number and its unit, or several; the one that is used up first ends a training. In iterations, as in the
+paper, networks that compute more for each step gain. In seconds, those gain that suit our kernels and your machine.
+Multiply-adds, counted from the layers, are the fair choice between networks of different sizes: all do the same
+arithmetic. The table shows all three.
+
+A comparison goes on where it was stopped, by whatever: finished runs are not repeated, and an unfinished one continues
+from its last checkpoint. Networks and seeds may be added later. A network that cannot be trained, for example for lack
+of memory or because no iteration fits into the budget, says so in the table, and the others go on.
+
+Exit status: 0 if all is done; 129, 130 or 143 if stopped by SIGHUP, Ctrl-C or SIGTERM, with everything saved; 2 after
+an error, or if a network could not be trained.
+"""
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from tinypredrnn import viz
+from tinypredrnn.data import find_source
+from tinypredrnn.errors import whole_number_from
+from tinypredrnn.files import path_argument
+from tinypredrnn.metrics import BASELINES
+from tinypredrnn.models import MODELS
+from tinypredrnn.options import Parser, add_arguments, command_line, given_options
+from tinypredrnn.train import Recipe, new_plan, table1
+from tinypredrnn.train.budget import COSTS
+from tinypredrnn.train.comparison import FIXED, PRESETS, RECIPES, WORLD, Comparison
+
+SAMPLES = 2  # sequences of each test set that are drawn
+
+
+@command_line
+def main(words):
+    arguments = make_parser().parse_args(words)
+    world = find_source(WORLD).Options
+    changes = given_options(arguments, {*Recipe.names(), *world.names()} - {*FIXED, "digits", "data_dir"})
+    protocol = given_options(arguments, ("preset", "recipe", "budget")) | {"changes": dict(sorted(changes.items()))}
+    comparison = Comparison(arguments.out, protocol, arguments.device, arguments.data_dir or "")
+    with comparison.folder:
+        comparison.add(arguments.models or ([] if comparison.networks else list(MODELS)),
+                       arguments.seeds or ([] if comparison.seeds else [0]))
+        print(f"{len(comparison.networks)} networks, seeds {' '.join(map(str, comparison.seeds))}, a budget of "
+              f"{comparison.budget} each; written to {shlex.quote(str(comparison.out))}")
+        stopped_by, failed = comparison.run(lambda failed: write_table(comparison, failed))
+        if stopped_by:
+            print(f"stopped by {stopped_by.name}, all saved; go on with --out {shlex.quote(str(comparison.out))}")
+            return 128 + stopped_by
+        rows = write_table(comparison, failed)
+        draw(comparison, rows)
+        print(f"\n{table1.markdown(rows, table1.notes_of(comparison, rows))}\nsee {comparison.out / 'table.png'}")
+    return 2 if failed else 0
+
+
+def write_table(comparison, failed):
+    """Write table.md and table.csv of what is finished so far. Returns the rows."""
+    rows = table1.rows_of(comparison, failed)
+    with comparison.folder.writing("table.md") as temporary:
+        temporary.write_text(table1.markdown(rows, table1.notes_of(comparison, rows)), encoding="utf-8")
+    with comparison.folder.writing("table.csv") as temporary:
+        table1.write_csv(temporary, rows)
+    return rows
+
+
+def draw(comparison, rows):
+    """Draw the table, the curves and the samples."""
+    folder, source = comparison.folder, comparison.source
+    folder.draw("table.png", viz.save_table, table1.HEADS, [table1.cells_of(row) for row in rows],
+                list(table1.notes_of(comparison, rows)))
+    if curves := table1.curves_of(comparison):
+        folder.draw("frame_curves.png", viz.save_comparison_curves, curves, "MSE (sum over pixels)",
+                    [baseline.title for baseline in BASELINES.values()])
+    for test, make in comparison.tests().items():
+        sequences = make()
+        chosen = sequences[np.linspace(0, len(sequences) - 1, min(SAMPLES, len(sequences))).astype(int)]
+        if predictions := comparison.predictions(chosen):
+            frames, given = source.scale.to_model(chosen), source.options.given
+            folder.draw(f"samples-{test}.png", viz.save_strip, frames[:, :given], frames[:, given:], predictions)
+
+
+def make_parser():
+    parser = Parser(__doc__)
+    parser.add_argument("--models", nargs="+", metavar="NAME",
+                        help="networks to compare, each with options of its own if it has any, as in predrnn:patch=4 "
+                             f"(default: all, {', '.join(MODELS)})")
+    parser.add_argument("--seeds", type=whole_number_from(0), nargs="+", metavar="N",
+                        help="train each network once with each of these seeds, and show mean and spread (default: 0)")
+    parser.add_argument("--budget", nargs="+", metavar="WORD",
+                        help=f"a number and its unit ({', '.join(COSTS)}), or several; by default "
+                             + "; ".join(f"{preset.budget} for {name}" for name, preset in PRESETS.items()))
+    parser.add_argument("--preset", choices=list(PRESETS), help="; ".join(
+        f"{name}: {preset.about}" for name, preset in PRESETS.items()) + " (default: quick)")
+    parser.add_argument("--recipe", choices=list(RECIPES), help="how networks are trained; " + "; ".join(
+        f"{name}: {about}" for name, about in RECIPES.items()) + " (default: common)")
+    parser.add_argument("--device", default="cpu",
+                        help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
+    parser.add_argument("--out", type=path_argument, default=Path("runs/compare"),
+                        help="folder of the comparison (default: %(default)s)")
+    plan = new_plan(next(iter(MODELS)), WORLD, next(iter(PRESETS)))
+    parser.add_argument("--data-dir", metavar="TEXT", help="folder with MNIST's idx files")
+    add_arguments(parser.add_argument_group("the world"), plan.data, ("digits", "data_dir"))
+    add_arguments(parser.add_argument_group("the recipe of all networks, whatever --recipe says"), Recipe(), FIXED)
+    return parser

@@ -1,0 +1,30 @@
+"""Overfitting: a network that cannot learn a few sequences by heart has a fault, whatever else it may learn."""
+
+from tinypredrnn.metrics import MSE, Scores
+from tinypredrnn.models import construct
+from tinypredrnn.train.scoring import predict
+from tinypredrnn.train.update import UPDATES
+
+# how: it sees its own predictions in training, as when it predicts, and its loss is what is measured
+RECIPE = dict(batch=4, optimiser="adam", rate=3e-3, rate_schedule="constant", clip=1.0, loss="l2", loss_over="all",
+              sampling="off", update="descent")
+
+
+def overfit(plan, source, every=20):
+    """Train a network of this Plan (`plan.on(source)`) on its first batch of sequences, again and again.
+
+    Yields (iteration, share) every so many iterations, and after the last, `recipe.steps`. The share is the network's
+    MSE divided by that of copying the last frame, both for the future frames of these sequences, predicted from the
+    given ones alone.
+    """
+    given, horizon = plan.data.given, plan.data.horizon
+    frames = plan.scale.to_model(source.batch(0, plan.recipe.batch))  # (B,T,H,W,C)
+    model = construct(*plan.network())
+    update = UPDATES[plan.recipe.update](model, plan)
+    for iteration in range(1, plan.recipe.steps + 1):
+        update(frames, iteration - 1)
+        if iteration % every == 0 or iteration == plan.recipe.steps:
+            scores = Scores([MSE], ["copy_last"])
+            scores.add(predict(model, frames[:, :given], horizon), frames[:, given:], frames[:, given - 1])
+            result = scores.result()
+            yield iteration, result["mse"] / result["copy_last_mse"]
