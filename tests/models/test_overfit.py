@@ -15,7 +15,7 @@ def dots():
     return np.stack([255 * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 4) for cy in (3, 5) for cx in (2, 3, 4, 5)]).astype(np.uint8)
 
 
-VARIANTS = "fc_lstm:composite=true", "convlstm:forecaster=true", "cdna:literal=true", "predrnn_pp:as_code=true"
+VARIANTS = "fc_lstm:composite=true", "cdna:literal=true", "predrnn_pp:as_code=true"
 
 
 @pytest.mark.parametrize("name", [*MODELS, *VARIANTS])

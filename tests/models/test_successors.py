@@ -23,7 +23,7 @@ CASES = {
     "predrnn_pp": ("predrnn_pp", dict(hidden=(3, 2, 2)), "l2"),
     "predrnn_pp_as_code": ("predrnn_pp", dict(hidden=(3, 2, 2), as_code=True), "l2"),
     "predrnn_v2": ("predrnn_v2", dict(hidden=(2, 2), decoupling=0.3), "l2"),
-    "convlstm_forecaster": ("convlstm", dict(hidden=(3, 2), forecaster=True), "bce"),
+    "convlstm_forecaster": ("convlstm_shi", dict(hidden=(3, 2)), "bce"),
 }
 each_case = pytest.mark.parametrize("name", CASES)
 
@@ -99,9 +99,9 @@ def test_gradcheck_of_an_unrolled_network(name, layer_norm):
     ("predrnn_pp", dict(layer_norm=False), 15_268_176, 3_907_780_608),
     ("predrnn_pp", dict(layer_norm=False, hidden=(128,) * 4), 35_312_656, 9_038_725_120),
     ("predrnn_v2", {}, 23_838_720 + 128**2, 6_102_712_320),  # the official network and its adapter
-    ("convlstm", dict(forecaster=True, hidden=(256,)), 13_524_496, 3_461_349_376),  # as Shi's paper says
-    ("convlstm", dict(forecaster=True, hidden=(128, 128)), 10_042_896, 2_570_059_776),
-    ("convlstm", dict(forecaster=True, hidden=(128, 64, 64)), 7_585_296, 1_940_914_176),
+    ("convlstm_shi", dict(hidden=(256,)), 13_524_496, 3_461_349_376),  # as Shi's paper says
+    ("convlstm_shi", dict(hidden=(128, 128)), 10_042_896, 2_570_059_776),
+    ("convlstm_shi", dict(hidden=(128, 64, 64)), 7_585_296, 1_940_914_176),
 ])
 def test_sizes(model, options, parameters, multiply_adds):
     network = lay_out(math.inf, model, (64, 64, 1), find_model(model).Options().replace(**options))

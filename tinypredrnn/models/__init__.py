@@ -5,7 +5,7 @@ import operator
 from tinypredrnn.errors import ConfigError, TooLargeError
 from tinypredrnn.memory import in_words, memory_limit
 from tinypredrnn.models.cdna import CDNA
-from tinypredrnn.models.convlstm import ConvLSTMNetwork
+from tinypredrnn.models.convlstm import ConvLSTMForecaster, ConvLSTMNetwork
 from tinypredrnn.models.dfn import DFN
 from tinypredrnn.models.fc_lstm import FCLSTM
 from tinypredrnn.models.predictor import Predictor
@@ -16,7 +16,8 @@ from tinypredrnn.models.vpn import VPN
 from tinypredrnn.nn.layout import generator, layout_only
 
 MODELS = {"convlstm": ConvLSTMNetwork, "predrnn_m": PredRNNM, "predrnn": PredRNN, "predrnn_pp": PredRNNPlusPlus,
-          "predrnn_v2": PredRNNV2, "fc_lstm": FCLSTM, "cdna": CDNA, "dfn": DFN, "vpn": VPN}
+          "predrnn_v2": PredRNNV2, "convlstm_shi": ConvLSTMForecaster, "fc_lstm": FCLSTM, "cdna": CDNA, "dfn": DFN,
+          "vpn": VPN}
 
 
 def build_model(name, size=(64, 64), channels=1, seed=0, **options):

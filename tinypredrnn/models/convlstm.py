@@ -11,28 +11,17 @@ from tinypredrnn.models.stack import Patched, PatchedStack, StackOptions
 from tinypredrnn.nn import Conv2d
 from tinypredrnn.options import option
 
-
-@dataclasses.dataclass(frozen=True)
-class ConvLSTMOptions(StackOptions):
-    forecaster: bool = option(False, "Shi's own network in place of the stack: an encoder, and a forecaster without "
-                                     "inputs")
+PAPER = ("Shi, Chen, Wang, Yeung, Wong, Woo: Convolutional LSTM Network: A Machine Learning Approach for Precipitation "
+         "Nowcasting. NIPS 2015")
 
 
 class ConvLSTMNetwork(PatchedStack):
     """Layer l reads H_t of layer l-1 (layer 1: the frame) and passes its own H and C on to the next time step.
 
-    The frames must have the size that it was built for, because of its peepholes. With the option `forecaster` it is a
-    ConvLSTMForecaster.
+    The frames must have the size that it was built for, because of its peepholes.
     """
 
-    paper = ("Shi, Chen, Wang, Yeung, Wong, Woo: Convolutional LSTM Network: A Machine Learning Approach for "
-             "Precipitation Nowcasting. NIPS 2015")
-    Options = ConvLSTMOptions
-
-    def __new__(cls, frame=None, options=None, rng=None):  # without arguments if a network is copied
-        if getattr(options, "forecaster", False):
-            return ConvLSTMForecaster(frame, options, rng)
-        return super().__new__(cls)
+    paper = PAPER
 
     def __init__(self, frame, options, rng):
         super().__init__(frame, options, rng)
@@ -51,6 +40,13 @@ class ConvLSTMNetwork(PatchedStack):
         return x, new
 
 
+@dataclasses.dataclass(frozen=True)
+class ForecasterOptions(StackOptions):
+    """The options of Shi's network. The default widths are those of his best one."""
+
+    hidden: tuple = option((128, 64, 64), "width of each layer of the encoder, from the bottom up", least=1)
+
+
 class ConvLSTMForecaster(EncoderForecaster, Patched):
     """Shi's network: a stack of ConvLSTMs encodes the given frames, a second one forecasts the others.
 
@@ -60,10 +56,12 @@ class ConvLSTMForecaster(EncoderForecaster, Patched):
     and the rest is inferred from the paper's numbers of parameters, which it meets exactly, for layers of 256, of 128
     and 128, and of 128, 64 and 64. Frames are cut into patches of 4x4, kernels are 5x5, as in the paper.
 
-    Shi's recipe, for the best of these: --hidden 128 64 64 --loss bce --optimiser rmsprop --sampling off (rate 1e-3,
-    decay 0.9). The forget bias of 1 and the initial weights are this project's.
+    The recipe is Shi's: cross-entropy of pixels as probabilities, RMSProp with rate 1e-3 and decay 0.9. The forget bias
+    of 1, the sigma and the initial weights are this project's.
     """
 
+    paper, Options = PAPER, ForecasterOptions
+    recipe = dict(loss="bce", loss_over="future", optimiser="rmsprop", sampling="off")
     any_size = capturable = True
 
     def __init__(self, frame, options, rng):
