@@ -165,6 +165,8 @@ def test_ctrl_c_and_kill_change_nothing(finished, room):
     assert status == -signal.SIGKILL and list(table(folder)) == [*NETWORKS, "copy last frame", "all black"]
     first = contents(folder / "predrnn_m_hidden=4-seed-0")
     assert table(folder)["predrnn:hidden=4"]["mse_2"] == "" != table(folder)["predrnn_m:hidden=4"]["mse_2"]
+    assert [row["remark"] for row in table(folder).values()][:2] == ["1 of 2 runs are still to come.",
+                                                                     "2 of 2 runs are still to come."]
 
     status, out, err = run(room, "--out", "disturbed")  # without repeating any flag
     assert status == 0, err
