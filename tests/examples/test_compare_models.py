@@ -250,6 +250,14 @@ def test_a_strange_folder_is_left_alone(finished, room, refused):
     assert "holds a run, not a comparison" in refused(*SMALL, "--out", finished[0] / "predrnn_hidden=4-seed-0")
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"protocol": {"preset": "slow"}, "networks": {}, "seeds": []}'])
+def test_a_damaged_or_edited_plan_is_refused(finished, room, refused, tmp_path, content):
+    copy = shutil.copytree(finished[0], tmp_path / "copy")
+    (copy / "comparison.json").write_text(content)
+    before = contents(copy)
+    assert "comparison.json" in refused("--out", copy) and contents(copy) == before
+
+
 def test_networks_may_be_added(finished, room):
     grown = shutil.copytree(finished[0], room / "grown")
     status, _, err = run(room, "--models", "convlstm:hidden=4", "--out", "grown")

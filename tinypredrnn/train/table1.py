@@ -33,7 +33,7 @@ COLUMNS = (*(name for column in MEASURED for name in (column, f"{column}_spread"
            "remark")  # of table.csv, after the name and the number of seeds
 HEADS = (
     *(("", title) for title in ("network", "CE, MNIST-2", "MSE, MNIST-2", "MSE, MNIST-3", "parameters",
-                                "million multiply-adds a frame", "iterations", "multiply-adds of the training",
+                                "million multiply-adds a frame", "iterations", "trillion multiply-adds of the training",
                                 "seconds of the training")),
     *(("published", title) for title in ("CE, MNIST-2", "MSE, MNIST-2", "MSE, MNIST-3")),
 )  # (group of columns, title)
@@ -87,7 +87,7 @@ def cells_of(row):
         return (text(column, ".1f") or "-") + ("" if spread is None else f" ± {spread:.1f}")
 
     return [row["network"], *map(score, MEASURED), text("parameters"), text("multiply_adds", ",.1f", 1e6),
-            text("iterations"), text("training_multiply_adds", ".2g"), text("seconds"),
+            text("iterations"), text("training_multiply_adds", ".3g", 1e12), text("seconds"),
             *(text(f"published_{column}", ".1f") for column in MEASURED)]
 
 
