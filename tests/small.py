@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinypredrnn import build_model
+from tinypredrnn.models import MODELS
 
 NETWORKS = {"convlstm": (3, 2, 4), "predrnn_m": (3, 3, 3), "predrnn": (3, 2, 4)}  # three layers, of unequal widths where that can be
 
@@ -18,6 +19,12 @@ def shake(module, seed=0, scale=0.3):
 
 def small_network(name, size=(6, 8), channels=2, hidden=None, kernel=3, patch=2, seed=0, **options):
     return shake(build_model(name, size, channels, seed, hidden=hidden or NETWORKS[name], kernel=kernel, patch=patch, **options), seed)
+
+
+def small_options(name, **changes):
+    """The options of a small network of any kind: those of these that it has."""
+    options = dict(hidden=(3, 3), kernel=3, patch=1, width=2) | changes
+    return {option: value for option, value in options.items() if option in MODELS[name].Options.names()}
 
 
 def random_frames(*shape, seed=0, dtype=np.float64):

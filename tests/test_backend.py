@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from op_cases import CASES, assert_same_on, case, normal
+from small import small_options
 from stand_in import Array, Device, in_place_of_cupy
 
 import tinypredrnn as tp
@@ -64,8 +65,10 @@ def test_an_op_that_mixes_would_be_caught(gpu):
             assert_same_on(gpu, case(op, None, normal(3)), np.float64, 1e-14)
 
 
-@pytest.mark.parametrize("model", ["predrnn", "predrnn_m", "convlstm", "predrnn_pp", "predrnn_v2"])
-@pytest.mark.parametrize("options", [{}, {"layer_norm": True}], ids=str)
+@pytest.mark.parametrize("model, options", [
+    *((model, options) for model in ("predrnn", "predrnn_m", "convlstm", "predrnn_pp", "predrnn_v2")
+      for options in ({}, {"layer_norm": True})),
+    ("dfn", {"filter": 3}), ("cdna", {}), ("cdna", {"literal": True})], ids=str)
 @pytest.mark.parametrize("fusing", [contextlib.nullcontext, tp.unfused], ids=["fused", "unfused"])
 def test_a_training_step(model, options, fusing, gpu):
     """A step with scheduled sampling gives the loss and the gradients of the CPU."""
@@ -73,7 +76,7 @@ def test_a_training_step(model, options, fusing, gpu):
     truth = np.array([[1, 1, 0, 1], [1, 0, 0, 1.0]])
     results = []
     for device in ("cpu", gpu):
-        network = tp.build_model(model, size=(8, 8), hidden=(3, 3), kernel=3, patch=4, **options).to(device, np.float64)
+        network = tp.build_model(model, (8, 8), **small_options(model, patch=4), **options).to(device, np.float64)
         with fusing():
             states = []
             predicted = network.unroll(tp.tensor(frames, device=device), truth, states)

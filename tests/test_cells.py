@@ -217,3 +217,26 @@ def test_a_state_of_another_width_is_refused(name):
     state = [tensor(inputs[key][..., :1]) for key in inputs if key.startswith("state")]
     with pytest.raises(ShapeError, match="expected x"):
         shake(make(name))(tensor(inputs["x0"]) if "x0" in inputs else None, state)
+
+
+def test_a_conv_lstm_without_peepholes_and_with_one_for_each_channel():
+    """Peepholes are drawn as zeros, so a new cell has the values of one without; (1, 1) is the same for every pixel."""
+    full, none, each = (ConvLSTM(2, 3, 3, size, np.random.default_rng(0)).to(dtype=np.float64) for size in ((4, 5), None, (1, 1)))
+    rng = np.random.default_rng(1)
+    x, h, c = (tensor(rng.standard_normal((2, 4, 5, k))) for k in (2, 3, 3))
+    for a, b in zip(full(x, (h, c))[1], none(x, (h, c))[1]):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    assert none.count_parameters() + 9 == each.count_parameters() == full.count_parameters() - 9 * 20 + 9
+    for one, other in zip((each.w_ci, each.w_cf, each.w_co), (full.w_ci, full.w_cf, full.w_co)):
+        one.data = rng.standard_normal((1, 1, 3))
+        other.data = np.tile(one.data, (4, 5, 1))
+    for a, b in zip(full(x, (h, c))[1], each(x, (h, c))[1]):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_a_conv_lstm_without_input():
+    blind, seeing = (ConvLSTM(channels, 3, 3, None, np.random.default_rng(0)).to(dtype=np.float64) for channels in (0, 2))
+    seeing.from_xh.weight.data[:, :, 2:] = blind.from_xh.weight.data
+    rng = np.random.default_rng(1)
+    state = tuple(tensor(rng.standard_normal((2, 4, 5, 3))) for _ in "hc")
+    np.testing.assert_allclose(blind(None, state)[0].numpy(), seeing(tensor(np.zeros((2, 4, 5, 2))), state)[0].numpy(), rtol=1e-12)

@@ -8,7 +8,7 @@ from op_cases import naive_conv2d, naive_conv2d_transpose, naive_windows, normal
 
 import tinypredrnn as tp
 from tinypredrnn.autograd.convolution import Interleaved, grid
-from tinypredrnn.errors import ShapeError
+from tinypredrnn.errors import ConfigError, ShapeError
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -318,3 +318,10 @@ def test_frames_of_another_dtype_beside_floats(kernel, other):
     for first in x, tp.tensor(x, requires_grad=True):
         y = tp.conv2d((first, h), w)
         np.testing.assert_allclose(y.numpy() if isinstance(y, tp.Tensor) else y, expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("x, filters", [((2, 4, 5), (2, 4, 5, 3, 3)), ((2, 4, 5, 1), (2, 4, 5, 9)), ((2, 4, 5, 1), (2, 5, 4, 3, 3)),
+                                        ((1, 4, 5, 1), (2, 4, 5, 3, 3)), ((2, 4, 5, 0), (2, 4, 5, 3, 3)), ((2, 4, 5, 1), (2, 4, 5, 0, 3))])
+def test_filters_that_do_not_fit(x, filters):
+    with pytest.raises((ShapeError, ConfigError)):
+        tp.local_filter(tp.tensor(np.zeros(x)), tp.tensor(np.zeros(filters)))

@@ -73,6 +73,22 @@ def test_first_biases_are_zero_and_gains_one():
         assert not hasattr(layer, "gain") or layer.gain.data.tolist() == [1, 1, 1]
 
 
+def test_without_a_bias():
+    x = normal(2, 4, 6, 3)
+    for layer, op in ((Conv2d(3, 2, 3, rng(), stride=2, bias=False), tp.conv2d),
+                      (ConvTranspose2d(3, 2, 3, rng(), stride=2, bias=False), tp.conv2d_transpose)):
+        assert [name for name, _ in shaken(layer).named_tensors()] == ["weight"]
+        np.testing.assert_array_equal(layer(x).numpy(), op(x, layer.weight.data, stride=2))
+
+
+@pytest.mark.parametrize("size", [(8, 12), (7, 11), (8, 11)])
+def test_a_transposed_convolution_to_any_size_that_the_stride_maps_there(size):
+    up, x = shaken(ConvTranspose2d(3, 2, 3, rng(), stride=2, bias=False)), normal(2, *size, 2)
+    y = normal(2, 4, 6, 3)
+    down = tp.conv2d(x, up.weight.data, stride=2)
+    np.testing.assert_allclose((up(y, size).numpy() * x).sum(), (down * y).sum(), rtol=1e-12)  # each other's transposes
+
+
 def test_misuse_names_the_op():
     with pytest.raises(ShapeError, match="conv2d: .*x \\(1, 4, 4, 3\\)"):
         Conv2d(2, 3, 3, rng())(tp.tensor(np.ones((1, 4, 4, 3), np.float32)))

@@ -6,7 +6,7 @@ import pytest
 import tinypredrnn as tp
 from tinypredrnn.backend import to_numpy
 from tinypredrnn.errors import CheckpointError, DeviceError
-from tinypredrnn.nn import BatchNorm, Conv2d, Linear, Module, fan_in_uniform, parameter, zeros
+from tinypredrnn.nn import BatchNorm, Conv2d, Linear, Module, fan_in_uniform, glorot_uniform, lecun_uniform, parameter, zeros
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -214,6 +214,15 @@ def test_an_unknown_device_changes_nothing():
 
 
 # first values
+
+@pytest.mark.parametrize("draw, fan", [(lecun_uniform, 5 * 5 * 8 / 3), (glorot_uniform, 5 * 5 * (8 + 50) / 6)])
+def test_other_initial_weights(draw, fan):
+    """Uniform in +-1 / sqrt(fan)."""
+    w = draw(np.random.default_rng(0), (5, 5, 8, 50))
+    assert w.requires_grad and w.dtype == np.float32 and w.shape == (5, 5, 8, 50)
+    assert 0.99 < abs(w.data).max() * fan ** 0.5 <= 1.000001 and abs(w.data.std() * (3 * fan) ** 0.5 - 1) < 0.02
+    assert np.array_equal(Conv2d(8, 50, 5, np.random.default_rng(0), initial=draw).weight.data, w.data)
+
 
 def test_fan_in_uniform():
     w = fan_in_uniform(np.random.default_rng(0), (5, 5, 8, 50)).data

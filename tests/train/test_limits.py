@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from plans import make_plan
+from small import small_options
 
 import tinypredrnn as tp
 from tinypredrnn.errors import TooLargeError
@@ -38,25 +39,29 @@ def measured(plan):
 
 @pytest.mark.parametrize("changes", [{}, dict(batch=8), dict(hidden=(32,) * 3), dict(kernel=5), dict(size=(64, 64), patch=8),
                                      dict(patch=2), dict(model="convlstm"), dict(model="predrnn_m"), dict(layer_norm=True),
-                                     dict(channels=3), dict(size=(30, 31)), dict(given=10, horizon=10)], ids=str)
+                                     dict(channels=3), dict(size=(30, 31)), dict(given=10, horizon=10),
+                                     dict(model="dfn", width=8), dict(model="dfn", width=16, size=(20, 40)),
+                                     dict(model="cdna", width=8), dict(model="cdna", width=16, given=2)], ids=str)
 def test_the_estimate_is_right_to_a_factor_of_two_and_the_least_is_less(changes):
-    plan = make_plan(**BASE | changes)
+    base = BASE if changes.get("model") not in ("cdna", "dfn") else {name: BASE[name] for name in ("size", "batch", "given", "horizon")}
+    plan = make_plan(**base | changes)
     measured(plan)  # the first step compiles
     (least, about), taken = step_memory(plan), measured(plan)
     assert least < taken and 0.5 < about / taken < 2
 
 
-HUGE = [dict(hidden=(10**6,)), dict(size=(10**6, 10**6)), dict(given=10**9), dict(horizon=10**10),
+HUGE = [dict(hidden=(10**6,)), dict(width=10**6), dict(size=(10**6, 10**6)), dict(given=10**9), dict(horizon=10**10),
         dict(kernel=10**6 + 1), dict(batch=10**9)]
 
 
-@pytest.mark.parametrize("changes", HUGE, ids=str)
-@pytest.mark.parametrize("model", tp.models.MODELS)
+@pytest.mark.parametrize("model, changes", [(name, changes) for name, model in tp.models.MODELS.items() for changes in HUGE
+                                            if changes.keys() <= {*model.Options.names(), "size", "given", "horizon", "batch"}], ids=str)
 def test_what_cannot_fit_is_refused_at_once(changes, model):
+    flags = [f"--{name}" for name in ("batch", "hidden", "width", "patch") if name in ("batch", *tp.models.MODELS[model].Options.names())]
     tracemalloc.start()
     try:
-        with pytest.raises(TooLargeError, match="a training step would take at least .*--batch.*--hidden.*--patch"):
-            check_memory(make_plan(**dict(hidden=(8,), model=model) | changes))
+        with pytest.raises(TooLargeError, match="a training step would take at least .*" + ".*".join(flags)):
+            check_memory(make_plan(**small_options(model, hidden=(8,), kernel=5, patch=4) | dict(model=model) | changes))
         assert tracemalloc.get_traced_memory()[1] < 50_000_000
     finally:
         tracemalloc.stop()

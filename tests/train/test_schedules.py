@@ -127,6 +127,31 @@ def test_one_given_one_predicted():
     assert mask("linear", 50_000, given=1, horizon=2).tolist() == [[1, 0]] * 3
 
 
+def test_sigmoid_is_true_for_exactly_so_many_sequences():
+    """CDNA: round(B k / (k + exp(it / k))) of the batch at each step after the given frames, drawn anew at each."""
+    for iteration, count in {0: 32, 3_000: 31, 6_000: 17, 6_122: 16, 8_000: 4, 9_900: 0, 10**9: 0}.items():
+        assert count == round(32 * 900 / (900 + np.exp(min(iteration / 900, 700))))
+        truth = mask("sigmoid", iteration, batch=32, horizon=30)
+        assert truth.shape == (32, 33) and truth.dtype == np.float32
+        assert truth[:, :4].all() and set(truth[:, 4:].sum(axis=0)) == {count}
+    truth = mask("sigmoid", 6_122, batch=32, horizon=2000)[:, 4:]
+    assert len(np.unique(truth, axis=1).T) > 1990 and abs(truth.mean(axis=1) - 0.5).max() < 0.06  # random members
+    assert np.array_equal(mask("sigmoid", 3, seed=2), mask("sigmoid", 3, seed=2))
+    assert mask("sigmoid", 30, sampling_scale=10.0, batch=100)[:, 4:].sum(axis=0).tolist() == [33] * 4  # 100 * 10 / (10 + e^3)
+
+
+def test_rows_of_a_sigmoid_mask_are_those_of_the_whole_batch():
+    whole, options = mask("sigmoid", 6_000, batch=8), Recipe(sampling="sigmoid", batch=8)
+    for rank in range(3):
+        assert np.array_equal(truth_mask(options, 4, 5, 6_000, slice(rank, None, 3)), whole[rank::3])
+
+
+def test_halving_rate_by_hand():
+    recipe = Recipe(rate=0.08, rate_schedule="halving", halve_every=3)
+    assert [rate_at(recipe, k) for k in range(10)] == pytest.approx([0.08] * 3 + [0.04] * 3 + [0.02] * 3 + [0.01])
+    assert rate_at(recipe, 10**9) == 0  # however often
+
+
 def test_constant_rate():
     recipe = Recipe(rate=0.003)
     assert {rate_at(recipe, k) for k in (0, 1, 40_000, 79_999)} == {0.003}

@@ -27,6 +27,20 @@ def make(gaps=False, network=None, **changes):
     return UPDATES[plan.recipe.update](model, plan)
 
 
+@pytest.mark.parametrize("over", ["all", "future"])
+@pytest.mark.parametrize("composite", [False, True])
+def test_a_model_that_only_forecasts_has_its_loss_over_the_future(frames, over, composite):
+    """Its outputs before the last given frame are no predictions, whatever the recipe says."""
+    plan = make_plan(model="fc_lstm", size=(8, 8), width=3, composite=composite, given=3, horizon=3, batch=2, loss_over=over)
+    update = UPDATES[plan.recipe.update](construct(*plan.network()), plan)
+    model, truth, states = update.model, update.truth(0), []
+    outputs = model.unroll(frames, truth, states, given=3)
+    by_hand = tp.nn.find_loss("bce")(outputs[:, 2:], frames[:, 3:]).item()
+    if composite:
+        by_hand += tp.nn.find_loss("bce")(model.reconstruct(states[-1]), frames[:, :3].reshape(2, 3, 1, 1, 64)).item()
+    assert update(frames, 0)["loss"] == pytest.approx(by_hand, rel=1e-5)
+
+
 @pytest.fixture
 def frames():
     return np.random.default_rng(0).random((2, 6, 8, 8, 1), dtype=np.float32)

@@ -45,8 +45,9 @@ def construct(name, frame, options, seed):
     try:
         lay_out(memory_limit(), name, frame, options, seed)
     except TooLargeError as error:
+        smaller = ", ".join(option for option in options.names() if option in ("hidden", "width", "kernel"))
         raise TooLargeError(f"build_model: the weights of this network do not fit into the {in_words(memory_limit())} "
-                            "of memory that there is: choose a smaller hidden, kernel or size") from error
+                            f"of memory that there is: choose a smaller {smaller} or size") from error
     return find_model(name)(frame, options, generator(seed))
 
 

@@ -41,15 +41,17 @@ class CDNA(Predictor):
         - TensorFlow's layers have a ReLU unless told otherwise, so the scratch image is sigmoid(ReLU(...)), at least
           1/2 and never black, and the masks are softmax(ReLU(...)): here only with `literal`
 
-    The normalisations' eps is 1e-5; with the code's 1e-12, gradients of a black frame would overflow. The authors'
-    recipe: mean squared error of the future frames; instead of its own prediction, the network sees the true frame in
-    some sequences of the batch, in ever fewer of them; Adam with rate 1e-3, 100,000 batches of 32.
+    The normalisations' eps is 1e-5 and not the code's 1e-12, with which what little there is in an almost black frame
+    would be amplified up to a million times. The authors' recipe: mean squared error of the future frames; after the
+    given frames, some sequences of a batch see the true frame in place of the own prediction, ever fewer of them; Adam
+    with rate 1e-3, 100,000 batches of 32.
     """
 
     paper = ("Finn, Goodfellow, Levine: Unsupervised Learning for Physical Interaction through Video Prediction. "
              "NIPS 2016")
     Options = CDNAOptions
     recipe = dict(loss="l2", loss_over="future", sampling="sigmoid", batch=32, steps=100_000)
+    kept = 16
 
     def __init__(self, frame, options, rng):
         super().__init__(frame, options)

@@ -41,7 +41,7 @@ class DFN(Predictor):
     Options = DFNOptions
     recipe = dict(loss="bce", loss_over="future", sampling="off", rate_schedule="halving", halve_every=4_000, batch=16,
                   steps=20_000)
-    any_size = True
+    any_size, kept = True, 40
 
     def __init__(self, frame, options, rng):
         super().__init__(frame, options)

@@ -34,6 +34,8 @@ class Predictor(Module, abc.ABC):
         capturable          whether its training step can be recorded as a CUDA graph: it may only use convolutions
                             that our own kernel computes
         loss_needs_states   whether its loss needs the states of all steps; if not, they are not kept
+        kept                about how many arrays of the state's size each step keeps for backward, as measured in
+                            tests/train/test_limits.py, for estimates of memory
         forecasts_only      whether outputs before that of the last given frame predict nothing, so that no loss counts
                             them
 
@@ -41,7 +43,7 @@ class Predictor(Module, abc.ABC):
     options   an instance of the class's Options
     """
 
-    paper, Options, recipe, published = None, Options, {}, {}
+    paper, Options, recipe, published, kept = None, Options, {}, {}, 8
     any_size, capturable, loss_needs_states, forecasts_only = False, False, False, False
 
     def __init__(self, frame, options):

@@ -14,9 +14,13 @@ from tinypredrnn.nn.layout import generator, hollow, layout_only
 from tinypredrnn.optim import OPTIMISERS
 
 MARGIN = 0.9  # of the memory that is left, a smaller batch may take: the pool is never filled without gaps
-KEPT = 8  # arrays of a state's size that each step keeps for backward, as measured in tests/train/test_limits.py
-REMEDY = ("take a smaller --batch or --hidden, a larger --patch, fewer frames (--given, --horizon) or smaller ones "
-          "(--size)")
+
+
+def remedy(plan):
+    """What makes a training step of this plan smaller, by the flags that its network has."""
+    smaller = " or ".join(f"--{name}" for name in ("batch", "hidden", "width") if name in plan.names())
+    patch = ", a larger --patch" if "patch" in plan.names() else ""
+    return f"take a smaller {smaller}{patch}, fewer frames (--given, --horizon) or smaller ones (--size)"
 
 
 def step_memory(plan):
@@ -34,7 +38,7 @@ def step_memory(plan):
     weights = sum(t.data.nbytes * (2 + len(slots(t))) for t in model.parameters())
     frames = batch * math.prod(plan.frame) * np.dtype(np.float32).itemsize
     least = weights + (2 * steps + 1) * frames
-    return least + steps * state_bytes(state), least + KEPT * steps * state_bytes(state)
+    return least + steps * state_bytes(state), least + model.kept * steps * state_bytes(state)
 
 
 def state_bytes(state):
@@ -47,10 +51,10 @@ def state_bytes(state):
 def check_memory(plan, device="cpu"):
     """TooLargeError if a training step of this plan can never fit on `device`; a warning if it may not fit."""
     least, about = step_memory(plan)
-    require_memory(least, "a training step", REMEDY, device)
+    require_memory(least, "a training step", remedy(plan), device)
     if about > SMALL and about > (most := memory_limit(device)):
         say_once(f"a training step takes about {in_words(about)} of memory, and {device} has {in_words(most)}: if that "
-                 f"fails, {REMEDY}")
+                 f"fails, {remedy(plan)}")
 
 
 def batch_that_fits(plan, room):
@@ -74,4 +78,4 @@ def saying_what_a_step_takes(plan, device="cpu"):
         about, fits = in_words(step_memory(plan)[1]), batch_that_fits(plan, room)
         fits = f"--batch {fits} would fit" if fits else "not even --batch 1 would fit"
         raise TooLargeError(f"there is not enough memory ({str(error) or 'none is left'}), and a training step takes "
-                            f"about {about}: {REMEDY}; by this estimate {fits}") from error
+                            f"about {about}: {remedy(plan)}; by this estimate {fits}") from error
