@@ -10,11 +10,14 @@ from small import random_frames, shake
 from tinypredrnn import build_model, gradcheck, tensor
 from tinypredrnn.backend import to_numpy
 from tinypredrnn.cells import GradientHighway
+from tinypredrnn.data.drawn_digits import draw_digits
+from tinypredrnn.data.moving_mnist import MovingMNIST
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.models import find_model, lay_out
 from tinypredrnn.models.official import export_official, import_official
 from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import Adam
+from tinypredrnn.train import predict
 
 REFERENCES = Path(__file__).parents[1] / "references"
 SMALL = dict(size=(6, 8), channels=1, kernel=3, patch=2)
@@ -264,3 +267,25 @@ def test_training_lowers_the_loss(name):
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.95 * losses[0]
+
+
+@pytest.mark.parametrize("name, options", [("predrnn_pp", dict(hidden=(8,), as_code=True)),
+                                           ("convlstm", dict(hidden=(16, 16), forecaster=True))], ids=str)
+def test_what_the_options_build_learns_four_sequences_by_heart(name, options):
+    """Until a fifth of the error of copying the last frame is left; test_overfit.py has the defaults of all networks."""
+    rng = np.random.default_rng(0)
+    images = draw_digits(rng, 10)[0][:, 11:16, 11:16]
+    frames = MovingMNIST(images, digits=1, size=(12, 12), frames=6).draw(rng, 4).astype(np.float32) / 255
+    given, truth = 3, np.repeat([[1] * 3 + [0] * 2], 4, axis=0)
+    model = build_model(name, (12, 12), kernel=3, patch=4, **options)
+    optimiser, share = Adam(model.parameters(), 2e-2), 1
+    for k in range(1, 501):
+        model.zero_grad()
+        training_loss(model, tensor(frames), truth, given)[1].backward()
+        optimiser.step()
+        if k % 25 == 0:
+            mistakes = predict(model, frames[:, :given], 3) - frames[:, given:]
+            share = np.square(mistakes).sum() / np.square(frames[:, 2:3] - frames[:, given:]).sum()
+        if share < 0.2:
+            break
+    assert share < 0.2
