@@ -165,6 +165,8 @@ def test_ctrl_c_and_kill_change_nothing(finished, room):
     assert status == -signal.SIGKILL and list(table(folder)) == [*NETWORKS, "copy last frame", "all black"]
     first = contents(folder / "predrnn_m_hidden=4-seed-0")
     assert table(folder)["predrnn:hidden=4"]["mse_2"] == "" != table(folder)["predrnn_m:hidden=4"]["mse_2"]
+    assert [row["remark"] for row in table(folder).values()][:2] == ["1 of 2 runs are still to come.",
+                                                                     "2 of 2 runs are still to come."]
 
     status, out, err = run(room, "--out", "disturbed")  # without repeating any flag
     assert status == 0, err
@@ -246,6 +248,14 @@ def test_a_strange_folder_is_left_alone(finished, room, refused):
     assert "table.csv" in refused(*SMALL, "--out", "theirs")
     assert contents(room / "theirs") == {"table.csv": b"mine"}
     assert "holds a run, not a comparison" in refused(*SMALL, "--out", finished[0] / "predrnn_hidden=4-seed-0")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"protocol": {"preset": "slow"}, "networks": {}, "seeds": []}'])
+def test_a_damaged_or_edited_plan_is_refused(finished, room, refused, tmp_path, content):
+    copy = shutil.copytree(finished[0], tmp_path / "copy")
+    (copy / "comparison.json").write_text(content)
+    before = contents(copy)
+    assert "comparison.json" in refused("--out", copy) and contents(copy) == before
 
 
 def test_networks_may_be_added(finished, room):

@@ -14,6 +14,7 @@ Each becomes a number of iterations before the training starts, so that every ru
 its schedules, which can be resumed.
 """
 
+import functools
 import math
 import time
 
@@ -61,9 +62,22 @@ class Budget:
 
 def count_iteration(plan):
     """The multiply-adds of one training iteration of a Plan, from the layers alone."""
-    network = lay_out(math.inf, *plan.network())
-    gradients = UPDATES[plan.recipe.update].gradients
-    return PASSES * gradients * plan.recipe.batch * network.count_multiply_adds(plan.data.given, plan.data.horizon)
+    _, _, of_sequence = count(plan)
+    return PASSES * UPDATES[plan.recipe.update].gradients * plan.recipe.batch * of_sequence
+
+
+def count(plan):
+    """(parameters, multiply-adds of a frame, multiply-adds of a sequence) of a Plan's network, as `models` lists them.
+
+    Errors of models.lay_out if the network is impossible.
+    """
+    return count_network(plan.model, plan.frame, plan.options, plan.data.given, plan.data.horizon)
+
+
+@functools.cache
+def count_network(model, frame, options, given, horizon):
+    network = lay_out(math.inf, model, frame, options)
+    return network.count_parameters(), network.count_multiply_adds(), network.count_multiply_adds(given, horizon)
 
 
 def time_iteration(trainer):

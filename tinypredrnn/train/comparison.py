@@ -136,8 +136,8 @@ class Comparison:
         self.out = self.folder.path
         path = self.out / "comparison.json"
         saved = read_json(path) if path.is_file() else {}
-        if saved is None or saved and saved.keys() != {"protocol", "networks", "seeds"}:
-            raise ConfigError(f"{path} is damaged: name another --out")
+        if saved is None or saved and not self.folder.is_ours(path.name):
+            raise ConfigError(f"{path} is damaged, or not as this program wrote it: name another --out")
         if not saved:
             self.folder.refuse_foreign_files(WRITTEN)
         self.networks, self.seeds = saved.get("networks", {}), saved.get("seeds", [])

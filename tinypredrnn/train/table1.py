@@ -1,14 +1,12 @@
 """Table 1 of the paper, and ours beside it: the outcomes of a comparison as rows, as Markdown, CSV and a picture."""
 
 import csv
-import math
 
 import numpy as np
 
 from tinypredrnn.errors import Error
 from tinypredrnn.metrics import baselines_of
-from tinypredrnn.models import lay_out
-from tinypredrnn.train.budget import count_iteration
+from tinypredrnn.train.budget import count, count_iteration
 from tinypredrnn.train.comparison import in_words
 
 # the paper's rows: CE and MSE on MNIST-2, MSE on MNIST-3, each for a frame
@@ -26,13 +24,16 @@ ABOUT_PUBLISHED = (
     "Its CE column is of another kind than its MSE columns and ours: four of its numbers were borrowed from other "
     "papers with other protocols, whose networks were trained on CE itself. FC-LSTM's and ConvLSTM's are a tenth of "
     "4832.49 and 3670.85, the sums over ten frames in the ConvLSTM paper (Shi et al. 2015), where the ConvLSTM is "
-    "another network, of three layers of 128, 64 and 64, not the four of 128 of this row. DFN's is the DFN paper's, "
-    "that of the VPN baseline the VPN paper's."
+    "another network (here convlstm_shi), of three layers of 128, 64 and 64, not the four of 128 of this row. DFN's is "
+    "the DFN paper's, that of the VPN baseline the VPN paper's."
 )
 MEASURED = {"ce": ("mnist-2", "ce"), "mse_2": ("mnist-2", "mse"), "mse_3": ("mnist-3", "mse")}
+COLUMNS = (*(name for column in MEASURED for name in (column, f"{column}_spread")), "parameters", "multiply_adds",
+           "iterations", "training_multiply_adds", "seconds", "published_ce", "published_mse_2", "published_mse_3",
+           "remark")  # of table.csv, after the name and the number of seeds
 HEADS = (
     *(("", title) for title in ("network", "CE, MNIST-2", "MSE, MNIST-2", "MSE, MNIST-3", "parameters",
-                                "million multiply-adds a frame", "iterations", "multiply-adds of the training",
+                                "million multiply-adds a frame", "iterations", "trillion multiply-adds of the training",
                                 "seconds of the training")),
     *(("published", title) for title in ("CE, MNIST-2", "MSE, MNIST-2", "MSE, MNIST-3")),
 )  # (group of columns, title)
@@ -46,7 +47,7 @@ def rows_of(comparison, failed):
     rows, outcomes = [], comparison.outcomes()
     for name, ended in outcomes.items():
         plan = ended[0].plan if ended else comparison.plan(name)
-        row = {"network": name, "seeds": len(ended)} | dict.fromkeys(NUMBERS) | size_of(plan)
+        row = {"network": name, "seeds": len(ended)} | dict.fromkeys(COLUMNS) | size_of(plan)
         for column, (test, metric) in MEASURED.items():
             values = [outcome.scores[test][metric] for outcome in ended if outcome.scores[test][metric] is not None]
             row |= {column: np.mean(values) if values else None,
@@ -56,26 +57,22 @@ def rows_of(comparison, failed):
             row |= {"iterations": steps, "training_multiply_adds": steps * count_iteration(plan),
                     "seconds": np.mean([outcome.seconds for outcome in ended])}
         row |= dict(zip(("published_ce", "published_mse_2", "published_mse_3"), PUBLISHED.get(plan.model, ())))
-        row["remark"] = " ".join(f"Seed {seed} is not trained: {sentence}." for (of, seed), sentence in failed.items()
-                                 if of == name)
-        rows.append(row)
+        remarks = [f"Seed {seed} is not trained: {sentence}." for (of, seed), sentence in failed.items() if of == name]
+        if still := len(comparison.seeds) - len(ended) - len(remarks):
+            remarks.append(f"{still} of {len(comparison.seeds)} runs are still to come.")
+        rows.append(row | {"remark": " ".join(remarks)})
     if first := next((ended[0] for ended in outcomes.values() if ended), None):
         for key, baseline in baselines_of(first.scores["mnist-2"]).items():
-            rows.append({"network": baseline.title, "seeds": 0} | dict.fromkeys(NUMBERS) | {
+            rows.append({"network": baseline.title, "seeds": 0} | dict.fromkeys(COLUMNS) | {
                 column: first.scores[test][key][metric] for column, (test, metric) in MEASURED.items()})
     return rows
-
-
-NUMBERS = (*(name for column in MEASURED for name in (column, f"{column}_spread")), "parameters", "multiply_adds",
-           "iterations", "training_multiply_adds", "seconds", "published_ce", "published_mse_2", "published_mse_3",
-           "remark")
 
 
 def size_of(plan):
     """The parameters, and the multiply-adds for a frame, of a plan's network; nothing if it is impossible."""
     try:
-        network = lay_out(math.inf, *plan.network())
-        return {"parameters": network.count_parameters(), "multiply_adds": network.count_multiply_adds()}
+        parameters, of_frame, _ = count(plan)
+        return {"parameters": parameters, "multiply_adds": of_frame}
     except Error:
         return {}
 
@@ -90,7 +87,7 @@ def cells_of(row):
         return (text(column, ".1f") or "-") + ("" if spread is None else f" ± {spread:.1f}")
 
     return [row["network"], *map(score, MEASURED), text("parameters"), text("multiply_adds", ",.1f", 1e6),
-            text("iterations"), text("training_multiply_adds", ".2g"), text("seconds"),
+            text("iterations"), text("training_multiply_adds", ".3g", 1e12), text("seconds"),
             *(text(f"published_{column}", ".1f") for column in MEASURED)]
 
 
@@ -128,7 +125,7 @@ def markdown(rows, notes):
 def write_csv(path, rows):
     """The numbers of all rows, unrounded."""
     with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["network", "seeds", *NUMBERS], restval="")
+        writer = csv.DictWriter(file, ["network", "seeds", *COLUMNS], restval="")
         writer.writeheader()
         writer.writerows(rows)
 
