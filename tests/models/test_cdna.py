@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from references.rival_checks import check_network, committed, fresh
 from small import random_frames, shake
+from transcribed import assert_transcribed, committed, part
 
 from tinypredrnn import build_model, gradcheck, tensor
 from tinypredrnn.errors import ShapeError
@@ -17,14 +17,24 @@ def small_cdna(size=(9, 12), channels=2, seed=0, **options):
     return shake(build_model("cdna", size, channels, seed, **dict(width=1) | options), seed)
 
 
+def check(arrays, literal, device):
+    """The arrays of the default form, or those of the literal one in their place."""
+    arrays = {name: a for name, a in arrays.items() if not literal or not name.startswith("gradient/")}
+    arrays = {name: a for name, a in arrays.items() if "literal/" not in name} | (part(arrays, "literal/") if literal else {})
+    assert_transcribed(small_cdna(literal=literal), arrays, 2, "l2", device=device)
+
+
 @pytest.mark.parametrize("literal", [False, True])
 def test_the_committed_arrays(literal, device):
-    check_network(small_cdna(literal=literal).to(device=device), committed("cdna", literal), "l2")
+    check(committed("cdna"), literal, device)
 
 
 @pytest.mark.parametrize("literal", [False, True])
 def test_pytorch_itself(literal, device):
-    check_network(small_cdna(literal=literal).to(device=device), fresh("cdna", 1, literal), "l2")
+    pytest.importorskip("torch")
+    from references.make_dfn_cdna import make
+
+    check(make("cdna", 1), literal, device)
 
 
 def test_gradcheck_of_an_unrolled_network():

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from references.rival_checks import check_network, committed, fresh
 from small import random_frames, shake
+from transcribed import assert_transcribed, committed
 
 import tinypredrnn as tp
 from tinypredrnn import build_model, gradcheck
@@ -21,12 +21,15 @@ def small_dfn(size=(6, 7), channels=2, seed=0, **options):
 
 
 def test_the_committed_arrays(device):
-    check_network(small_dfn().to(device=device), committed("dfn"), "bce")
+    assert_transcribed(small_dfn(), committed("dfn"), 2, "bce", device=device)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_pytorch_itself(seed, device):
-    check_network(small_dfn().to(device=device), fresh("dfn", seed), "bce")
+    pytest.importorskip("torch")
+    from references.make_dfn_cdna import make
+
+    assert_transcribed(small_dfn(), make("dfn", seed), 2, "bce", device=device)
 
 
 def test_gradcheck_of_an_unrolled_network():

@@ -24,7 +24,8 @@ def small(composite, size=(3, 4), channels=1, width=3):
 
 @each_kind
 def test_the_committed_arrays(kind, device):
-    assert_transcribed(build_model("fc_lstm", width=3, **KINDS[kind]), committed(kind), device)
+    arrays = committed(kind)
+    assert_transcribed(build_model("fc_lstm", width=3, **KINDS[kind]), arrays, int(arrays["given"]), "bce", device=device)
 
 
 @each_kind
@@ -33,7 +34,8 @@ def test_pytorch_itself(kind, seed, device):
     pytest.importorskip("torch")
     from references.make_rivals import make
 
-    assert_transcribed(build_model("fc_lstm", width=3, **KINDS[kind]), make(kind, seed), device)
+    arrays = make(kind, seed)
+    assert_transcribed(build_model("fc_lstm", width=3, **KINDS[kind]), arrays, int(arrays["given"]), "bce", device=device)
 
 
 @pytest.mark.parametrize("composite, parameters", [(False, 142_667_776), (True, 167_823_360)])

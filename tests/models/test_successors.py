@@ -1,14 +1,13 @@
 """PredRNN++, PredRNN-V2 and Shi's ConvLSTM: their arithmetic against PyTorch, their sizes, and what each is said to do."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from small import random_frames, shake
+from transcribed import assert_transcribed, committed, training_loss
 
 from tinypredrnn import build_model, gradcheck, tensor
-from tinypredrnn.backend import to_numpy
 from tinypredrnn.cells import GradientHighway
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.models import find_model, lay_out
@@ -16,7 +15,6 @@ from tinypredrnn.models.official import export_official, import_official
 from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import Adam
 
-REFERENCES = Path(__file__).parents[1] / "references"
 SMALL = dict(size=(6, 8), channels=1, kernel=3, patch=2)
 # file: model, options, pixel loss
 CASES = {
@@ -33,31 +31,13 @@ def make_small(name, **options):
     return build_model(model, **SMALL, **own | options)
 
 
-def training_loss(model, frames, truth, given, pixel_loss="l2"):
-    """(outputs, loss) as Descent has them."""
-    states = [] if model.loss_needs_states else None
-    outputs = model.unroll(frames, truth, states, given)
-    first = given - 1 if model.forecasts_only else 0
-    return outputs, model.loss(find_loss(pixel_loss), outputs[:, first:], frames[:, first + 1:], states)
-
-
 def check(name, arrays, device):
-    model = make_small(name).to(device=device, dtype=np.float64)
-    model.load_state_dict({key.removeprefix("weight/"): a for key, a in arrays.items() if key.startswith("weight/")})
-    frames = tensor(arrays["frames"], requires_grad=True, device=device)
-    outputs, loss = training_loss(model, frames, arrays["truth"], 3, CASES[name][2])
-    loss.backward()
-    gradients = {"gradient/frames": frames} | {f"gradient/{key}": t for key, t in model.named_tensors() if t.requires_grad}
-    assert gradients.keys() == {key for key in arrays if key.startswith("gradient/")}
-    found = {"outputs": outputs.data, "loss": loss.data} | {key: t.grad for key, t in gradients.items()}
-    for key, a in found.items():
-        np.testing.assert_allclose(to_numpy(a), arrays[key], rtol=0, atol=1e-10 * abs(arrays[key]).max(), err_msg=key)
+    assert_transcribed(make_small(name), arrays, 3, CASES[name][2], "all", device)
 
 
 @each_case
 def test_the_committed_arrays(name, device):
-    with np.load(REFERENCES / f"{name}.npz", allow_pickle=False) as file:
-        check(name, dict(file), device)
+    check(name, committed(name), device)
 
 
 @pytest.fixture
@@ -76,11 +56,10 @@ def test_pytorch_itself(name, device, make):
 
 @each_case
 def test_the_script_makes_the_committed_arrays(name, make):
-    with np.load(REFERENCES / f"{name}.npz", allow_pickle=False) as file:
-        committed, made = dict(file), make(name)
-    assert committed.keys() == made.keys()
+    kept, made = committed(name), make(name)
+    assert kept.keys() == made.keys()
     for key, a in made.items():
-        np.testing.assert_allclose(committed[key], a, rtol=1e-10, atol=1e-12, err_msg=key)
+        np.testing.assert_allclose(kept[key], a, rtol=1e-10, atol=1e-12, err_msg=key)
 
 
 @each_case
@@ -199,7 +178,7 @@ def test_increments_of_nothing_give_a_finite_gradient():
     for _, t in model.named_tensors():
         t.data = t.data * 0
     frames = tensor(np.zeros((1, 3, 6, 8, 1), np.float32))
-    _, loss = training_loss(model, frames, np.ones((1, 2)), 2)
+    _, loss = training_loss(model, frames, np.ones((1, 2)), 2, "l2")
     loss.backward()
     assert loss.item() == 0 and all(np.isfinite(t.grad).all() for t in model.parameters())
 

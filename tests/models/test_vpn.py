@@ -17,7 +17,8 @@ SMALL = dict(size=(7, 6), width=2, patch=1, encoder_blocks=2, decoder_blocks=1, 
 
 
 def test_the_committed_arrays(device):
-    assert_transcribed(build_model("vpn", **SMALL), committed("vpn"), device)
+    arrays = committed("vpn")
+    assert_transcribed(build_model("vpn", **SMALL), arrays, int(arrays["given"]), "bce", device=device)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -25,7 +26,8 @@ def test_pytorch_itself(seed, device):
     pytest.importorskip("torch")
     from references.make_rivals import make
 
-    assert_transcribed(build_model("vpn", **SMALL), make("vpn", seed), device)
+    arrays = make("vpn", seed)
+    assert_transcribed(build_model("vpn", **SMALL), arrays, int(arrays["given"]), "bce", device=device)
 
 
 @pytest.mark.parametrize("options, parameters, multiply_adds", [

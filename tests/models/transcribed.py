@@ -1,4 +1,4 @@
-"""A rival beside its transcription in PyTorch: by the arrays that references/make_rivals.py made."""
+"""A network beside its transcription in PyTorch: by the arrays NAME.npz in references/, or by fresh ones of the scripts there."""
 
 from pathlib import Path
 
@@ -20,22 +20,22 @@ def part(arrays, prefix):
     return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
 
 
-def assert_close(found, expected, name):
-    """To 1e-10 of the largest element."""
-    np.testing.assert_allclose(to_numpy(found), expected, rtol=0, atol=1e-10 * abs(expected).max(), err_msg=name)
-
-
-def assert_transcribed(model, arrays, device):
-    """Predictions, loss and every gradient, of all weights and of the frames."""
-    model.to(device=device, dtype=np.float64).load_state_dict(part(arrays, "weight/"))
-    frames, given = tensor(arrays["frames"], requires_grad=True, device=device), int(arrays["given"])
+def training_loss(model, frames, truth, given, pixel_loss, loss_over="all"):
+    """(outputs, loss) as Descent has them."""
     states = [] if model.loss_needs_states else None
-    predictions = model.unroll(frames, arrays["truth"], states, given)[:, given - 1:]
-    loss = model.loss(find_loss("bce"), predictions, frames[:, given:], states)
+    outputs = model.unroll(frames, truth, states, given)
+    first = given - 1 if loss_over == "future" or model.forecasts_only else 0
+    return outputs, model.loss(find_loss(pixel_loss), outputs[:, first:], frames[:, first + 1:], states)
+
+
+def assert_transcribed(model, arrays, given, pixel_loss, loss_over="future", device="cpu"):
+    """The last outputs, the loss and the gradients that the arrays hold (all, or only the frames'), to 1e-10 of their largest element."""
+    model.to(device=device, dtype=np.float64).load_state_dict(part(arrays, "weight/"))
+    frames = tensor(arrays["frames"], requires_grad=True, device=device)
+    outputs, loss = training_loss(model, frames, arrays["truth"], given, pixel_loss, loss_over)
     loss.backward()
-    assert_close(predictions.data, arrays["predictions"], "predictions")
-    assert_close(loss.data, arrays["loss"], "loss")
-    expected, leaves = part(arrays, "gradient/"), dict(model.named_tensors()) | {"frames": frames}
-    assert expected.keys() == leaves.keys()
-    for name, gradient in expected.items():
-        assert_close(leaves[name].grad, gradient, name)
+    leaves = {name: t for name, t in model.named_tensors() if t.requires_grad} | {"frames": frames}
+    assert part(arrays, "gradient/").keys() in (leaves.keys(), {"frames"})
+    found = {"outputs": outputs.data[:, -arrays["outputs"].shape[1]:], "loss": loss.data}
+    for name, a in (found | {f"gradient/{name}": leaves[name].grad for name in part(arrays, "gradient/")}).items():
+        np.testing.assert_allclose(to_numpy(a), arrays[name], rtol=0, atol=1e-10 * abs(arrays[name]).max(), err_msg=name)

@@ -3,7 +3,7 @@
 As make_references.py, which says how to run it. Each network is transcribed from the papers and the authors' code, with a matrix or a
 convolution for every letter; a function puts its weights, or gradients, under our names into our merged and channels-last arrays.
 
-    fc_lstm, fc_lstm_composite, vpn   weight/NAME, frames (B,T,H,W,C), truth (B,T-1), given in; predictions (B,T-given,H,W,C) of the frames
+    fc_lstm, fc_lstm_composite, vpn   weight/NAME, frames (B,T,H,W,C), truth (B,T-1), given in; outputs (B,T-given,H,W,C) of the frames
                                       after the given ones and loss ("bce") out; gradient/NAME and gradient/frames of the loss
 """
 
@@ -42,7 +42,7 @@ def case(ours, weights, frames, truth, given, predictions, loss):
             return w.grad
         return {key: gradients(v) for key, v in w.items()} if isinstance(w, dict) else [gradients(v) for v in w]
 
-    found = numbers({"frames": frames, "predictions": predictions, "loss": loss, "gradient/frames": frames.grad})
+    found = numbers({"frames": frames, "outputs": predictions, "loss": loss, "gradient/frames": frames.grad})
     return {"truth": truth, "given": np.array(given), **found, **under("weight/", numbers(ours(weights))),
             **under("gradient/", numbers(ours(gradients(weights))))}
 
