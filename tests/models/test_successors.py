@@ -8,10 +8,10 @@ from small import random_frames, shake
 from transcribed import assert_transcribed, committed, training_loss
 
 from tinypredrnn import build_model, gradcheck, tensor
-from tinypredrnn.cells import GradientHighway
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.models import find_model, lay_out
 from tinypredrnn.models.official import export_official, import_official
+from tinypredrnn.models.predrnn_pp import GradientHighway
 from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import Adam
 
