@@ -35,6 +35,6 @@ setup(
         "gpu12": ["cupy-cuda12x[ctk]>=14"],
         "mpi": ["mpi4py>=4", "mpich"],
         "video": ["imageio[ffmpeg]"],
-        "test": ["pytest>=8", "ruff", "setuptools>=70.1"],  # setuptools: a test builds the wheel
+        "test": ["pytest>=8", "pytest-xdist>=3", "ruff", "setuptools>=70.1"],  # setuptools: a test builds the wheel
     },
 )

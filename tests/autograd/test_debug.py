@@ -145,7 +145,7 @@ def test_level_2_names_the_op_and_the_line_that_made_nan():
     (lambda: gated(leaf(1.0), leaf(0.0)), "gated"),
     (lambda: tp.exp(leaf(100.0, dtype=np.float32)).sum(), "exp"),
     (lambda: tp.log(tp.tensor(np.zeros(2))), "log"),  # without a graph too
-], ids=str)
+])
 def test_level_2_catches_nan_and_infinity_of_every_kind(make, op):
     message = caught(2, make)
     assert message.startswith(f"{op}(") and "from finite inputs" in message and f"called at {__file__}:" in message
