@@ -11,6 +11,7 @@ from tinypredrnn.errors import ConfigError
 from tinypredrnn.models import MODELS, Predictor, construct
 from tinypredrnn.options import option
 from tinypredrnn.train import Recipe, new_plan, read_plan
+from tinypredrnn.train.recipe import HKO7
 
 
 def test_the_preset_paper_is_what_the_paper_and_the_authors_code_say():
@@ -19,7 +20,7 @@ def test_the_preset_paper_is_what_the_paper_and_the_authors_code_say():
     data = dict(given=10, horizon=10, size=(64, 64), digits=2, rule="paper", test_sequences=5_000)
     assert plan.data.as_dict() == plan.data.as_dict() | data
     recipe = dict(batch=8, steps=80_000, update="descent", optimiser="adam", rate=1e-3, rate_schedule="constant", clip=0.0, loss="l1+l2",
-                  loss_over="all", sampling="linear", sampling_until=50_000)
+                  heavy=(), weights=(), loss_over="all", sampling="linear", sampling_until=50_000)
     assert plan.recipe.as_dict() == plan.recipe.as_dict() | recipe
     assert set(plan.recipe.names()) - recipe.keys() == {"validate_every", "precision", "start", "seed"}  # which are not the method
 
@@ -50,6 +51,19 @@ def test_quick_is_the_smallest_preset_and_each_is_known_by_name():
 def test_names_that_are_unknown(names, message):
     with pytest.raises(ConfigError, match=message):
         new_plan(*names)
+
+
+def test_thresholds_of_the_loss():
+    recipe = Recipe(heavy=(20.0, 30.0), weights=(2.0, 5.0))
+    for changes in ({"weights": (2.0,)}, {"heavy": (30.0, 20.0)}, {"heavy": (20.0, 20.0)}, {"heavy": ()}):
+        with pytest.raises(ConfigError, match="heavy is rising thresholds, weights one number for each"):
+            recipe.replace(**changes)
+    hko7 = Recipe(**HKO7)
+    assert hko7.heavy == (12.98, 22.37, 28.58, 33.27, 40.72) and hko7.weights == (1, 2, 5, 10, 30)
+    source = SOURCES["mnist"](make_plan().data, 0)
+    with pytest.raises(ConfigError, match=r"heavy is in the unit of the data, which go from 0 to 1 \(they have no unit\)"):
+        make_plan(heavy=(20.0,), weights=(2.0,)).on(source)
+    assert make_plan(heavy=(0.5, 2.0), weights=(2.0, 3.0)).on(source).recipe.weights == (2, 3)
 
 
 def test_an_option_is_found_in_the_record_that_has_it():

@@ -103,6 +103,20 @@ def test_a_report_says_which_weights_it_is_about(model, sequences, tmp_path, cap
     assert weights[0] == weights[1] != weights[2] and all(len(w) == 64 for w in weights)
 
 
+def test_baselines_are_fitted_on_training_sequences(model, sequences, tmp_path):
+    """The test set is noise, which a blur predicts better; in training nothing moves, so that no blur is the best."""
+    still = np.repeat(sequences[:, :1], sequences.shape[1], axis=1)
+    source = Noise(mine=sequences)
+    source.baselines, source.batch = ("copy_last", "blur_last"), lambda k, count: still
+    report(model, PLAN, source, 12, tmp_path)
+    entry = json.loads((tmp_path / "metrics.json").read_text())["mine"]
+    assert entry["blur_last"]["widths"] == [0, 0, 0] and entry["blur_last_mse"] == pytest.approx(entry["copy_last_mse"], rel=1e-6)
+    source.batch = lambda k, count: sequences
+    report(model, PLAN, source, 12, tmp_path)
+    entry = json.loads((tmp_path / "metrics.json").read_text())["mine"]
+    assert min(entry["blur_last"]["widths"]) > 0 and entry["blur_last_mse"] < entry["copy_last_mse"]
+
+
 def test_a_test_set_may_be_longer_than_the_sequences_of_training(model, sequences, tmp_path):
     """Trained 10 -> 10 and tested 10 -> 20, as on KTH: all its frames are predicted, scored and drawn."""
     longer = np.concatenate([sequences, sequences], axis=1)

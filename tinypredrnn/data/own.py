@@ -32,6 +32,8 @@ class OwnOptions(SourceOptions):
                             "channels")
     array: str = option("", "the array to read from a .npz that has several")
     groups: bool = option(True, "keep the clips of one folder (a person, a station) in the same part of the data")
+    thresholds: tuple = option((), "values in this unit, such as 10 20 30 40 for dBZ: how well is predicted where they "
+                                   "are reached is scored as well", of=float, may_change=True)
     every: int = option(1, "keep one frame out of so many", least=1)
 
     def __post_init__(self):
@@ -64,6 +66,13 @@ def read_clips(path, options, scale=None):
     return clips
 
 
+def metrics_of(world, options, scale):
+    """The metrics of a world for frames on a Scale: also those of events, and sharpness, if there are thresholds."""
+    if not options.thresholds:
+        return world.metrics
+    return *world.metrics, metrics.SHARPNESS, *metrics.events(scale, options.thresholds)
+
+
 class OwnSequences(Source):
     """Clips read from files, as stored. Training batches are random windows of them."""
 
@@ -90,6 +99,7 @@ class OwnSequences(Source):
                               f"{metrics.SSIM_WINDOW}x{metrics.SSIM_WINDOW} is the least: resize them with --size 64 "
                               "64")
         self.scale, self.frame = clips.scale, (height, width, clips.channels)
+        self.metrics = metrics_of(type(self), options, clips.scale)
         self.training, self.held_out, self.test, words = split(clips, self.length, seed, options.groups)
         kind = {1: "gray", 3: "colour"}.get(clips.channels, f"of {clips.channels} channels")
         self.messages = (*clips.messages, f"{options.data}: frames of {height}x{width}, {kind}, {words}")
@@ -134,10 +144,13 @@ class OneTest(OwnSequences):
     def __init__(self, path, options, scale, world, seed):
         known = {name: value for name, value in options.as_dict().items() if name in OwnOptions.names()}
         Source.__init__(self, OwnOptions().replace(**known), seed)
-        self.metrics, self.baselines, self.name = world.metrics, world.baselines, Path(path).resolve().stem
+        self.name = Path(path).resolve().stem
+        # there are no training sequences on which a baseline could be fitted
+        self.baselines = tuple(name for name in world.baselines if not metrics.BASELINES[name].fit)
         self.notes = {"data": str(Path(path).resolve())}
         self.test = read_clips(path, self.options, scale)
         self.scale, self.messages = self.test.scale, self.test.messages
+        self.metrics = metrics_of(world, self.options, self.scale)
         self.frame = *self.test.size, self.test.channels
         if not len(self.test.windows(self.length)):
             raise ConfigError(f"{path} has no {self.length} frames in a row, of which {self.options.given} would be "

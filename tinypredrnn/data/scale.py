@@ -58,6 +58,14 @@ class Scale:
         first, last = self.units
         return (np.asarray(values) - first) / (last - first)
 
+    def reached_from(self, value):
+        """The number on the model's scale from which on a physical value is reached.
+
+        It lies a millionth of the range below the value, since frames on the model's scale are rounded to float32: a
+        place that has exactly this value does reach it.
+        """
+        return float(self.from_units(value)) - 1e-6
+
     def as_dict(self):
         """Plain values, for JSON."""
         return dataclasses.asdict(self)

@@ -2,11 +2,20 @@
 
 import dataclasses
 
+import numpy as np
+
+from tinypredrnn.errors import ConfigError
 from tinypredrnn.gpu import PRECISIONS
 from tinypredrnn.nn.losses import LOSSES
 from tinypredrnn.optim import OPTIMISERS
-from tinypredrnn.options import Options, option
+from tinypredrnn.options import Options, called, option
 from tinypredrnn.train.update import UPDATES
+
+# How the HKO-7 benchmark weighs rain (Shi et al., 2017): by 1, 2, 5, 10 and 30 from 0.5, 2, 5, 10 and 30 mm/h on. Its
+# reflectivities in dBZ are 10 log10 Z, Z = 58.53 R^1.56 for R mm/h.
+HKO7_RATES = 0.5, 2.0, 5.0, 10.0, 30.0
+HKO7 = {"heavy": tuple(round(float(10 * np.log10(58.53 * rate ** 1.56)), 2) for rate in HKO7_RATES),
+        "weights": (1.0, 2.0, 5.0, 10.0, 30.0)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +38,10 @@ class Recipe(Options):
                                 ("constant", "cosine"))
     clip: float = option(0.0, "largest norm of the whole gradient (0: no limit)", least=0)
     loss: str = option("l1+l2", "training loss", LOSSES)
+    heavy: tuple = option((), "thresholds in the unit of the data, from each of which on a pixel has another weight in "
+                              "the loss; below them, 1", of=float)
+    weights: tuple = option((), "the weights of pixels whose truth reaches the thresholds of --heavy, one for each",
+                            above=0, of=float)
     loss_over: str = option("all", "outputs in the loss: all, or only the future, those after the given frames",
                             ("all", "future"))
     sampling: str = option("linear", "scheduled sampling: fewer and fewer true frames instead of predictions; reverse: "
@@ -42,3 +55,9 @@ class Recipe(Options):
                             ("auto", *PRECISIONS))
     start: str = option("", "run or checkpoint file whose weights to start from; empty: random weights", flag="--from")
     seed: int = option(0, "seed of weights, data and sampling: the same seed gives the same run", least=0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.heavy) != len(self.weights) or list(self.heavy) != sorted(set(self.heavy)):
+            raise ConfigError(f"{called('heavy')} is rising thresholds, {called('weights')} one number for each, got "
+                              f"{self.heavy!r:.60} and {self.weights!r:.60}")

@@ -7,12 +7,13 @@ from tinypredrnn.autograd import no_grad
 from tinypredrnn.data.scale import BYTES
 from tinypredrnn.errors import DataError
 from tinypredrnn.files import read_json
-from tinypredrnn.metrics import DEFAULT, Scores, comparison, table
+from tinypredrnn.metrics import BASELINES, DEFAULT, Scores, comparison, table
 from tinypredrnn.train.checkpoint import checksum
 from tinypredrnn.train.run import SCORED, RunFolder
 from tinypredrnn.viz import save_frame_curves, save_gif, save_strip
 
 MAX_PICTURED = 3  # sequences of a test set that are drawn
+FITTED = 200  # training sequences on which baselines are fitted
 
 
 def predict(model, inputs, horizon):
@@ -27,20 +28,25 @@ def predict(model, inputs, horizon):
 
 
 def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=("copy_last",), protocol="float",
-              batch=25, progress=iter):
+              batch=25, progress=iter, training=None):
     """Score a set of stored sequences (N,T,H,W,C): the model sees `given` frames and predicts the rest.
 
     scale                the Scale that maps the frames to [0, 1]
     metrics, baselines   like those of a Source
     protocol             as for Scores
     progress             wraps the iteration over batches, for example tqdm
+    training             stored sequences on which baselines are fitted that need it
 
     Returns an entry of metrics.json.
     """
-    scores = Scores(metrics, baselines, protocol)
+    def cut(stored):
+        frames = scale.to_model(stored)
+        return frames[:, :given], frames[:, given:]
+
+    scores = Scores(metrics, baselines, protocol, None if training is None else cut(training))
     for start in progress(range(0, len(sequences), batch)):
-        frames = scale.to_model(sequences[start:start + batch])
-        scores.add(predict(model, frames[:, :given], frames.shape[1] - given), frames[:, given:], frames[:, given - 1])
+        inputs, truth = cut(sequences[start:start + batch])
+        scores.add(predict(model, inputs, truth.shape[1]), truth, inputs)
     return scores.result()
 
 
@@ -63,11 +69,14 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
         if tests is None:
             tests = source.tests()
             own = next(iter(tests)) if own is None else own
+        fitted = any(BASELINES[name].fit for name in source.baselines)
+        training = source.batch(0, FITTED) if fitted else None
         for name, make in tests.items():
             sequences, given = make(), plan.data.given
             entry = source.notes | {"iteration": iteration, "weights_sha256": checksum(model.state_dict())} | score_set(
                 model, sequences, given, source.scale, source.metrics, source.baselines, protocol,
-                progress=lambda batches: tqdm(batches, "scoring", leave=False, dynamic_ncols=True, disable=None))
+                progress=lambda batches: tqdm(batches, "scoring", leave=False, dynamic_ncols=True, disable=None),
+                training=training)
             folder.write_json("metrics.json", read_scores(path) | {name: entry}, amends=True)
             chosen = np.linspace(0, len(sequences) - 1, min(MAX_PICTURED, len(sequences))).astype(int)
             frames = source.scale.to_model(sequences[chosen])

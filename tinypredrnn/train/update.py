@@ -63,7 +63,8 @@ class Descent(Update):
         recipe = plan.recipe
         self.precision = check_precision(recipe.precision, self.device)
         self.optimiser = OPTIMISERS[recipe.optimiser](model.parameters(), recipe.rate)
-        self.pixel_loss, self.clip = find_loss(recipe.loss), recipe.clip or math.inf
+        steps = [(plan.scale.reached_from(least), weight) for least, weight in zip(recipe.heavy, recipe.weights)]
+        self.pixel_loss, self.clip = find_loss(recipe.loss, steps), recipe.clip or math.inf
         self.first = plan.data.given - 1 if recipe.loss_over == "future" else 0  # the first output in the loss
         self.gaps = plan.scale.gaps  # known in advance, since a recorded step cannot inspect the frames
         self.captured = None

@@ -5,6 +5,7 @@ They are from the palette of Okabe and Ito, which colour-blind readers can disti
 
 COLOURS = {
     "input": "#666666", "truth": "#0072B2", "prediction": "#D55E00",  # frames, and curves about them
+    "flow": "#009E73", "blur": "#CC79A7",  # baselines: optical flow, and a blurred frame
     "X": "#666666", "H": "#666666", "C": "#56B4E9", "M": "#E69F00",  # what cells pass on: frames, states, both memories
     "C and M": "#009E73",  # what reads both memories
     "parameter": "#F0E442", "op": "#333333", "fused op": "#009E73", "module": "#CC79A7",  # in a graph, beside inputs
