@@ -10,7 +10,7 @@ from tinypredrnn.files import read_json
 from tinypredrnn.metrics import BASELINES, DEFAULT, Scores, comparison, table
 from tinypredrnn.train.checkpoint import checksum
 from tinypredrnn.train.run import SCORED, RunFolder
-from tinypredrnn.viz import save_frame_curves, save_gif, save_strip
+from tinypredrnn.viz import LEVELS, save_frame_curves, save_gif, save_maps, save_strip
 
 MAX_PICTURED = 3  # sequences of a test set that are drawn
 FITTED = 200  # training sequences on which baselines are fitted
@@ -81,13 +81,33 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
             chosen = np.linspace(0, len(sequences) - 1, min(MAX_PICTURED, len(sequences))).astype(int)
             frames = source.scale.to_model(sequences[chosen])
             shown = frames[:, :given], frames[:, given:], predict(model, frames[:, :given], frames.shape[1] - given)
-            strip, animation, curves = (picture.format("" if name == own else f"-{name}") for picture in SCORED)
+            strip, animation, curves, maps = (picture.format("" if name == own else f"-{name}") for picture in SCORED)
             folder.draw(strip, save_strip, *shown)
             folder.draw(animation, save_gif, *shown)
             folder.draw(curves, save_frame_curves, entry)
+            if source.scale.unit in LEVELS:
+                folder.draw(maps, save_maps, *hindcast(model, wettest(sequences, source.scale)[None], given,
+                                                       source.baselines), source.scale)
             print("\n".join([f"{name}, {len(sequences)} test sequences of step {iteration:,}", table(entry),
                              *comparison(entry),
                              f"see {path.with_name(strip)}"]))
+
+
+def wettest(sequences, scale):
+    """The sequence (T,H,W,C) of the largest mean on the model's scale, for which a forecast matters most."""
+    return max((scale.to_model(frames) for frames in sequences), key=lambda frames: np.nan_to_num(frames).mean())
+
+
+def hindcast(model, frames, given, baselines):
+    """What came after the first `given` frames of one sequence (1,T,H,W,C), beside forecasts of it, for viz.save_maps.
+
+    Returns (inputs (J,H,W,C), {"truth": (T,H,W,C), "model": ..., title of each baseline that needs no fit: ...}).
+    """
+    inputs, truth = frames[:, :given], frames[:, given:]
+    chosen = (BASELINES[name] for name in baselines)
+    forecasts = {"truth": truth, "model": predict(model, inputs, truth.shape[1])} | {
+        baseline.title: baseline.predict(inputs, truth.shape) for baseline in chosen if not baseline.fit}
+    return inputs[0], {name: forecast[0] for name, forecast in forecasts.items()}
 
 
 def read_scores(path):

@@ -1,5 +1,5 @@
-"""Pictures: of what a model predicts (frames.py), of how it learns (curves.py), of what it computes (graph.py and
-layered.py), and Figures 1 and 2 of the paper (flow.py).
+"""Pictures: of what a model predicts (frames.py), also as maps of rain (maps.py), of how it learns (curves.py), of what
+it computes (graph.py and layered.py), and Figures 1 and 2 of the paper (flow.py).
 
 Every file is written under a temporary name and then renamed, so that no picture is ever seen half written.
 """
@@ -9,7 +9,7 @@ from tinypredrnn.viz.curves import save_frame_curves, save_training_curves
 from tinypredrnn.viz.flow import draw_st_lstm, draw_stack
 from tinypredrnn.viz.frames import frame_strip, save_gif, save_strip
 from tinypredrnn.viz.graph import draw_graph
+from tinypredrnn.viz.maps import LEVELS, save_maps
 
-__all__ = ["COLOURS", "draw_graph", "draw_st_lstm", "draw_stack", "frame_strip", "save_frame_curves", "save_gif",
-           "save_strip",
-           "save_training_curves"]
+__all__ = ["COLOURS", "LEVELS", "draw_graph", "draw_st_lstm", "draw_stack", "frame_strip", "save_frame_curves",
+           "save_gif", "save_maps", "save_strip", "save_training_curves"]

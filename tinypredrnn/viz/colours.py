@@ -10,6 +10,11 @@ COLOURS = {
     "C and M": "#009E73",  # what reads both memories
     "parameter": "#F0E442", "op": "#333333", "fused op": "#009E73", "module": "#CC79A7",  # in a graph, beside inputs
 }
+# Twelve steps of radar echoes from weak to severe, in the order in which radar maps are read everywhere: blue, green,
+# yellow, red, purple. Those in between are mixtures of the palette's.
+ECHOES = ("#C5E6F8", "#8FCBEE", "#56B4E9", "#0072B2", "#7CCDB4", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#9C2F12",
+          "#CC79A7", "#7B3F7D")
+NO_ECHO, NO_DATA = "#FFFFFF", "#CFCFCF"
 LINE, SMALL_TEXT = "#888888", "#444444"
 
 
