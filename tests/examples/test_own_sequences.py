@@ -103,6 +103,21 @@ def test_a_forecast_from_the_middle_is_laid_beside_what_came(room):
                                                               "--out", "far")
 
 
+def test_rain_is_scored_by_events_and_drawn_as_maps(tmp_path):
+    """Thresholds for the scores and for the loss are in the unit of the data; maps have its colours."""
+    clips = np.random.default_rng(0).uniform(0, 52.5, (4, 9, 12, 16)).astype(np.float32)
+    np.save(tmp_path / "rain.npy", clips)
+    reading = "--order NTHW --range 0 52.5 --unit dBZ --thresholds 10 30 --heavy 20 40 --weights 2 5".split()
+    printed = run(tmp_path, "train_sequences.py", "--data", "rain.npy", *reading, "--out", "run", *SMALL)
+    assert "CSI 30 dBZ" in printed and "FSS 10 dBZ 9x9" in printed
+    entry = json.loads((tmp_path / "run" / "metrics.json").read_text())["sequences"]
+    assert len(entry["csi_30_per_frame"]) == 3 and 0 < entry["copy_last_csi_10"] < 1 and entry["sharpness"] < 1
+    assert (tmp_path / "run" / "maps.png").is_file()
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.npz")[0].recipe.weights == (2, 5)
+    run(tmp_path, "predict.py", "run", "--input", "rain.npy", "--until", 5, "--out", "hindcast")
+    assert (tmp_path / "hindcast" / "maps.png").is_file()
+
+
 def test_without_an_input_the_run_shows_its_own_world(room):
     message = run(room, "predict.py", "run", "--clip", 2, "--out", "own")
     assert "clip 2 of 4, test sequence 2: watched its 4 frames and predicted 3" in message

@@ -132,6 +132,7 @@ def test_rain_is_also_drawn_as_maps(model, sequences, tmp_path, monkeypatch):
     assert list(forecasts) == ["truth", "model", "copy last frame", "optical flow"] and scale == source.scale
     np.testing.assert_array_equal(np.concatenate([inputs, forecasts["truth"]]), scale.to_model(sequences[3]))
     np.testing.assert_array_equal(forecasts["copy last frame"], np.stack([inputs[-1]] * 3))
+    np.testing.assert_array_equal(forecasts["model"], predict(model, inputs[None], 3)[0])
 
 
 def test_a_test_set_may_be_longer_than_the_sequences_of_training(model, sequences, tmp_path):

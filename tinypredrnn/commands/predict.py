@@ -7,8 +7,9 @@
 RUN is the folder of a run, or a checkpoint file. The clip is a folder of images, or a .npy, .npz, GIF or video file; it
 needs no true frames to compare with. Without --input, sequences of the run's own world are continued, and shown with
 their true future. The folder --out receives prediction.npy (K,H,W,C), floats in the run's units; frame_NNNN.png for
-gray and colour frames, whose numbers continue those of the clip; prediction.gif; and prediction.png with the first 30
-frames. --overwrite replaces only what an earlier prediction wrote there, and only once the new one is complete.
+gray and colour frames, whose numbers continue those of the clip; prediction.gif; prediction.png with the first 30
+frames; and for radar data maps.png: coloured maps of the prediction, beside those of the baselines and, with --until,
+of what came. --overwrite replaces only what an earlier prediction wrote there, and only once the new one is complete.
 """
 
 from pathlib import Path
@@ -17,13 +18,13 @@ import numpy as np
 from PIL import Image
 
 from tinypredrnn import viz
-from tinypredrnn.data import find_source
+from tinypredrnn.data import SOURCES, Source, find_source
 from tinypredrnn.data.own import READING, OwnOptions, read_clips
 from tinypredrnn.errors import ConfigError, DataError, ShapeError, whole_number_from
 from tinypredrnn.files import lies_within, path_argument, replacing
 from tinypredrnn.folder import Folder, refuse_overlap
 from tinypredrnn.options import Parser, add_arguments, command_line, given_options
-from tinypredrnn.train import PRETRAINED, predict, read_trained, trained_model
+from tinypredrnn.train import PRETRAINED, hindcast, predict, read_trained, trained_model
 
 MAX_STRIP_FRAMES = 30  # frames; a picture with more would be too wide to look at
 SAMPLES = 20  # sequences of the run's own world to choose from
@@ -66,6 +67,9 @@ def main(words):
         out.draw("prediction.png", viz.save_strip, inputs, None if truth is None else truth[:, first],
                  prediction[:, first])
         out.draw("prediction.gif", viz.save_gif, inputs, truth, prediction)
+        if plan.scale.unit in viz.LEVELS:
+            rows = hindcast(inputs, truth, prediction, SOURCES.get(plan.source, Source).baselines)
+            out.draw("maps.png", viz.save_maps, inputs[0], rows, plan.scale)
     watched = f"its {end} frames" if inputs.shape[1] == end else f"the last {inputs.shape[1]} of its {end} frames"
     further = f" (it was trained to predict {plan.data.horizon})" if horizon > plan.data.horizon else ""
     came = f", beside the {len(future)} that came" if len(future) else ""
@@ -99,7 +103,8 @@ def refuse(out, arguments):
             raise ConfigError(f"--out {out.path} lies within --input {arguments.input}: name another --out")
     if out.own_files() and not arguments.overwrite:
         raise ConfigError(f"{out.path} holds a prediction: replace it with --overwrite, or name another --out")
-    out.refuse_foreign_files(("frame_*.png", "prediction.npy", "prediction.png", "prediction.gif", "checkpoint*.npz"))
+    out.refuse_foreign_files(("frame_*.png", "prediction.npy", "prediction.png", "prediction.gif", "maps.png",
+                               "checkpoint*.npz"))
 
 
 def continue_clip(model, inputs, frames, plan):

@@ -86,8 +86,10 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
             folder.draw(animation, save_gif, *shown)
             folder.draw(curves, save_frame_curves, entry)
             if source.scale.unit in LEVELS:
-                folder.draw(maps, save_maps, *hindcast(model, wettest(sequences, source.scale)[None], given,
-                                                       source.baselines), source.scale)
+                frames = wettest(sequences, source.scale)[None]
+                inputs, truth = frames[:, :given], frames[:, given:]
+                rows = hindcast(inputs, truth, predict(model, inputs, truth.shape[1]), source.baselines)
+                folder.draw(maps, save_maps, inputs[0], rows, source.scale)
             print("\n".join([f"{name}, {len(sequences)} test sequences of step {iteration:,}", table(entry),
                              *comparison(entry),
                              f"see {path.with_name(strip)}"]))
@@ -98,16 +100,17 @@ def wettest(sequences, scale):
     return max((scale.to_model(frames) for frames in sequences), key=lambda frames: np.nan_to_num(frames).mean())
 
 
-def hindcast(model, frames, given, baselines):
-    """What came after the first `given` frames of one sequence (1,T,H,W,C), beside forecasts of it, for viz.save_maps.
+def hindcast(inputs, truth, prediction, baselines):
+    """The rows of maps (viz.save_maps) of one sequence: what came, and forecasts of it from the inputs.
 
-    Returns (inputs (J,H,W,C), {"truth": (T,H,W,C), "model": ..., title of each baseline that needs no fit: ...}).
+    inputs (1,J,H,W,C), truth (or None) and the model's prediction (1,T,H,W,C) -> {"truth": (T,H,W,C), "model": ...,
+    title of each of these baselines that needs no fit: ...}
     """
-    inputs, truth = frames[:, :given], frames[:, given:]
-    chosen = (BASELINES[name] for name in baselines)
-    forecasts = {"truth": truth, "model": predict(model, inputs, truth.shape[1])} | {
-        baseline.title: baseline.predict(inputs, truth.shape) for baseline in chosen if not baseline.fit}
-    return inputs[0], {name: forecast[0] for name, forecast in forecasts.items()}
+    rows = {} if truth is None else {"truth": truth}
+    rows |= {"model": prediction}
+    rows |= {baseline.title: baseline.predict(inputs, prediction.shape)
+             for baseline in map(BASELINES.get, baselines) if not baseline.fit}
+    return {name: frames[0] for name, frames in rows.items()}
 
 
 def read_scores(path):
