@@ -185,7 +185,7 @@ def plain(attributes):
     found = {name: value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
              for name, value in attributes.items()}
     return {name: value for name, value in found.items()
-            if isinstance(value, (str, int, float)) or isinstance(value, list) and value
+            if value != "" and isinstance(value, (str, int, float)) or isinstance(value, list) and value
             and all(type(number) in (int, float) for number in value)}
 
 

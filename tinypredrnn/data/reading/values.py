@@ -9,6 +9,7 @@ from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.options import called
 
+BYTE_RANGE = BYTES.stored
 MAX_EXAMINED = 4 << 30  # bytes: of larger data, only an even sample of the frames is examined
 PIECE = 1 << 24  # bytes that are examined at a time
 ROUNDING = 1e-5  # how far outside of [0, 1] floats may be and still count as 0 or 1
@@ -74,7 +75,7 @@ def find_scale(clips, range, unit, missing, messages, meaning=None, values=None)
             hint_at_a_part(max(int(frames.max()) for frames in looked_at(clips)), 255, messages)
         if missing is None and not values and not meaning:
             return Scale(units=BYTES.stored, unit=unit) if unit else BYTES
-        range = BYTES.stored
+        range = BYTE_RANGE
     found = known(clips, missing, range, messages)
     if range is None and (true or all(d.kind == "f" for d in dtypes) and -ROUNDING <= found.low
                           and found.high <= 1 + ROUNDING):
