@@ -5,11 +5,11 @@ import pytest
 from op_cases import positive, spaced, spaced_too
 
 import tinypredrnn as tp
+from tinypredrnn.data.rain import HKO7
 from tinypredrnn.data.scale import Scale
 from tinypredrnn.errors import ConfigError, DTypeError, ShapeError
 from tinypredrnn.nn import find_loss
 from tinypredrnn.nn.losses import LOSSES, weights_of
-from tinypredrnn.train.recipe import HKO7
 
 pytestmark = pytest.mark.filterwarnings("error")
 

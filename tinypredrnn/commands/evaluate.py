@@ -23,7 +23,8 @@ from tinypredrnn.options import Parser, add_arguments, command_line, given_optio
 from tinypredrnn.train import RunFolder, fingerprint, read_scores, read_trained, report, trained_model
 
 # options of a world that are no flags here: the run fixes them, another flag sets them, or they do not concern a test
-EXCLUDED = "given", "data", "test_sequences", "validation_sequences", "validation", "test", "groups"
+EXCLUDED = ("given", "data", "test_sequences", "validation_sequences", "validation", "test", "groups", "stride",
+            "validation_from", "test_from")
 
 
 @command_line

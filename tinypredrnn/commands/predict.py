@@ -3,13 +3,16 @@
     tinypredrnn predict                                      the trained model that comes with the package
     tinypredrnn predict runs/sequences --input my_clips/take1 --frames 20
     tinypredrnn predict runs/sequences --input my_clips/take1 --until 30    from frame 31 on, with the true frames
+    tinypredrnn predict runs/radar --input today.nc          a nowcast from the newest frames
 
-RUN is the folder of a run, or a checkpoint file. The clip is a folder of images, or a .npy, .npz, GIF or video file; it
-needs no true frames to compare with. Without --input, sequences of the run's own world are continued, and shown with
-their true future. The folder --out receives prediction.npy (K,H,W,C), floats in the run's units; frame_NNNN.png for
-gray and colour frames, whose numbers continue those of the clip; prediction.gif; prediction.png with the first 30
-frames; and for radar data maps.png: coloured maps of the prediction, beside those of the baselines and, with --until,
-of what came. --overwrite replaces only what an earlier prediction wrote there, and only once the new one is complete.
+RUN is the folder of a run, or a checkpoint file. The clip is a folder of images, or a .npy, .npz, NetCDF, HDF5, Zarr,
+GIF or video file; it needs no true frames to compare with. Without --input, sequences of the run's own world are
+continued, and shown with their true future. The folder --out receives prediction.npy (K,H,W,C), floats in the run's
+units, with NaN where none of the watched frames has data; prediction.nc, a CF NetCDF of the same with times, lead times
+and the coordinates of the input, if the frames have times and one channel; frame_NNNN.png for gray and colour frames,
+whose numbers continue those of the clip; prediction.gif; prediction.png with the first 30 frames; and for radar data
+maps.png: coloured maps of the prediction, beside those of the baselines and, with --until, of what came. --overwrite
+replaces only what an earlier prediction wrote there, and only once the new one is complete.
 """
 
 from pathlib import Path
@@ -18,8 +21,11 @@ import numpy as np
 from PIL import Image
 
 from tinypredrnn import viz
-from tinypredrnn.data import SOURCES, Source, find_source
-from tinypredrnn.data.own import READING, OwnOptions, read_clips
+from tinypredrnn.data import find_source
+from tinypredrnn.data.forecast_file import lead_times, write_forecast
+from tinypredrnn.data.own import OwnSequences
+from tinypredrnn.data.radar import Radar
+from tinypredrnn.data.reading import Clips
 from tinypredrnn.errors import ConfigError, DataError, ShapeError, whole_number_from
 from tinypredrnn.files import lies_within, path_argument, replacing
 from tinypredrnn.folder import Folder, refuse_overlap
@@ -37,11 +43,13 @@ def main(words):
     out, horizon = Folder(arguments.out, "prediction"), arguments.frames or plan.data.horizon
     refuse(out, arguments)
 
-    clips, scale = read(arguments, plan)
-    if not 1 <= arguments.clip <= len(clips):
-        raise ConfigError(f"{arguments.input or 'the run'} has {len(clips)} clip(s), got --clip {arguments.clip}: "
+    clips = read(arguments, plan)
+    scale, number = clips.scale, arguments.clip or newest(clips)
+    if not 1 <= number <= len(clips):
+        raise ConfigError(f"{arguments.input or 'the run'} has {len(clips)} clip(s), got --clip {number}: "
                           f"choose 1 to {len(clips)}")
-    name, (whole, end) = list(clips.items())[arguments.clip - 1]
+    name, whole = clips.names[number - 1], clips[number - 1]
+    end = arguments.until or (len(whole) if arguments.input else plan.data.given)
     if not 1 <= end <= len(whole):
         raise ConfigError(f"{name} has {len(whole)} frame(s), got --until {end}: choose one of these")
     if end < plan.data.given and not arguments.all:
@@ -50,11 +58,18 @@ def main(words):
     past, future = whole[:end], whole[end:end + horizon]
     inputs = scale.to_model(past[None] if arguments.all else past[None, -plan.data.given:])  # (1,J,H,W,C)
     prediction = continue_clip(trained_model(plan, parts, arguments.device), inputs, horizon, plan)  # (1,K,H,W,C)
+    unseen = np.isnan(inputs[0]).all(axis=0)  # (H,W,C)
+    values = np.where(unseen, np.nan, plan.scale.to_units(prediction[0])).astype(np.float32)
+    times = clips.times.get(name, ())[:end][-inputs.shape[1]:]
+    timed = len(times) > 1
 
     with out:
         refuse(out, arguments)  # checked again: another program may have written here in the meantime
         with out.renewing() as fresh:
-            np.save(fresh / "prediction.npy", plan.scale.to_units(prediction[0]).astype(np.float32))
+            np.save(fresh / "prediction.npy", values)
+            if timed and values.shape[-1] == 1:
+                write_forecast(fresh / "prediction.nc", values[..., 0], times, plan.scale.unit, clips.grid,
+                               getattr(plan.data, "zr", ""), f"{plan.model} trained on {plan.source}, step {iteration}")
             for k, frame in enumerate(np.rint(prediction[0] * 255).astype(np.uint8), start=end + 1):
                 if frame.shape[-1] in (1, 3):
                     with replacing(fresh / f"frame_{k:04d}.png") as temporary:
@@ -68,31 +83,41 @@ def main(words):
                  prediction[:, first])
         out.draw("prediction.gif", viz.save_gif, inputs, truth, prediction)
         if plan.scale.unit in viz.LEVELS:
-            rows = hindcast(inputs, truth, prediction, SOURCES.get(plan.source, Source).baselines)
-            out.draw("maps.png", viz.save_maps, inputs[0], rows, plan.scale)
+            shown = np.where(unseen, np.nan, prediction)
+            rows = hindcast(inputs, truth, shown, find_source(plan.source).baselines)
+            minutes, title = (lead_times(times, 1)[0], f"from {times[-1]} on") if timed else (None, "")
+            out.draw("maps.png", viz.save_maps, inputs[0], rows, plan.scale, minutes, title)
     watched = f"its {end} frames" if inputs.shape[1] == end else f"the last {inputs.shape[1]} of its {end} frames"
     further = f" (it was trained to predict {plan.data.horizon})" if horizon > plan.data.horizon else ""
     came = f", beside the {len(future)} that came" if len(future) else ""
-    print(f"clip {arguments.clip} of {len(clips)}, {name}: watched {watched} and predicted "
-          f"{horizon}{further}{came}, see {arguments.out / 'prediction.gif'}")
+    until = f", {lead_times(times, horizon)[-1]:g} minutes from {times[-1]} on" if timed else ""
+    if not timed and arguments.input and plan.scale.unit:
+        print("the times of the frames are not known, so there is no prediction.nc")
+    print(f"clip {number} of {len(clips)}, {name}: watched {watched} and predicted "
+          f"{horizon}{further}{until}{came}, see {arguments.out / 'prediction.gif'}")
     return 0
 
 
 def read(arguments, plan):
-    """The clips to choose from, {name: (frames (T,H,W,C), how many of them are the past)}, and their Scale.
-
-    Files are read as the run's own were, unless flags say otherwise.
-    """
+    """The Clips to choose from. Files are read as the run's own were, unless flags say otherwise."""
+    world = find_source(plan.source)
     if arguments.input:
-        as_trained = {name: getattr(plan.data, name) for name in READING if name in plan.data.names()}
+        files = world if issubclass(world, OwnSequences) else OwnSequences
+        kept = {*files.reading, "dbz"} & set(plan.data.names())
         fitted = {"size": plan.frame[:2], "channels": plan.frame[2]} if arguments.fit else {}
-        options = OwnOptions().replace(**as_trained | given_options(arguments, READING) | fitted)
-        clips = read_clips(arguments.input, options, plan.scale)
+        options = files.Options().replace(**{name: getattr(plan.data, name) for name in kept}
+                                          | given_options(arguments, Radar.reading) | fitted)
+        clips = files.read(arguments.input, options, plan.scale)
         print(*clips.messages, sep="\n")
-        return {name: (clip, arguments.until or len(clip)) for name, clip in clips.named().items()}, clips.scale
-    world = find_source(plan.source)(plan.data, plan.recipe.seed)
-    return {name: (clip, arguments.until or plan.data.given)
-            for name, clip in world.samples(SAMPLES).items()}, world.scale
+        return clips
+    source = world(plan.data, plan.recipe.seed)
+    return Clips(source.samples(SAMPLES), source.scale)
+
+
+def newest(clips):
+    """The number, from 1, of the clip that ends last, if all times are known; else 1."""
+    ends = [clips.times[name][-1] for name in clips.names if name in clips.times]
+    return int(np.argmax(ends)) + 1 if len(ends) == len(clips) else 1
 
 
 def refuse(out, arguments):
@@ -103,8 +128,8 @@ def refuse(out, arguments):
             raise ConfigError(f"--out {out.path} lies within --input {arguments.input}: name another --out")
     if out.own_files() and not arguments.overwrite:
         raise ConfigError(f"{out.path} holds a prediction: replace it with --overwrite, or name another --out")
-    out.refuse_foreign_files(("frame_*.png", "prediction.npy", "prediction.png", "prediction.gif", "maps.png",
-                               "checkpoint*.npz"))
+    out.refuse_foreign_files(("frame_*.png", "prediction.npy", "prediction.nc", "prediction.png", "prediction.gif",
+                              "maps.png", "checkpoint*.npz"))
 
 
 def continue_clip(model, inputs, frames, plan):
@@ -124,8 +149,9 @@ def make_parser():
     parser.add_argument("run", type=path_argument, nargs="?", default=PRETRAINED,
                         help="folder of a run, or a checkpoint file (default: the model that comes with the package)")
     parser.add_argument("--input", type=path_argument, help="the clip to continue (default: the run's own world)")
-    parser.add_argument("--clip", type=int, default=1, metavar="N",
-                        help="which clip, if the input has several (default: %(default)s)")
+    parser.add_argument("--clip", type=whole_number_from(1), metavar="N",
+                        help="which clip, if the input has several (default: the newest, or the first if there are no "
+                             "times)")
     parser.add_argument("--until", type=whole_number_from(1), metavar="N",
                         help="treat frame N as the clip's last, and show the true frames after it with the prediction "
                              "(default: its end)")
@@ -138,9 +164,8 @@ def make_parser():
     parser.add_argument("--out", type=path_argument, default=Path("predicted"),
                         help="folder for the frames (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace the prediction in --out")
-    unread = set(OwnOptions.names()) - set(READING)
     group = parser.add_argument_group("how the input is read (default: as the run's own data)")
-    add_arguments(group, OwnOptions(), unread)
+    add_arguments(group, Radar.Options(), set(Radar.Options.names()) - set(Radar.reading))
     parser.add_argument("--device", default="cpu",
                         help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
     return parser

@@ -2,20 +2,12 @@
 
 import dataclasses
 
-import numpy as np
-
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.gpu import PRECISIONS
 from tinypredrnn.nn.losses import LOSSES
 from tinypredrnn.optim import OPTIMISERS
 from tinypredrnn.options import Options, called, option
 from tinypredrnn.train.update import UPDATES
-
-# How the HKO-7 benchmark weighs rain (Shi et al., 2017): by 1, 2, 5, 10 and 30 from 0.5, 2, 5, 10 and 30 mm/h on. Its
-# reflectivities in dBZ are 10 log10 Z, Z = 58.53 R^1.56 for R mm/h.
-HKO7_RATES = 0.5, 2.0, 5.0, 10.0, 30.0
-HKO7 = {"heavy": tuple(round(float(10 * np.log10(58.53 * rate ** 1.56)), 2) for rate in HKO7_RATES),
-        "weights": (1.0, 2.0, 5.0, 10.0, 30.0)}
 
 
 @dataclasses.dataclass(frozen=True)

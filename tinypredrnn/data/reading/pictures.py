@@ -32,8 +32,8 @@ NO_PAGE = 1 | 4  # the bits of PAGE that mark a smaller copy of another page, an
 class Pictures:
     """Reads pictures into memory as films of one size. It keeps track of the first size and of the memory used."""
 
-    def __init__(self, size, channels, every, missing):
-        self.size, self.channels, self.every, self.missing = size, channels, every, missing
+    def __init__(self, size, channels, every, missing, aspect="stretch"):
+        self.size, self.channels, self.every, self.missing, self.aspect = size, channels, every, missing, aspect
         self.first, self.values, self.most, self.allowed = None, 0, 1, 0
 
     def read(self, files, messages):
@@ -49,7 +49,7 @@ class Pictures:
                     difference = tint(frame)
                     colour, frame = max(colour, difference), frame if difference else frame[..., :1].copy()
                 sizes.add(frame.shape[:2])
-                frame = fit(frame, self.size, self.channels, self.missing)
+                frame = fit(frame, self.size, self.channels, self.missing, self.aspect)
                 self.count(file, frame)
             frames.append(frame)
         if 0 < colour <= GRAY_TOLERANCE and self.channels is None:

@@ -5,6 +5,8 @@ import pytest
 
 from tinypredrnn import metrics
 from tinypredrnn.data.own import OneTest, OwnOptions, OwnSequences
+from tinypredrnn.data.radar import Radar, RadarOptions
+from tinypredrnn.data.rain import HKO7
 from tinypredrnn.errors import ConfigError
 
 
@@ -46,3 +48,11 @@ def test_a_baseline_that_is_fitted_has_nothing_to_be_fitted_on_in_another_file(r
 def test_thresholds_outside_the_range_are_refused(rain):
     with pytest.raises(ConfigError, match="above 0 and up to 52.5 dBZ, got 60"):
         OwnSequences(options(rain, 10.0, 60.0), 0)
+
+
+def test_radar_is_scored_beside_what_forecasters_use():
+    source = Radar(RadarOptions(given=3, horizon=2, size=(16, 16)), 0)
+    names = [metric.name for metric in source.metrics]
+    assert names[0] == "mse" and {"sharpness", "csi_10", "pod_20", "far_30", "bias_40", "fss_20_9"} <= set(names)
+    assert source.baselines == ("copy_last", "flow", "blur_last")
+    assert HKO7 == {"heavy": (12.98, 22.37, 28.58, 33.27, 40.72), "weights": (1, 2, 5, 10, 30)}
