@@ -77,11 +77,12 @@ def test_blur_is_fitted_by_lead_time_on_the_squared_error():
     truth[0, :, 3, 3] = np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        widths = fit_blur(inputs, truth)["widths"]
+        widths = fit_blur([(inputs, truth)])["widths"]
     assert widths[:2] == [0, 2.0] and widths[2] >= 4
     by_hand = [np.nanmean([(blur_last(inputs, truth.shape, [w])[:, t] - truth[:, t]) ** 2 for w in WIDTHS],
                           (1, 2, 3, 4)) for t in range(3)]
     assert widths == [WIDTHS[np.argmin(errors)] for errors in by_hand]
+    assert widths == fit_blur((inputs[n:n + 1], truth[n:n + 1]) for n in range(6))["widths"]
     longer = blur_last(inputs, (6, 5, 12, 12, 1), widths)  # more frames than were fitted
     np.testing.assert_array_equal(longer[:, 3], longer[:, 2])
 
@@ -90,7 +91,7 @@ def test_a_fitted_baseline_says_to_what(monkeypatch):
     frames = drifting(6, (1, 1), size=16)[None]
     with pytest.raises(ConfigError, match="blur_last is fitted on training sequences"):
         metrics.Scores(baselines=["blur_last"])
-    collected = metrics.Scores([metrics.MSE], ["copy_last", "blur_last"], training=(frames[:, :3], frames[:, 3:]))
+    collected = metrics.Scores([metrics.MSE], ["copy_last", "blur_last"], training=lambda: [(frames[:, :3], frames[:, 3:])])
     collected.add(frames[:, 3:], frames[:, 3:], frames[:, :3])
     result = collected.result()
     assert len(result["blur_last"]["widths"]) == 3 and result["blur_last_mse"] <= result["copy_last_mse"]

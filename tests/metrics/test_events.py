@@ -14,7 +14,7 @@ from tinypredrnn.errors import ConfigError
 RADAR = Scale(stored=(0, 255), units=(-32, 95.5), unit="dBZ")
 
 
-CSI = metrics.events(RADAR, [10])[0]
+CSI = metrics.event_metrics(RADAR, [10])[0]
 
 
 def rain(counts, shape=(1, 8, 8, 1)):
@@ -82,18 +82,18 @@ def test_places_without_data_are_no_events():
 def test_the_threshold_itself_is_reached(stored):
     frames = RADAR.to_model(np.full((1, 1, 8, 8, 1), stored, np.uint8))
     threshold = -32 + stored / 2
-    assert metrics.score(frames, frames, metrics.events(RADAR, [threshold])[:1])[f"csi_{threshold:g}"] == [1]
-    above = metrics.events(RADAR, [threshold + 0.25])[0]
+    assert metrics.score(frames, frames, metrics.event_metrics(RADAR, [threshold])[:1])[f"csi_{threshold:g}"] == [1]
+    above = metrics.event_metrics(RADAR, [threshold + 0.25])[0]
     assert np.isnan(metrics.score(frames, frames, [above])[above.name]).all()
 
 
 def test_a_threshold_outside_the_scale_is_refused():
     for threshold in (-32, -40, 96):
         with pytest.raises(ConfigError, match=rf"above -32 and up to 95.5 dBZ, got {threshold}: all pixels reach it"):
-            metrics.events(RADAR, [10, threshold])
+            metrics.event_metrics(RADAR, [10, threshold])
     with pytest.raises(ConfigError, match="no unit"):
-        metrics.events(Scale(), [10])
-    assert metrics.events(Scale(), [0.5])[0].title == "CSI 0.5"
+        metrics.event_metrics(Scale(), [10])
+    assert metrics.event_metrics(Scale(), [0.5])[0].title == "CSI 0.5"
 
 
 def smooth(*shape, seed):
@@ -144,7 +144,7 @@ def by_counting(prediction, truth, threshold, sides):
 
 
 def test_all_scores_are_what_counting_gives(fields):
-    measured = metrics.events(RADAR, [10, 30])
+    measured = metrics.event_metrics(RADAR, [10, 30])
     assert [metric.name for metric in measured] == [
         *(f"{name}_{threshold}" for name in ("csi", "pod", "far", "bias") for threshold in (10, 30)),
         "fss_10_3", "fss_30_3", "fss_10_9", "fss_30_9",
@@ -162,7 +162,7 @@ def test_all_scores_are_pysteps(fields):
     detcatscores = pytest.importorskip("pysteps.verification.detcatscores", reason="pySTEPS is not installed")
     spatialscores = pytest.importorskip("pysteps.verification.spatialscores")
     prediction, truth = (RADAR.to_units(frames.astype(np.float64))[..., :1] for frames in fields)
-    got = metrics.score(fields[0][..., :1], fields[1][..., :1], metrics.events(RADAR, [20]))
+    got = metrics.score(fields[0][..., :1], fields[1][..., :1], metrics.event_metrics(RADAR, [20]))
     known = np.where(np.isnan(truth), np.nan, prediction)
     for t in range(2):
         table = detcatscores.det_cat_fct_init(20)
@@ -181,14 +181,14 @@ def test_all_scores_are_pysteps(fields):
 def test_a_place_that_is_nearly_right_is_forgiven_by_the_fss_alone():
     prediction, truth = np.zeros((2, 1, 1, 16, 16, 1), np.float32)
     truth[..., 8, 8, 0], prediction[..., 8, 10, 0] = 1, 1
-    got = metrics.score(prediction, truth, metrics.events(RADAR, [10]))
+    got = metrics.score(prediction, truth, metrics.event_metrics(RADAR, [10]))
     assert got["csi_10"] == 0 and got["bias_10"] == 1
     assert got["fss_10_3"] == pytest.approx(1 / 3) and got["fss_10_9"] == pytest.approx(7 / 9)  # shared columns
 
 
 def test_scores_of_events_are_in_the_table_and_in_metrics_json(fields):
     prediction, truth = fields
-    collected = metrics.Scores([metrics.MSE, metrics.SHARPNESS, *metrics.events(RADAR, [10, 20, 30, 40])],
+    collected = metrics.Scores([metrics.MSE, metrics.SHARPNESS, *metrics.event_metrics(RADAR, [10, 20, 30, 40])],
                                ["copy_last", "flow"])
     collected.add(prediction, truth, smooth(3, 3, 12, 15, 2, seed=2))
     result = collected.result()

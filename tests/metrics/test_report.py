@@ -51,6 +51,13 @@ def test_the_model_against_the_baselines():
     assert metrics.comparison(result) == ["MSE is 0.44 of copying the last frame and 0.44 of black"]
 
 
+def test_a_list_of_three_baselines():
+    inputs = np.concatenate([frames(0.1), frames(0.5)], axis=1)
+    result = entry(frames(0.25), frames(0.75), inputs, metrics=[metrics.MSE], baselines=["copy_last", "flow", "black"])
+    (sentence,) = metrics.comparison(result)
+    assert sentence == "MSE is 4.00 of copying the last frame, 0.44 of black and 4.00 of optical flow"
+
+
 def test_nothing_moves():
     """A15: no ratio to an error of zero, floored or not."""
     truth = frames(0.5, (3, 2, 8, 8, 1))

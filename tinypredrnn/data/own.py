@@ -105,7 +105,7 @@ def metrics_of(world, options, scale):
     """The metrics of a world for frames on a Scale: also those of events, and sharpness, if there are thresholds."""
     if not options.thresholds:
         return world.metrics
-    return *world.metrics, metrics.SHARPNESS, *metrics.events(scale, options.thresholds)
+    return *world.metrics, metrics.SHARPNESS, *metrics.event_metrics(scale, options.thresholds)
 
 
 class OwnSequences(Source):

@@ -21,18 +21,20 @@ SSIM over the windows without unknown pixels. A frame without any known pixel is
     pixels.py     MSE, MAE, CE, PSNR                  report.py     scores in words
     structure.py  SSIM                                baselines.py  predictions without a model
     events.py     CSI, POD, FAR, frequency bias, FSS  flow.py       one of these: extrapolation by optical flow
-    sharpness.py  gradient energy
+    sharpness.py  gradient energy                     reliability.py  of probabilities
 """
 
 from tinypredrnn.metrics.baselines import BASELINES, Baseline
-from tinypredrnn.metrics.events import events
+from tinypredrnn.metrics.events import event_metrics
 from tinypredrnn.metrics.metric import Metric, mean_of, on_levels
 from tinypredrnn.metrics.pixels import CE, MAE, MSE, PSNR, cross_entropy, mae, mse, psnr
+from tinypredrnn.metrics.reliability import count_reliability
 from tinypredrnn.metrics.report import baselines_of, comparison, metrics_of, table
 from tinypredrnn.metrics.scores import DEFAULT, DIGITS, PROTOCOLS, Scores, as_sequences, score
 from tinypredrnn.metrics.sharpness import SHARPNESS
 from tinypredrnn.metrics.structure import SSIM, SSIM_WINDOW, ssim
 
 __all__ = ["BASELINES", "CE", "DEFAULT", "DIGITS", "MAE", "MSE", "PROTOCOLS", "PSNR", "SHARPNESS", "SSIM",
-           "SSIM_WINDOW", "Baseline", "Metric", "Scores", "as_sequences", "baselines_of", "comparison", "cross_entropy",
-           "events", "mae", "mean_of", "metrics_of", "mse", "on_levels", "psnr", "score", "ssim", "table"]
+           "SSIM_WINDOW", "Baseline", "Metric", "Scores", "as_sequences", "baselines_of", "comparison",
+           "count_reliability", "cross_entropy", "event_metrics", "mae", "mean_of", "metrics_of", "mse", "on_levels",
+           "psnr", "score", "ssim", "table"]

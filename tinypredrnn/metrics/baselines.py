@@ -19,8 +19,8 @@ class Baseline(NamedTuple):
     phrase    its name within a sentence: "copying the last frame"
     perfect   what is true of sequences that it predicts perfectly: "nothing moves"
     predict   (input frames (N,J,H,W,C), shape of the truth (N,T,H,W,C)) -> (N,T,H,W,C), in [0,1] and without NaN
-    fit       for a baseline that training sequences adjust: (inputs, truth) of them -> {name: numbers}, which `predict`
-              then gets as well, and which is stored with its scores
+    fit       for a baseline that training sequences adjust: batches (inputs, truth) of them -> {name: numbers}, which
+              `predict` then gets as well, and which is stored with its scores
     """
 
     title: str
@@ -68,12 +68,16 @@ def blur_last(inputs, shape, widths):
     return np.stack([blurred[width] for width in widths], axis=1)
 
 
-def fit_blur(inputs, truth):
-    """The width out of WIDTHS with the smallest squared error over all training sequences, for each predicted frame."""
-    def squared_errors(width):
-        return np.nansum(np.square(blur(inputs[:, -1], width)[:, None] - truth), (0, 2, 3, 4), dtype=np.float64)
+def fit_blur(batches):
+    """The width out of WIDTHS with the smallest squared error over all training sequences, for each predicted frame.
 
-    best = np.argmin([squared_errors(width) for width in WIDTHS], axis=0)
+    batches   of (inputs (N,J,H,W,C), truth (N,T,H,W,C)) of training sequences
+    """
+    def squared_errors(inputs, truth):  # (widths, T)
+        return np.stack([np.nansum(np.square(blur(inputs[:, -1], width)[:, None] - truth), (0, 2, 3, 4), np.float64)
+                         for width in WIDTHS])
+
+    best = sum(squared_errors(*batch) for batch in batches).argmin(axis=0)
     return {"widths": [WIDTHS[k] for k in best]}
 
 

@@ -23,7 +23,7 @@ WINDOWS = 3, 9  # sides in pixels of the windows of the FSS
 PIXELS = (2, 3, 4)  # the axes H, W and C of (N,T,H,W,C)
 
 
-def events(scale, thresholds, windows=WINDOWS):
+def event_metrics(scale, thresholds, windows=WINDOWS):
     """The metrics of events that reach each of the thresholds: CSI, POD, FAR and bias, then FSS for each window.
 
     scale        the Scale of the frames, for its units

@@ -44,6 +44,10 @@ def _number(value, unit):
     return "-" if value is None else f"{value:.2f}" if unit else f"{value:.3f}"
 
 
+def _listed(words):
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def comparison(entry):
     """Sentences, without full stops, that compare the model with its baselines by the first metric of the entry.
 
@@ -77,6 +81,6 @@ def comparison(entry):
             remarks.append(f"{title} of {baseline.phrase} is 0, so there is no ratio to it")
     against = f"{_number(score, unit)}, against " if first["higher_is_better"] else ""
     return [
-        f"{title} is {against}{' and '.join(comparisons)}" if comparisons else f"{title} is {_number(score, unit)}",
+        f"{title} is {against}{_listed(comparisons)}" if comparisons else f"{title} is {_number(score, unit)}",
         *remarks,
     ]

@@ -100,7 +100,8 @@ class Scores:
     metrics     the Metrics to compute, the most important one first
     baselines   names out of BASELINES
     protocol    "float" or "official"; see the top of this file
-    training    (inputs, truth) of sequences as for `add`, on which baselines are fitted that need it
+    training    a function that gives an iterator over batches (inputs, truth) of training sequences, as for `add`, on
+                which baselines are fitted that need it
 
     Only sums are kept, so a test set of any length fits into memory, and its division into batches changes nothing.
     ConfigError if a baseline or the protocol is unknown, if a baseline cannot be fitted, or if two metrics have the
@@ -128,7 +129,7 @@ class Scores:
             )
         self.metrics = [on_levels(metric) if metric in PROTOCOLS[protocol] else metric for metric in metrics]
         self.baselines, self.protocol = tuple(baselines), protocol
-        self.fitted = {name: BASELINES[name].fit(*training) if BASELINES[name].fit else {} for name in baselines}
+        self.fitted = {name: BASELINES[name].fit(training()) if BASELINES[name].fit else {} for name in baselines}
         self.sums = {}  # {(row, name of a metric): (T,P)}
         self.sequences = self.pixels = self.known = 0
         self.perfect = dict.fromkeys(baselines, 0)  # sequences that the baseline predicts perfectly

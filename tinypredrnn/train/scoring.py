@@ -13,7 +13,7 @@ from tinypredrnn.train.run import SCORED, RunFolder
 from tinypredrnn.viz import LEVELS, save_frame_curves, save_gif, save_maps, save_strip
 
 MAX_PICTURED = 3  # sequences of a test set that are drawn
-FITTED = 200  # training sequences on which baselines are fitted
+FITTED_BATCHES, FITTED_BATCH = 20, 25  # of training sequences, on which baselines are fitted
 
 
 def predict(model, inputs, horizon):
@@ -35,7 +35,8 @@ def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=(
     metrics, baselines   like those of a Source
     protocol             as for Scores
     progress             wraps the iteration over batches, for example tqdm
-    training             stored sequences on which baselines are fitted that need it
+    training             a function that gives an iterator over batches of stored training sequences, on which
+                         baselines are fitted that need it
 
     Returns an entry of metrics.json.
     """
@@ -43,7 +44,7 @@ def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=(
         frames = scale.to_model(stored)
         return frames[:, :given], frames[:, given:]
 
-    scores = Scores(metrics, baselines, protocol, None if training is None else cut(training))
+    scores = Scores(metrics, baselines, protocol, training and (lambda: map(cut, training())))
     for start in progress(range(0, len(sequences), batch)):
         inputs, truth = cut(sequences[start:start + batch])
         scores.add(predict(model, inputs, truth.shape[1]), truth, inputs)
@@ -69,14 +70,12 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
         if tests is None:
             tests = source.tests()
             own = next(iter(tests)) if own is None else own
-        fitted = any(BASELINES[name].fit for name in source.baselines)
-        training = source.batch(0, FITTED) if fitted else None
         for name, make in tests.items():
             sequences, given = make(), plan.data.given
             entry = source.notes | {"iteration": iteration, "weights_sha256": checksum(model.state_dict())} | score_set(
                 model, sequences, given, source.scale, source.metrics, source.baselines, protocol,
                 progress=lambda batches: tqdm(batches, "scoring", leave=False, dynamic_ncols=True, disable=None),
-                training=training)
+                training=lambda: (source.batch(k, FITTED_BATCH) for k in range(FITTED_BATCHES)))
             folder.write_json("metrics.json", read_scores(path) | {name: entry}, amends=True)
             chosen = np.linspace(0, len(sequences) - 1, min(MAX_PICTURED, len(sequences))).astype(int)
             frames = source.scale.to_model(sequences[chosen])
