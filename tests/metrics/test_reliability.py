@@ -61,11 +61,11 @@ def test_the_diagram_shows_frequencies_against_probabilities(tmp_path, monkeypat
     monkeypatch.setattr(Axes, "plot", lambda self, x, y, **style:
                         lines.setdefault(style.get("label"), (x, y)) and plot(self, x, y, **style))
     counts = metrics.count_reliability(*forecasts)
-    viz.save_reliability(tmp_path / "both.png", {"model": counts, "flow": counts / 2}, "20 dBZ")
+    viz.save_reliability(tmp_path / "both.png", {"model": counts, "optical flow": counts / 2}, "20 dBZ")
     x, y = lines["model"]
     np.testing.assert_allclose(x, counts[:, 1] / counts[:, 0])
     np.testing.assert_allclose(y, counts[:, 2] / counts[:, 0])
-    assert "flow" in lines and (tmp_path / "both.png").stat().st_size > 10_000
+    assert "optical flow" in lines and (tmp_path / "both.png").stat().st_size > 10_000
     counts[3] = 0  # a bin without forecasts has no point
     lines.clear()
     viz.save_reliability(tmp_path / "one.png", counts)

@@ -4,6 +4,7 @@
     tinypredrnn predict runs/sequences --input my_clips/take1 --frames 20
     tinypredrnn predict runs/sequences --input my_clips/take1 --until 30    from frame 31 on, with the true frames
     tinypredrnn predict runs/radar --input today.nc          a nowcast from the newest frames
+    tinypredrnn predict runs/radar --input june.nc --until 2016-06-13T14:00    a hindcast beside what came
 
 RUN is the folder of a run, or a checkpoint file. The clip is a folder of images, or a .npy, .npz, NetCDF, HDF5, Zarr,
 GIF or video file; it needs no true frames to compare with. Without --input, sequences of the run's own world are
@@ -15,6 +16,8 @@ maps.png: coloured maps of the prediction, beside those of the baselines and, wi
 replaces only what an earlier prediction wrote there, and only once the new one is complete.
 """
 
+import argparse
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +47,10 @@ def main(words):
     refuse(out, arguments)
 
     clips = read(arguments, plan)
-    scale, number = clips.scale, arguments.clip or newest(clips)
+    scale = clips.scale
+    if isinstance(arguments.until, np.datetime64):
+        arguments.clip, arguments.until = moment(clips, arguments.until)
+    number = arguments.clip or newest(clips)
     if not 1 <= number <= len(clips):
         raise ConfigError(f"{arguments.input or 'the run'} has {len(clips)} clip(s), got --clip {number}: "
                           f"choose 1 to {len(clips)}")
@@ -120,6 +126,16 @@ def newest(clips):
     return int(np.argmax(ends)) + 1 if len(ends) == len(clips) else 1
 
 
+def moment(clips, time):
+    """(number of a clip from 1, number of its frame from 1) of a time. DataError if no frame is of that time."""
+    for number, name in enumerate(clips.names, start=1):
+        if len(found := np.flatnonzero(clips.times.get(name, np.array([], time.dtype)) == time)):
+            return number, int(found[0]) + 1
+    known = [time for name in clips.names for time in clips.times.get(name, ())]
+    raise DataError(f"no frame is of {time}: " + (f"they are of {min(known)} to {max(known)}" if known else
+                                                  "their times are not known, give --until the number of a frame"))
+
+
 def refuse(out, arguments):
     """ConfigError if the prediction must not go into the Folder `out`: it overlaps the input, or has files to keep."""
     if arguments.input:
@@ -144,6 +160,17 @@ def continue_clip(model, inputs, frames, plan):
                           f"{kind(*inputs.shape[2:])}: convert them with --fit") from error
 
 
+def frame_or_time(text):
+    """A type for argparse: the number of a frame from 1, or a time."""
+    if re.fullmatch(r"[-+]?\d{1,12}", text):
+        return whole_number_from(1)(text)
+    try:
+        return np.datetime64(text.removesuffix("Z"), "s")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected the number of a frame, or a time such as 2016-07-13T14:00, got "
+                                         f"{text[:40]}") from error
+
+
 def make_parser():
     parser = Parser(__doc__)
     parser.add_argument("run", type=path_argument, nargs="?", default=PRETRAINED,
@@ -152,9 +179,9 @@ def make_parser():
     parser.add_argument("--clip", type=whole_number_from(1), metavar="N",
                         help="which clip, if the input has several (default: the newest, or the first if there are no "
                              "times)")
-    parser.add_argument("--until", type=whole_number_from(1), metavar="N",
-                        help="treat frame N as the clip's last, and show the true frames after it with the prediction "
-                             "(default: its end)")
+    parser.add_argument("--until", type=frame_or_time, metavar="N",
+                        help="treat frame N, or that of a time such as 2016-07-13T14:00, as the clip's last, and show "
+                             "the true frames after it with the prediction (default: its end)")
     parser.add_argument("--frames", type=whole_number_from(1), metavar="K",
                         help="how many frames to predict (default: as many as in training)")
     parser.add_argument("--all", action="store_true",

@@ -88,18 +88,19 @@ def save_frame_curves(path, entry):
         raise DataError(
             f"An entry of metrics.json must have scores by frame, and has {list(entry)}: give what Scores.result gives."
         )
-    rows = [("model", entry, MODEL)] + [
-        (baseline.title, entry[name], BASELINES[list(metrics.BASELINES).index(name) % len(BASELINES)])
-        for name, baseline in metrics.baselines_of(entry).items() if not _far_worse(name, entry, drawn[0])
-    ]
+    rows = {"model": entry} | {
+        baseline.title: entry[name] for name, baseline in metrics.baselines_of(entry).items()
+        if not _far_worse(name, entry, drawn[0])
+    }
     columns = min(len(drawn), 3 if len(drawn) <= 6 else 4)
     lines = -(-len(drawn) // columns)
     figure = Figure(figsize=(13 / 3 * columns, 3.8 * lines), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, metric in zip(panels, drawn):
-        for title, scores, style in rows:
+        for title, scores in rows.items():
             curve = np.array(scores[f"{metric['name']}_per_frame"], float)  # None becomes NaN
-            axes.plot(np.arange(len(curve)) + 1, curve, label=title, linewidth=1.8, markersize=5, **style)
+            axes.plot(np.arange(len(curve)) + 1, curve, label=title, linewidth=1.8, markersize=5,
+                      **style_of(title))
         axes.set_xlabel("predicted frame")
         axes.set_ylabel(_label(metric["title"], metric["unit"]))
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -113,6 +114,12 @@ def save_frame_curves(path, entry):
         axes.set_visible(False)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)
+
+
+def style_of(title):
+    """How every figure draws the curve of the baseline with this title, or otherwise of the model."""
+    titles = [baseline.title for baseline in metrics.BASELINES.values()]
+    return BASELINES[titles.index(title) % len(BASELINES)] if title in titles else MODEL
 
 
 def _far_worse(name, entry, metric):

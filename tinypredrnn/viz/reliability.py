@@ -4,17 +4,18 @@ import numpy as np
 
 from tinypredrnn.errors import DataError
 from tinypredrnn.files import replacing
-from tinypredrnn.viz.colours import COLOURS, SMALL_TEXT
+from tinypredrnn.viz.colours import SMALL_TEXT
+from tinypredrnn.viz.curves import style_of
 
 
 def save_reliability(path, counts, title=""):
     """Draw a reliability diagram, with the numbers of forecasts below it.
 
-    counts   (bins,3), or {name of a forecast: (bins,3)} for several: sums of `metrics.count_reliability`
+    counts   (bins,3), sums of `metrics.count_reliability`; or {"model": (bins,3), title of a baseline: ...}
     title    such as the event
 
     On the diagonal, probabilities mean what they say; below it an event is forecast with too large a probability. The
-    dashed line is the climate, how often the event came at all: a forecast that always says that is reliable, and
+    thin line is the climate, how often the event came at all: a forecast that always says that is reliable, and
     useless. DataError if there are no forecasts.
     """
     from matplotlib.figure import Figure
@@ -25,12 +26,11 @@ def save_reliability(path, counts, title=""):
     figure = Figure(figsize=(5, 6.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     above.plot([0, 1], [0, 1], color=SMALL_TEXT, linewidth=0.8)
-    colours = dict(zip(several, (COLOURS[name] for name in ("prediction", "flow", "blur", "input", "truth"))))
     for name, numbers in several.items():
         forecasts, probabilities, events = np.asarray(numbers, float).T
-        used, style = forecasts > 0, {"color": colours.get(name, SMALL_TEXT), "marker": "o", "markersize": 4}
+        used, style = forecasts > 0, style_of(name)
         above.plot(probabilities[used] / forecasts[used], events[used] / forecasts[used], label=name, **style)
-        above.axhline(events.sum() / forecasts.sum(), color=style["color"], linewidth=0.8, linestyle="--")
+        above.axhline(events.sum() / forecasts.sum(), color=style["color"], linewidth=0.8, alpha=0.5)
         below.plot((np.arange(len(forecasts))[used] + 0.5) / len(forecasts), forecasts[used], **style)
     above.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", ylabel="observed frequency", title=title)
     above.legend(frameon=False)
