@@ -190,6 +190,11 @@ class OwnSequences(Source):
         return {part: clips.named() for part, clips in parts.items()}
 
 
+def range_of(scale):
+    """For metrics.json, the physical values that are 0 and 1 for the model: without them, errors have no meaning."""
+    return {"range": list(scale.units), "unit": scale.unit} if scale.unit else {}
+
+
 class OneTest(OwnSequences):
     """Only a test set: all sequences of a file or folder, on a run's scale and with the metrics of its world.
 
@@ -203,9 +208,9 @@ class OneTest(OwnSequences):
         known = {name: value for name, value in options.as_dict().items() if name in files.Options.names()}
         Source.__init__(self, files.Options().replace(**known), seed)
         self.metrics, self.baselines, self.name = world.metrics, world.baselines, Path(path).resolve().stem
-        self.notes = {"data": str(Path(path).resolve())}
         self.test = files.read(path, self.options, scale)
         self.scale, self.messages = self.test.scale, self.test.messages
+        self.notes = {"data": str(Path(path).resolve())} | range_of(self.scale)
         self.frame = *self.test.size, self.test.channels
         if not len(self.test.windows(self.length)):
             raise ConfigError(f"{path} has no {self.length} frames in a row, of which {self.options.given} would be "

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 
 from tinypredrnn.data.echoes import SCALE, Echoes
-from tinypredrnn.data.own import READING, OwnOptions, OwnSequences, number_for_missing
+from tinypredrnn.data.own import READING, OwnOptions, OwnSequences, number_for_missing, range_of
 from tinypredrnn.data.rain import RELATIONSHIPS, find_relationship, find_unit, to_dbz
 from tinypredrnn.data.reading.frames import ASPECTS, check_bytes, reading
 from tinypredrnn.data.reading.sequences import read_films
@@ -144,6 +144,8 @@ class Radar(OwnSequences):
         # minutes on two CPU cores: predictions move and weaken as the echoes do, but are not sharp
         "quick": dict(hidden=(32, 32), kernel=3, patch=4, steps=1_000, rate=2e-3, rate_schedule="cosine", loss="l2",
                       sampling_until=600, validate_every=200, test_sequences=300),
+        "small": dict(hidden=(64, 64), kernel=3, steps=20_000, sampling_until=12_500, validate_every=1_000,
+                      test_sequences=1_000),
         # Section 4.3: two layers of 128 with 3x3 kernels
         "paper": dict(hidden=(128, 128), kernel=3),
     }
@@ -186,8 +188,7 @@ class Radar(OwnSequences):
 
     @property
     def notes(self):
-        """Scores of radar mean little without the data and the mapping from dBZ to [0, 1]."""
-        return {"echoes": self.options.data or "synthetic", "dbz": list(self.scale.units)}
+        return {"echoes": self.options.data or "synthetic"} | range_of(self.scale)
 
     def fingerprint(self):
         return Source.fingerprint(self) if self.echoes else super().fingerprint()
