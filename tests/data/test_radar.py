@@ -46,7 +46,7 @@ def test_bytes_of_different_ranges_are_on_one_scale(tmp_path):
     np.testing.assert_allclose(dbz, (frames / 255 * 52.5).clip(10, 40), atol=1e-4)
     clips = read_echoes(tmp_path, RadarOptions())  # both together
     np.testing.assert_allclose(clips[1], frames[..., None] / 255 * 60, atol=1e-4)
-    assert any("in 2 ways, which are brought to one" in sentence for sentence in clips.messages)
+    assert any("in several ways, which are brought to one" in sentence for sentence in clips.messages)
 
 
 def test_what_is_not_valid_is_a_place_without_data(tmp_path):
@@ -107,6 +107,9 @@ def test_what_the_numbers_are_is_never_guessed(tmp_path):
     assert "does not say what its numbers are: say it with --unit (dBZ, mm/h, or mm in each step) and --values" in refused(
         tmp_path / "bytes.npy")
     assert "which dBZ are the stored numbers, uint8? Say it with --values" in refused(tmp_path / "bytes.npy", unit="dBZ")
+    for kind, path in ("pad", "bytes.npy"), ("picture", save_images(tmp_path / "images", film(30))):
+        asked = refused(tmp_path / path, unit="dBZ", size=(24, 40))
+        assert "which dBZ are the stored numbers, uint8?" in asked, kind  # also if they have become floats, to be padded
     assert "Say it with --range" in refused(tmp_path / "words.npy", unit="dBZ", values=(0.0, 60.0))
     assert "between -100 and 100 dBZ, got 270 to" in refused(tmp_path / "kelvin.npy", unit="dBZ")
     assert "expected rain in dBZ, mm/h, or mm in each step, got 'K'" in refused(tmp_path / "kelvin.nc")
@@ -165,6 +168,7 @@ def test_strides_and_dry_sequences(tmp_path):
     assert len(third.tests()["radar"]()) == len(third.test[0]) - 6 > 2 * len(every.tests()["radar"]())
     shares = np.array([(every.training.cut([window], 7) > 6).mean() for window in every.windows])  # 1.5 dBZ is 6.375
     np.testing.assert_array_equal(wet.windows, every.windows[shares >= 0.02])
+    assert every.options.step == 5
     assert len(wet.windows) < len(every.windows) and any("training sequences are left out" in words for words in wet.messages)
     assert "in none of the" in refused(tmp_path / "a.npz", **SHORT, active=0.99)
 
@@ -217,4 +221,13 @@ def test_real_events(data_dir, event):
     with np.load(path) as file:
         assert np.isnan(dbz).any() == (~file["valid"]).any() and len(clips.times["frames"]) == len(dbz)
         np.testing.assert_allclose(np.where(file["valid"], dbz, 0), np.where(file["valid"], file["frames"] / 255 * 60, 0), atol=1e-3)
-    assert clips.grid is not None
+    assert clips.grids["frames"].x[0] > 0
+
+
+def test_real_events_together(data_dir, tmp_path):
+    """Bytes, and floats where some pixels are not valid, of several years: on one scale, each with its own grid and times."""
+    for name in "bom_02_20180616", "mch_20150515", "knmi_nl_20100826":
+        (tmp_path / f"{name}.npz").write_bytes((data_dir / "radar" / f"{name}_100.npz").read_bytes())
+    world = Radar(RadarOptions(data=str(tmp_path)), 0)
+    assert [name for part in (world.training, world.held_out, world.test) for name in part.names][0] == "knmi_nl_20100826"
+    assert world.test.names == ["bom_02_20180616"] and len(world.test.grids) == 3

@@ -124,6 +124,7 @@ def test_a_run_is_scored_on_another_radars_file_on_one_scale(room, capsys):
     np.savez("c.npz", frames=np.rint((reflectivity(30, seed=5) + 10) * 4).astype(np.uint8), times=clock(30, minutes=6),
              meta='{"mapping": "dBZ ~= pixel*52.5/240"}')
     assert evaluate.main(["run", "--data", "c.npz"]) == 0
+    assert "the frames are 6 minutes apart, those of the run 5" in capsys.readouterr().out
     scores = json.loads((room / "run" / "metrics.json").read_text())["c"]
     assert scores["sequences"] == 8 and scores["range"] == [0, 60]
     assert evaluate.main(["run", "--active", "0", "--test-stride", "1"]) == 0

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tinypredrnn import metrics
-from tinypredrnn.data.reading import read_sequences, split
-from tinypredrnn.data.reading.frames import ASPECTS
+from tinypredrnn.data.reading import ASPECTS, read_sequences, split
 from tinypredrnn.data.source import Source, SourceOptions, stream
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.options import called, option

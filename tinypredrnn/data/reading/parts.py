@@ -68,7 +68,7 @@ def split(clips, length, seed=0, grouped=True, dates=None):
         if not any(len(clip) >= length for clip in cut.values()):
             raise DataError(f"expected {length} frames in a row for each of training, validation and test, got none "
                             f"for {part}: give more or longer clips, or ask for fewer frames")
-        parts.append(Clips(cut, clips.scale, times=times, grid=clips.grid))
+        parts.append(Clips(cut, clips.scale, times=times, grids=clips.grids))
     return *parts, in_words(clips, films, length, how, parts, again(marks, chosen))
 
 
