@@ -17,6 +17,11 @@ def same(clips, pieces, **tolerance):
         np.testing.assert_allclose(clip[..., 0], piece, **tolerance)
 
 
+def grid(clips):
+    """That of the first clip."""
+    return next(iter(clips.grids.values()))
+
+
 @pytest.fixture
 def values():
     return reflectivity(12)
@@ -34,9 +39,9 @@ def test_a_film_in_one_file(tmp_path, values, ending):
     assert mentions(clips, "missing in 1 place(s), the first between 2024-06-01T12:30:00 and 2024-06-01T12:40:00")
     assert clips.scale.unit == "dBZ" and clips.scale.gaps and mentions(clips, "1 places")
     assert [t.tolist() for t in clips.times.values()] == [times[:7].tolist(), times[7:].tolist()]
-    assert clips.grid.y.tolist() == (1000.0 * np.arange(24))[::-1].tolist() and clips.grid.x[0] == 500
-    assert clips.grid.attributes["crs"]["grid_mapping_name"] == "transverse_mercator"
-    assert clips.grid.attributes["x"]["units"] == "m"
+    assert grid(clips).y.tolist() == (1000.0 * np.arange(24))[::-1].tolist() and grid(clips).x[0] == 500
+    assert grid(clips).attributes["crs"]["grid_mapping_name"] == "transverse_mercator"
+    assert grid(clips).attributes["x"]["units"] == "m"
 
 
 def test_packed_numbers_are_unpacked_and_fill_values_are_places_without_data(tmp_path, values):
@@ -52,7 +57,7 @@ def test_rows_that_go_from_south_to_north_are_turned_over(tmp_path, values):
     dataset(values, clock(12), north_up=False).to_netcdf(tmp_path / "a.nc")
     clips = read_sequences(tmp_path / "a.nc")
     same(clips, [values[:, ::-1]])
-    assert clips.grid.y[0] == 23_000 and clips.grid.y[-1] == 0
+    assert grid(clips).y[0] == 23_000 and grid(clips).y[-1] == 0
 
 
 def test_other_orders_names_and_levels_of_dimensions(tmp_path, values):
@@ -89,13 +94,13 @@ def test_the_time_may_be_in_the_name(tmp_path, values):
 def test_resizing_keeps_the_area_and_perhaps_the_aspect(tmp_path, values):
     dataset(values, clock(12)).to_netcdf(tmp_path / "a.nc")  # 24x20 pixels of 1 km
     clips = read_sequences(tmp_path / "a.nc", size=(12, 12))
-    assert clips.size == (12, 12) and clips.grid.y[0] == 22_500 and np.allclose(np.diff(clips.grid.x), 20_000 / 12)
+    assert clips.size == (12, 12) and grid(clips).y[0] == 22_500 and np.allclose(np.diff(grid(clips).x), 20_000 / 12)
     clips = read_sequences(tmp_path / "a.nc", size=(12, 12), aspect="pad")
     assert np.isnan(clips[0][:, :, [0, 11]]).all() and not np.isnan(clips[0][:, :, 1:11]).any() and clips.scale.gaps
     np.testing.assert_allclose(clips[0][:, :, 1:11, 0], values.reshape(12, 12, 2, 10, 2).mean((2, 4)), atol=6)
-    assert np.allclose(np.diff(clips.grid.x), 2000) and clips.grid.x[1] == 1000 and np.allclose(np.diff(clips.grid.y), -2000)
+    assert np.allclose(np.diff(grid(clips).x), 2000) and grid(clips).x[1] == 1000 and np.allclose(np.diff(grid(clips).y), -2000)
     clips = read_sequences(tmp_path / "a.nc", size=(10, 10), aspect="crop")
-    assert not clips.scale.gaps and np.allclose(np.diff(clips.grid.y), -2000) and clips.grid.y[0] == 20_500
+    assert not clips.scale.gaps and np.allclose(np.diff(grid(clips).y), -2000) and grid(clips).y[0] == 20_500
 
 
 def test_bytes_are_padded_with_places_without_data(tmp_path):
@@ -113,8 +118,8 @@ def test_odim(tmp_path):
     expected = raw * 0.5 - 32
     expected[:, 0, 0], expected[:, 0, 1] = np.nan, -32
     same(clips, [expected])
-    assert clips.scale.unit == "dBZ" and clips.grid.y[0] == 15_000 and clips.grid.x[0] == 1000
-    assert clips.grid.attributes["crs"]["projdef"] == "+proj=stere +lat_0=90"
+    assert clips.scale.unit == "dBZ" and grid(clips).y[0] == 15_000 and grid(clips).x[0] == 1000
+    assert grid(clips).attributes["crs"]["projdef"] == "+proj=stere +lat_0=90"
     assert next(iter(clips.times.values()))[0] == START
     rate = read_sequences(odim(tmp_path / "rate.hdf", raw[0], datetime(2024, 1, 1), quantity="RATE", gain=0.1, offset=0.0))
     assert rate.scale.unit == "mm/h" and rate[0][0, 0, 1] == 0

@@ -39,7 +39,8 @@ def main(words):
     add_arguments(parser.add_argument_group("the world"), plan.data, EXCLUDED)
     arguments = parser.parse_args(words)
 
-    changes = given_options(arguments, set(plan.data.names()) - {"given", "data"})
+    # in their order, so that the name of a test set is the same each time
+    changes = given_options(arguments, [name for name in plan.data.names() if name not in ("given", "data")])
     scores = read_scores(run / "metrics.json")
     source, tests, own = worlds(arguments.data, plan, changes, parts["data"], scores)
     if source.frame[2] != plan.frame[2]:

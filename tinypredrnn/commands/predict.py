@@ -74,7 +74,7 @@ def main(words):
         with out.renewing() as fresh:
             np.save(fresh / "prediction.npy", values)
             if timed and values.shape[-1] == 1:
-                write_forecast(fresh / "prediction.nc", values[..., 0], times, plan.scale.unit, clips.grid,
+                write_forecast(fresh / "prediction.nc", values[..., 0], times, plan.scale.unit, clips.grids.get(name),
                                getattr(plan.data, "zr", ""), f"{plan.model} trained on {plan.source}, step {iteration}")
             for k, frame in enumerate(np.rint(prediction[0] * 255).astype(np.uint8), start=end + 1):
                 if frame.shape[-1] in (1, 3):

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tinypredrnn import metrics
-from tinypredrnn.data.reading import read_sequences, split
-from tinypredrnn.data.reading.frames import ASPECTS
+from tinypredrnn.data.reading import ASPECTS, read_sequences, split
 from tinypredrnn.data.source import Source, SourceOptions, stream
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.options import called, option
@@ -200,6 +199,11 @@ class OwnSequences(Source):
         return {part: clips.named() for part, clips in parts.items()}
 
 
+def range_of(scale):
+    """For metrics.json, the physical values that are 0 and 1 for the model: without them, errors have no meaning."""
+    return {"range": list(scale.units), "unit": scale.unit} if scale.unit else {}
+
+
 class OneTest(OwnSequences):
     """Only a test set: all sequences of a file or folder, on a run's scale and with the metrics of its world.
 
@@ -215,9 +219,9 @@ class OneTest(OwnSequences):
         self.name = Path(path).resolve().stem
         # there are no training sequences on which a baseline could be fitted
         self.baselines = tuple(name for name in world.baselines if not metrics.BASELINES[name].fit)
-        self.notes = {"data": str(Path(path).resolve())}
         self.test = files.read(path, self.options, scale)
         self.scale, self.messages = self.test.scale, self.test.messages
+        self.notes = {"data": str(Path(path).resolve())} | range_of(self.scale)
         self.metrics = metrics_of(world, self.options, self.scale)
         self.frame = *self.test.size, self.test.channels
         if not len(self.test.windows(self.length)):

@@ -6,22 +6,14 @@ runs on files of different ranges or units can be compared, and a run can be use
 
 import dataclasses
 
-import numpy as np
-
 from tinypredrnn.data.echoes import SCALE, Echoes
-from tinypredrnn.data.own import READING, OwnOptions, OwnSequences, metrics_of, number_for_missing
-from tinypredrnn.data.rain import RELATIONSHIPS, find_relationship, find_unit, to_dbz
-from tinypredrnn.data.reading.frames import ASPECTS, check_bytes, reading
-from tinypredrnn.data.reading.sequences import read_films
-from tinypredrnn.data.reading.values import BYTE_RANGE, check_ends, known
-from tinypredrnn.data.scale import Scale
+from tinypredrnn.data.own import READING, OwnOptions, OwnSequences, metrics_of, number_for_missing, range_of
+from tinypredrnn.data.rain import RELATIONSHIPS, UNITS_OF_RAIN, find_relationship, find_unit
+from tinypredrnn.data.reading import ASPECTS, read_radar, usual_step
 from tinypredrnn.data.source import Source, stream
-from tinypredrnn.errors import ConfigError, DataError
+from tinypredrnn.errors import ConfigError
 from tinypredrnn.options import called, option
 
-ANY = "dBZ, mm/h, or mm in each step"
-PER_HOUR = {"mm/h": 1, "mm/s": 3600, "m/s": 3_600_000}  # units of rain rates in mm/h
-LOUDEST = 100.0  # dBZ: nothing echoes more strongly, so larger numbers have another unit
 GENERATED = 64, 64  # the size of synthetic frames, if none is asked for
 
 
@@ -33,12 +25,12 @@ class RadarOptions(OwnOptions):
                            "whose names have the time; empty: synthetic echoes", may_change=True)
     aspect: str = option("pad", "frames of another aspect than --size: pad them with places without data, crop them, "
                                 "or stretch them", ASPECTS)
-    unit: str = option("", f"unit of the numbers, {ANY}, if the files do not say it")
+    unit: str = option("", f"unit of the numbers, {UNITS_OF_RAIN}, if the files do not say it")
     values: tuple = option((), "what the numbers of --range, or 0 and 255 of bytes, are in --unit, if the files do not "
                                "say it", count=2)
     zr: str = option("marshall-palmer", "the Z-R relationship between reflectivity and rain rate: "
                                         f"{', '.join(RELATIONSHIPS)}, or a and b of Z = a R^b, such as '200 1.6'")
-    step: float = option(0.0, "minutes in which the mm of a frame fell (0: from the times of the frames)", least=0)
+    step: float = option(0.0, "minutes from one stored frame to the next, if the files have no times", least=0)
     thresholds: tuple = option((10.0, 20.0, 30.0, 40.0), "dBZ at which events are scored", may_change=True)
     dbz: tuple = option((0.0, 60.0), "reflectivities in dBZ that become 0 and 1 for the model", count=2)
     active: float = option(0.02, "leave out sequences in which less than this share of the pixels is above "
@@ -51,86 +43,16 @@ class RadarOptions(OwnOptions):
         if len(self.dbz) != 2 or not self.dbz[0] < self.dbz[1]:
             raise ConfigError(f"{called('dbz')} is a smaller and a larger number, got {self.dbz}")
         if self.unit and not find_unit(self.unit):
-            raise ConfigError(f"{called('unit')} of radar data is {ANY}, got {self.unit!r:.60}")
+            raise ConfigError(f"{called('unit')} of radar data is {UNITS_OF_RAIN}, got {self.unit!r:.60}")
 
 
 def read_echoes(path, options, scale=None):
-    """The Clips at `path`, on a Scale from `options.dbz`, which is also that of a run (`scale`).
-
-    dBZ stay as they are stored; rain rates and sums become floats in dBZ. ConfigError, and DataError as for
-    read_sequences, or if the numbers are in no unit of rain.
+    """The Clips at `path`, on a Scale from `options.dbz`, which is also that of a run (`scale`). ConfigError and
+    DataError as for `read_radar`.
     """
-    o, missing = options, number_for_missing(options)
-    films = read_films(path, o.size or None, o.channels or None, o.order, o.array, o.every, missing, o.aspect)
-    with reading(films.path):
-        if channels := {clip.shape[3] for clip in films.clips.values()} - {1}:
-            raise DataError(f"expected frames of one number a pixel, got {max(channels)}: colours of a map cannot be "
-                            "turned into rain, give the numbers that it was drawn from")
-        meaning, messages = find_meaning(films, o), films.messages
-        survey = known(films.clips, missing, None, messages)
-        meaning = dataclasses.replace(meaning, missing=missing, gaps=bool(survey.unknown))
-        low, high = (meaning.units[0] + (end - meaning.stored[0]) * meaning.step() for end in (survey.low, survey.high))
-        if meaning.unit == "dBZ" and not -LOUDEST <= low <= high <= LOUDEST:
-            raise DataError(f"expected reflectivities between {-LOUDEST:g} and {LOUDEST:g} dBZ, got {low:g} to "
-                            f"{high:g}: is the unit right, or do some mark missing data (--missing)?")
-        if meaning.unit != "dBZ" and low < 0:
-            raise DataError(f"expected rain of 0 {meaning.unit} or more, got {low:g}: is the unit right, or does it "
-                            "mark missing data (--missing)?")
-        messages.append(f"the numbers are {low:.3g} to {high:.3g} {meaning.unit}; {o.dbz[0]:g} dBZ become 0 and "
-                        f"{o.dbz[1]:g} dBZ become 1 for the model (--dbz LO HI changes that)")
-        if meaning.unit != "dBZ":
-            films, meaning = rain_to_dbz(films, meaning, o), dataclasses.replace(
-                meaning, stored=(0.0, 1.0), units=(0.0, 1.0), missing=None)
-    ends = tuple(float(end) for end in o.dbz)
-    stored = tuple(float(end) for end in np.round(meaning.stored_at(ends), 9))
-    return films.on(dataclasses.replace(meaning, stored=stored, units=ends, unit="dBZ"), o.every)
-
-
-def find_meaning(films, options):
-    """The Scale from stored numbers to a unit of rain, as the files or else the options say. DataError if neither does.
-    """
-    said, o = films.meaning, options
-    if said:
-        unit = find_unit(said.unit)
-        if not unit and not o.unit:
-            raise DataError(f"expected rain in {ANY}, got {said.unit!r:.60}: name another variable with --array, or "
-                            "the unit with --unit if that is not it")
-        return dataclasses.replace(said, unit=unit or find_unit(o.unit))
-    dtype = next(iter(films.clips.values())).dtype
-    if not o.unit:
-        raise DataError(f"the file does not say what its numbers are: say it with --unit ({ANY})"
-                        + (" and --values, such as --unit dBZ --values 0 60 for 0 to 255" if dtype.kind == "u" else ""))
-    if dtype.kind == "u" and not o.values:  # nobody stores rain or dBZ without a scale in numbers without a sign
-        raise DataError(f"which {o.unit} are the stored numbers, {dtype}? Say it with --values LO HI: what 0 and 255 "
-                        "are, or the numbers of --range")
-    if o.values and not o.range and dtype != np.uint8:
-        raise DataError(f"which of the stored numbers, {dtype}, are {o.values[0]:g} and {o.values[1]:g} {o.unit}? Say "
-                        "it with --range LO HI")
-    ends = check_ends(o.range or BYTE_RANGE) if o.values else (0.0, 1.0)
-    return Scale(stored=ends, units=check_ends(o.values) if o.values else ends, unit=find_unit(o.unit))
-
-
-def rain_to_dbz(films, meaning, options):
-    """The same Films with rain rates, or rain in a step, as float32 in dBZ."""
-    factor = PER_HOUR.get(meaning.unit) or 60 / minutes(films, options)
-    check_bytes(sum(clip.size * 4 for clip in films.clips.values()))
-    clips = {}
-    for name, clip in films.clips.items():
-        clips[name] = np.empty(clip.shape, np.float32)
-        for frame, out in zip(clip, clips[name]):  # one at a time: floats of all at once would take much memory
-            out[...] = to_dbz(meaning.physical(frame) * factor, options.zr)
-    a, b = find_relationship(options.zr)
-    films.messages.append(f"rain rates are turned into reflectivities by Z = {a:g} R^{b:g} (--zr {options.zr})")
-    return films._replace(clips=clips)
-
-
-def minutes(films, options):
-    """How long the step is in which the mm of a frame fell."""
-    steps = [np.diff(times).astype(np.int64) for times in films.times.values()]
-    if not options.step and not any(map(len, steps)):
-        raise DataError("mm is the rain of a step, and the times of the frames are not known: say how many minutes a "
-                        "step has with --step")
-    return options.step or np.median(np.concatenate(steps)) / 60 / options.every
+    o = options
+    return read_radar(path, o.size or None, o.channels or None, o.range or None, o.values or None, o.unit, o.order,
+                      o.array, o.every, number_for_missing(o), o.aspect, o.zr, o.step, o.dbz, scale is not None)
 
 
 class Radar(OwnSequences):
@@ -146,6 +68,8 @@ class Radar(OwnSequences):
         # minutes on two CPU cores: predictions move and weaken as the echoes do, but are not sharp
         "quick": dict(hidden=(32, 32), kernel=3, patch=4, steps=1_000, rate=2e-3, rate_schedule="cosine", loss="l2",
                       sampling_until=600, validate_every=200, test_sequences=300),
+        "small": dict(hidden=(64, 64), kernel=3, steps=20_000, sampling_until=12_500, validate_every=1_000,
+                      test_sequences=1_000),
         # Section 4.3: two layers of 128 with 3x3 kernels
         "paper": dict(hidden=(128, 128), kernel=3),
     }
@@ -154,6 +78,7 @@ class Radar(OwnSequences):
         self.echoes = None
         if options.data:
             super().__init__(options, seed)
+            self.options = self.options.replace(step=usual_step(self.training.times, options.every) or options.step)
             return
         if options.validation or options.test:
             raise ConfigError(f"{called('validation')} and {called('test')} are given without {called('data')}: name "
@@ -189,8 +114,7 @@ class Radar(OwnSequences):
 
     @property
     def notes(self):
-        """Scores of radar mean little without the data and the mapping from dBZ to [0, 1]."""
-        return {"echoes": self.options.data or "synthetic", "dbz": list(self.scale.units)}
+        return {"echoes": self.options.data or "synthetic"} | range_of(self.scale)
 
     def fingerprint(self):
         return Source.fingerprint(self) if self.echoes else super().fingerprint()

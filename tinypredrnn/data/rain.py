@@ -37,6 +37,7 @@ UNITS = {  # our name -> how files call it, in lower case
     "m/s": {"m s-1", "m/s", "m s**-1"},
     "mm/s": {"mm s-1", "mm/s", "kg m-2 s-1", "kg m**-2 s**-1"},
 }
+UNITS_OF_RAIN = "dBZ, mm/h, or mm in each step"  # in messages
 NO_ECHO = -32.0  # dBZ where nothing is seen: no rain has no logarithm
 
 

@@ -56,7 +56,7 @@ def read_arrays(path, order, array, messages):
                   for name, clip in content.items()]
         if len(pieces) == len(names) == 1:
             piece, used = explained(path.name, pieces[0], {name: file[name] for name in notes}, messages)
-            pieces = [cut._replace(part=piece.part, meaning=piece.meaning, grid=piece.grid) for cut in times_apart(
+            pieces = [piece._replace(name=cut.name, frames=cut.frames, times=cut.times) for cut in times_apart(
                 piece.name, piece.frames, {clock: file[clock] for clock in clocks}, messages)]
             names += clocks + used
     if left := [f"{name} {header.shape}" for name, header in shapes.items() if name not in names]:

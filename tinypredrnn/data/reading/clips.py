@@ -56,6 +56,7 @@ class Piece(NamedTuple):
     times     datetime64[s] (T,), if they are written
     meaning   the Scale from the stored numbers to physical units, if the file says what its numbers are
     grid      the Grid of the frames, if the file says where they lie
+    stored    the dtype in the file, if the frames have another
     """
 
     name: str
@@ -64,6 +65,7 @@ class Piece(NamedTuple):
     times: np.ndarray | None = None
     meaning: Scale | None = None
     grid: Grid | None = None
+    stored: np.dtype | None = None
 
 
 class Clips:
@@ -76,14 +78,14 @@ class Clips:
                them; all other clips are for training
     groups     {clip number: label}: clips with the same label (a person, a station) stay in the same part
     times      {name: datetime64[s] (T_n,)} of the clips whose times are known
-    grid       the Grid of all frames, or None if it is not known
+    grids      {name: Grid} of the clips of which it is known where their pixels lie
     """
 
-    def __init__(self, clips, scale=BYTES, messages=(), parts=None, groups=None, times=None, grid=None):
+    def __init__(self, clips, scale=BYTES, messages=(), parts=None, groups=None, times=None, grids=None):
         self.names, self.clips = list(clips), list(clips.values())
         self.size, self.channels = self.clips[0].shape[1:3], self.clips[0].shape[3]
         self.scale, self.messages, self.parts, self.groups = scale, tuple(messages), parts or {}, groups or {}
-        self.times, self.grid = times or {}, grid
+        self.times, self.grids = times or {}, grids or {}
         self.files = [file_of(clip) for clip in self.clips]
 
     def __len__(self):
@@ -114,15 +116,16 @@ class Clips:
         clips = self.named() | {f"{part} {name}": clip for name, clip in others.named().items()}
         parts = self.parts | {part: list(range(len(self), len(clips)))}
         scale = dataclasses.replace(self.scale, gaps=self.scale.gaps or others.scale.gaps)
-        times = self.times | {f"{part} {name}": times for name, times in others.times.items()}
-        return Clips(clips, scale, (*self.messages, *others.messages), parts, self.groups, times, self.grid)
+        times, grids = ({**ours, **{f"{part} {name}": value for name, value in theirs.items()}}
+                        for ours, theirs in ((self.times, others.times), (self.grids, others.grids)))
+        return Clips(clips, scale, (*self.messages, *others.messages), parts, self.groups, times, grids)
 
     def stored_as(self, scale):
         """The same clips with the stored numbers of another Scale in the same units, as floats."""
         return Clips({name: scale.stored_at(self.scale.physical(clip)).astype(np.float32)
                       for name, clip in self.named().items()},
                      dataclasses.replace(scale, gaps=self.scale.gaps, missing=scale.missing), self.messages, self.parts,
-                     self.groups, self.times, self.grid)
+                     self.groups, self.times, self.grids)
 
     def windows(self, length, stride=1):
         """All windows of `length` frames in a row, `stride` frames apart: (clip, first frame) for each, int (N,2)."""

@@ -57,7 +57,7 @@ def read_grids(files, variable, messages):
     elif not regular:
         messages.append(f"{name}: the times are not evenly spaced; the frames are taken as if they were")
     meaning = Scale(stored=(0.0, 1.0), units=(0.0, 1.0), unit=units[0]) if units[0] else None
-    grid = grids[0] if all(grid == grids[0] for grid in grids) else None
+    grid = grids[-1] if all(grid == grids[-1] for grid in grids) else None
     return cut_in_pieces(Piece(name, frames[..., None], times=times, meaning=meaning, grid=grid), starts)
 
 

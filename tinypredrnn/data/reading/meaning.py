@@ -37,7 +37,8 @@ def explained(file, piece, notes, messages):
         messages.append(f"{file}: its meta says that {meaning.stored[0]:g} to {meaning.stored[1]:g} are "
                         f"{meaning.units[0]:g} to {meaning.units[1]:g} {meaning.unit}")
     grid = plain_grid(meta.get("pixel_km"), frames.shape[1:3])
-    return piece._replace(frames=frames, meaning=meaning, grid=grid), used + [META] * bool(meaning or grid)
+    piece = piece._replace(frames=frames, meaning=meaning, grid=grid, stored=piece.frames.dtype)
+    return piece, used + [META] * bool(meaning or grid)
 
 
 def read_meta(array):

@@ -68,7 +68,7 @@ def split(clips, length, seed=0, grouped=True, dates=None):
         if not any(len(clip) >= length for clip in cut.values()):
             raise DataError(f"expected {length} frames in a row for each of training, validation and test, got none "
                             f"for {part}: give more or longer clips, or ask for fewer frames")
-        parts.append(Clips(cut, clips.scale, times=times, grid=clips.grid))
+        parts.append(Clips(cut, clips.scale, times=times, grids=clips.grids))
     return *parts, in_words(clips, films, length, how, parts, again(marks, chosen))
 
 
@@ -181,14 +181,15 @@ def by_date(clips, numbers, length, lacking, dates):
 def last_part(moments, end, length, whole_run):
     """The moment from which on the frames before `end` are one part: a tenth of all, and at least one sequence."""
     before = np.sort(np.concatenate([times[times < end] for times in moments.values()]))
-    held, start = max(length, sum(map(len, moments.values())) // 10), before[0] if len(before) else end
+    total = sum(map(len, moments.values()))
+    held, start = max(length, total // 10), before[0] if len(before) else end
     while held <= len(before):
         start = before[-held]
         if any(((start <= times) & (times < end)).sum() >= length for times in moments.values()):
             break
         held += length
     run = min((times[0] for times in moments.values() if times[0] <= start <= times[-1]), default=start)
-    return run if whole_run and (before < run).sum() >= len(before) / 2 else start
+    return run if whole_run and (before < run).sum() >= total / 2 else start
 
 
 # frames that clips have in common

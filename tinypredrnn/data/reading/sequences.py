@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinypredrnn.data.reading.archives import read_arrays
-from tinypredrnn.data.reading.clips import Clips, Grid, Piece, file_of
+from tinypredrnn.data.reading.clips import Clips, Piece, file_of
 from tinypredrnn.data.reading.folders import find_clips
 from tinypredrnn.data.reading.frames import (
     ASPECTS,
@@ -84,6 +84,7 @@ class Films(NamedTuple):
 
     meaning   the Scale from stored numbers to physical units, if the files say it, else None
     sizes     those of the frames as stored
+    dtypes    those of the frames as stored
     The other fields are like those of Clips.
     """
 
@@ -93,16 +94,17 @@ class Films(NamedTuple):
     parts: dict
     groups: dict
     times: dict
-    grid: Grid | None
+    grids: dict
     meaning: Scale | None
     sizes: set
+    dtypes: set
 
     def on(self, scale, every=1):
         """The Clips with this Scale."""
         with reading(self.path):
             hints(self.clips, scale, every, self.messages)
         messages = [about(self.path, self.clips, self.sizes), *dict.fromkeys(self.messages)]
-        return Clips(self.clips, scale, messages, self.parts, self.groups, self.times, self.grid)
+        return Clips(self.clips, scale, messages, self.parts, self.groups, self.times, self.grids)
 
 
 def read_films(path, size=None, channels=None, order="", array="", every=1, missing=None, aspect="stretch"):
@@ -131,20 +133,20 @@ def read_films(path, size=None, channels=None, order="", array="", every=1, miss
     with reading(path):
         meaning = one_meaning(films, clips, missing, messages)
         clips = convert(clips, size, channels, missing, aspect)
-    grids = [piece.grid and piece.grid.fitted(size, aspect) for piece in films.values()]
+    grids = {name: piece.grid.fitted(size, aspect) for name, piece in films.items() if piece.grid}
     parts = by_part({n: piece.part for n, piece in enumerate(films.values()) if piece.part}, len(clips), messages)
     times = {name: piece.times for name, piece in films.items() if piece.times is not None}
-    return Films(path, clips, messages, parts, groups, times, grids[0] if all(g == grids[0] for g in grids) else None,
-                 meaning, sizes)
+    dtypes = {piece.stored or piece.frames.dtype for piece in films.values()}
+    return Films(path, clips, messages, parts, groups, times, grids, meaning, sizes, dtypes)
 
 
 def one_meaning(films, clips, missing, messages):
-    """The Scale that says what all stored numbers are, or None. If files store the same units in several ways, the
-    `clips` are converted to floats in these units.
+    """The Scale that says what all stored numbers are, or None. If files store the same units in several ways, also as
+    bytes and as floats, the `clips` are converted to floats in these units.
     """
     said = {name: piece.meaning for name, piece in films.items()}
-    scales = list(dict.fromkeys(said.values()))
-    if len(scales) == 1:
+    scales, kinds = list(dict.fromkeys(said.values())), {clip.dtype.kind for clip in clips.values()}
+    if len(scales) == 1 and (len(kinds) == 1 or scales[0] is None):
         return scales[0]
     if None in scales or len({scale.unit for scale in scales}) > 1:
         one, other = (next(name for name in said if said[name] == scale) for scale in scales[:2])
@@ -153,7 +155,7 @@ def one_meaning(films, clips, missing, messages):
     check_bytes(sum(clip.size * 4 for clip in clips.values()))
     for name, clip in clips.items():
         clips[name] = dataclasses.replace(said[name], missing=missing).physical(clip).astype(np.float32)
-    messages.append(f"the files store {scales[0].unit} in {len(scales)} ways, which are brought to one")
+    messages.append(f"the files store {scales[0].unit} in several ways, which are brought to one")
     return Scale(stored=(0.0, 1.0), units=(0.0, 1.0), unit=scales[0].unit)
 
 
@@ -191,7 +193,8 @@ def read_item(item, pictures, order, array, every, messages):
         return [Piece(item.name + (f"[{run.start}:{run.stop}]" if starts else ""), frames[run][::every], item.part)
                 for run in runs(len(frames), starts)], {tuple(stored)}
     clip, sizes = pictures.read(item.files, messages)
-    return [Piece(item.name, clip, item.part, item.times if item.times is None else item.times[::every])], sizes
+    times = item.times if item.times is None else item.times[::every]
+    return [Piece(item.name, clip, item.part, times, stored=pictures.stored)], sizes
 
 
 def name_in_folder(item, name, alone):
