@@ -34,6 +34,7 @@ setup(
         "gpu": ["cupy-cuda13x[ctk]>=14"],
         "gpu12": ["cupy-cuda12x[ctk]>=14"],
         "mpi": ["mpi4py>=4", "mpich"],
+        "radar": ["xarray>=2024.1", "netcdf4", "h5netcdf", "zarr"],
         "video": ["imageio[ffmpeg]"],
         "test": ["pytest>=8", "pytest-xdist>=3", "ruff", "setuptools>=70.1"],  # setuptools: a test builds the wheel
     },

@@ -1,6 +1,6 @@
 """The command line: `tinypredrnn COMMAND ...`, or `python -m tinypredrnn COMMAND ...`. Each command has its own --help.
 
-    train mnist|sequences   train a network on moving digits, or on sequences of your own
+    train WORLD             train a network: on mnist, moving digits; radar, echoes of rain; sequences of your own
     evaluate RUN            score a trained run, on the test set of its own world or on other data
     predict [RUN]           continue a clip
     compare                 train several networks with the same budget: the paper's Table 1

@@ -31,6 +31,7 @@ WRONG = {
     "a metric": ({"metrics": tp.metrics.MSE}, "metrics is a tuple of at least one Metric"),
     "no metric": ({"metrics": ()}, "at least one Metric"),
     "a metric's name": ({"metrics": (tp.metrics.MSE._replace(name="csi 10"),)}, "names of letters, digits, _, - and ., got 'csi 10'"),
+    "a first metric": ({"metrics": (tp.metrics.SHARPNESS, tp.metrics.MSE)}, "more or less is better.* got sharpness"),
     "a baseline": ({"baselines": ("white",)}, "baseline 'white' is unknown: expected some of copy_last, black"),
     "no test": ({"tests": lambda self: {}}, "gives at least one test set"),
     "an array": ({"tests": lambda self: {"a": np.zeros(3)}}, "gives at least one test set"),
@@ -81,5 +82,6 @@ def test_a_scale_leads_there_and_back():
     assert model.dtype == np.float32 and np.isnan(model[0]) and model[1:].tolist() == [0, 0, 0.5, 1, 1]
     np.testing.assert_allclose(scale.to_units(model[2:5]), [-64, 64, 192])
     np.testing.assert_allclose(scale.from_units([-64, 64, 192]), [0, 0.5, 1])
+    assert (scale.to_model(np.arange(-32, 97, dtype=np.int16)) >= scale.reached_from(0)).sum() == 97 - 0
     with pytest.raises(ConfigError, match="a smaller to a larger number"):
         Scale(stored=(1, 1))

@@ -103,6 +103,28 @@ def test_a_forecast_from_the_middle_is_laid_beside_what_came(room):
                                                               "--out", "far")
 
 
+def test_rain_is_scored_by_events_and_drawn_as_maps(tmp_path):
+    """Thresholds for the scores and for the loss are in the unit of the data; maps have its colours."""
+    clips = np.random.default_rng(0).uniform(0, 52.5, (4, 9, 12, 16)).astype(np.float32)
+    np.save(tmp_path / "rain.npy", clips)
+    reading = "--order NTHW --range 0 52.5 --unit dBZ --thresholds 10 30 --heavy 20 40 --weights 2 5".split()
+    printed = run(tmp_path, "train_sequences.py", "--data", "rain.npy", *reading, "--out", "run", *SMALL)
+    assert "CSI 30 dBZ" in printed and "FSS 10 dBZ 9x9" in printed
+    entry = json.loads((tmp_path / "run" / "metrics.json").read_text())["sequences"]
+    assert len(entry["csi_30_per_frame"]) == 3 and 0 < entry["copy_last_csi_10"] < 1 and entry["sharpness"] < 1
+    assert (tmp_path / "run" / "maps.png").is_file()
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.npz")[0].recipe.weights == (2, 5)
+    run(tmp_path, "predict.py", "run", "--input", "rain.npy", "--until", 5, "--out", "hindcast")
+    assert (tmp_path / "hindcast" / "maps.png").is_file()
+    np.savez(tmp_path / "timed.npz", frames=clips[0], times=np.datetime64("2016-07-13T14:00", "s") + 300 * np.arange(9))
+    timed = ["predict.py", "run", "--input", "timed.npz", "--order", "THW", "--out", "timed", "--until"]
+    assert "watched the last 4 of its 6 frames" in run(tmp_path, *timed, "2016-07-13T14:25Z")
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        subprocess.run([sys.executable, ROOT / "examples" / timed[0], *timed[1:], "2016-07-13T14:26", "--overwrite"],
+                       cwd=tmp_path, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert "no frame is of 2016-07-13T14:26:00: they are of 2016-07-13T14:00:00 to 2016-07-13T14:40" in caught.value.stderr
+
+
 def test_without_an_input_the_run_shows_its_own_world(room):
     message = run(room, "predict.py", "run", "--clip", 2, "--out", "own")
     assert "clip 2 of 4, test sequence 2: watched its 4 frames and predicted 3" in message
@@ -357,6 +379,8 @@ def test_what_no_computer_holds_is_refused_at_once(room, refusal, script, words)
     ("run --input nowhere", "nowhere is not there"),
     ("run --input squares --clip 5", "has 4 clip(s), got --clip 5"),
     ("run --input squares --frames 0", "expected a whole number from 1 to"),
+    ("run --input squares --until noon", "expected the number of a frame, or a time such as 2016-07-13T14:00, got noon"),
+    ("run --input squares --until 2016-07-13T14:00", "their times are not known, give --until the number of a frame"),
     ("run --input squares --until 30", "has 24 frame(s), got --until 30: choose one of these"),
     ("run --input short", "has 2 frame(s) and the run was trained to watch 4"),
     ("run --input colour_clip", "cannot take the clip's colour frames of 12x16: convert them with --fit"),

@@ -25,7 +25,7 @@ def test_baselines_beside_the_model():
     truth = frames(0, (1, 2, 8, 8, 1))
     truth[0, 1] = 0.5
     collected = metrics.Scores()
-    collected.add(frames(0.25, truth.shape), truth, frames(1, (1, 8, 8, 1)))
+    collected.add(frames(0.25, truth.shape), truth, frames(1, (1, 1, 8, 8, 1)))
     result = collected.result()
     assert result["mse_per_frame"] == [4, 4] and result["mse"] == 4
     assert (
@@ -39,12 +39,12 @@ def test_baselines_beside_the_model():
 @pytest.mark.parametrize("protocol", metrics.PROTOCOLS)
 def test_batches_change_nothing(protocol):
     prediction, truth = random_frames((2, 7, 3, 8, 8, 1))
-    last = random_frames((7, 8, 8, 1), seed=1)
+    inputs = random_frames((7, 2, 8, 8, 1), seed=1)
     results = []
     for size in (1, 3, 7):
         collected = metrics.Scores(protocol=protocol)
         for i in range(0, 7, size):
-            collected.add(prediction[i : i + size], truth[i : i + size], last[i : i + size])
+            collected.add(prediction[i : i + size], truth[i : i + size], inputs[i : i + size])
         results.append(collected.result())
     assert results[0] == results[1] == results[2]  # bit for bit
     assert results[0]["sequences"] == 7 and results[0]["protocol"] == protocol
@@ -52,14 +52,14 @@ def test_batches_change_nothing(protocol):
     for name in NAMES:
         assert results[0][f"{name}_per_frame"] == at_once[name].tolist()
         assert results[0][name] == pytest.approx(at_once[name].mean(), rel=1e-12)
-    copied = metrics.score(np.repeat(last[:, None], 3, axis=1), truth, protocol=protocol)
+    copied = metrics.score(np.repeat(inputs[:, -1:], 3, axis=1), truth, protocol=protocol)
     assert results[0]["copy_last"]["ssim_per_frame"] == copied["ssim"].tolist()
 
 
 def test_result_is_plain_json():
     truth = frames(1, (1, 2, 8, 8, 1))
     collected = metrics.Scores()
-    collected.add(truth, truth, truth[:, 0])
+    collected.add(truth, truth, truth[:, :1])
     result = collected.result()
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert {"sequences", "protocol", "mse", "mae", "ce", "psnr", "ssim", "copy_last_mse", "black_mse"} <= result.keys()
@@ -89,7 +89,7 @@ def test_one_nan_among_good_pixels_is_not_clipped_away():
     prediction = random_frames(SHAPE)
     prediction[0, 0, 3, 3, 0] = np.nan
     with pytest.raises(DataError, match="NaN"):
-        metrics.Scores().add(prediction, frames(0), frames(0)[:, 0])
+        metrics.Scores().add(prediction, frames(0), frames(0))
 
 
 def test_misuse_of_scores():
@@ -108,24 +108,24 @@ def test_misuse_of_scores():
     collected = metrics.Scores()
     with pytest.raises(DataError, match="at least one batch"):
         collected.result()
-    with pytest.raises(ShapeError, match="last input"):
-        collected.add(frames(0), frames(0), frames(0))
-    collected.add(frames(0), frames(0), frames(0)[:, 0])
+    with pytest.raises(ShapeError, match=r"input frames must have the shape \(1,J,8,8,1\)"):
+        collected.add(frames(0), frames(0), frames(0)[:, 0])
+    collected.add(frames(0), frames(0), frames(0))
     before = collected.result()
     with pytest.raises(ShapeError, match="1 predicted frames"):
-        collected.add(frames(0, (1, 2, 8, 8, 1)), frames(0, (1, 2, 8, 8, 1)), frames(0)[:, 0])
-    with pytest.raises(DataError, match="last input frame must lie in"):
-        collected.add(frames(0), frames(0), frames(2)[:, 0])
-    with pytest.raises(ShapeError, match="inputs"):
+        collected.add(frames(0, (1, 2, 8, 8, 1)), frames(0, (1, 2, 8, 8, 1)), frames(0))
+    with pytest.raises(DataError, match="input frames must lie in"):
+        collected.add(frames(0), frames(0), frames(2))
+    with pytest.raises(ShapeError, match="give the frames before the truth"):
         collected.add(frames(0), frames(0))
     with pytest.raises(ShapeError, match="7x7"):
-        collected.add(frames(1)[:, :, :5], frames(0)[:, :, :5], frames(0)[:, 0, :5])
+        collected.add(frames(1)[:, :, :5], frames(0)[:, :, :5], frames(0)[:, :, :5])
     assert collected.result() == before  # what was refused left no trace
 
 
 def test_the_caller_says_which_metrics_and_baselines():
     collected = metrics.Scores([metrics.MAE], ["black"])
-    collected.add(frames(0.5), frames(1), frames(0)[:, 0])
+    collected.add(frames(0.5), frames(1), frames(0))
     result = collected.result()
     assert (result["mae"], result["black"]["mae"], result["black_mae"]) == (32, 64, 64)
     assert not {"mse", "copy_last", "copy_last_mae"} & result.keys()
@@ -138,17 +138,17 @@ def test_the_caller_says_which_metrics_and_baselines():
 def test_means_of_baselines_are_at_hand():
     prediction, truth = random_frames((2, 3, 2, 8, 8, 1))
     collected = metrics.Scores()
-    collected.add(prediction, truth, random_frames((3, 8, 8, 1), seed=1))
+    collected.add(prediction, truth, random_frames((3, 1, 8, 8, 1), seed=1))
     result = collected.result()
     for baseline in ("copy_last", "black"):
         assert [result[f"{baseline}_{name}"] for name in NAMES] == [result[baseline][name] for name in NAMES]
 
 
 def test_a_baseline_of_ones_own(monkeypatch):
-    white = metrics.Baseline("all white", "white", "all is white", lambda last_input, shape: np.ones(shape, np.float32))
+    white = metrics.Baseline("all white", "white", "all is white", lambda inputs, shape: np.ones(shape, np.float32))
     monkeypatch.setitem(metrics.BASELINES, "white", white)
     collected = metrics.Scores([metrics.MSE], ["white"])
-    collected.add(frames(0.5), frames(0), frames(0)[:, 0])
+    collected.add(frames(0.5), frames(0), frames(0))
     assert collected.result()["white_mse"] == 64
     assert metrics.table(collected.result()).splitlines()[-1].split() == ["all", "white", "64.00"]
     assert metrics.comparison(collected.result()) == ["MSE is 0.25 of white"]
@@ -158,14 +158,14 @@ def test_a_baseline_of_ones_own(monkeypatch):
 def test_places_without_data(protocol):
     """They count for nothing, whatever is predicted there: as if the frames ended before them."""
     prediction, truth = random_frames((2, 3, 2, 8, 12, 1))
-    last = random_frames((3, 8, 12, 1), seed=1)
+    inputs = random_frames((3, 2, 8, 12, 1), seed=1)
     collected, whole = metrics.Scores(protocol=protocol), metrics.Scores(protocol=protocol)
-    whole.add(prediction[:, :, :, :8], truth[:, :, :, :8], last[:, :, :8])
+    whole.add(prediction[:, :, :, :8], truth[:, :, :, :8], inputs[:, :, :, :8])
     truth[:, :, :, 8:] = np.nan
     prediction[0, 0, 0, 8:, 0] = 5, np.nan, np.inf, 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        collected.add(prediction, truth, last)
+        collected.add(prediction, truth, inputs)
     got, expected = collected.result(), whole.result()
     assert got["known"] == pytest.approx(8 / 12) and "known" not in expected
     for row in ((got, expected), (got["copy_last"], expected["copy_last"]), (got["black"], expected["black"])):
@@ -174,8 +174,8 @@ def test_places_without_data(protocol):
 
 
 def test_the_last_frame_is_black_where_it_has_no_data():
-    last = frames(1)[:, 0]
-    last[0, :4] = np.nan
+    last = frames(1)
+    last[0, 0, :4] = np.nan
     collected = metrics.Scores()
     collected.add(frames(1), frames(1), last)
     assert collected.result()["copy_last_mse"] == 32 and "known" not in collected.result()
@@ -189,12 +189,12 @@ def test_a_frame_without_data_is_left_out_and_none_at_all_is_null():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         collected = metrics.Scores()
-        collected.add(prediction, truth, truth[:, 0])
+        collected.add(prediction, truth, truth[:, :1])
         result = collected.result()
         assert result["mse_per_frame"] == [(64 + 16) / 2, 16, None] and result["mse"] == (40 + 16) / 2
         assert json.loads(json.dumps(result, allow_nan=False)) == result
         nothing = metrics.Scores()
-        nothing.add(prediction, np.full_like(truth, np.nan), truth[:, 0])
+        nothing.add(prediction, np.full_like(truth, np.nan), truth[:, :1])
     assert (
         nothing.result()["known"] == 0
         and nothing.result()["ssim"] is None
@@ -219,8 +219,8 @@ def test_sequences_that_a_baseline_predicts_without_an_error_are_counted():
     truth[1] = 0
     truth[2] = truth[2, :1]
     truth[2, 1, 0] = np.nan
-    last = np.zeros((4, 8, 8, 1), np.float32)
-    last[2] = truth[2, 0]
+    last = np.zeros((4, 1, 8, 8, 1), np.float32)
+    last[2] = truth[2, :1]
     collected = metrics.Scores()
     for n in range(4):
         collected.add(truth[n : n + 1], truth[n : n + 1], last[n : n + 1])
@@ -231,5 +231,5 @@ def test_sequences_that_a_baseline_predicts_without_an_error_are_counted():
 def test_only_sums_are_kept():
     collected = metrics.Scores()
     for _ in range(3):
-        collected.add(frames(0, (5, 2, 8, 8, 1)), frames(0, (5, 2, 8, 8, 1)), frames(0, (5, 8, 8, 1)))
+        collected.add(frames(0, (5, 2, 8, 8, 1)), frames(0, (5, 2, 8, 8, 1)), frames(0, (5, 1, 8, 8, 1)))
     assert len(collected.sums) == 3 * 5 and all(sums.shape == (2, 2) for sums in collected.sums.values())

@@ -7,6 +7,7 @@ import pytest
 from plans import make_plan
 
 from tinypredrnn.data import SOURCES, Scale, Source, SourceOptions
+from tinypredrnn.data.rain import HKO7
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.models import MODELS, Predictor, construct
 from tinypredrnn.options import option
@@ -19,13 +20,13 @@ def test_the_preset_paper_is_what_the_paper_and_the_authors_code_say():
     data = dict(given=10, horizon=10, size=(64, 64), digits=2, rule="paper", test_sequences=5_000)
     assert plan.data.as_dict() == plan.data.as_dict() | data
     recipe = dict(batch=8, steps=80_000, update="descent", optimiser="adam", rate=1e-3, rate_schedule="constant", clip=0.0, loss="l1+l2",
-                  loss_over="all", sampling="linear", sampling_until=50_000, sampling_from=0.5, sampling_alpha=0.05, sampling_scale=900.0,
+                  heavy=(), weights=(), loss_over="all", sampling="linear", sampling_until=50_000, sampling_from=0.5, sampling_alpha=0.05, sampling_scale=900.0,
                   halve_every=4_000)
     assert plan.recipe.as_dict() == plan.recipe.as_dict() | recipe
     assert set(plan.recipe.names()) - recipe.keys() == {"validate_every", "precision", "start", "seed"}  # which are not the method
 
 
-@pytest.mark.parametrize("source", ["mnist", "sequences"])
+@pytest.mark.parametrize("source", ["mnist", "radar", "sequences"])
 @pytest.mark.parametrize("preset", ["quick", "small", "paper"])
 @pytest.mark.parametrize("model", ["convlstm", "predrnn_m", "predrnn"])
 def test_every_preset_is_valid_and_survives_json(model, source, preset):
@@ -46,11 +47,24 @@ def test_quick_is_the_smallest_preset_and_each_is_known_by_name():
 
 @pytest.mark.parametrize("names, message", [
     (("lstm", "mnist"), "model 'lstm' is unknown: expected one of convlstm"),
-    (("predrnn", "rain"), "data 'rain' is unknown: expected one of mnist, sequences"),
+    (("predrnn", "rain"), "data 'rain' is unknown: expected one of mnist, radar, sequences"),
 ])
 def test_names_that_are_unknown(names, message):
     with pytest.raises(ConfigError, match=message):
         new_plan(*names)
+
+
+def test_thresholds_of_the_loss():
+    recipe = Recipe(heavy=(20.0, 30.0), weights=(2.0, 5.0))
+    for changes in ({"weights": (2.0,)}, {"heavy": (30.0, 20.0)}, {"heavy": (20.0, 20.0)}, {"heavy": ()}):
+        with pytest.raises(ConfigError, match="heavy is rising thresholds, weights one number for each"):
+            recipe.replace(**changes)
+    hko7 = Recipe(**HKO7)
+    assert hko7.heavy == (12.98, 22.37, 28.58, 33.27, 40.72) and hko7.weights == (1, 2, 5, 10, 30)
+    source = SOURCES["mnist"](make_plan().data, 0)
+    with pytest.raises(ConfigError, match=r"heavy is in the unit of the data, which go from 0 to 1 \(they have no unit\)"):
+        make_plan(heavy=(20.0,), weights=(2.0,)).on(source)
+    assert make_plan(heavy=(0.5, 2.0), weights=(2.0, 3.0)).on(source).recipe.weights == (2, 3)
 
 
 def test_an_option_is_found_in_the_record_that_has_it():

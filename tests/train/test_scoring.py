@@ -9,7 +9,7 @@ from plans import make_plan
 
 from tinypredrnn import build_model
 from tinypredrnn.autograd import Tensor
-from tinypredrnn.data.scale import BYTES
+from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.data.source import Source
 from tinypredrnn.errors import DataError
 from tinypredrnn.metrics import DIGITS
@@ -101,6 +101,38 @@ def test_a_report_says_which_weights_it_is_about(model, sequences, tmp_path, cap
     assert (tmp_path / "prediction-again.gif").is_file() and not (tmp_path / "prediction-later.gif").exists()
     weights = [entry["weights_sha256"] for entry in later.values()]
     assert weights[0] == weights[1] != weights[2] and all(len(w) == 64 for w in weights)
+
+
+def test_baselines_are_fitted_on_training_sequences(model, sequences, tmp_path):
+    """The test set is noise, which a blur predicts better; in training nothing moves, so that no blur is the best."""
+    still = np.repeat(sequences[:, :1], sequences.shape[1], axis=1)
+    source = Noise(mine=sequences)
+    source.baselines, source.batch = ("copy_last", "blur_last"), lambda k, count: still
+    report(model, PLAN, source, 12, tmp_path)
+    entry = json.loads((tmp_path / "metrics.json").read_text())["mine"]
+    assert entry["blur_last"]["widths"] == [0, 0, 0] and entry["blur_last_mse"] == pytest.approx(entry["copy_last_mse"], rel=1e-6)
+    source.batch = lambda k, count: sequences
+    report(model, PLAN, source, 12, tmp_path)
+    entry = json.loads((tmp_path / "metrics.json").read_text())["mine"]
+    assert min(entry["blur_last"]["widths"]) > 0 and entry["blur_last_mse"] < entry["copy_last_mse"]
+
+
+def test_rain_is_also_drawn_as_maps(model, sequences, tmp_path, monkeypatch):
+    """The wettest sequence, beside the baselines that know no training; no-data in it stays."""
+    sequences = sequences.astype(np.float32) / 2
+    sequences[3] += 100
+    sequences[3, 5, 3] = np.nan
+    source, drawn = Noise(rain=sequences), []
+    source.scale, source.baselines = Scale(units=(0, 60), unit="dBZ", gaps=True), ("copy_last", "flow", "blur_last")
+    source.batch = lambda k, count: sequences
+    monkeypatch.setattr(scoring, "save_maps", lambda path, *what: path.touch() or drawn.append(what))
+    report(model, PLAN, source, 12, tmp_path)
+    assert (tmp_path / "maps.png").is_file()
+    inputs, forecasts, scale = drawn.pop()
+    assert list(forecasts) == ["truth", "model", "copy last frame", "optical flow"] and scale == source.scale
+    np.testing.assert_array_equal(np.concatenate([inputs, forecasts["truth"]]), scale.to_model(sequences[3]))
+    np.testing.assert_array_equal(forecasts["copy last frame"], np.stack([inputs[-1]] * 3))
+    np.testing.assert_array_equal(forecasts["model"], predict(model, inputs[None], 3)[0])
 
 
 def test_a_test_set_may_be_longer_than_the_sequences_of_training(model, sequences, tmp_path):

@@ -8,6 +8,7 @@ from plans import DrawnDigits, make_plan
 
 import tinypredrnn as tp
 from tinypredrnn.data.drawn_digits import draw_digits
+from tinypredrnn.data.scale import Scale
 from tinypredrnn.errors import TrainingError
 from tinypredrnn.models import construct
 from tinypredrnn.models.predrnn import PredRNN
@@ -55,17 +56,31 @@ def test_with_gaps_that_are_none_it_is_the_same_step(frames):
     assert one(frames, 0) == other(frames, 0) and numbers(one) == numbers(other)
 
 
+@pytest.mark.parametrize("heavy", [{}, {"heavy": (0.25, 0.75), "weights": (2.0, 10.0)}])
 @pytest.mark.parametrize("loss", ["l1+l2", "l2", "l1", "bce"])
-def test_what_is_not_known_adds_nothing_to_the_loss(frames, loss):
+def test_what_is_not_known_adds_nothing_to_the_loss(frames, loss, heavy):
     """A prediction is compared with the known pixels alone, whatever it says elsewhere; the network sees 0 there."""
     holes = np.random.default_rng(1).random(frames.shape) < 0.2
-    update = make(gaps=True, loss=loss, sampling="off")
+    update = make(gaps=True, loss=loss, sampling="off", **heavy)
     seen = np.where(holes, np.float32(0), frames)
     predictions = update.model.unroll(seen, update.truth(0)).numpy()
     known = ~holes[:, 1:]
-    by_hand = tp.nn.find_loss(loss)(tp.tensor(np.where(known, predictions, 0)), tp.tensor(np.where(known, seen[:, 1:], 0))).item()
+    steps = list(zip(*heavy.values()))
+    by_hand = tp.nn.find_loss(loss, steps)(tp.tensor(np.where(known, predictions, 0)), tp.tensor(np.where(known, seen[:, 1:], 0))).item()
     result = update(np.where(holes, np.float32(np.nan), frames), 0)
     assert result["loss"] == pytest.approx(by_hand, rel=1e-5) and np.isfinite(result["gradient_norm"])
+
+
+def test_thresholds_of_the_loss_are_in_the_units_of_the_data(frames):
+    """Heavy pixels are those that reach 40 dBZ, whatever the scale makes of these."""
+    plan = make_plan(**SMALL | dict(heavy=(40.0,), weights=(5.0,), sampling="off"))
+    plan = dataclasses.replace(plan, scale=Scale(units=(-32, 95.5), unit="dBZ"))
+    update, plain = Descent(construct(*plan.network()), plan), make(sampling="off")
+    predictions = plain.model.unroll(frames, plain.truth(0)).numpy()
+    weights = np.where(-32 + 127.5 * frames[:, 1:] >= 40, 5, 1)
+    d = predictions - frames[:, 1:]
+    assert update(frames, 0)["loss"] == pytest.approx((weights * (abs(d) + d * d)).mean(), rel=1e-5)
+    assert (weights == 5).any() and (weights == 1).any()
 
 
 def test_an_unknown_pixel_of_a_target_has_no_gradient(frames):

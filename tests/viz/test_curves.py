@@ -43,7 +43,7 @@ def entry(last):
     rng = np.random.default_rng(0)
     truth = rng.random((2, 4, 8, 8, 1), np.float32)
     collected = metrics.Scores()
-    collected.add(0.5 + 0.5 * truth, truth, np.full((2, 8, 8, 1), last, np.float32))
+    collected.add(0.5 + 0.5 * truth, truth, np.full((2, 1, 8, 8, 1), last, np.float32))
     return collected.result()
 
 
@@ -85,14 +85,14 @@ def test_frame_curves_of_an_entry_from_before_metrics_were_described(tmp_path, d
 
 
 def test_frame_curves_of_other_metrics(tmp_path, drawn):
-    """Panels are of the entry's metrics and baselines, six at most; a frame without a score is a gap."""
+    """Panels are of the entry's metrics and baselines, twelve at most; a frame without a score is a gap."""
     truth = np.zeros((2, 4, 8, 8, 1), np.float32)
     truth[:, 2] = np.nan
-    many = [metrics.MAE._replace(name=f"rain_{k}", title=f"rain {k}", unit="mm/h", panel=k != 1) for k in range(9)]
-    for measured, titles in ((many, [f"rain {k} (mm/h)" for k in (0, 2, 3, 4, 5, 6)]), (many[1:2], ["rain 1 (mm/h)"])):
+    many = [metrics.MAE._replace(name=f"rain_{k}", title=f"rain {k}", unit="mm/h", panel=k != 1) for k in range(14)]
+    for measured, titles in ((many, [f"rain {k} (mm/h)" for k in (0, *range(2, 13))]), (many[1:2], ["rain 1 (mm/h)"])):
         drawn.titles.clear(), drawn.lines.clear()
         collected = metrics.Scores(measured, ["black"])
-        collected.add(truth + np.float32(0.5), truth, truth[:, 0])
+        collected.add(truth + np.float32(0.5), truth, truth[:, :1])
         viz.save_frame_curves(tmp_path / "rain.png", collected.result())
         assert drawn.titles == titles
         assert [label for label, _ in drawn.lines] == ["model", "all black"] * len(titles)

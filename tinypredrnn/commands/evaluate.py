@@ -23,7 +23,8 @@ from tinypredrnn.options import Parser, add_arguments, command_line, given_optio
 from tinypredrnn.train import RunFolder, fingerprint, read_scores, read_trained, report, trained_model
 
 # options of a world that are no flags here: the run fixes them, another flag sets them, or they do not concern a test
-EXCLUDED = "given", "data", "test_sequences", "validation_sequences", "validation", "test", "groups"
+EXCLUDED = ("given", "data", "test_sequences", "validation_sequences", "validation", "test", "groups", "stride",
+            "validation_from", "test_from")
 
 
 @command_line
@@ -38,7 +39,8 @@ def main(words):
     add_arguments(parser.add_argument_group("the world"), plan.data, EXCLUDED)
     arguments = parser.parse_args(words)
 
-    changes = given_options(arguments, set(plan.data.names()) - {"given", "data"})
+    # in their order, so that the name of a test set is the same each time
+    changes = given_options(arguments, [name for name in plan.data.names() if name not in ("given", "data")])
     scores = read_scores(run / "metrics.json")
     source, tests, own = worlds(arguments.data, plan, changes, parts["data"], scores)
     if source.frame[2] != plan.frame[2]:

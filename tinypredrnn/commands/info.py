@@ -21,6 +21,8 @@ PACKAGES = {  # name -> how to install it; no extras are named, since there may 
     **{name: f"pip install {name}" for name in REQUIRED},
     "cupy": 'for a GPU: pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]" (CUDA 12)',
     "mpi4py": "for several processes: pip install mpi4py mpich",
+    **{name: "to read NetCDF, HDF5 and Zarr: pip install xarray netcdf4 h5netcdf zarr"
+       for name in ("xarray", "netcdf4", "h5netcdf", "zarr")},
     "imageio-ffmpeg": "to read videos: pip install imageio-ffmpeg",
     "pytest": "to run the tests: pip install pytest ruff setuptools",
 }

@@ -3,14 +3,21 @@
     tinypredrnn predict                                      the trained model that comes with the package
     tinypredrnn predict runs/sequences --input my_clips/take1 --frames 20
     tinypredrnn predict runs/sequences --input my_clips/take1 --until 30    from frame 31 on, with the true frames
+    tinypredrnn predict runs/radar --input today.nc          a nowcast from the newest frames
+    tinypredrnn predict runs/radar --input june.nc --until 2016-06-13T14:00    a hindcast beside what came
 
-RUN is the folder of a run, or a checkpoint file. The clip is a folder of images, or a .npy, .npz, GIF or video file; it
-needs no true frames to compare with. Without --input, sequences of the run's own world are continued, and shown with
-their true future. The folder --out receives prediction.npy (K,H,W,C), floats in the run's units; frame_NNNN.png for
-gray and colour frames, whose numbers continue those of the clip; prediction.gif; and prediction.png with the first 30
-frames. --overwrite replaces only what an earlier prediction wrote there, and only once the new one is complete.
+RUN is the folder of a run, or a checkpoint file. The clip is a folder of images, or a .npy, .npz, NetCDF, HDF5, Zarr,
+GIF or video file; it needs no true frames to compare with. Without --input, sequences of the run's own world are
+continued, and shown with their true future. The folder --out receives prediction.npy (K,H,W,C), floats in the run's
+units, with NaN where none of the watched frames has data; prediction.nc, a CF NetCDF of the same with times, lead times
+and the coordinates of the input, if the frames have times and one channel; frame_NNNN.png for gray and colour frames,
+whose numbers continue those of the clip; prediction.gif; prediction.png with the first 30 frames; and for radar data
+maps.png: coloured maps of the prediction, beside those of the baselines and, with --until, of what came. --overwrite
+replaces only what an earlier prediction wrote there, and only once the new one is complete.
 """
 
+import argparse
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +25,15 @@ from PIL import Image
 
 from tinypredrnn import viz
 from tinypredrnn.data import find_source
-from tinypredrnn.data.own import READING, OwnOptions, read_clips
+from tinypredrnn.data.forecast_file import lead_times, write_forecast
+from tinypredrnn.data.own import OwnSequences
+from tinypredrnn.data.radar import Radar
+from tinypredrnn.data.reading import Clips
 from tinypredrnn.errors import ConfigError, DataError, ShapeError, whole_number_from
 from tinypredrnn.files import lies_within, path_argument, replacing
 from tinypredrnn.folder import Folder, refuse_overlap
 from tinypredrnn.options import Parser, add_arguments, command_line, given_options
-from tinypredrnn.train import PRETRAINED, predict, read_trained, trained_model
+from tinypredrnn.train import PRETRAINED, hindcast, predict, read_trained, trained_model
 
 MAX_STRIP_FRAMES = 30  # frames; a picture with more would be too wide to look at
 SAMPLES = 20  # sequences of the run's own world to choose from
@@ -36,11 +46,16 @@ def main(words):
     out, horizon = Folder(arguments.out, "prediction"), arguments.frames or plan.data.horizon
     refuse(out, arguments)
 
-    clips, scale = read(arguments, plan)
-    if not 1 <= arguments.clip <= len(clips):
-        raise ConfigError(f"{arguments.input or 'the run'} has {len(clips)} clip(s), got --clip {arguments.clip}: "
+    clips = read(arguments, plan)
+    scale = clips.scale
+    if isinstance(arguments.until, np.datetime64):
+        arguments.clip, arguments.until = moment(clips, arguments.until)
+    number = arguments.clip or newest(clips)
+    if not 1 <= number <= len(clips):
+        raise ConfigError(f"{arguments.input or 'the run'} has {len(clips)} clip(s), got --clip {number}: "
                           f"choose 1 to {len(clips)}")
-    name, (whole, end) = list(clips.items())[arguments.clip - 1]
+    name, whole = clips.names[number - 1], clips[number - 1]
+    end = arguments.until or (len(whole) if arguments.input else plan.data.given)
     if not 1 <= end <= len(whole):
         raise ConfigError(f"{name} has {len(whole)} frame(s), got --until {end}: choose one of these")
     if end < plan.data.given and not arguments.all:
@@ -49,11 +64,18 @@ def main(words):
     past, future = whole[:end], whole[end:end + horizon]
     inputs = scale.to_model(past[None] if arguments.all else past[None, -plan.data.given:])  # (1,J,H,W,C)
     prediction = continue_clip(trained_model(plan, parts, arguments.device), inputs, horizon, plan)  # (1,K,H,W,C)
+    unseen = np.isnan(inputs[0]).all(axis=0)  # (H,W,C)
+    values = np.where(unseen, np.nan, plan.scale.to_units(prediction[0])).astype(np.float32)
+    times = clips.times.get(name, ())[:end][-inputs.shape[1]:]
+    timed = len(times) > 1
 
     with out:
         refuse(out, arguments)  # checked again: another program may have written here in the meantime
         with out.renewing() as fresh:
-            np.save(fresh / "prediction.npy", plan.scale.to_units(prediction[0]).astype(np.float32))
+            np.save(fresh / "prediction.npy", values)
+            if timed and values.shape[-1] == 1:
+                write_forecast(fresh / "prediction.nc", values[..., 0], times, plan.scale.unit, clips.grids.get(name),
+                               getattr(plan.data, "zr", ""), f"{plan.model} trained on {plan.source}, step {iteration}")
             for k, frame in enumerate(np.rint(prediction[0] * 255).astype(np.uint8), start=end + 1):
                 if frame.shape[-1] in (1, 3):
                     with replacing(fresh / f"frame_{k:04d}.png") as temporary:
@@ -66,29 +88,52 @@ def main(words):
         out.draw("prediction.png", viz.save_strip, inputs, None if truth is None else truth[:, first],
                  prediction[:, first])
         out.draw("prediction.gif", viz.save_gif, inputs, truth, prediction)
+        if plan.scale.unit in viz.LEVELS:
+            shown = np.where(unseen, np.nan, prediction)
+            rows = hindcast(inputs, truth, shown, find_source(plan.source).baselines)
+            minutes, title = (lead_times(times, 1)[0], f"from {times[-1]} on") if timed else (None, "")
+            out.draw("maps.png", viz.save_maps, inputs[0], rows, plan.scale, minutes, title)
     watched = f"its {end} frames" if inputs.shape[1] == end else f"the last {inputs.shape[1]} of its {end} frames"
     further = f" (it was trained to predict {plan.data.horizon})" if horizon > plan.data.horizon else ""
     came = f", beside the {len(future)} that came" if len(future) else ""
-    print(f"clip {arguments.clip} of {len(clips)}, {name}: watched {watched} and predicted "
-          f"{horizon}{further}{came}, see {arguments.out / 'prediction.gif'}")
+    until = f", {lead_times(times, horizon)[-1]:g} minutes from {times[-1]} on" if timed else ""
+    if not timed and arguments.input and plan.scale.unit:
+        print("the times of the frames are not known, so there is no prediction.nc")
+    print(f"clip {number} of {len(clips)}, {name}: watched {watched} and predicted "
+          f"{horizon}{further}{until}{came}, see {arguments.out / 'prediction.gif'}")
     return 0
 
 
 def read(arguments, plan):
-    """The clips to choose from, {name: (frames (T,H,W,C), how many of them are the past)}, and their Scale.
-
-    Files are read as the run's own were, unless flags say otherwise.
-    """
+    """The Clips to choose from. Files are read as the run's own were, unless flags say otherwise."""
+    world = find_source(plan.source)
     if arguments.input:
-        as_trained = {name: getattr(plan.data, name) for name in READING if name in plan.data.names()}
+        files = world if issubclass(world, OwnSequences) else OwnSequences
+        kept = {*files.reading, "dbz"} & set(plan.data.names())
         fitted = {"size": plan.frame[:2], "channels": plan.frame[2]} if arguments.fit else {}
-        options = OwnOptions().replace(**as_trained | given_options(arguments, READING) | fitted)
-        clips = read_clips(arguments.input, options, plan.scale)
+        options = files.Options().replace(**{name: getattr(plan.data, name) for name in kept}
+                                          | given_options(arguments, Radar.reading) | fitted)
+        clips = files.read(arguments.input, options, plan.scale)
         print(*clips.messages, sep="\n")
-        return {name: (clip, arguments.until or len(clip)) for name, clip in clips.named().items()}, clips.scale
-    world = find_source(plan.source)(plan.data, plan.recipe.seed)
-    return {name: (clip, arguments.until or plan.data.given)
-            for name, clip in world.samples(SAMPLES).items()}, world.scale
+        return clips
+    source = world(plan.data, plan.recipe.seed)
+    return Clips(source.samples(SAMPLES), source.scale)
+
+
+def newest(clips):
+    """The number, from 1, of the clip that ends last, if all times are known; else 1."""
+    ends = [clips.times[name][-1] for name in clips.names if name in clips.times]
+    return int(np.argmax(ends)) + 1 if len(ends) == len(clips) else 1
+
+
+def moment(clips, time):
+    """(number of a clip from 1, number of its frame from 1) of a time. DataError if no frame is of that time."""
+    for number, name in enumerate(clips.names, start=1):
+        if len(found := np.flatnonzero(clips.times.get(name, np.array([], time.dtype)) == time)):
+            return number, int(found[0]) + 1
+    known = [time for name in clips.names for time in clips.times.get(name, ())]
+    raise DataError(f"no frame is of {time}: " + (f"they are of {min(known)} to {max(known)}" if known else
+                                                  "their times are not known, give --until the number of a frame"))
 
 
 def refuse(out, arguments):
@@ -99,7 +144,8 @@ def refuse(out, arguments):
             raise ConfigError(f"--out {out.path} lies within --input {arguments.input}: name another --out")
     if out.own_files() and not arguments.overwrite:
         raise ConfigError(f"{out.path} holds a prediction: replace it with --overwrite, or name another --out")
-    out.refuse_foreign_files(("frame_*.png", "prediction.npy", "prediction.png", "prediction.gif", "checkpoint*.npz"))
+    out.refuse_foreign_files(("frame_*.png", "prediction.npy", "prediction.nc", "prediction.png", "prediction.gif",
+                              "maps.png", "checkpoint*.npz"))
 
 
 def continue_clip(model, inputs, frames, plan):
@@ -114,16 +160,28 @@ def continue_clip(model, inputs, frames, plan):
                           f"{kind(*inputs.shape[2:])}: convert them with --fit") from error
 
 
+def frame_or_time(text):
+    """A type for argparse: the number of a frame from 1, or a time."""
+    if re.fullmatch(r"[-+]?\d{1,12}", text):
+        return whole_number_from(1)(text)
+    try:
+        return np.datetime64(text.removesuffix("Z"), "s")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected the number of a frame, or a time such as 2016-07-13T14:00, got "
+                                         f"{text[:40]}") from error
+
+
 def make_parser():
     parser = Parser(__doc__)
     parser.add_argument("run", type=path_argument, nargs="?", default=PRETRAINED,
                         help="folder of a run, or a checkpoint file (default: the model that comes with the package)")
     parser.add_argument("--input", type=path_argument, help="the clip to continue (default: the run's own world)")
-    parser.add_argument("--clip", type=int, default=1, metavar="N",
-                        help="which clip, if the input has several (default: %(default)s)")
-    parser.add_argument("--until", type=whole_number_from(1), metavar="N",
-                        help="treat frame N as the clip's last, and show the true frames after it with the prediction "
-                             "(default: its end)")
+    parser.add_argument("--clip", type=whole_number_from(1), metavar="N",
+                        help="which clip, if the input has several (default: the newest, or the first if there are no "
+                             "times)")
+    parser.add_argument("--until", type=frame_or_time, metavar="N",
+                        help="treat frame N, or that of a time such as 2016-07-13T14:00, as the clip's last, and show "
+                             "the true frames after it with the prediction (default: its end)")
     parser.add_argument("--frames", type=whole_number_from(1), metavar="K",
                         help="how many frames to predict (default: as many as in training)")
     parser.add_argument("--all", action="store_true",
@@ -133,9 +191,8 @@ def make_parser():
     parser.add_argument("--out", type=path_argument, default=Path("predicted"),
                         help="folder for the frames (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace the prediction in --out")
-    unread = set(OwnOptions.names()) - set(READING)
     group = parser.add_argument_group("how the input is read (default: as the run's own data)")
-    add_arguments(group, OwnOptions(), unread)
+    add_arguments(group, Radar.Options(), set(Radar.Options.names()) - set(Radar.reading))
     parser.add_argument("--device", default="cpu",
                         help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
     return parser

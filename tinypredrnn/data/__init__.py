@@ -2,11 +2,12 @@
 
 from tinypredrnn.data.moving_digits import MovingDigits
 from tinypredrnn.data.own import OwnSequences
+from tinypredrnn.data.radar import Radar
 from tinypredrnn.data.scale import Scale
 from tinypredrnn.data.source import Source, SourceOptions, stream
 from tinypredrnn.errors import ConfigError
 
-SOURCES = {"mnist": MovingDigits, "sequences": OwnSequences}
+SOURCES = {"mnist": MovingDigits, "radar": Radar, "sequences": OwnSequences}
 
 
 def find_source(name):

@@ -58,6 +58,28 @@ class Scale:
         first, last = self.units
         return (np.asarray(values) - first) / (last - first)
 
+    def reached_from(self, value):
+        """The number on the model's scale from which on a physical value is reached.
+
+        It lies a millionth of the range below the value, since frames on the model's scale are rounded to float32: a
+        place that has exactly this value does reach it.
+        """
+        return float(self.from_units(value)) - 1e-6
+
+    def physical(self, stored):
+        """Stored numbers in physical units, floats, also beyond the ends; NaN in places without data."""
+        values = np.asarray(stored, np.float64)
+        known = values if self.missing is None else np.where(values == self.missing, np.nan, values)
+        return self.units[0] + (known - self.stored[0]) * self.step()
+
+    def stored_at(self, values):
+        """The stored numbers of physical values, as floats."""
+        return self.stored[0] + (np.asarray(values, np.float64) - self.units[0]) / self.step()
+
+    def step(self):
+        """What one stored number more is in physical units."""
+        return (self.units[1] - self.units[0]) / (self.stored[1] - self.stored[0])
+
     def as_dict(self):
         """Plain values, for JSON."""
         return dataclasses.asdict(self)

@@ -105,6 +105,9 @@ def check_source(source):
     measures = source.metrics
     if type(measures) not in (tuple, list) or not measures or not all(isinstance(m, metrics.Metric) for m in measures):
         raise ConfigError(f"{kind}.metrics is a tuple of at least one Metric, got {measures!r:.200}")
+    if measures[0].higher_is_better is None:
+        raise ConfigError(f"{kind}.metrics begins with a metric of which more or less is better, since it judges the "
+                          f"validation set, got {measures[0].name}")
     tests = source.tests()
     if not isinstance(tests, dict) or not tests or not all(map(callable, tests.values())):
         raise ConfigError(f"{kind}.tests() gives at least one test set, {{name: function}}, got {tests!r:.200}")

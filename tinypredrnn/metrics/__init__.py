@@ -10,24 +10,31 @@ clipped to [0,1], and then
     SSIM  structural similarity (Wang et al., 2004), at most 1           the paper's Figure 5
 
 "Pixels" means rows, columns and channels. The score of frame t is the mean over the sequences; the single score of a
-model is the mean over its predicted frames. Other metrics, such as a ratio of counts over the whole test set, are not
-means over sequences; metric.py defines metrics so that both kinds are collected in the same way.
+model is the mean over its predicted frames. Other metrics, such as the ratios of counted events by which forecasts of
+rain are judged, are not means over sequences; metric.py defines metrics so that both kinds are collected in the same
+way.
 
 Places without data are NaN in the truth, and no metric counts them: sums and means are taken over the known pixels,
 SSIM over the windows without unknown pixels. A frame without any known pixel is left out.
 
     metric.py     what a metric is                    scores.py     the scores of a test set, collected batch by batch
-    pixels.py     MSE, MAE, CE, PSNR                  baselines.py  predictions without a model
-    structure.py  SSIM                                report.py     scores in words
+    pixels.py     MSE, MAE, CE, PSNR                  report.py     scores in words
+    structure.py  SSIM                                baselines.py  predictions without a model
+    events.py     CSI, POD, FAR, frequency bias, FSS  flow.py       one of these: extrapolation by optical flow
+    sharpness.py  gradient energy                     reliability.py  of probabilities
 """
 
 from tinypredrnn.metrics.baselines import BASELINES, Baseline
+from tinypredrnn.metrics.events import event_metrics
 from tinypredrnn.metrics.metric import Metric, mean_of, on_levels
 from tinypredrnn.metrics.pixels import CE, MAE, MSE, PSNR, cross_entropy, mae, mse, psnr
+from tinypredrnn.metrics.reliability import count_reliability
 from tinypredrnn.metrics.report import baselines_of, comparison, metrics_of, table
 from tinypredrnn.metrics.scores import DEFAULT, DIGITS, PROTOCOLS, Scores, as_sequences, score
+from tinypredrnn.metrics.sharpness import SHARPNESS
 from tinypredrnn.metrics.structure import SSIM, SSIM_WINDOW, ssim
 
-__all__ = ["BASELINES", "CE", "DEFAULT", "DIGITS", "MAE", "MSE", "PROTOCOLS", "PSNR", "SSIM", "SSIM_WINDOW",
-           "Baseline", "Metric", "Scores", "as_sequences", "baselines_of", "comparison", "cross_entropy", "mae",
-           "mean_of", "metrics_of", "mse", "on_levels", "psnr", "score", "ssim", "table"]
+__all__ = ["BASELINES", "CE", "DEFAULT", "DIGITS", "MAE", "MSE", "PROTOCOLS", "PSNR", "SHARPNESS", "SSIM",
+           "SSIM_WINDOW", "Baseline", "Metric", "Scores", "as_sequences", "baselines_of", "comparison",
+           "count_reliability", "cross_entropy", "event_metrics", "mae", "mean_of", "metrics_of", "mse", "on_levels",
+           "psnr", "score", "ssim", "table"]

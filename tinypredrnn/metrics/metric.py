@@ -18,7 +18,7 @@ class Metric(NamedTuple):
     name              its key in metrics.json, where NAME_per_frame is the list of scores by frame: "mse", "csi_10"
     title             its name in tables and on axes: "MSE", "CSI 10 dBZ"
     unit              "dB", "nats", ...; "" for a plain number, which is then written with three decimals instead of two
-    higher_is_better  True or False
+    higher_is_better  True or False; None if neither is, and 1 is best, as of a bias
     parts             (prediction, truth) -> (N,T,P), numbers that are summed over the N sequences
     finish            the sums (T,P) -> (T,), the scores by frame; 0/0 is allowed, and means that there is no score
     panel             whether the figure of scores by frame has a panel for it
@@ -30,7 +30,7 @@ class Metric(NamedTuple):
     name: str
     title: str
     unit: str
-    higher_is_better: bool
+    higher_is_better: bool | None
     parts: Callable
     finish: Callable
     panel: bool = True

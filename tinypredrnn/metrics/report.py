@@ -1,5 +1,7 @@
 """Scores in words: a table, and how the model compares with the baselines. All take an entry of metrics.json."""
 
+from itertools import accumulate
+
 from tinypredrnn.metrics.baselines import BASELINES
 from tinypredrnn.metrics.scores import DIGITS, describe
 
@@ -18,25 +20,32 @@ def baselines_of(entry):
 
 
 def table(entry):
-    """The model and its baselines as a small text table with a column for each metric; "-" if there is no score."""
+    """The model and its baselines as a text table with a column for each metric; "-" if there is no score. What does
+    not fit side by side, within 120 columns, continues below."""
     metrics = metrics_of(entry)
     frames = len(entry[f"{metrics[0]['name']}_per_frame"])
     known = f", {entry['known']:.1%} of the pixels known" if "known" in entry else ""
     widths = {metric["name"]: max(9, len(metric["title"]) + 2) for metric in metrics}
-    lines = [
-        f"per frame, mean of {frames} predicted frames of {entry['sequences']} sequences, "
-        f"{entry['protocol']} protocol{known}",
-        f"{'':16}" + "".join(f"{metric['title']:>{widths[metric['name']]}}" for metric in metrics),
-    ]
     rows = {"model": entry} | {baseline.title: entry[name] for name, baseline in baselines_of(entry).items()}
-    for title, scores in rows.items():
-        cells = (f"{_number(scores[metric['name']], metric['unit']):>{widths[metric['name']]}}" for metric in metrics)
-        lines.append(f"{title:16}" + "".join(cells))
+    lines = [f"per frame, mean of {frames} predicted frames of {entry['sequences']} sequences, "
+             f"{entry['protocol']} protocol{known}"]
+    while metrics:
+        ends = accumulate(widths[metric["name"]] for metric in metrics)  # of the columns
+        fitting = max(1, sum(16 + end <= 120 for end in ends))
+        beside, metrics = metrics[:fitting], metrics[fitting:]
+        lines.append(f"{'':16}" + "".join(f"{metric['title']:>{widths[metric['name']]}}" for metric in beside))
+        for title, scores in rows.items():
+            cells = (f"{_number(scores[m['name']], m['unit']):>{widths[m['name']]}}" for m in beside)
+            lines.append(f"{title:16}" + "".join(cells))
     return "\n".join(lines)
 
 
 def _number(value, unit):
     return "-" if value is None else f"{value:.2f}" if unit else f"{value:.3f}"
+
+
+def _listed(words):
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def comparison(entry):
@@ -72,6 +81,6 @@ def comparison(entry):
             remarks.append(f"{title} of {baseline.phrase} is 0, so there is no ratio to it")
     against = f"{_number(score, unit)}, against " if first["higher_is_better"] else ""
     return [
-        f"{title} is {against}{' and '.join(comparisons)}" if comparisons else f"{title} is {_number(score, unit)}",
+        f"{title} is {against}{_listed(comparisons)}" if comparisons else f"{title} is {_number(score, unit)}",
         *remarks,
     ]

@@ -94,18 +94,21 @@ class Scores:
 
         scores = Scores()
         for inputs, truth in batches:                                    # (B,T,H,W,C) each
-            scores.add(model(inputs, truth.shape[1]), truth, inputs[:, -1])
+            scores.add(model(inputs, truth.shape[1]), truth, inputs)
         print(table(scores.result()))
 
     metrics     the Metrics to compute, the most important one first
     baselines   names out of BASELINES
     protocol    "float" or "official"; see the top of this file
+    training    a function that gives an iterator over batches (inputs, truth) of training sequences, as for `add`, on
+                which baselines are fitted that need it
 
     Only sums are kept, so a test set of any length fits into memory, and its division into batches changes nothing.
-    ConfigError if a baseline or the protocol is unknown, or if two metrics have the same name.
+    ConfigError if a baseline or the protocol is unknown, if a baseline cannot be fitted, or if two metrics have the
+    same name.
     """
 
-    def __init__(self, metrics=DIGITS, baselines=("copy_last", "black"), protocol="float"):
+    def __init__(self, metrics=DIGITS, baselines=("copy_last", "black"), protocol="float", training=None):
         if protocol not in PROTOCOLS:
             raise ConfigError(
                 f"The protocol must be one of {', '.join(PROTOCOLS)}, and is {protocol!r}: choose one of these."
@@ -116,20 +119,25 @@ class Scores:
                 raise ConfigError(
                     f"The baselines must be out of {', '.join(BASELINES)}, and one is {name!r}: choose among these."
                 )
+            if BASELINES[name].fit and training is None:
+                raise ConfigError(
+                    f"The baseline {name} is fitted on training sequences, and there are none: give Scores(training=)."
+                )
         if not 0 < len({metric.name for metric in metrics}) == len(metrics):
             raise ConfigError(
                 f"Metrics must have different names, and have {[metric.name for metric in metrics]}: rename them."
             )
         self.metrics = [on_levels(metric) if metric in PROTOCOLS[protocol] else metric for metric in metrics]
         self.baselines, self.protocol = tuple(baselines), protocol
+        self.fitted = {name: BASELINES[name].fit(training()) if BASELINES[name].fit else {} for name in baselines}
         self.sums = {}  # {(row, name of a metric): (T,P)}
         self.sequences = self.pixels = self.known = 0
         self.perfect = dict.fromkeys(baselines, 0)  # sequences that the baseline predicts perfectly
 
-    def add(self, prediction, truth, last_input=None):
-        """Score a batch: prediction and truth (B,T,H,W,C) as for `score`, and the frame just before them (B,H,W,C).
+    def add(self, prediction, truth, inputs=None):
+        """Score a batch: prediction and truth (B,T,H,W,C) as for `score`, and the frames before them (B,J,H,W,C).
 
-        That frame may have places without data (NaN), and is only needed if there are baselines.
+        These may have places without data (NaN), and are only needed if there are baselines.
         """
         prediction, truth = _as_floats(prediction, "The prediction"), _as_truth(truth, "The truth")
         if prediction.shape != truth.shape:
@@ -146,12 +154,12 @@ class Scores:
                 "score it apart."
             )
         if self.baselines:
-            if np.shape(last_input) != (batch, *frame):
+            if np.ndim(inputs) != 5 or np.shape(inputs)[:1] + np.shape(inputs)[2:] != (batch, *frame):
                 raise ShapeError(
-                    f"The last input frames must have the shape {(batch, *frame)} of the truth without its time axis, "
-                    f"and have {np.shape(last_input)}: give inputs[:, -1]."
+                    f"The input frames must have the shape ({batch},J,{','.join(map(str, frame))}) with any number J "
+                    f"of them, and have {np.shape(inputs)}: give the frames before the truth."
                 )
-            last_input = _as_truth(np.expand_dims(last_input, 1), "The last input frame")[:, 0]
+            inputs = _as_truth(inputs, "The input frames")
 
         # stored only if all sequences can be scored
         sums, perfect, known = dict(self.sums), dict(self.perfect), self.known
@@ -161,7 +169,9 @@ class Scores:
             unknown = np.isnan(y)
             known += y.size - np.count_nonzero(unknown)
             rows = {"model": prediction[one]}
-            rows |= {name: BASELINES[name].predict(last_input[one], y.shape) for name in self.baselines}
+            rows |= {
+                name: BASELINES[name].predict(inputs[one], y.shape, **fitted) for name, fitted in self.fitted.items()
+            }
             for row, p in rows.items():
                 p = np.clip(p, 0, 1).astype(np.float64)
                 p[unknown] = np.nan  # so that no metric can count them
@@ -194,19 +204,19 @@ class Scores:
         It has `sequences` and `protocol`; `known`, the share of known pixels in the truth, unless all are known; for
         the model `mse`, ... (means over the predicted frames) and `mse_per_frame`, ... (lists, from the first predicted
         frame); the same for each baseline under its name (`copy_last`, `black`), with `perfect_sequences`, the number
-        of sequences that it predicts perfectly; its means again, for quick access, as `copy_last_mse`, ...; and
-        `metrics`, the descriptions that tables and figures need.
+        of sequences that it predicts perfectly, and with the numbers to which it was fitted, if it was; its means
+        again, for quick access, as `copy_last_mse`, ...; and `metrics`, the descriptions that tables and figures need.
         """
         if not self.sequences:
             raise DataError(
-                "Scores need at least one batch, and got none: call add(prediction, truth, last_input) first."
+                "Scores need at least one batch, and got none: call add(prediction, truth, inputs) first."
             )
         rivals = {name: self._summary(name) for name in self.baselines}
         at_hand = {
             f"{name}_{metric.name}": rival[metric.name] for name, rival in rivals.items() for metric in self.metrics
         }
         for name, rival in rivals.items():
-            rival["perfect_sequences"] = self.perfect[name]
+            rival |= {"perfect_sequences": self.perfect[name]} | self.fitted[name]
         return {
             "sequences": self.sequences,
             "protocol": self.protocol,

@@ -10,7 +10,7 @@ from tinypredrnn.data.scale import Scale, read_scale
 from tinypredrnn.data.source import Source, SourceOptions, check_source
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.models import MODELS, find_model, whole_numbers
-from tinypredrnn.options import Options
+from tinypredrnn.options import Options, called
 from tinypredrnn.train.recipe import Recipe
 
 # names that an option cannot have: entries of a plan's records, and other flags of the commands
@@ -66,9 +66,14 @@ class Plan:
     def on(self, source):
         """The plan for an opened Source: with its frame, its scale, and its options as completed from the data.
 
-        ConfigError if something is wrong with the Source.
+        ConfigError if something is wrong with the Source, or if its frames never reach the recipe's thresholds.
         """
         check_source(source)
+        (first, last), heavy = source.scale.units, self.recipe.heavy
+        if heavy and not any(first < threshold <= last for threshold in heavy):
+            raise ConfigError(f"{called('heavy')} is in the unit of the data, which go from {first:g} to {last:g} "
+                              f"{source.scale.unit or '(they have no unit)'}, got {heavy!r:.60}: none of these lies "
+                              "within")
         return dataclasses.replace(self, data=source.options, frame=tuple(source.frame), scale=source.scale)
 
     def network(self):

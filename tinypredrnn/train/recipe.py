@@ -3,10 +3,11 @@
 import dataclasses
 import math
 
+from tinypredrnn.errors import ConfigError
 from tinypredrnn.gpu import PRECISIONS
 from tinypredrnn.nn.losses import LOSSES
 from tinypredrnn.optim import OPTIMISERS
-from tinypredrnn.options import Options, option
+from tinypredrnn.options import Options, called, option
 from tinypredrnn.train.update import UPDATES
 
 COUNTED_IN_ITERATIONS = "halve_every", "sampling_until", "validate_every"  # options, beside `steps`
@@ -35,6 +36,10 @@ class Recipe(Options):
     halve_every: int = option(4_000, "iterations between two halvings of the learning rate (DFN's code)", least=1)
     clip: float = option(0.0, "largest norm of the whole gradient (0: no limit)", least=0)
     loss: str = option("l1+l2", "training loss", LOSSES)
+    heavy: tuple = option((), "thresholds in the unit of the data, from each of which on a pixel has another weight in "
+                              "the loss; below them, 1", of=float)
+    weights: tuple = option((), "the weights of pixels whose truth reaches the thresholds of --heavy, one for each",
+                            above=0, of=float)
     loss_over: str = option("all", "outputs in the loss: all, or only the future, those after the given frames",
                             ("all", "future"))
     sampling: str = option("linear", "scheduled sampling: fewer and fewer true frames instead of predictions; sigmoid: "
@@ -58,6 +63,12 @@ class Recipe(Options):
                             ("auto", *PRECISIONS))
     start: str = option("", "run or checkpoint file whose weights to start from; empty: random weights", flag="--from")
     seed: int = option(0, "seed of weights, data and sampling: the same seed gives the same run", least=0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.heavy) != len(self.weights) or list(self.heavy) != sorted(set(self.heavy)):
+            raise ConfigError(f"{called('heavy')} is rising thresholds, {called('weights')} one number for each, got "
+                              f"{self.heavy!r:.60} and {self.weights!r:.60}")
 
     def lasting(self, steps):
         """The recipe for a run of `steps` iterations: all that it counts in iterations becomes longer or shorter with

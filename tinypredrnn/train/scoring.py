@@ -7,12 +7,13 @@ from tinypredrnn.autograd import no_grad
 from tinypredrnn.data.scale import BYTES
 from tinypredrnn.errors import DataError
 from tinypredrnn.files import read_json
-from tinypredrnn.metrics import DEFAULT, Scores, comparison, table
+from tinypredrnn.metrics import BASELINES, DEFAULT, Scores, comparison, table
 from tinypredrnn.train.checkpoint import checksum
 from tinypredrnn.train.run import SCORED, RunFolder
-from tinypredrnn.viz import save_frame_curves, save_gif, save_strip
+from tinypredrnn.viz import LEVELS, save_frame_curves, save_gif, save_maps, save_strip
 
 MAX_PICTURED = 3  # sequences of a test set that are drawn
+FITTED_BATCHES, FITTED_BATCH = 20, 25  # of training sequences, on which baselines are fitted
 
 
 def predict(model, inputs, horizon):
@@ -27,20 +28,26 @@ def predict(model, inputs, horizon):
 
 
 def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=("copy_last",), protocol="float",
-              batch=25, progress=iter):
+              batch=25, progress=iter, training=None):
     """Score a set of stored sequences (N,T,H,W,C): the model sees `given` frames and predicts the rest.
 
     scale                the Scale that maps the frames to [0, 1]
     metrics, baselines   like those of a Source
     protocol             as for Scores
     progress             wraps the iteration over batches, for example tqdm
+    training             a function that gives an iterator over batches of stored training sequences, on which
+                         baselines are fitted that need it
 
     Returns an entry of metrics.json.
     """
-    scores = Scores(metrics, baselines, protocol)
+    def cut(stored):
+        frames = scale.to_model(stored)
+        return frames[:, :given], frames[:, given:]
+
+    scores = Scores(metrics, baselines, protocol, training and (lambda: map(cut, training())))
     for start in progress(range(0, len(sequences), batch)):
-        frames = scale.to_model(sequences[start:start + batch])
-        scores.add(predict(model, frames[:, :given], frames.shape[1] - given), frames[:, given:], frames[:, given - 1])
+        inputs, truth = cut(sequences[start:start + batch])
+        scores.add(predict(model, inputs, truth.shape[1]), truth, inputs)
     return scores.result()
 
 
@@ -67,18 +74,42 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
             sequences, given = make(), plan.data.given
             entry = source.notes | {"iteration": iteration, "weights_sha256": checksum(model.state_dict())} | score_set(
                 model, sequences, given, source.scale, source.metrics, source.baselines, protocol,
-                progress=lambda batches: tqdm(batches, "scoring", leave=False, dynamic_ncols=True, disable=None))
+                progress=lambda batches: tqdm(batches, "scoring", leave=False, dynamic_ncols=True, disable=None),
+                training=lambda: (source.batch(k, FITTED_BATCH) for k in range(FITTED_BATCHES)))
             folder.write_json("metrics.json", read_scores(path) | {name: entry}, amends=True)
             chosen = np.linspace(0, len(sequences) - 1, min(MAX_PICTURED, len(sequences))).astype(int)
             frames = source.scale.to_model(sequences[chosen])
             shown = frames[:, :given], frames[:, given:], predict(model, frames[:, :given], frames.shape[1] - given)
-            strip, animation, curves = (picture.format("" if name == own else f"-{name}") for picture in SCORED)
+            strip, animation, curves, maps = (picture.format("" if name == own else f"-{name}") for picture in SCORED)
             folder.draw(strip, save_strip, *shown)
             folder.draw(animation, save_gif, *shown)
             folder.draw(curves, save_frame_curves, entry)
+            if source.scale.unit in LEVELS:
+                frames = wettest(sequences, source.scale)[None]
+                inputs, truth = frames[:, :given], frames[:, given:]
+                rows = hindcast(inputs, truth, predict(model, inputs, truth.shape[1]), source.baselines)
+                folder.draw(maps, save_maps, inputs[0], rows, source.scale)
             print("\n".join([f"{name}, {len(sequences)} test sequences of step {iteration:,}", table(entry),
                              *comparison(entry),
                              f"see {path.with_name(strip)}"]))
+
+
+def wettest(sequences, scale):
+    """The sequence (T,H,W,C) of the largest mean on the model's scale, for which a forecast matters most."""
+    return max((scale.to_model(frames) for frames in sequences), key=lambda frames: np.nan_to_num(frames).mean())
+
+
+def hindcast(inputs, truth, prediction, baselines):
+    """The rows of maps (viz.save_maps) of one sequence: what came, and forecasts of it from the inputs.
+
+    inputs (1,J,H,W,C), truth (or None) and the model's prediction (1,T,H,W,C) -> {"truth": (T,H,W,C), "model": ...,
+    title of each of these baselines that needs no fit: ...}
+    """
+    rows = {} if truth is None else {"truth": truth}
+    rows |= {"model": prediction}
+    rows |= {baseline.title: baseline.predict(inputs, prediction.shape)
+             for baseline in map(BASELINES.get, baselines) if not baseline.fit}
+    return {name: frames[0] for name, frames in rows.items()}
 
 
 def read_scores(path):

@@ -188,7 +188,7 @@ class Trainer:
         inputs, truth = frames[:, :given], frames[:, given:]
         prediction = predict(self.model, inputs, truth.shape[1])
         scores = Scores([metric], ())
-        scores.add(prediction, truth, inputs[:, -1])
+        scores.add(prediction, truth)
         shown = inputs[:3], truth[:3], prediction[:3]
         self.files.draw(f"pictures/{self.iteration:06d}.png", save_strip, *shown)
         self.files.draw(f"pictures/{self.iteration:06d}.gif", save_gif, *shown)

@@ -67,7 +67,8 @@ class Descent(Update):
         recipe = plan.recipe
         self.precision = check_precision(recipe.precision, self.device)
         self.optimiser = OPTIMISERS[recipe.optimiser](model.parameters(), recipe.rate)
-        self.pixel_loss, self.clip = find_loss(recipe.loss), recipe.clip or math.inf
+        steps = [(plan.scale.reached_from(least), weight) for least, weight in zip(recipe.heavy, recipe.weights)]
+        self.pixel_loss, self.clip = find_loss(recipe.loss, steps), recipe.clip or math.inf
         self.given = plan.data.given
         # the first output in the loss
         self.first = self.given - 1 if recipe.loss_over == "future" or model.forecasts_only else 0

@@ -7,12 +7,13 @@ from tinypredrnn.errors import DataError
 from tinypredrnn.files import replacing
 from tinypredrnn.viz.colours import COLOURS, SERIES
 
-PANELS = 6  # at most, in the figure of scores by frame; three in a row
+PANELS = 12  # at most, in the figure of scores by frame: six in rows of three, or more in rows of four
 MODEL = {"color": COLOURS["prediction"], "marker": "o", "linestyle": "-"}
 BASELINES = [  # in the order of metrics.BASELINES, and again from the start if there are more
     {"color": COLOURS["input"], "marker": "s", "linestyle": "--"},
     {"color": "black", "marker": "^", "linestyle": ":"},
-    {"color": COLOURS["input"], "marker": "v", "linestyle": "-."},
+    {"color": COLOURS["flow"], "marker": "v", "linestyle": "-."},
+    {"color": COLOURS["blur"], "marker": "D", "linestyle": "--"},
 ]
 
 
@@ -73,8 +74,8 @@ def save_training_curves(path, log, measured=metrics.DIGITS):
 def save_frame_curves(path, entry):
     """Draw the scores of model and baselines over the predicted frames, as in the paper's Figures 3 and 5.
 
-    entry   one test set's entry of metrics.json, as returned by `metrics.Scores.result`: the first six metrics with
-            `panel` are drawn (the first six of all if none has it); a frame without a score leaves a gap
+    entry   one test set's entry of metrics.json, as returned by `metrics.Scores.result`: the first twelve metrics with
+            `panel` are drawn (the first twelve of all if none has it); a frame without a score leaves a gap
 
     A baseline whose error is more than four times that of copying the last frame is left out, since it would flatten
     the other curves. DataError if the entry has no scores by frame.
@@ -87,23 +88,26 @@ def save_frame_curves(path, entry):
         raise DataError(
             f"An entry of metrics.json must have scores by frame, and has {list(entry)}: give what Scores.result gives."
         )
-    rows = [("model", entry, MODEL)] + [
-        (baseline.title, entry[name], BASELINES[list(metrics.BASELINES).index(name) % len(BASELINES)])
-        for name, baseline in metrics.baselines_of(entry).items() if not _far_worse(name, entry, drawn[0])
-    ]
-    columns = min(len(drawn), 3)
+    rows = {"model": entry} | {
+        baseline.title: entry[name] for name, baseline in metrics.baselines_of(entry).items()
+        if not _far_worse(name, entry, drawn[0])
+    }
+    columns = min(len(drawn), 3 if len(drawn) <= 6 else 4)
     lines = -(-len(drawn) // columns)
     figure = Figure(figsize=(13 / 3 * columns, 3.8 * lines), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, metric in zip(panels, drawn):
-        for title, scores, style in rows:
+        for title, scores in rows.items():
             curve = np.array(scores[f"{metric['name']}_per_frame"], float)  # None becomes NaN
-            axes.plot(np.arange(len(curve)) + 1, curve, label=title, linewidth=1.8, markersize=5, **style)
+            axes.plot(np.arange(len(curve)) + 1, curve, label=title, linewidth=1.8, markersize=5,
+                      **style_of(title))
         axes.set_xlabel("predicted frame")
         axes.set_ylabel(_label(metric["title"], metric["unit"]))
         axes.xaxis.get_major_locator().set_params(integer=True)
         if not metric["higher_is_better"] and axes.dataLim.y0 >= 0:
             axes.set_ylim(bottom=0)
+        if metric["higher_is_better"] is None:
+            axes.axhline(1, color=COLOURS["input"], linewidth=0.8)  # the best value
         _tidy(axes)
     axes.legend(frameon=False)  # in the last panel, for all
     for axes in panels[len(drawn):]:
@@ -147,10 +151,16 @@ def save_comparison_curves(path, panels, label, dashed=()):
         figure.savefig(temporary, dpi=150)
 
 
+def style_of(title):
+    """How every figure draws the curve of the baseline with this title, or otherwise of the model."""
+    titles = [baseline.title for baseline in metrics.BASELINES.values()]
+    return BASELINES[titles.index(title) % len(BASELINES)] if title in titles else MODEL
+
+
 def _far_worse(name, entry, metric):
     """Whether a baseline has more than four times the error of copying the last frame."""
     error, last = (entry.get(row, {}).get(metric["name"]) for row in (name, "copy_last"))
-    return not metric["higher_is_better"] and error is not None and last is not None and error > 4 * last
+    return metric["higher_is_better"] is False and error is not None and last is not None and error > 4 * last
 
 
 def _series(number):

@@ -1,6 +1,7 @@
 """Array files, .npy and .npz: which of their arrays are films, and what the arrays' names mean.
 
-    frames                      is read, and the others are left out; times and run_start beside it separate its runs
+    frames                      is read, and the others are left out; times and run_start beside it separate its runs,
+                                valid (H,W) says which pixels have data, and meta, a JSON text, what the numbers mean
     train, validation, test     also as a part of a name: the parts of the data
     x and y, input and target   the beginning and the end of the same sequences: they are joined
     mask, labels                are not films: left out if there is something else
@@ -13,7 +14,9 @@ import re
 import numpy as np
 
 from tinypredrnn.data.arrays import headers, read_header, refuse_objects
+from tinypredrnn.data.reading.clips import Piece
 from tinypredrnn.data.reading.frames import check_bytes, check_frame
+from tinypredrnn.data.reading.meaning import META, VALID, explained
 from tinypredrnn.data.reading.order import SHAPES, array_to_clips
 from tinypredrnn.data.reading.times import STARTS, TIMES, times_apart
 from tinypredrnn.data.reading.words import in_short
@@ -27,37 +30,39 @@ AUTHORS = {"clips", "dims", "input_raw_data"}
 
 
 def read_arrays(path, order, array, messages):
-    """({name: clip (T,H,W,C)}, {name: part}) of a .npy or .npz file.
+    """The Pieces of a .npy or .npz file.
 
     order   the order of the axes; "" to infer it
     array   the name of the array to read; "" for all films
     """
     if path.suffix.lower() == ".npy":
-        return read_npy(path, order, array, messages), {}
+        return [Piece(name, clip) for name, clip in read_npy(path, order, array, messages).items()]
     with np.load(path, allow_pickle=False) as file:
         shapes = headers(file, objects=True)
         if array and array not in shapes:
             raise DataError(f"expected an array {array}, got {in_short(shapes, 20)}: name one of these with --array")
         if AUTHORS <= set(shapes) and not array:
             check_bytes(sum(header.bytes for header in shapes.values()))
-            return authors_clips(*(file[name] for name in ("clips", "dims", "input_raw_data"))), {}
+            clips = authors_clips(*(file[name] for name in ("clips", "dims", "input_raw_data")))
+            return [Piece(name, clip) for name, clip in clips.items()]
         names = [array] if array else choose(shapes)
         if shapes[names[0]].dtype.kind == "O":
             refuse_objects(names[0])
         clocks = [name for name in shapes if name in TIMES + STARTS and shapes[name].dtype.kind != "O"]
-        check_bytes(sum(shapes[name].bytes for name in (*names, *clocks)))
-        clips, parts = {}, {}
-        for name, content in joined(names, shapes, file, order, messages):
-            clips |= content
-            parts |= dict.fromkeys(content, part_of(name)) if part_of(name) else {}
-        if len(clips) == len(names) == 1:
-            (name, clip), = clips.items()
-            clips = times_apart(name, clip, {clock: file[clock] for clock in clocks}, messages)
-            names += clocks
+        notes = [name for name in shapes if name in (VALID, META) and shapes[name].dtype.kind != "O"]
+        check_bytes(sum(shapes[name].bytes for name in (*names, *clocks, *notes)))
+        pieces = [Piece(name, clip, part_of(content_of))
+                  for content_of, content in joined(names, shapes, file, order, messages)
+                  for name, clip in content.items()]
+        if len(pieces) == len(names) == 1:
+            piece, used = explained(path.name, pieces[0], {name: file[name] for name in notes}, messages)
+            pieces = [piece._replace(name=cut.name, frames=cut.frames, times=cut.times) for cut in times_apart(
+                piece.name, piece.frames, {clock: file[clock] for clock in clocks}, messages)]
+            names += clocks + used
     if left := [f"{name} {header.shape}" for name, header in shapes.items() if name not in names]:
         messages.append(f"{path.name}: read {in_short(names, 9)}, left out {in_short(left, 9)}"
                         f"{'' if array else '; --array NAME reads another'}")
-    return clips, parts
+    return pieces
 
 
 def read_npy(path, order, array, messages):

@@ -1,12 +1,71 @@
-"""Clips: films with one frame size, and the windows of them on which a model is trained."""
+"""Clips: films with one frame size, and the windows of them on which a model is trained; Piece: what a file says."""
 
 import dataclasses
 import mmap
+from typing import NamedTuple
 
 import numpy as np
 
-from tinypredrnn.data.scale import BYTES
+from tinypredrnn.data.reading.frames import placement
+from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import DataError
+
+
+class Grid(NamedTuple):
+    """Where the pixels of a frame lie, as a file says it.
+
+    y, x         coordinates of the centres of the rows (H,) and of the columns (W,)
+    attributes   {"y": {...}, "x": {...}, "crs": {...}}: names and units of both, and the projection, with the
+                 attributes of the CF conventions (`grid_mapping_name`, ...) or ODIM's `projdef`
+    """
+
+    y: np.ndarray
+    x: np.ndarray
+    attributes: dict
+
+    def fitted(self, size, aspect):
+        """The Grid of frames that were resized to `size` (rows, columns), as `frames.fit` does."""
+        if size in (None, (len(self.y), len(self.x))):
+            return self
+        *used, inner, corner = placement((len(self.y), len(self.x)), size, aspect)
+        y, x = (spread(centres[part], n, first, whole)
+                for centres, part, n, first, whole in zip((self.y, self.x), used, inner, corner, size))
+        return self._replace(y=y, x=x)
+
+    def __eq__(self, other):
+        return (isinstance(other, Grid) and np.array_equal(self.y, other.y) and np.array_equal(self.x, other.x)
+                and self.attributes == other.attributes)
+
+    __hash__ = None
+
+
+def spread(centres, count, first, whole):
+    """The centres of `whole` pixels, of which `count` from number `first` on lie between the outer edges of pixels with
+    these centres.
+    """
+    places = (np.arange(whole) - first + 0.5) * len(centres) / count - 0.5
+    step = (centres[-1] - centres[0]) / max(1, len(centres) - 1)
+    return centres[0] + places * step
+
+
+class Piece(NamedTuple):
+    """A clip as it comes from a file.
+
+    frames    (T,H,W,C), as stored
+    part      "training", "validation" or "test", if a name says so
+    times     datetime64[s] (T,), if they are written
+    meaning   the Scale from the stored numbers to physical units, if the file says what its numbers are
+    grid      the Grid of the frames, if the file says where they lie
+    stored    the dtype in the file, if the frames have another
+    """
+
+    name: str
+    frames: np.ndarray
+    part: str = ""
+    times: np.ndarray | None = None
+    meaning: Scale | None = None
+    grid: Grid | None = None
+    stored: np.dtype | None = None
 
 
 class Clips:
@@ -18,12 +77,15 @@ class Clips:
     parts      {"training": [clip numbers], "validation": [...], "test": [...]} as far as the data themselves define
                them; all other clips are for training
     groups     {clip number: label}: clips with the same label (a person, a station) stay in the same part
+    times      {name: datetime64[s] (T_n,)} of the clips whose times are known
+    grids      {name: Grid} of the clips of which it is known where their pixels lie
     """
 
-    def __init__(self, clips, scale=BYTES, messages=(), parts=None, groups=None):
+    def __init__(self, clips, scale=BYTES, messages=(), parts=None, groups=None, times=None, grids=None):
         self.names, self.clips = list(clips), list(clips.values())
         self.size, self.channels = self.clips[0].shape[1:3], self.clips[0].shape[3]
         self.scale, self.messages, self.parts, self.groups = scale, tuple(messages), parts or {}, groups or {}
+        self.times, self.grids = times or {}, grids or {}
         self.files = [file_of(clip) for clip in self.clips]
 
     def __len__(self):
@@ -46,13 +108,24 @@ class Clips:
             raise DataError(f"expected frames of the same kind, got {self.size[0]}x{self.size[1]} with {self.channels} "
                             f"channel(s) and, for {part}, {others.size[0]}x{others.size[1]} with {others.channels}: "
                             "name a --size and --channels for both")
+        if others.scale.stored != self.scale.stored and others.scale.units == self.scale.units != (0, 1):
+            others = others.stored_as(self.scale)
         if others.scale.stored != self.scale.stored:
             raise DataError(f"expected numbers on one scale, got a scale from {self.scale.stored} and, for {part}, "
                             f"from {others.scale.stored}: store both in the same way")
         clips = self.named() | {f"{part} {name}": clip for name, clip in others.named().items()}
         parts = self.parts | {part: list(range(len(self), len(clips)))}
         scale = dataclasses.replace(self.scale, gaps=self.scale.gaps or others.scale.gaps)
-        return Clips(clips, scale, (*self.messages, *others.messages), parts, self.groups)
+        times, grids = ({**ours, **{f"{part} {name}": value for name, value in theirs.items()}}
+                        for ours, theirs in ((self.times, others.times), (self.grids, others.grids)))
+        return Clips(clips, scale, (*self.messages, *others.messages), parts, self.groups, times, grids)
+
+    def stored_as(self, scale):
+        """The same clips with the stored numbers of another Scale in the same units, as floats."""
+        return Clips({name: scale.stored_at(self.scale.physical(clip)).astype(np.float32)
+                      for name, clip in self.named().items()},
+                     dataclasses.replace(scale, gaps=self.scale.gaps, missing=scale.missing), self.messages, self.parts,
+                     self.groups, self.times, self.grids)
 
     def windows(self, length, stride=1):
         """All windows of `length` frames in a row, `stride` frames apart: (clip, first frame) for each, int (N,2)."""

@@ -6,6 +6,7 @@
                                 in the same part; folders called train, validation and test are the parts of the data;
                                 folders of masks or labels beside others are left out
     a folder of videos, of .npy and .npz, of GIFs and of other pictures of several frames: the clips in each file
+    a folder of NetCDF, HDF5 or Zarr files: one film of all of them, in the order of their times
 """
 
 import os
@@ -15,23 +16,23 @@ from typing import NamedTuple
 
 from tinypredrnn.data.reading.archives import PARTS, pairs, part_of, without_masks
 from tinypredrnn.data.reading.frames import reading
+from tinypredrnn.data.reading.grids import GRIDS
 from tinypredrnn.data.reading.pictures import IMAGES, holds_several
-from tinypredrnn.data.reading.times import films, pictures_apart
+from tinypredrnn.data.reading.times import films, pictures_apart, times_of
 from tinypredrnn.data.reading.videos import VIDEOS
 from tinypredrnn.data.reading.words import in_short
 from tinypredrnn.errors import DataError
 from tinypredrnn.folder import is_output
 
-KINDS = {"array": {".npy", ".npz"}, "video": VIDEOS, "several": IMAGES}
+KINDS = {"array": {".npy", ".npz"}, "grid": GRIDS, "video": VIDEOS, "several": IMAGES}
 EXPECTED = ("a folder of images, a folder with a folder of images, a GIF, a video or a .npy for each clip, or a .npy, "
-            ".npz, GIF or video file")
+            ".npz, NetCDF, HDF5, Zarr, GIF or video file")
 SYSTEM = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "thumbs.db", "desktop.ini"}
 FOREIGN = {".arw", ".avif", ".cr2", ".cr3", ".dng", ".exr", ".fits", ".heic", ".heif", ".jp2", ".jxl", ".nef"}
 DEEPEST = 6  # folders within folders: links may form a loop
 WITH_XARRAY = "convert it, for example with xarray: np.save('clips.npy', xarray.open_dataset('{name}')['NAME'].values)"
 HOW = {
-    **dict.fromkeys([".nc", ".nc4", ".cdf", ".h5", ".hdf5", ".he5", ".grib", ".grib2", ".grb"], WITH_XARRAY),
-    ".zarr": WITH_XARRAY.replace("dataset", "zarr"),
+    **dict.fromkeys([".grib", ".grib2", ".grb"], WITH_XARRAY),
     **dict.fromkeys([".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"], "unpack it, and name the resulting folder"),
     ".mat": "convert it: np.save('clips.npy', scipy.io.loadmat('{name}')['NAME'])",
     **dict.fromkeys([".pt", ".pth"],
@@ -45,20 +46,21 @@ class Found(NamedTuple):
     """A clip, or an array file of clips."""
 
     name: str
-    kind: str  # "array", "video", "several" (frames in one picture file), "pictures"
-    files: list  # one, except the pictures of a film, in their order
+    kind: str  # "array", "grid", "video", "several" (frames in one picture file), "pictures"
+    files: list  # one, except the pictures or grids of a film, in their order
     part: str = ""
     group: str = ""
+    times: object = None  # datetime64[s], one for each picture, if their names say them
 
 
 def find_clips(path, messages):
     """The list of clips Found at `path`, at least one. DataError if there is none, or something else beside it."""
-    if path.is_dir() and path.suffix.lower() != ".zarr":
+    if path.is_dir() and not is_store(path):
         found = in_folder(path, path.resolve().name, messages)
         if not found:
             raise DataError(f"{path} holds no images ({', '.join(sorted(IMAGES))}): expected {EXPECTED}")
         return [item._replace(name=item.name or path.resolve().name) for item in found]
-    kind = path.is_file() and kind_of(path)
+    kind = path.exists() and (path.is_file() or is_store(path)) and kind_of(path)
     if kind and (kind != "several" or path.suffix.lower() == ".gif" or holds_several(path)):
         return [Found(path.name, kind, [path])]
     refuse_foreign(path)
@@ -69,14 +71,22 @@ def kind_of(file):
     return next((kind for kind, endings in KINDS.items() if file.suffix.lower() in endings), "")
 
 
+def is_store(path):
+    """Whether a folder is a Zarr store, which is read as a file is."""
+    return path.suffix.lower() == ".zarr"
+
+
 def in_folder(folder, label, messages, depth=0):
     """The clips Found in a folder, with names relative to it; `label` is what the user sees as its name."""
     folders, files = visible(folder, messages)
-    clips, pictures, others = [], [], [sub for sub in folders if sub.suffix.lower() == ".zarr"]
-    for file in files:
+    stores = [sub for sub in folders if is_store(sub)]
+    clips, pictures, grids, others = [], [], [], []
+    for file in stores + files:
         kind = kind_of(file)
         if not kind:
             others.append(file)
+        elif kind == "grid":
+            grids.append(file)
         elif (kind == "several" or file.suffix.lower() == ".npy") and not holds_several(file):
             pictures.append(file)
         else:
@@ -85,7 +95,12 @@ def in_folder(folder, label, messages, depth=0):
         raise DataError(f"{label}: {x} and {y} seem to be inputs and targets, the beginnings and the ends of the same "
                         "sequences: save both in one .npz, or joined: np.concatenate([x, y], axis=1)")
     clips = films_among(clips, label, messages)
-    clips += in_folders([sub for sub in folders if sub not in others], label, messages, depth)
+    clips += in_folders([sub for sub in folders if sub not in stores], label, messages, depth)
+    if grids and pictures:
+        refuse_holes(folder, pictures, grids)
+        messages.append(f"{label}: the {len(pictures)} picture(s) beside NetCDF, HDF5 or Zarr files are left out")
+        pictures = []
+    clips += [Found("" if not clips else folder.name, "grid", grids)] if grids else []
     if others and (clips or pictures):
         endings = sorted(Counter(file.suffix.lower() or "no ending" for file in others).items())
         messages.append(f"{label}: files of other kinds are left out: "
@@ -135,7 +150,8 @@ def film_clips(label, pictures, messages):
     for picture in pictures:
         files[picture.stem].append(picture)
     cut = pictures_apart(label, list(files), messages)
-    return [Found(name.removeprefix(label).strip("/ "), "pictures", [file for stem in stems for file in files[stem]])
+    return [Found(name.removeprefix(label).strip("/ "), "pictures", [file for stem in stems for file in files[stem]],
+                  times=times_of([stem for stem in stems for _ in files[stem]]))
             for name, stems in cut]
 
 

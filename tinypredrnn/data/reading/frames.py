@@ -67,7 +67,41 @@ def tint(frame):
     return int((np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)).max())
 
 
-def fit(frame, size=None, channels=None, missing=None):
+ASPECTS = "stretch", "pad", "crop"
+
+
+def placement(has, size, aspect):
+    """Where a frame of `has` (rows, columns) goes in one of `size`: (the rows and the columns that are used, two
+    slices; the size to which they are resized; the row and the column of their upper left corner in the result).
+    """
+    if aspect == "stretch" or size is None:
+        return slice(None), slice(None), size or has, (0, 0)
+    ratios = [to / of for to, of in zip(size, has)]
+    if aspect == "pad":  # all of the frame is seen, and what it does not fill has no data
+        inner = tuple(min(to, max(1, round(min(ratios) * of))) for to, of in zip(size, has))
+        return slice(None), slice(None), inner, tuple((to - of) // 2 for to, of in zip(size, inner))
+    used = [min(of, max(1, round(to / max(ratios)))) for to, of in zip(size, has)]  # the middle of the frame
+    return *(slice((of - n) // 2, (of - n) // 2 + n) for of, n in zip(has, used)), tuple(size), (0, 0)
+
+
+def fit(frame, size=None, channels=None, missing=None, aspect="stretch"):
+    """Resize a frame (H,W,C) and convert its channels, as `stretch` does; a frame of another aspect is stretched,
+    padded with places without data, or cropped. Bytes that are padded become floats, unless `missing` is given.
+    """
+    if size in (None, frame.shape[:2]):
+        return stretch(frame, None, channels, missing)
+    rows, columns, inner, (top, left) = placement(frame.shape[:2], size, aspect)
+    frame = stretch(frame[rows, columns], inner, channels, missing)
+    if inner == tuple(size):
+        return frame
+    whole = missing is not None or frame.dtype.kind == "f"
+    padded = np.full((*size, frame.shape[2]), np.nan if missing is None else missing,
+                     frame.dtype if whole else np.float32)
+    padded[top:top + inner[0], left:left + inner[1]] = frame
+    return padded
+
+
+def stretch(frame, size=None, channels=None, missing=None):
     """Resize a frame (H,W,C) and convert its channels; None leaves them as they are. Gray is luma, and shrinking
     averages.
 

@@ -24,7 +24,7 @@ class Film(NamedTuple):
     sound: bool  # the clips agree wherever they overlap, so that the film can be cut in time
 
 
-def split(clips, length, seed=0, grouped=True):
+def split(clips, length, seed=0, grouped=True, dates=None):
     """Three Clips, for training, validation and test, and a description of how they were divided.
 
     If at least ten clips have `length` frames, the division is by clip: a random tenth of them (drawn with `seed`) is
@@ -32,6 +32,11 @@ def split(clips, length, seed=0, grouped=True):
     least `length` frames, is for the test, as much before that for validation, and the rest for training; a clip that
     is too short for all three goes to training. If all clips are too short for that, the division is by clip again,
     which needs at least three.
+
+    With `dates`, the division is in the order of time over all clips, or of the file if no times are written: training,
+    then validation, then test. `dates` says when a part begins, {"validation" or "test": datetime64}; a part that is
+    not named has the last tenth of the frames before the next part, but at least one sequence, and the test begins with
+    its run if at least half of all frames are then left before it.
 
     Clips that share frames count as one. So do the clips of a group, if `grouped` and if there are enough groups. Parts
     that the data define (`clips.parts`) are kept; missing parts are taken from the training clips.
@@ -48,17 +53,22 @@ def split(clips, length, seed=0, grouped=True):
                             "parts of the data: take one of them out")
     lacking = [part for part in PARTS[1:] if not clips.parts.get(part)]
     pool = [film for film in films if part_of[min(film.places)] == "training"]
-    chosen, how = set_apart(clips, pool, length, seed, lacking, clips.groups if grouped else {})
+    if dates is not None and (dates or dated(clips) or all(len(film.places) == 1 for film in pool)):
+        chosen, how = by_date(clips, sorted(n for film in pool for n in film.places), length, lacking, dates)
+    else:
+        chosen, how = set_apart(clips, pool, length, seed, lacking, clips.groups if grouped else {})
     chosen |= {part: [(n, slice(None)) for n in clips.parts[part]] for part in PARTS[1:] if part not in lacking}
     if clips.parts:
         how = "as the data say" + (f", {' and '.join(lacking)} {how}" if lacking else "")
     parts = []
     for part in PARTS:
         cut = {clips.names[n]: clips[n][frames] for n, frames in chosen[part]}
+        times = {name: clips.times[name][frames] for n, frames in chosen[part]
+                 if (name := clips.names[n]) in clips.times}
         if not any(len(clip) >= length for clip in cut.values()):
             raise DataError(f"expected {length} frames in a row for each of training, validation and test, got none "
                             f"for {part}: give more or longer clips, or ask for fewer frames")
-        parts.append(Clips(cut, clips.scale))
+        parts.append(Clips(cut, clips.scale, times=times, grids=clips.grids))
     return *parts, in_words(clips, films, length, how, parts, again(marks, chosen))
 
 
@@ -137,6 +147,49 @@ def by_time(clips, films, cuttable, length, lacking):
                 if stop > start and (len(film.places) == 1 or stop - start >= length):
                     parts[part].append((n, slice(start, stop)))
     return parts
+
+
+def dated(clips):
+    return all(name in clips.times for name in clips.names)
+
+
+def by_date(clips, numbers, length, lacking, dates):
+    """Divide the clips of these numbers where a part begins, at the same moment in all of them: as `set_apart`."""
+    if dates and not dated(clips):
+        raise DataError(f"{' and '.join(dates)} are to begin at a time, but the times of {clips.names[0]} are not "
+                        "known: leave these options out, or give data with times")
+    if unused := dates.keys() - set(lacking):
+        raise DataError(f"the data say which part is {' and '.join(unused)}, so it cannot begin at a time as well")
+    clock = dated(clips)
+    firsts = np.cumsum([0] + [len(clips[n]) for n in numbers])
+    moments = {n: clips.times[clips.names[n]].astype(np.int64) if clock else first + np.arange(len(clips[n]))
+               for n, first in zip(numbers, firsts)}
+    end, starts = np.inf, {}
+    for part in reversed(lacking):
+        asked = dates.get(part)
+        starts[part] = end = (asked.astype("datetime64[s]").astype(np.int64) if asked is not None
+                              else last_part(moments, end, length, whole_run=part == "test"))
+    edges = [-np.inf, *(starts[part] for part in lacking), np.inf]
+    parts = {part: [(n, slice(*np.searchsorted(moments[n], (first, last)).tolist())) for n in numbers]
+             for part, first, last in zip(("training", *lacking), edges, edges[1:])}
+    parts = {part: [(n, cut) for n, cut in pieces if cut.stop > cut.start] for part, pieces in parts.items()}
+    when = [f"{part} from {np.datetime64(int(starts[part]), 's') if clock else f'frame {starts[part]}'}"
+            for part in lacking]
+    return parts, "in the order of time" + (f" ({', '.join(when)})" if when else "")
+
+
+def last_part(moments, end, length, whole_run):
+    """The moment from which on the frames before `end` are one part: a tenth of all, and at least one sequence."""
+    before = np.sort(np.concatenate([times[times < end] for times in moments.values()]))
+    total = sum(map(len, moments.values()))
+    held, start = max(length, total // 10), before[0] if len(before) else end
+    while held <= len(before):
+        start = before[-held]
+        if any(((start <= times) & (times < end)).sum() >= length for times in moments.values()):
+            break
+        held += length
+    run = min((times[0] for times in moments.values() if times[0] <= start <= times[-1]), default=start)
+    return run if whole_run and (before < run).sum() >= total / 2 else start
 
 
 # frames that clips have in common

@@ -30,11 +30,13 @@ NO_PAGE = 1 | 4  # the bits of PAGE that mark a smaller copy of another page, an
 
 
 class Pictures:
-    """Reads pictures into memory as films of one size. It keeps track of the first size and of the memory used."""
+    """Reads pictures into memory as films of one size. It keeps track of the first size and of the memory used;
+    `stored` is the dtype of the pictures that were read last.
+    """
 
-    def __init__(self, size, channels, every, missing):
-        self.size, self.channels, self.every, self.missing = size, channels, every, missing
-        self.first, self.values, self.most, self.allowed = None, 0, 1, 0
+    def __init__(self, size, channels, every, missing, aspect="stretch"):
+        self.size, self.channels, self.every, self.missing, self.aspect = size, channels, every, missing, aspect
+        self.first, self.values, self.most, self.allowed, self.stored = None, 0, 1, 0, None
 
     def read(self, files, messages):
         """The frames of picture files, in order, as a clip (T,H,W,C): of one file, or one of each of several. The other
@@ -42,14 +44,15 @@ class Pictures:
         """
         files, every = (files, self.every) if len(files) == 1 else (files[::self.every], 1)
         found = ((file, frame) for file in files for frame in frames_of(file, messages))
-        frames, sizes, colour = [], set(), 0
+        frames, sizes, colour, self.stored = [], set(), 0, None
         for file, frame in itertools.islice(found, 0, None, every):
             with reading(file):
                 if colour <= GRAY_TOLERANCE and frame.shape[2] == 3 and frame.dtype == np.uint8:
                     difference = tint(frame)
                     colour, frame = max(colour, difference), frame if difference else frame[..., :1].copy()
                 sizes.add(frame.shape[:2])
-                frame = fit(frame, self.size, self.channels, self.missing)
+                self.stored = self.stored or frame.dtype
+                frame = fit(frame, self.size, self.channels, self.missing, self.aspect)
                 self.count(file, frame)
             frames.append(frame)
         if 0 < colour <= GRAY_TOLERANCE and self.channels is None:

@@ -2,6 +2,9 @@
 
 A step of more than one and a half usual steps is a gap, and so is a step back in time. If more than a third of the
 steps would be gaps, the frames were not taken at regular times: they are kept together, and the user is told.
+
+Where dates and times of day are written, they stay with the frames, as datetime64[s] (T,): data can then be divided in
+the order of time, and a forecast says for when it is.
 """
 
 import re
@@ -10,6 +13,7 @@ from datetime import datetime
 
 import numpy as np
 
+from tinypredrnn.data.reading.clips import Piece
 from tinypredrnn.data.reading.words import in_short
 
 TIMES = "times", "time", "timestamps", "timestamp", "datetimes", "dates"
@@ -119,11 +123,20 @@ def pictures_apart(name, names, messages):
     return cut
 
 
+def times_of(names):
+    """The times that the names of pictures, in order, say, datetime64[s] (T,); None unless each has a later one."""
+    found = [DATE.search(name) for name in names]
+    if not all(found):
+        return None
+    times = np.array([seconds(match) for match in found]).astype("datetime64[s]")
+    return times if (np.diff(times) > np.timedelta64(0)).all() else None
+
+
 # arrays
 
 def times_apart(name, clip, beside, messages):
-    """{name: clip} of a film (T,H,W,C), cut at the gaps in time that the arrays `beside` it, {name: array}, show."""
-    starts, sources = set(), []
+    """The Pieces of a film (T,H,W,C), cut at the gaps in time that the arrays `beside` it, {name: array}, show."""
+    starts, sources, times = set(), [], None
     for other, array in beside.items():
         if other in STARTS and array.dtype.kind in "iu" and {*array.ravel().tolist()} <= {*range(len(clip))}:
             starts |= {*array.ravel().tolist()} - {0}
@@ -132,15 +145,37 @@ def times_apart(name, clip, beside, messages):
             found, regular = gaps(numbers)
             starts |= set(found)
             sources.append(other)
+            times = datetimes(array) if times is None else times
             if not regular:
                 messages.append(f"{name}: {other} are not evenly spaced; the frames are taken as if they were")
         elif other in TIMES + STARTS:
             messages.append(f"{other} {array.shape} does not fit the {len(clip)} frames of {name}, and is not used")
+    if starts:
+        messages.append(f"{name}: {' and '.join(sources)} tell {len(starts) + 1} runs apart; no sequence crosses from "
+                        "one to the next")
+    return cut_in_pieces(Piece(name, clip, times=times), starts)
+
+
+def cut_in_pieces(whole, starts):
+    """A Piece, cut before each of the frames `starts`; a name says which frames a piece has."""
     if not starts:
-        return {name: clip}
-    messages.append(f"{name}: {' and '.join(sources)} tell {len(starts) + 1} runs apart; no sequence crosses from one "
-                    "to the next")
-    return {f"{name}[{piece.start}:{piece.stop}]": clip[piece] for piece in runs(len(clip), starts)}
+        return [whole]
+    return [whole._replace(name=f"{whole.name}[{run.start}:{run.stop}]", frames=whole.frames[run],
+                           times=None if whole.times is None else whole.times[run])
+            for run in runs(len(whole.frames), starts)]
+
+
+def datetimes(array):
+    """Dates with times of day as datetime64[s], or None if the array holds something else."""
+    if array.dtype.kind in "SU":
+        try:
+            texts = np.char.decode(array, "ascii") if array.dtype.kind == "S" else array
+            array = np.array([text.removesuffix("Z") for text in texts.tolist()], "datetime64[us]")
+        except (ValueError, TypeError):
+            return None
+    if array.dtype.kind != "M" or np.isnat(array).any():
+        return None
+    return array.astype("datetime64[s]")
 
 
 def moments(array):
@@ -148,14 +183,12 @@ def moments(array):
     if array.ndim != 1:
         return None
     if array.dtype.kind in "SU":
-        try:
-            texts = np.char.decode(array, "ascii") if array.dtype.kind == "S" else array
-            array = np.array([text.removesuffix("Z") for text in texts.tolist()], "datetime64[us]")
-        except (ValueError, TypeError):
-            return None
-    if array.dtype.kind in "Mm":
-        array = array.astype(array.dtype.str[:2] + "8[us]").astype(np.int64)
-    return array if array.dtype.kind in "iuf" else None
+        array = datetimes(array)
+    elif array.dtype.kind in "Mm":
+        array = array.astype(array.dtype.str[:2] + "8[us]")
+    if array is not None and array.dtype.kind in "Mm":
+        array = array.astype(np.int64)
+    return array if array is not None and array.dtype.kind in "iuf" else None
 
 
 def uneven(numbers):

@@ -9,6 +9,7 @@ from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.options import called
 
+BYTE_RANGE = BYTES.stored
 MAX_EXAMINED = 4 << 30  # bytes: of larger data, only an even sample of the frames is examined
 PIECE = 1 << 24  # bytes that are examined at a time
 ROUNDING = 1e-5  # how far outside of [0, 1] floats may be and still count as 0 or 1
@@ -57,26 +58,25 @@ def survey(clips, missing):
     return Survey(low, high, places, unknown, first)
 
 
-def find_scale(clips, range, unit, missing, messages):
+def find_scale(clips, range, unit, missing, messages, meaning=None, values=None):
     """The Scale of clips {name: (T,H,W,C)}, from `range` (low, high), `unit` and `missing`, else from their numbers.
+
+    meaning   the Scale that a file itself gives from stored numbers to units, or None
+    values    what the ends of `range`, or 0 and 255 of bytes, are in units; None: the same numbers
 
     DataError if there are no known numbers, if some are infinite, or if some seem to be codes for missing data.
     """
     dtypes, true = {clip.dtype for clip in clips.values()}, all(map(flags, clips.values()))
-    if range is None and missing is None and dtypes == {np.dtype(np.uint8)} and not true:
-        hint_at_a_part(max(int(frames.max()) for frames in looked_at(clips)), 255, messages)
-        return Scale(units=BYTES.stored, unit=unit) if unit else BYTES
-    found = survey(clips, missing)
-    if found.low > found.high:
-        raise DataError(f"expected numbers, got {found.unknown:,} places without data and none with: is --missing "
-                        "right?")
-    if found.unknown:
-        share = 100 * found.unknown / found.places
-        messages.append(f"{found.unknown:,} places ({share:.2g}%) have no data, the first in {found.first}")
-    elif missing is not None:
-        messages.append(f"no place holds {missing:g}, the code for missing data")
-    if missing is None:
-        refuse_codes(clips, found, range, messages)
+    in_bytes = dtypes == {np.dtype(np.uint8)} and not true
+    if meaning and range is None and meaning.stored != meaning.units:
+        range = meaning.stored
+    if range is None and in_bytes and (values or missing is None):
+        if missing is None:
+            hint_at_a_part(max(int(frames.max()) for frames in looked_at(clips)), 255, messages)
+        if missing is None and not values and not meaning:
+            return Scale(units=BYTES.stored, unit=unit) if unit else BYTES
+        range = BYTE_RANGE
+    found = known(clips, missing, range, messages)
     if range is None and (true or all(d.kind == "f" for d in dtypes) and -ROUNDING <= found.low
                           and found.high <= 1 + ROUNDING):
         range = 0.0, 1.0
@@ -98,7 +98,33 @@ def find_scale(clips, range, unit, missing, messages):
         if found.low < range[0] or found.high > range[1]:
             messages.append(f"the numbers go from {found.low:g} to {found.high:g}; what lies outside of {range[0]:g} "
                             f"to {range[1]:g} is set to its nearer end for the model")
-    return Scale(stored=range, units=range, unit=unit, missing=missing, gaps=bool(found.unknown))
+    if meaning:
+        units, unit = tuple(meaning.physical(range).tolist()), meaning.unit
+    else:
+        units = check_ends(values) if values else range
+    return Scale(stored=range, units=units, unit=unit, missing=missing, gaps=bool(found.unknown))
+
+
+def check_ends(values):
+    if len(values) != 2 or not np.isfinite(values).all() or not values[0] < values[1]:
+        raise ConfigError(f"{called('values')} is a smaller and a larger number, got {values}")
+    return tuple(float(end) for end in values)
+
+
+def known(clips, missing, range, messages):
+    """The Survey of clips, with sentences about places without data. DataError as for `find_scale`."""
+    found = survey(clips, missing)
+    if found.low > found.high:
+        raise DataError(f"expected numbers, got {found.unknown:,} places without data and none with: is --missing "
+                        "right?")
+    if found.unknown:
+        share = 100 * found.unknown / found.places
+        messages.append(f"{found.unknown:,} places ({share:.2g}%) have no data, the first in {found.first}")
+    elif missing is not None:
+        messages.append(f"no place holds {missing:g}, the code for missing data")
+    if missing is None:
+        refuse_codes(clips, found, range, messages)
+    return found
 
 
 def flags(clip):
