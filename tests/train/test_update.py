@@ -75,7 +75,7 @@ def test_thresholds_of_the_loss_are_in_the_units_of_the_data(frames):
     """Heavy pixels are those that reach 40 dBZ, whatever the scale makes of these."""
     plan = make_plan(**SMALL | dict(heavy=(40.0,), weights=(5.0,), sampling="off"))
     plan = dataclasses.replace(plan, scale=Scale(units=(-32, 95.5), unit="dBZ"))
-    update, plain = Descent(construct(*plan.network()), plan), make(sampling="off")
+    update, plain = UPDATES["descent"](construct(*plan.network()), plan), make(sampling="off")
     predictions = plain.model.unroll(frames, plain.truth(0)).numpy()
     weights = np.where(-32 + 127.5 * frames[:, 1:] >= 40, 5, 1)
     d = predictions - frames[:, 1:]
