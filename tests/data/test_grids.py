@@ -60,6 +60,14 @@ def test_rows_that_go_from_south_to_north_are_turned_over(tmp_path, values):
     assert grid(clips).y[0] == 23_000 and grid(clips).y[-1] == 0
 
 
+def test_without_coordinates_frames_stay_as_they_are(tmp_path, values):
+    times = clock(12)[::-1]  # and the last comes first
+    dataset(values, times).drop_vars(["x", "y", "crs"]).to_netcdf(tmp_path / "a.nc")
+    clips = read_sequences(tmp_path / "a.nc")
+    same(clips, [values[::-1]])
+    assert clips.grids == {} and next(iter(clips.times.values())).tolist() == times[::-1].tolist()
+
+
 def test_other_orders_names_and_levels_of_dimensions(tmp_path, values):
     one = dataset(values, clock(12)).drop_vars("crs")
     one["reflectivity"] = one.reflectivity.expand_dims(height=[1000.0]).transpose("x", "height", "y", "time")

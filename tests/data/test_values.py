@@ -5,6 +5,7 @@ import pytest
 from own_files import check, film, films, mentions, noise, save_images, saved
 from PIL import Image
 
+from tinypredrnn.data.own import OwnOptions, read_clips
 from tinypredrnn.data.reading import read_sequences
 from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import ConfigError, DataError
@@ -203,3 +204,15 @@ def test_stored_numbers_and_physical_values_lead_to_each_other():
     scale = Scale((0, 250), (-10, 40), "dBZ", missing=255)
     np.testing.assert_allclose(scale.physical(np.array([0, 125, 250, 255], np.uint8)), [-10, 15, 40, np.nan])
     np.testing.assert_allclose(scale.stored_at([-10, 15, 45]), [0, 125, 275])
+
+
+def test_another_file_in_a_runs_unit_is_brought_to_its_range(tmp_path):
+    """Bytes of another range, and floats."""
+    frames = films(4)
+    run = Scale((0, 255), (0, 60), "dBZ")
+    np.savez(tmp_path / "a.npz", frames=frames[0], meta='{"mapping": "dBZ ~= pixel*52.5/255"}')
+    np.save(tmp_path / "b.npy", frames[0] / np.float32(255) * 52.5)
+    for name, said in ("a.npz", {}), ("b.npy", {"unit": "dBZ"}):
+        clips = read_clips(tmp_path / name, OwnOptions(**said), run)
+        assert clips.scale.units == (0, 60)
+        np.testing.assert_allclose(clips.scale.to_model(clips[0])[..., 0], frames[0] / 255 * 52.5 / 60, atol=1e-6)

@@ -11,6 +11,7 @@ with it.
 """
 
 import importlib
+import warnings
 
 import numpy as np
 
@@ -78,7 +79,9 @@ def open_dataset(path, **options):
     """xarray's Dataset of a file, not loaded yet."""
     xarray = xarray_for(path)
     if path.suffix.lower() in ZARR:
-        return xarray.open_dataset(path, engine="zarr", **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # that metadata are not consolidated, which is only slower
+            return xarray.open_dataset(path, engine="zarr", **options)
     if path.suffix.lower() in HDF5:
         return xarray.open_dataset(path, engine="h5netcdf", phony_dims="sort", **options)
     try:
@@ -168,7 +171,8 @@ def find_times(array, dims, path):
 
 def find_grid(dataset, array, dims):
     """(Grid, whether the rows have to be turned over) of a variable; the Grid is None without coordinates."""
-    coordinates = [array.coords.get(dims[axis]) for axis in "yx"]
+    # xarray makes up the coordinates of a dimension that has none: numbers from 0
+    coordinates = [array.coords[dims[axis]] if dims[axis] in array.coords else None for axis in "yx"]
     places = {variable.attrs["standard_name"]: np.asarray(variable.values, np.float64)
               for variable in dataset.variables.values() if variable.dims == (dims["y"], dims["x"])
               and variable.attrs.get("standard_name") in ("latitude", "longitude")}
