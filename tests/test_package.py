@@ -27,7 +27,8 @@ def python(code):
 
 # the import
 
-HEAVY = {"cupy", "matplotlib", "numba", "skimage", "scipy", "PIL", "tqdm", "pooch", "requests", "torch", "imageio"}
+HEAVY = {"cupy", "matplotlib", "numba", "skimage", "scipy", "PIL", "tqdm", "pooch", "requests", "torch", "imageio", "xarray", "netCDF4",
+         "h5netcdf", "zarr"}
 
 
 def test_the_import_is_light():

@@ -48,6 +48,15 @@ def test_other_units_and_no_coordinates(tmp_path, values):
         assert file.variables["x"][:].tolist() == [*range(7)] and file.variables["x"].units == b"1"
 
 
+def test_latitudes_and_longitudes(tmp_path, values):
+    y, x = np.mgrid[46:52.0, 8:15.0]
+    write_forecast(tmp_path / "a.nc", values, clock(2), "dBZ", Grid(np.arange(6.0), np.arange(7.0), {}, {"latitude": y, "longitude": x}))
+    with netcdf_file(tmp_path / "a.nc", mmap=False) as file:
+        np.testing.assert_array_equal(file.variables["latitude"][:], y)
+        assert file.variables["longitude"].units == b"degrees_east" and file.variables["y"].units == b"1"
+        assert file.variables["reflectivity"].coordinates == b"lead_time forecast_reference_time latitude longitude"
+
+
 def test_a_step_that_varies_by_a_second():
     times = clock(5) + np.array([0, 1, -1, 0, 0]).astype("m8[s]")
     assert lead_times(times, 2).tolist() == pytest.approx([5, 10], abs=0.02)

@@ -33,7 +33,7 @@ def test_a_film_in_one_file(tmp_path, values, ending):
     values[3, 2, 5] = np.nan
     times = clock(12, without=[7])
     one, path = dataset(values, times), tmp_path / f"a.{ending}"
-    one.to_zarr(path) if ending == "zarr" else one.to_netcdf(path, engine="h5netcdf" if ending == "h5" else None)
+    one.to_zarr(path, consolidated=False) if ending == "zarr" else one.to_netcdf(path, engine="h5netcdf" if ending == "h5" else None)
     clips = read_sequences(path)
     same(clips, [values[:7], values[7:]])
     assert mentions(clips, "missing in 1 place(s), the first between 2024-06-01T12:30:00 and 2024-06-01T12:40:00")
@@ -60,6 +60,14 @@ def test_rows_that_go_from_south_to_north_are_turned_over(tmp_path, values):
     assert grid(clips).y[0] == 23_000 and grid(clips).y[-1] == 0
 
 
+def test_without_coordinates_frames_stay_as_they_are(tmp_path, values):
+    times = clock(12)[::-1]  # and the last comes first
+    dataset(values, times).drop_vars(["x", "y", "crs"]).to_netcdf(tmp_path / "a.nc")
+    clips = read_sequences(tmp_path / "a.nc")
+    same(clips, [values[::-1]])
+    assert clips.grids == {} and next(iter(clips.times.values())).tolist() == times[::-1].tolist()
+
+
 def test_other_orders_names_and_levels_of_dimensions(tmp_path, values):
     one = dataset(values, clock(12)).drop_vars("crs")
     one["reflectivity"] = one.reflectivity.expand_dims(height=[1000.0]).transpose("x", "height", "y", "time")
@@ -69,6 +77,19 @@ def test_other_orders_names_and_levels_of_dimensions(tmp_path, values):
     clips = read_sequences(tmp_path / "a.nc")
     same(clips, [values])
     assert mentions(clips, "left out count, latitude")
+
+
+def test_latitudes_and_longitudes_of_a_curved_grid(tmp_path, values):
+    y, x = np.mgrid[:24, :20]
+    one = dataset(values, clock(12)).drop_vars(["x", "y"]).assign_coords(
+        lat=(("y", "x"), 46 + y / 10 + x / 100, {"standard_name": "latitude"}),
+        lon=(("y", "x"), 8 + x / 10, {"standard_name": "longitude"}))
+    one.to_netcdf(tmp_path / "a.nc")
+    clips = read_sequences(tmp_path / "a.nc")
+    same(clips, [values[:, ::-1]])  # north is up
+    assert grid(clips).places["latitude"][0, 0] == 48.3 and grid(clips).places["longitude"][0, 19] == 9.9
+    halved = grid(read_sequences(tmp_path / "a.nc", size=(12, 10)))
+    np.testing.assert_allclose(halved.places["longitude"][0], 8.05 + np.arange(10) / 5, atol=0.03)
 
 
 def test_a_file_for_each_time_is_one_film_in_the_order_of_time(tmp_path, values):

@@ -42,7 +42,8 @@ def test_bytes_of_different_ranges_are_on_one_scale(tmp_path):
         dbz, clips = read(tmp_path / f"{name}.npz")
         assert clips[0].dtype == np.uint8  # nothing is copied
         np.testing.assert_allclose(dbz, frames / 255 * most, atol=1e-4)
-    dbz, _ = read(tmp_path / "a.npz", dbz=(10.0, 40.0))
+    dbz, clips = read(tmp_path / "a.npz", dbz=(10.0, 40.0), unit="mm", values=(0.0, 1.0))
+    assert any("--values and --unit are not used" in sentence for sentence in clips.messages)
     np.testing.assert_allclose(dbz, (frames / 255 * 52.5).clip(10, 40), atol=1e-4)
     clips = read_echoes(tmp_path, RadarOptions())  # both together
     np.testing.assert_allclose(clips[1], frames[..., None] / 255 * 60, atol=1e-4)
@@ -110,6 +111,7 @@ def test_what_the_numbers_are_is_never_guessed(tmp_path):
     for kind, path in ("pad", "bytes.npy"), ("picture", save_images(tmp_path / "images", film(30))):
         asked = refused(tmp_path / path, unit="dBZ", size=(24, 40))
         assert "which dBZ are the stored numbers, uint8?" in asked, kind  # also if they have become floats, to be padded
+    assert "which dBZ are the stored numbers 0 and 250?" in refused(tmp_path / "bytes.npy", unit="dBZ", range=(0.0, 250.0))
     assert "Say it with --range" in refused(tmp_path / "words.npy", unit="dBZ", values=(0.0, 60.0))
     assert "between -100 and 100 dBZ, got 270 to" in refused(tmp_path / "kelvin.npy", unit="dBZ")
     assert "expected rain in dBZ, mm/h, or mm in each step, got 'K'" in refused(tmp_path / "kelvin.nc")

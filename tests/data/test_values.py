@@ -5,8 +5,9 @@ import pytest
 from own_files import check, film, films, mentions, noise, save_images, saved
 from PIL import Image
 
+from tinypredrnn.data.own import OwnOptions, read_clips
 from tinypredrnn.data.reading import read_sequences
-from tinypredrnn.data.scale import BYTES
+from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import ConfigError, DataError
 
 X = films(4) / 255
@@ -183,3 +184,35 @@ def test_every_takes_one_frame_of_so_many(tmp_path):
         assert not mentions(read_sequences(path, every=3), "repeat")
     with pytest.raises(ConfigError, match="at least 1, got 0"):
         read_sequences(tmp_path / "a.npy", every=0)
+
+
+def test_what_stored_numbers_are_in_physical_units(tmp_path):
+    path = saved(tmp_path / "a.npy", films(4))
+    assert read_sequences(path, values=(-32, 95.5), unit="dBZ").scale == Scale((0, 255), (-32, 95.5), "dBZ")
+    assert read_sequences(path, range=(0, 200), values=(0, 50), unit="K").scale == Scale((0, 200), (0, 50), "K")
+    with pytest.raises(ConfigError, match="values is a smaller and a larger number"):
+        read_sequences(path, values=(3, 2))
+    np.savez(tmp_path / "b.npz", frames=film(12), meta='{"mapping": "dBZ ~= pixel*52.5/255"}')  # the file says it itself
+    clips = read_sequences(tmp_path / "b.npz", values=(0, 1), unit="K")
+    assert clips.scale == Scale((0, 255), (0, 52.5), "dBZ") and mentions(clips, "its meta says that 0 to 255 are 0 to 52.5 dBZ")
+    for meta in "text", '{"mapping": 3}', '[1]', '{"mapping": "dBZ = pixel*0/255"}':
+        np.savez(tmp_path / "b.npz", frames=film(12), meta=meta)
+        assert read_sequences(tmp_path / "b.npz").scale == BYTES
+
+
+def test_stored_numbers_and_physical_values_lead_to_each_other():
+    scale = Scale((0, 250), (-10, 40), "dBZ", missing=255)
+    np.testing.assert_allclose(scale.physical(np.array([0, 125, 250, 255], np.uint8)), [-10, 15, 40, np.nan])
+    np.testing.assert_allclose(scale.stored_at([-10, 15, 45]), [0, 125, 275])
+
+
+def test_another_file_in_a_runs_unit_is_brought_to_its_range(tmp_path):
+    """Bytes of another range, and floats."""
+    frames = films(4)
+    run = Scale((0, 255), (0, 60), "dBZ")
+    np.savez(tmp_path / "a.npz", frames=frames[0], meta='{"mapping": "dBZ ~= pixel*52.5/255"}')
+    np.save(tmp_path / "b.npy", frames[0] / np.float32(255) * 52.5)
+    for name, said in ("a.npz", {}), ("b.npy", {"unit": "dBZ"}):
+        clips = read_clips(tmp_path / name, OwnOptions(**said), run)
+        assert clips.scale.units == (0, 60)
+        np.testing.assert_allclose(clips.scale.to_model(clips[0])[..., 0], frames[0] / 255 * 52.5 / 60, atol=1e-6)

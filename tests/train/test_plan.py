@@ -26,7 +26,7 @@ def test_the_preset_paper_is_what_the_paper_and_the_authors_code_say():
     assert set(plan.recipe.names()) - recipe.keys() == {"validate_every", "precision", "start", "seed"}  # which are not the method
 
 
-@pytest.mark.parametrize("source", ["mnist", "radar", "sequences"])
+@pytest.mark.parametrize("source", ["mnist", "sequences", "radar"])
 @pytest.mark.parametrize("preset", ["quick", "small", "paper"])
 @pytest.mark.parametrize("model", ["convlstm", "predrnn_m", "predrnn"])
 def test_every_preset_is_valid_and_survives_json(model, source, preset):
@@ -47,7 +47,7 @@ def test_quick_is_the_smallest_preset_and_each_is_known_by_name():
 
 @pytest.mark.parametrize("names, message", [
     (("lstm", "mnist"), "model 'lstm' is unknown: expected one of convlstm"),
-    (("predrnn", "rain"), "data 'rain' is unknown: expected one of mnist, radar, sequences"),
+    (("predrnn", "rain"), "data 'rain' is unknown: expected one of mnist, sequences, radar"),
 ])
 def test_names_that_are_unknown(names, message):
     with pytest.raises(ConfigError, match=message):

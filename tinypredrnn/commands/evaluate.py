@@ -24,7 +24,7 @@ from tinypredrnn.train import RunFolder, fingerprint, read_scores, read_trained,
 
 # options of a world that are no flags here: the run fixes them, another flag sets them, or they do not concern a test
 EXCLUDED = ("given", "data", "test_sequences", "validation_sequences", "validation", "test", "groups", "stride",
-            "validation_from", "test_from")
+            "validation_from", "test_from", "dbz")
 
 
 @command_line

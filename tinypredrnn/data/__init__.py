@@ -7,7 +7,7 @@ from tinypredrnn.data.scale import Scale
 from tinypredrnn.data.source import Source, SourceOptions, stream
 from tinypredrnn.errors import ConfigError
 
-SOURCES = {"mnist": MovingDigits, "radar": Radar, "sequences": OwnSequences}
+SOURCES = {"mnist": MovingDigits, "sequences": OwnSequences, "radar": Radar}
 
 
 def find_source(name):

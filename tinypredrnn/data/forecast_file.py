@@ -4,6 +4,7 @@
     lead_time (T)       minutes from there
     y, x                coordinates of the pixels as they came in, with the projection in a variable that is named
                         after its kind, such as `polar_stereographic`; else their numbers
+    latitude, longitude (y, x), if they came in
     reflectivity        (time, y, x), or `prediction` if the unit is not dBZ; _FillValue in places without data
     rainfall_rate       mm/h by a Z-R relationship, beside reflectivity
 
@@ -20,6 +21,8 @@ from tinypredrnn.files import replacing
 
 FILL = np.float32(-9999)
 RATE = {"standard_name": "rainfall_rate", "long_name": "rain rate", "units": "mm h-1"}
+NUMBERS = {"y": "number of the row", "x": "number of the column"}
+DEGREES = {"latitude": "degrees_north", "longitude": "degrees_east"}
 NAMES = {"dBZ": ("reflectivity", {"standard_name": "equivalent_reflectivity_factor",
                                   "long_name": "radar reflectivity"})}
 
@@ -62,10 +65,12 @@ def write_forecast(path, values, times, unit, grid=None, zr="", about=""):
         variable("forecast_reference_time", (), 0, {"standard_name": "forecast_reference_time", **since})
         for axis, centres in ("y", grid and grid.y), ("x", grid and grid.x):
             numbers = np.arange({"y": height, "x": width}[axis]) if centres is None else centres
-            attributes = {"axis": axis.upper()} | (grid.attributes.get(axis, {}) if grid else {"units": "1",
-                          "long_name": f"number of the {'row from the top' if axis == 'y' else 'column'}"})
-            variable(axis, (axis,), numbers, attributes)
-        projection = {}
+            said = grid and grid.attributes.get(axis) or {"units": "1", "long_name": NUMBERS[axis]}
+            variable(axis, (axis,), numbers, {"axis": axis.upper()} | said)
+        coordinates, projection = ["lead_time", "forecast_reference_time"], {}
+        for name, places in (grid.places if grid else {}).items():
+            variable(name, ("y", "x"), places, {"standard_name": name, "units": DEGREES[name]})
+            coordinates.append(name)
         if crs := grid and grid.attributes.get("crs"):
             name = crs.get("grid_mapping_name", "crs")
             variable(name, (), 0, crs, "i4")
@@ -77,4 +82,4 @@ def write_forecast(path, values, times, unit, grid=None, zr="", about=""):
             films["rainfall_rate"] = to_rate(values, zr), RATE | {"comment": f"by Z = {a:g} R^{b:g}"}
         for name, (film, attributes) in films.items():
             variable(name, ("time", "y", "x"), np.where(np.isnan(film), FILL, film), attributes | projection
-                     | {"_FillValue": FILL, "coordinates": "lead_time forecast_reference_time"}, "f4")
+                     | {"_FillValue": FILL, "coordinates": " ".join(coordinates)}, "f4")

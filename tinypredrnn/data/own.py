@@ -83,8 +83,9 @@ def number_for_missing(options):
 def read_clips(path, options, scale=None):
     """The Clips at `path`, read with a record of OwnOptions; on a run's Scale if one is given.
 
-    Bytes and floats in [0, 1] are both pictures, and mean the same on their own scales. Other numbers are read on the
-    run's scale. Raises ConfigError, and DataError as read_sequences does, or if all numbers are off the run's scale.
+    Numbers in the run's unit are brought to its range, in whatever way they are stored. Without a unit, bytes and
+    floats in [0, 1] are both pictures, and mean the same on their own scales; other numbers are read on the run's
+    scale. Raises ConfigError, and DataError as read_sequences does, or if all numbers are off the run's scale.
     """
     o = options
     missing = number_for_missing(o)
@@ -94,7 +95,10 @@ def read_clips(path, options, scale=None):
                               missing, o.values or None, o.aspect)
 
     clips = read(o.range or None)
-    if scale and not {clips.scale.stored, scale.stored} <= PICTURES:
+    if scale and scale.unit and clips.scale.unit == scale.unit:
+        stored = tuple(clips.scale.stored_at(scale.units).tolist())
+        clips.scale = dataclasses.replace(clips.scale, stored=stored, units=scale.units)
+    elif scale and not {clips.scale.stored, scale.stored} <= PICTURES:
         clips = read(scale.stored)
         clips.scale = dataclasses.replace(scale, missing=clips.scale.missing, gaps=clips.scale.gaps)
     return clips

@@ -25,6 +25,7 @@ class RadarOptions(OwnOptions):
                            "whose names have the time; empty: synthetic echoes", may_change=True)
     aspect: str = option("pad", "frames of another aspect than --size: pad them with places without data, crop them, "
                                 "or stretch them", ASPECTS)
+    range: tuple = option((), "two stored numbers of which --values says what they are (bytes: 0 and 255)", count=2)
     unit: str = option("", f"unit of the numbers, {UNITS_OF_RAIN}, if the files do not say it")
     values: tuple = option((), "what the numbers of --range, or 0 and 255 of bytes, are in --unit, if the files do not "
                                "say it", count=2)

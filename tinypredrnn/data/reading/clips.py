@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinypredrnn.data.reading.frames import placement
+from tinypredrnn.data.reading.frames import fit, placement
 from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import DataError
 
@@ -17,11 +17,13 @@ class Grid(NamedTuple):
     y, x         coordinates of the centres of the rows (H,) and of the columns (W,)
     attributes   {"y": {...}, "x": {...}, "crs": {...}}: names and units of both, and the projection, with the
                  attributes of the CF conventions (`grid_mapping_name`, ...) or ODIM's `projdef`
+    places       {"latitude": (H,W), "longitude": (H,W)} of grids whose rows do not run from east to west
     """
 
     y: np.ndarray
     x: np.ndarray
     attributes: dict
+    places: dict = {}
 
     def fitted(self, size, aspect):
         """The Grid of frames that were resized to `size` (rows, columns), as `frames.fit` does."""
@@ -30,11 +32,14 @@ class Grid(NamedTuple):
         *used, inner, corner = placement((len(self.y), len(self.x)), size, aspect)
         y, x = (spread(centres[part], n, first, whole)
                 for centres, part, n, first, whole in zip((self.y, self.x), used, inner, corner, size))
-        return self._replace(y=y, x=x)
+        places = {name: fit(array[..., None], size, aspect=aspect)[..., 0] for name, array in self.places.items()}
+        return self._replace(y=y, x=x, places=places)
 
     def __eq__(self, other):
-        return (isinstance(other, Grid) and np.array_equal(self.y, other.y) and np.array_equal(self.x, other.x)
-                and self.attributes == other.attributes)
+        if not isinstance(other, Grid) or [*self.places] != [*other.places] or self.attributes != other.attributes:
+            return False
+        return all(map(np.array_equal, (self.y, self.x, *self.places.values()),
+                       (other.y, other.x, *other.places.values())))
 
     __hash__ = None
 

@@ -11,6 +11,7 @@ with it.
 """
 
 import importlib
+import warnings
 
 import numpy as np
 
@@ -78,7 +79,9 @@ def open_dataset(path, **options):
     """xarray's Dataset of a file, not loaded yet."""
     xarray = xarray_for(path)
     if path.suffix.lower() in ZARR:
-        return xarray.open_dataset(path, engine="zarr", **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # that metadata are not consolidated, which is only slower
+            return xarray.open_dataset(path, engine="zarr", **options)
     if path.suffix.lower() in HDF5:
         return xarray.open_dataset(path, engine="h5netcdf", phony_dims="sort", **options)
     try:
@@ -168,16 +171,26 @@ def find_times(array, dims, path):
 
 def find_grid(dataset, array, dims):
     """(Grid, whether the rows have to be turned over) of a variable; the Grid is None without coordinates."""
-    coordinates = [array.coords.get(dims[axis]) for axis in "yx"]
+    # xarray makes up the coordinates of a dimension that has none: numbers from 0
+    coordinates = [array.coords[dims[axis]] if dims[axis] in array.coords else None for axis in "yx"]
+    places = {variable.attrs["standard_name"]: np.asarray(variable.values, np.float64)
+              for variable in dataset.variables.values() if variable.dims == (dims["y"], dims["x"])
+              and variable.attrs.get("standard_name") in ("latitude", "longitude")}
     if any(c is None or c.dtype.kind not in "iuf" or c.ndim != 1 for c in coordinates):
-        return None, False
-    y, x = (np.asarray(coordinate.values, np.float64) for coordinate in coordinates)
-    attributes = {axis: plain(coordinate.attrs) for axis, coordinate in zip("yx", coordinates)}
+        if not places:
+            return None, False
+        y, x, attributes = *(np.arange(float(array.sizes[dims[axis]])) for axis in "yx"), {}
+    else:
+        y, x = (np.asarray(coordinate.values, np.float64) for coordinate in coordinates)
+        attributes = {axis: plain(coordinate.attrs) for axis, coordinate in zip("yx", coordinates)}
     mapping = array.attrs.get("grid_mapping") or array.encoding.get("grid_mapping")
     if mapping in dataset.variables:
         attributes["crs"] = plain(dataset[mapping].attrs)
-    turned = len(y) > 1 and y[0] < y[-1]
-    return Grid(y[::-1] if turned else y, x, attributes), turned
+    downwards = y if attributes.get("y") is not None else next(iter(places.values()))[:, 0]
+    turned = len(y) > 1 and downwards[0] < downwards[-1]
+    if turned:
+        y, places = y[::-1], {name: array[::-1] for name, array in places.items()}
+    return Grid(y, x, attributes, places), turned
 
 
 def plain(attributes):

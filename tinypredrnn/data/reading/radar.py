@@ -65,11 +65,16 @@ def find_meaning(films, range, values, unit):
         if not find_unit(said.unit):
             raise DataError(f"expected rain in {UNITS_OF_RAIN}, got {said.unit!r:.60}: name another variable with "
                             "--array")
+        if range or values or unit:
+            films.messages.append("the files say what their numbers are: --range, --values and --unit are not used")
         return dataclasses.replace(said, unit=find_unit(said.unit))
     dtype = max(films.dtypes, key=lambda dtype: dtype.kind)  # "u", unsigned, comes last
     if not unit:
         raise DataError(f"the file does not say what its numbers are: say it with --unit ({UNITS_OF_RAIN})"
                         + (" and --values, such as --unit dBZ --values 0 60 for 0 to 255" if dtype.kind == "u" else ""))
+    if range and not values:
+        raise DataError(f"which {unit} are the stored numbers {range[0]:g} and {range[1]:g}? Say it with --values LO "
+                        "HI, or leave out --range")
     if dtype.kind == "u" and not values:  # nobody stores rain or dBZ without a scale in numbers without a sign
         raise DataError(f"which {unit} are the stored numbers, {dtype}? Say it with --values LO HI: what 0 and 255 "
                         "are, or the numbers of --range")
