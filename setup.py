@@ -37,6 +37,6 @@ setup(
         "mpi": ["mpi4py>=4", "mpich"],
         "radar": radar,
         "video": ["imageio[ffmpeg]"],
-        "test": ["pytest>=8", "pytest-xdist>=3", "ruff", *radar, "setuptools>=70.1"],  # the last: a test builds the wheel
+        "test": ["pytest>=8", "pytest-xdist>=3", "ruff", *radar, "setuptools>=70.1"],  # the last one for the wheel
     },
 )
