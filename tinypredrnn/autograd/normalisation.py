@@ -65,10 +65,19 @@ def max_to_0(x, axis):
     return x - x.max(axis=axis, keepdims=True)
 
 
+def exp_of(x, y):
+    """y = exp(x) for numbers up to 0. Not in place: a loop that reads where it has just written is not vectorised."""
+    if x.dtype == np.float32:
+        kernels().exp_of(x, y)
+    else:
+        np.exp(x, out=y)
+    return y
+
+
 def softmax_rows(x, y):
-    kernels().max_to_0(x, y)
-    np.exp(y, out=y)  # NumPy's is vectorised
-    kernels().divide_by_sum(y)
+    shifted = scratch("softmax", y.shape, y.dtype)
+    kernels().max_to_0(x, shifted)
+    kernels().divide_by_sum(exp_of(shifted, y))
 
 
 def softmax_rule(dy, y, axis):
@@ -90,7 +99,7 @@ def softmax(x, *, axis: AXES = -1):
 
 
 def exp_in_scratch(y):
-    return np.exp(y, out=scratch("exp", y.shape, y.dtype))
+    return exp_of(y, scratch("softmax", y.shape, y.dtype))
 
 
 def log_softmax_rows(x, y):
@@ -122,6 +131,8 @@ def log_softmax(x, *, axis: AXES = -1):
 
 # normalise: the kernels read arrays as (blocks, rows, columns)
 
+SMALL, SHORT = 128, 8  # groups and rows of fewer elements are left to the array form, which is quicker then
+
 class Layout(NamedTuple):
     """How an array is read as (blocks, rows, columns): a group is a whole block, or else each column of a block."""
 
@@ -134,7 +145,8 @@ class Layout(NamedTuple):
 @functools.lru_cache(1000)
 def layout_of(shape, axis):
     """The Layout of an array whose groups lie along `axis`, or None if the kernels do not read it: its axes must lie
-    side by side. The length of a row is a multiple of the last axis's; the kernels are slow if it is small."""
+    side by side, and groups and rows be long enough that the kernels are quick. The length of a row is a multiple of
+    the last axis's."""
     n = len(shape)
     axes = range(n) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     axes = sorted(k % n if -n <= k < n else n for k in axes)
@@ -143,7 +155,9 @@ def layout_of(shape, axis):
     blocks, inside, columns = (math.prod(part) for part in (shape[:axes[0]], shape[axes[0]:axes[-1] + 1],
                                                             shape[axes[-1] + 1:]))
     if axes[-1] < n - 1:
-        return Layout(blocks, inside, columns, False) if columns >= 8 else None
+        return Layout(blocks, inside, columns, False) if columns >= SHORT else None
+    if inside < SMALL:
+        return None
     channels = shape[-1]
     columns = channels * math.gcd(inside // channels, max(1, 64 // channels))
     return Layout(blocks, inside // columns, columns, True)
@@ -204,7 +218,7 @@ class Normalise(Op):
         super().__init__(forward, dict.fromkeys(("x", "gain", "bias"), normalise_rule), (NEW,))
 
     def pull_back(self, dy, node, into):
-        return normalise_rule(dy, **node.saved)
+        return normalise_rule(dy, **node.saved)[:len(node.parents)]
 
 
 @Normalise
