@@ -35,7 +35,7 @@ class Gates(Module):
         if self.gain is None:
             y = conv2d(inputs, self.weight, self.bias)  # (B,H,W,gates K)
         else:
-            y = normalise(conv2d(inputs, self.weight), axis=(1, 2, 3)) * self.gain + self.bias
+            y = normalise(conv2d(inputs, self.weight), self.gain, self.bias, axis=(1, 2, 3))
         return split(y, parts=len(self.gates)) if len(self.gates) > 1 else y
 
 

@@ -164,8 +164,8 @@ def softmax(x, axis=-1):
     return np.exp(x) / np.exp(x).sum(axis, keepdims=True)
 
 
-def normalise(x, axis, eps=1e-5):
-    return (x - x.mean(axis, keepdims=True)) / np.sqrt(x.var(axis, keepdims=True) + eps)
+def normalise(x, gain=1, bias=0, axis=None, eps=1e-5):
+    return (x - x.mean(axis, keepdims=True)) / np.sqrt(x.var(axis, keepdims=True) + eps) * gain + bias
 
 
 def cross_entropy(p, target):
@@ -276,6 +276,11 @@ ALONG_AXES = [
     case(tp.normalise, normalise, normal(3, 2, 4, 5), axis=(0, 1, 2)),
     case(tp.normalise, normalise, normal(2, 1, 1, 4), axis=(1, 2, 3), eps=0.1),
     case(tp.normalise, normalise, normal(2, 6), axis=-1),
+    case(tp.normalise, normalise, normal(2, 3, 4, 5), positive(5), normal(5), axis=(1, 2, 3)),
+    case(tp.normalise, normalise, normal(3, 2, 4, 9), positive(9), normal(9), axis=(0, 1, 2)),
+    case(tp.normalise, normalise, normal(2, 3, 8), positive(8), axis=1),
+    case(tp.normalise, normalise, normal(2, 3, 4), positive(3, 4), normal(3, 1), axis=(1, 2)),
+    case(tp.normalise, normalise, normal(3, 4), normal(), normal(1), axis=None),
 ]
 
 MATMUL = [

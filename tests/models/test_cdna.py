@@ -10,7 +10,7 @@ from transcribed import assert_transcribed, committed, part
 from tinypredrnn import build_model, gradcheck, tensor
 from tinypredrnn.errors import ShapeError
 from tinypredrnn.models import MODELS, lay_out
-from tinypredrnn.models.cdna import move
+from tinypredrnn.models.cdna import compose, move
 
 
 def small_cdna(size=(9, 12), channels=2, seed=0, **options):
@@ -72,6 +72,16 @@ def test_kernels_move_the_frame():
     np.testing.assert_array_equal(moved[0, :, :-1, :, 1], frame[0, :, 1:])
     np.testing.assert_array_equal(moved[1, 1:, :, :, 1], frame[1, :-1])
     assert not moved[0, :, -1, :, 1].any() and not moved[1, 0, :, :, 1].any()  # zeros come in from outside
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_prediction_is_the_mean_of_its_images_weighted_by_the_masks(colours):
+    frame, scratch, moved = (random_frames(2, 3, 4, colours, *more) for more in ((), (), (9,)))
+    masks = random_frames(2, 3, 4, 11)
+    expected = masks[..., :1] * frame + masks[..., 1:2] * scratch + (masks[..., None, 2:] * moved).sum(axis=4)
+    np.testing.assert_allclose(compose(*map(tensor, (frame, scratch, moved, masks))).numpy(), expected, rtol=1e-12)
+    assert gradcheck(compose, frame, scratch, moved, masks)
+    assert compose(*(tensor(a.astype(np.float32)) for a in (frame, scratch, moved, masks))).dtype == np.float32
 
 
 def test_kernels_are_not_negative_and_sum_to_one():

@@ -1,13 +1,13 @@
 """Reverse-mode automatic differentiation on NumPy and CuPy arrays.
 
 Read in this order: tensor.py (what a tensor is), op.py (what an op is), elementwise.py (the table of maths), engine.py
-(backward), arrays.py and convolution.py (the other ops), gradcheck.py (why to trust it). Here the ops become operators
-and methods.
+(backward), arrays.py, normalisation.py and convolution.py (the other ops), gradcheck.py (why to trust it). Here the ops
+become operators and methods.
 """
 
 from tinypredrnn.autograd import arrays
 from tinypredrnn.autograd import elementwise as maths
-from tinypredrnn.autograd.arrays import concat, log_softmax, matmul, normalise, pad, softmax, split, stack
+from tinypredrnn.autograd.arrays import concat, matmul, pad, split, stack
 from tinypredrnn.autograd.convolution import (
     conv2d,
     conv2d_transpose,
@@ -26,6 +26,7 @@ from tinypredrnn.autograd.engine import Node, no_grad
 from tinypredrnn.autograd.filtering import local_filter
 from tinypredrnn.autograd.fuse import fuse, unfused
 from tinypredrnn.autograd.gradcheck import gradcheck
+from tinypredrnn.autograd.normalisation import log_softmax, normalise, softmax
 from tinypredrnn.autograd.op import Op, op
 from tinypredrnn.autograd.tensor import Tensor, from_dlpack, tensor
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tinypredrnn.autograd.kinds import AXES, FLAG, INDEX, NUMBER_FROM_0, SHAPE, WHOLE, WIDTHS
+from tinypredrnn.autograd.kinds import AXES, FLAG, INDEX, SHAPE, WHOLE, WIDTHS
 from tinypredrnn.autograd.op import NEW, PIECES, op
 from tinypredrnn.autograd.products import counter
 from tinypredrnn.backend import array_module
@@ -48,49 +48,6 @@ def share_among_largest(dy, x, y, axis):
 def max(x, *, axis: AXES = None, keepdims: FLAG = False):
     """The largest element over `axis`."""
     return x.max(axis=axis, keepdims=keepdims)
-
-
-@op(x=lambda dy, y, axis: y * (dy - (dy * y).sum(axis=axis, keepdims=True)))
-def softmax(x, *, axis: AXES = -1):
-    """exp(x) / sum(exp(x)) along `axis`."""
-    xp, x = array_module(x), array_module(x).asarray(x)
-    if x.size == 0:
-        return x.copy()  # an empty array has no largest element
-    y = x - x.max(axis=axis, keepdims=True)
-    xp.exp(y, out=y)
-    y /= y.sum(axis=axis, keepdims=True)
-    return y
-
-
-@op(x=lambda dy, y, axis: dy - array_module(y).exp(y) * dy.sum(axis=axis, keepdims=True))
-def log_softmax(x, *, axis: AXES = -1):
-    """log(softmax(x)), finite even if softmax underflows."""
-    xp, x = array_module(x), array_module(x).asarray(x)
-    if x.size == 0:
-        return x.copy()
-    x = x - x.max(axis=axis, keepdims=True)
-    return x - xp.log(xp.exp(x).sum(axis=axis, keepdims=True))
-
-
-def moments(x, axis, eps):
-    """x minus its mean, and 1 / its standard deviation, over `axis`."""
-    centred = x - x.mean(axis=axis, keepdims=True)
-    return centred, 1 / array_module(x).sqrt((centred * centred).mean(axis=axis, keepdims=True) + eps)
-
-
-def normalise_rule(dy, x, axis, eps):
-    """dy without its components along 1 and along y, since a change of x's mean or scale does not change y, divided by
-    the standard deviation."""
-    centred, scale = moments(x, axis, eps)
-    y = centred * scale
-    return scale * (dy - dy.mean(axis=axis, keepdims=True) - y * (dy * y).mean(axis=axis, keepdims=True))
-
-
-@op(x=normalise_rule)
-def normalise(x, *, axis: AXES, eps: NUMBER_FROM_0 = 1e-5):
-    """(x - mean) / sqrt(variance + eps) over `axis`: the core of layer and batch normalisation."""
-    centred, scale = moments(x, axis, eps)
-    return centred * scale
 
 
 # products

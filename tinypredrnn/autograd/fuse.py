@@ -36,8 +36,8 @@ fusing = ContextVar("fusing", default=True)
 
 @contextlib.contextmanager
 def unfused():
-    """Within `with unfused():` fused functions run op by op: slower, and the reference that the kernels are tested
-    against."""
+    """Within `with unfused():` fused functions run op by op, and softmax and normalise array by array: slower, and the
+    reference that the kernels are tested against."""
     token = fusing.set(False)
     try:
         yield

@@ -2,7 +2,9 @@
 
 import dataclasses
 
-from tinypredrnn.autograd import concat, fuse, relu, sigmoid, softmax, windows
+from tinypredrnn.autograd import concat, fuse, op, relu, sigmoid, softmax, windows
+from tinypredrnn.autograd.op import NEW
+from tinypredrnn.backend import array_module
 from tinypredrnn.cells import ConvLSTM
 from tinypredrnn.models.predictor import Predictor
 from tinypredrnn.nn import Conv2d, ConvTranspose2d, LayerNorm, Linear, Module, glorot_uniform
@@ -130,4 +132,13 @@ def move(frame, kernels):
 
 def compose(frame, scratch, moved, masks):
     """(B,H,W,C), (B,H,W,C), (B,H,W,C,9), masks (B,H,W,11) -> their mean, weighted by the masks (B,H,W,C)"""
-    return masks[..., :1] * frame + masks[..., 1:2] * scratch + (masks[..., None, 2:] * moved).sum(axis=4)
+    images = concat(frame[..., None], scratch[..., None], moved)  # (B,H,W,C,11)
+    return weigh(images, masks)
+
+
+@op(NEW, images=lambda dy, masks: dy[..., None] * masks[..., None, :],
+    masks=lambda dy, images: array_module(dy).einsum("npqc,npqck->npqk", dy, images))
+def weigh(images, masks):
+    """Images (B,H,W,C,K), masks (B,H,W,K) -> the sum of the images times their masks (B,H,W,C), without an array of
+    their products"""
+    return array_module(images).einsum("npqck,npqk->npqc", images, masks)

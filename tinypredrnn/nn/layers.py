@@ -60,7 +60,7 @@ class LayerNorm(Module):
         self.bias = zeros(channels)
 
     def forward(self, x):
-        return normalise(x, axis=(1, 2, 3)) * self.gain + self.bias
+        return normalise(x, self.gain, self.bias, axis=(1, 2, 3))
 
 
 class BatchNorm(Module):
@@ -86,7 +86,7 @@ class BatchNorm(Module):
         count = x.size // x.shape[-1]
         self.update_average(self.running_mean, x.data.mean(axis=axes))
         self.update_average(self.running_variance, x.data.var(axis=axes) * (count / max(count - 1, 1)))  # unbiased
-        return normalise(x, axis=axes, eps=self.eps) * self.gain + self.bias
+        return normalise(x, self.gain, self.bias, axis=axes, eps=self.eps)
 
     def update_average(self, average, value):
         average.data *= 1 - self.momentum  # in place, since a recorded step on a GPU keeps using this array
