@@ -6,7 +6,6 @@ from tempfile import TemporaryDirectory
 from setuptools import find_packages, setup
 
 build_folder = TemporaryDirectory()  # one that stays would bring removed modules back
-radar = ["xarray>=2024.1", "netcdf4", "h5netcdf", "zarr"]
 
 setup(
     name="tinypredrnn",
@@ -35,8 +34,9 @@ setup(
         "gpu": ["cupy-cuda13x[ctk]>=14"],
         "gpu12": ["cupy-cuda12x[ctk]>=14"],
         "mpi": ["mpi4py>=4", "mpich"],
-        "radar": radar,
+        "radar": ["xarray>=2024.1", "netcdf4", "h5netcdf", "h5py", "zarr"],
         "video": ["imageio[ffmpeg]"],
-        "test": ["pytest>=8", "pytest-xdist>=3", "ruff", *radar, "setuptools>=70.1"],  # the last one for the wheel
+        # setuptools: a test builds the wheel
+        "test": ["pytest>=8", "pytest-xdist>=3", "ruff", "setuptools>=70.1", "tinypredrnn[radar]"],
     },
 )

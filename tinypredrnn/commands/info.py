@@ -21,10 +21,10 @@ PACKAGES = {  # name -> how to install it; no extras are named, since there may 
     **{name: f"pip install {name}" for name in REQUIRED},
     "cupy": 'for a GPU: pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]" (CUDA 12)',
     "mpi4py": "for several processes: pip install mpi4py mpich",
-    **{name: "to read NetCDF, HDF5 and Zarr: pip install xarray netcdf4 h5netcdf zarr"
-       for name in ("xarray", "netcdf4", "h5netcdf", "zarr")},
+    **{name: "to read NetCDF, HDF5 and Zarr: pip install xarray netcdf4 h5netcdf h5py zarr"
+       for name in ("xarray", "netcdf4", "h5netcdf", "h5py", "zarr")},
     "imageio-ffmpeg": "to read videos: pip install imageio-ffmpeg",
-    "pytest": "to run the tests: pip install pytest ruff setuptools",
+    "pytest": "to run the tests: pip install pytest pytest-xdist ruff setuptools",
 }
 OTHER_NAMES = {"cupy": ("cupy-cuda13x", "cupy-cuda12x")}  # other names of the same package
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS",

@@ -34,6 +34,6 @@ def overfit(plan, source, every=20):
         update(frames, iteration - 1)
         if iteration % every == 0 or iteration == plan.recipe.steps:
             scores = Scores([MSE], ["copy_last"])
-            scores.add(predict(model, frames[:, :given], horizon), frames[:, given:], frames[:, given - 1])
+            scores.add(predict(model, frames[:, :given], horizon), frames[:, given:], frames[:, :given])
             result = scores.result()
             yield iteration, result["mse"] / result["copy_last_mse"]
