@@ -106,7 +106,7 @@ def test_the_gradients_of_shared_weights_are_added_in_place(gpu, monkeypatch):
 
 
 def test_conv2d_chooses(gpu, monkeypatch):
-    """Our kernel for float32 with stride 1, also three inputs or dilated; cuBLAS for the rest, and where it is asked for; never where it cannot."""
+    """Our kernel for float32 with stride 1, also three inputs or dilated; cuBLAS otherwise, and where asked for; never where it cannot."""
     used = []
     monkeypatch.setattr(convolution, "launch", lambda *given, **sizes: used.append(1))
 

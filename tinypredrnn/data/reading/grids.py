@@ -24,7 +24,7 @@ from tinypredrnn.errors import DataError
 
 HDF5, ZARR = {".h5", ".hdf5", ".hdf", ".he5"}, {".zarr"}
 GRIDS = {".nc", ".nc4", ".cdf"} | HDF5 | ZARR
-INSTALL = "pip install xarray netcdf4 h5netcdf zarr"
+INSTALL = "pip install xarray netcdf4 h5netcdf h5py zarr"
 TIME, Y, X = {"time", "t", *TIMES}, {"y", "lat", "latitude", "northing", "rows"}, {"x", "lon", "longitude", "easting"}
 ODIM_UNITS = {"RATE": "mm/h", "ACRR": "mm"}  # other quantities of rain, DBZH and so on, are in dBZ
 
@@ -64,7 +64,7 @@ def read_grids(files, variable, messages):
 
 def xarray_for(path):
     """xarray, if it is installed with what reads this file; else DataError that says how to install both."""
-    needed = {"xarray", "h5netcdf"} if path.suffix.lower() in HDF5 else {"xarray"}
+    needed = {"xarray", "h5netcdf", "h5py"} if path.suffix.lower() in HDF5 else {"xarray"}
     needed |= {"zarr"} if path.suffix.lower() in ZARR else set()
     for name in sorted(needed):
         try:
