@@ -116,7 +116,8 @@ def test_close_gives_up_what_is_ready_and_ends_thread_and_iteration(monkeypatch)
     next(batches)
     batches.close()
     assert not prefetch_threads()
-    assert made in ([0], [0, 1])  # the one that was being made, and not all 101
+    # and not all 101: at most one more, which the thread had taken; any of them, if it came while the others were cancelled
+    assert made[0] == 0 and len(made) <= 2
     assert list(batches) == []
     batches.close()  # a second time does no harm
 
