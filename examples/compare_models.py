@@ -1,7 +1,7 @@
 """Train all networks on Moving MNIST with the same budget, and write the paper's Table 1, Figure 3 and Figure 4 with
 them.
 
-    python examples/compare_models.py                       small ones, within an hour on two cores
+    python examples/compare_models.py                       small ones, at most 330 seconds of training each
     python examples/compare_models.py --preset paper --device gpu --out runs/table1
     python examples/compare_models.py --out runs/table1   go on after Ctrl-C, without repeating any flag
 

@@ -79,11 +79,12 @@ def test_other_orders_names_and_levels_of_dimensions(tmp_path, values):
     assert mentions(clips, "left out count, latitude")
 
 
-def test_latitudes_and_longitudes_of_a_curved_grid(tmp_path, values):
+@pytest.mark.parametrize("first", ["lat", "lon"])
+def test_latitudes_and_longitudes_of_a_curved_grid(tmp_path, values, first):
     y, x = np.mgrid[:24, :20]
-    one = dataset(values, clock(12)).drop_vars(["x", "y"]).assign_coords(
-        lat=(("y", "x"), 46 + y / 10 + x / 100, {"standard_name": "latitude"}),
-        lon=(("y", "x"), 8 + x / 10, {"standard_name": "longitude"}))
+    places = {"lat": (("y", "x"), 46 + y / 10 + x / 100, {"standard_name": "latitude"}),
+              "lon": (("y", "x"), 8 + x / 10, {"standard_name": "longitude"})}
+    one = dataset(values, clock(12)).drop_vars(["x", "y"]).assign_coords({first: places[first]} | places)
     one.to_netcdf(tmp_path / "a.nc")
     clips = read_sequences(tmp_path / "a.nc")
     same(clips, [values[:, ::-1]])  # north is up

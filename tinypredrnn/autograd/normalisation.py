@@ -112,6 +112,7 @@ def log_softmax(x, *, axis: AXES = -1):
 
 SMALL, SHORT = 128, 8  # groups and rows of fewer elements are left to the array form, which is quicker then
 
+
 class Layout(NamedTuple):
     """How an array is read as (blocks, rows, columns): a group is a whole block, or else each column of a block."""
 

@@ -1,6 +1,6 @@
 """Train networks on Moving MNIST with the same budget, and write the paper's Table 1 and Figures 3 and 4 with them.
 
-    tinypredrnn compare                                        all networks, small ones, within an hour on two cores
+    tinypredrnn compare                                        all networks, small ones, at most 330 seconds each
     tinypredrnn compare --models convlstm predrnn --seeds 0 1 2
     tinypredrnn compare --models predrnn predrnn:patch=4 predrnn:hidden=64,64:loss=l1
     tinypredrnn compare --preset paper --device gpu --out runs/table1

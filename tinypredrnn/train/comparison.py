@@ -57,7 +57,7 @@ class Preset(NamedTuple):
 
 PRESETS = {
     "quick": Preset(
-        "small networks, within an hour on two CPU cores", "1e13 multiply-adds 330 seconds", 5,
+        "small networks, for two CPU cores", "1e13 multiply-adds 330 seconds", 5,
         # so short a training has to end with small steps, and L1 would first make it predict black
         dict(loss="l2", rate_schedule="cosine"),
         # the world's preset gives two layers of 32 to stacks: some 10 to 110 million multiply-adds a frame in all

@@ -186,7 +186,8 @@ def find_grid(dataset, array, dims):
     mapping = array.attrs.get("grid_mapping") or array.encoding.get("grid_mapping")
     if mapping in dataset.variables:
         attributes["crs"] = plain(dataset[mapping].attrs)
-    downwards = y if attributes.get("y") is not None else next(iter(places.values()))[:, 0]
+    # what should fall from row to row, since north is up; with longitudes only, rows stay as they are
+    downwards = y if attributes.get("y") is not None else places["latitude"][:, 0] if "latitude" in places else -y
     turned = len(y) > 1 and downwards[0] < downwards[-1]
     if turned:
         y, places = y[::-1], {name: array[::-1] for name, array in places.items()}
