@@ -9,6 +9,7 @@ from tinypredrnn.data import SOURCES, Radar
 from tinypredrnn.data.own import OneTest
 from tinypredrnn.data.radar import RadarOptions, read_echoes
 from tinypredrnn.data.rain import to_dbz
+from tinypredrnn.data.reading.meaning import mapping
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.train import new_plan
 
@@ -233,3 +234,8 @@ def test_real_events_together(data_dir, tmp_path):
     world = Radar(RadarOptions(data=str(tmp_path)), 0)
     assert [name for part in (world.training, world.held_out, world.test) for name in part.names][0] == "knmi_nl_20100826"
     assert world.test.names == ["bom_02_20180616"] and len(world.test.grids) == 3
+
+
+@pytest.mark.parametrize("text", ["dBZ = pixel*128/255 - 32", "dBZ = pixel*128/255-32", "dBZ = -32 + pixel*128/255", "dBZ = pixel**2/255"])
+def test_a_mapping_of_another_form_is_not_taken_for_one_without_its_offset(text):
+    assert mapping(text) is None

@@ -15,7 +15,7 @@ from tinypredrnn.data.reading.frames import check_bytes
 from tinypredrnn.data.scale import Scale
 
 VALID, META = "valid", "meta"
-MAPPING = re.compile(r"([\w/]+) *~?= *pixel *\* *(\d+\.?\d*) */ *(\d+\.?\d*)")
+MAPPING = re.compile(r"([\w/]+) *~?= *pixel *\* *(\d+\.?\d*) */ *(\d+\.?\d*)(?! *[-+*/.\d])")  # and no other summand
 
 
 def explained(file, piece, notes, messages):
