@@ -14,7 +14,7 @@ from tinypredrnn.data import find_source
 from tinypredrnn.errors import command, whole_number_from
 from tinypredrnn.models import MODELS
 from tinypredrnn.options import Parser, add_arguments, command_line, given_options
-from tinypredrnn.train.comparison import WORLD, plan_of
+from tinypredrnn.train.comparison import FIRST, plan_of
 from tinypredrnn.train.overfit import by_heart, overfit
 
 NOT_OPTIONS = "test_sequences", "validation_sequences"  # no set is drawn
@@ -29,7 +29,7 @@ def main(words):
                         help="the share of copying the last frame's error to reach (default: %(default)s)")
     parser.add_argument("--steps", type=whole_number_from(1), default=3_000, metavar="N",
                         help="iterations after which to give up (default: %(default)s)")
-    data = find_source(WORLD).Options
+    data = find_source(FIRST).Options
     add_arguments(parser.add_argument_group("the world"), data(), NOT_OPTIONS)
     arguments = parser.parse_args(words)
     changes = given_options(arguments, data.names())
@@ -41,7 +41,7 @@ def main(words):
     print(f"{'network':30}{'iterations':>12}{'seconds':>10}{'of copy last':>14}")
     missed = 0
     for name, plan in zip(arguments.models, plans):
-        source, started = find_source(WORLD)(plan.data, plan.recipe.seed), time.monotonic()
+        source, started = find_source(FIRST)(plan.data, plan.recipe.seed), time.monotonic()
         for iteration, share in overfit(plan.on(source), source):
             reached = share < arguments.below / 100
             if reached or iteration == arguments.steps:

@@ -3,7 +3,7 @@
     train WORLD             train a network: on mnist, moving digits; radar, echoes of rain; sequences of your own
     evaluate RUN            score a trained run, on the test set of its own world or on other data
     predict [RUN]           continue a clip
-    compare                 train several networks with the same budget: the paper's Table 1
+    compare                 train several networks with the same budget: the paper's Tables 1 and 2
     models                  list the networks
     course                  write lessons, run them, or show which comes next
     info                    show what is installed, and how to get what is missing (the default)

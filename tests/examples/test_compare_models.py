@@ -88,7 +88,7 @@ def finished(room):
 def table(folder):
     """{row: its columns} of table.csv, without the seconds, which differ from run to run."""
     with open(folder / "table.csv", encoding="utf-8", newline="") as file:
-        return {row["network"]: {name: text for name, text in row.items() if name != "seconds"}
+        return {row["network"]: {name: text for name, text in row.items() if not name.startswith("seconds")}
                 for row in csv.DictReader(file)}
 
 
@@ -134,6 +134,46 @@ def test_its_folder_has_pictures_of_all_networks(finished):
         f"{name.replace(':', '_')}-seed-{seed}" for name in NETWORKS for seed in (0, 1)}
     # two sequences, each with the input, the truth and the two networks, in frames of 96 pixels
     assert 2 * 4 * 96 < Image.open(folder / "samples-mnist-3.png").height < 2 * 5 * 96
+
+
+# Table 2
+
+RADAR = ("--given 3 --horizon 2 --batch 2 --active 0 --validate-every 100 --budget 3 iterations --models "
+         "convlstm:hidden=4 predrnn:hidden=4").split()
+
+
+def echoes(path):
+    """A file of 60 frames with their times, of a square that moves, in bytes which are dBZ times 4."""
+    frames = np.zeros((60, 16, 16), np.uint8)
+    for t in range(60):
+        frames[t, 4:10, t % 10:t % 10 + 6] = 100 + t
+    times = np.datetime64("2016-07-01T00:00") + np.arange(60) * np.timedelta64(5, "m")
+    np.savez(path, frames=frames, times=times.astype(str))
+
+
+def test_table_2_from_frames_of_a_radar(room, refused):
+    echoes(room / "season.npz")
+    words = ["radar", "--data", "season.npz", "--unit", "dBZ", "--values", 0, 60, *RADAR, "--out", "table2"]
+    status, out, err = run(room, *words)
+    assert status == 0, err
+    rows = table(room / "table2")
+    assert list(rows) == ["convlstm:hidden=4", "predrnn:hidden=4", "copy last frame", "optical flow", "blur last frame"]
+    for name in list(rows)[:2]:
+        entry = scores(room / "table2", name, 0)["radar"]
+        assert entry["sequences"] < 300  # fewer than are asked for, since the file has no more
+        assert [float(rows[name][column]) for column in ("mse", "csi_20", "sharpness")] == [
+            entry["mse"], entry["csi_20"], entry["sharpness"]]
+        # weights, gradients, moments and the states of all steps, at least
+        assert float(rows[name]["memory"]) > 16 * int(rows[name]["parameters"]) and rows[name]["iterations"] == "3"
+    assert rows["predrnn:hidden=4"]["published_memory"] == "2367" and rows["optical flow"]["memory"] == ""
+    assert float(rows["optical flow"]["mse"]) == entry["flow"]["mse"]
+    assert "Guangzhou" in out and "season.npz" in out and (room / "table2" / "samples-radar.png").is_file()
+
+    before = contents(room / "table2" / "predrnn_hidden=4-seed-0")
+    status, out, err = run(room, "--out", "table2")  # without repeating any flag, nor the world
+    assert status == 0 and "seed 0\n" not in out and table(room / "table2") == rows, err
+    assert contents(room / "table2" / "predrnn_hidden=4-seed-0") == before
+    assert "is on radar, not on mnist" in refused("mnist", "--out", "table2")
 
 
 # Stopping and going on

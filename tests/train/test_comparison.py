@@ -16,9 +16,9 @@ def compare(tmp_path, monkeypatch):
     """compare(preset=..., ...): a Comparison on drawn digits, in a folder of its own."""
     images = draw_digits(np.random.default_rng(0), 10)[0]
 
-    def world(self, digits, seed=0):
+    def world(self, options, seed=0):
         data = new_plan("predrnn", "mnist", self.protocol["preset"]).data
-        return DrawnDigits(data.replace(digits=digits), seed, images)
+        return DrawnDigits(data.replace(**options), seed, images)
 
     monkeypatch.setattr(Comparison, "world", world)
     return lambda **protocol: Comparison(tmp_path / "compared", {"changes": {}} | protocol)

@@ -1,15 +1,19 @@
-"""Train networks on Moving MNIST with the same budget, and write the paper's Table 1 and Figures 3 and 4 with them.
+"""Train networks with the same budget, and write a table of the paper with them: on Moving MNIST Table 1 and Figures 3
+and 4, on radar echoes Table 2 and Figure 7.
 
     tinypredrnn compare                                        all networks, small ones, at most 330 seconds each
+    tinypredrnn compare radar                                  ConvLSTM, VPN and PredRNN on synthetic echoes
+    tinypredrnn compare radar --data season.npz --out runs/season   on your own, as for `tinypredrnn train radar`
     tinypredrnn compare --models convlstm predrnn --seeds 0 1 2
     tinypredrnn compare --models predrnn predrnn:patch=4 predrnn:hidden=64,64:loss=l1
     tinypredrnn compare --preset paper --device gpu --out runs/table1
     tinypredrnn compare --out runs/table1                      go on after Ctrl-C, without repeating any flag
 
-All networks see the same stream of training sequences, which depends on the seed alone, are trained on two digits only,
-and are scored on the same test sets of two and of three digits. The folder then holds table.md, table.csv and table.png
-(our numbers, and apart from them the published ones), frame_curves.png (Figure 3), samples-mnist-2.png and
-samples-mnist-3.png (Figure 4), and a run of each network for each seed, which is like those of `tinypredrnn train`.
+All networks see the same stream of training sequences, which depends on the seed alone, and are scored on the same test
+sets: for Table 1, they are trained on two digits only, and scored on two and on three. The folder then holds table.md,
+table.csv and table.png (our numbers, and apart from them the published ones), frame_curves.png (Figure 3), samples of
+each test set with all networks in rows (Figures 4 and 7), and a run of each network for each seed, which is like those
+of `tinypredrnn train`.
 
 The budget is a number and its unit, or several; the one that is used up first ends a training. In iterations, as in the
 paper, networks that compute more for each step gain. In seconds, those gain that suit our kernels and your machine.
@@ -31,28 +35,42 @@ import numpy as np
 
 from tinypredrnn import viz
 from tinypredrnn.data import find_source
+from tinypredrnn.data.own import PLACES
 from tinypredrnn.errors import whole_number_from
 from tinypredrnn.files import path_argument
 from tinypredrnn.metrics import BASELINES
 from tinypredrnn.models import MODELS
 from tinypredrnn.options import Parser, add_arguments, command_line, given_options
-from tinypredrnn.train import Recipe, new_plan, table1
+from tinypredrnn.train import Recipe, new_plan, tables
 from tinypredrnn.train.budget import COSTS
-from tinypredrnn.train.comparison import FIXED, PRESETS, RECIPES, WORLD, Comparison
+from tinypredrnn.train.comparison import FIRST, FIXED, PRESETS, RECIPES, Comparison, world_of
+from tinypredrnn.train.published import TABLES
+from tinypredrnn.train.scoring import wettest
 
 SAMPLES = 2  # sequences of each test set that are drawn
 
 
 @command_line
 def main(words):
-    arguments = make_parser().parse_args(words)
-    world = find_source(WORLD).Options
-    changes = given_options(arguments, {*Recipe.names(), *world.names()} - {*FIXED, "digits", "data_dir"})
-    protocol = given_options(arguments, ("preset", "recipe", "budget")) | {"changes": dict(sorted(changes.items()))}
+    named = words[:1] if words and not words[0].startswith("-") else []
+    choice, _ = base_parser(named, add_help=False).parse_known_args(words)
+    world = choice.world or world_of(choice.out)  # it decides which other options exist
+    parser, data = base_parser(named), find_source(world).Options
+    add_arguments(parser.add_argument_group("the world"), new_plan(next(iter(MODELS)), world).data,
+                  (*TABLES[world].trained_on, "data_dir"))
+    add_arguments(parser.add_argument_group("the recipe of all networks, whatever --recipe says"), Recipe(), FIXED)
+    arguments = parser.parse_args(words)
+    decided = {*FIXED, *TABLES[world].trained_on, "data_dir"}
+    changes = given_options(arguments, {*Recipe.names(), *data.names()} - decided)
+    changes |= {name: str(Path(changes[name]).expanduser().absolute()) for name in PLACES if changes.get(name)}
+    protocol = given_options(arguments, ("preset", "recipe", "budget")) | {
+        "world": world, "changes": dict(sorted(changes.items()))}
     comparison = Comparison(arguments.out, protocol, arguments.device, arguments.data_dir or "")
     with comparison.folder:
-        comparison.add(arguments.models or ([] if comparison.networks else list(MODELS)),
+        comparison.add(arguments.models or ([] if comparison.networks else comparison.table.models or list(MODELS)),
                        arguments.seeds or ([] if comparison.seeds else [0]))
+        for sentence in comparison.source.messages:
+            print(sentence)
         print(f"{len(comparison.networks)} networks, seeds {' '.join(map(str, comparison.seeds))}, a budget of "
               f"{comparison.budget} each; written to {shlex.quote(str(comparison.out))}")
         stopped_by, failed = comparison.run(lambda failed: write_table(comparison, failed))
@@ -61,41 +79,58 @@ def main(words):
             return 128 + stopped_by
         rows = write_table(comparison, failed)
         draw(comparison, rows)
-        print(f"\n{table1.markdown(rows, table1.notes_of(comparison, rows))}\nsee {comparison.out / 'table.png'}")
+        print(f"\n{tables.markdown(comparison.table, rows, tables.notes_of(comparison, rows))}\n"
+              f"see {comparison.out / 'table.png'}")
     return 2 if failed else 0
 
 
 def write_table(comparison, failed):
     """Write table.md and table.csv of what is finished so far. Returns the rows."""
-    rows = table1.rows_of(comparison, failed)
+    rows = tables.rows_of(comparison, failed)
     with comparison.folder.writing("table.md") as temporary:
-        temporary.write_text(table1.markdown(rows, table1.notes_of(comparison, rows)), encoding="utf-8")
+        text = tables.markdown(comparison.table, rows, tables.notes_of(comparison, rows))
+        temporary.write_text(text, encoding="utf-8")
     with comparison.folder.writing("table.csv") as temporary:
-        table1.write_csv(temporary, rows)
+        tables.write_csv(temporary, comparison.table, rows)
     return rows
 
 
 def draw(comparison, rows):
     """Draw the table, the curves and the samples."""
-    folder, source = comparison.folder, comparison.source
-    folder.draw("table.png", viz.save_table, table1.HEADS, [table1.cells_of(row) for row in rows],
-                list(table1.notes_of(comparison, rows)))
-    if curves := table1.curves_of(comparison):
+    folder, source, table = comparison.folder, comparison.source, comparison.table
+    folder.draw("table.png", viz.save_table, tables.heads_of(table), [tables.cells_of(table, row) for row in rows],
+                list(tables.notes_of(comparison, rows)))
+    if curves := tables.curves_of(comparison):
         folder.draw("frame_curves.png", viz.save_comparison_curves, curves, "MSE (sum over pixels)",
                     [baseline.title for baseline in BASELINES.values()])
+    given = source.options.given
     for test, make in comparison.tests().items():
         sequences = make()
-        chosen = sequences[np.linspace(0, len(sequences) - 1, min(SAMPLES, len(sequences))).astype(int)]
-        if predictions := comparison.predictions(chosen):
-            frames, given = source.scale.to_model(chosen), source.options.given
-            folder.draw(f"samples-{test}.png", viz.save_strip, frames[:, :given], frames[:, given:], predictions)
+        if source.scale.unit in viz.LEVELS:
+            chosen = wettest(sequences, source.scale)[None]
+        else:
+            chosen = sequences[np.linspace(0, len(sequences) - 1, min(SAMPLES, len(sequences))).astype(int)]
+        if not (predictions := comparison.predictions(chosen)):
+            continue
+        frames = source.scale.to_model(chosen)
+        inputs, truth = frames[:, :given], frames[:, given:]
+        if source.scale.unit in viz.LEVELS:
+            rows = {"truth": truth[0]} | {name: predicted[0] for name, predicted in predictions.items()}
+            folder.draw(f"samples-{test}.png", viz.save_maps, inputs[0], rows, source.scale)
+        else:
+            folder.draw(f"samples-{test}.png", viz.save_strip, inputs, truth, predictions)
 
 
-def make_parser():
-    parser = Parser(__doc__)
+def base_parser(named, **options):
+    """A parser for everything but the options of the world and of the recipe."""
+    parser = Parser(__doc__, **options)
+    if named:
+        parser.add_argument("world", choices=list(TABLES), help=f"what is predicted (default: {FIRST})")
+    else:
+        parser.set_defaults(world=None)
     parser.add_argument("--models", nargs="+", metavar="NAME",
                         help="networks to compare, each with options of its own if it has any, as in predrnn:patch=4 "
-                             f"(default: all, {', '.join(MODELS)})")
+                             f"(default: those of the table; for {FIRST} all, {', '.join(MODELS)})")
     parser.add_argument("--seeds", type=whole_number_from(0), nargs="+", metavar="N",
                         help="train each network once with each of these seeds, and show mean and spread (default: 0)")
     parser.add_argument("--budget", nargs="+", metavar="WORD",
@@ -107,10 +142,8 @@ def make_parser():
         f"{name}: {about}" for name, about in RECIPES.items()) + " (default: common)")
     parser.add_argument("--device", default="cpu",
                         help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
-    parser.add_argument("--out", type=path_argument, default=Path("runs/compare"),
+    place = "-".join(["compare", *(world for world in named if world != FIRST)])
+    parser.add_argument("--out", type=path_argument, default=Path("runs") / place,
                         help="folder of the comparison (default: %(default)s)")
-    plan = new_plan(next(iter(MODELS)), WORLD, next(iter(PRESETS)))
     parser.add_argument("--data-dir", metavar="TEXT", help="folder with MNIST's idx files")
-    add_arguments(parser.add_argument_group("the world"), plan.data, ("digits", "data_dir"))
-    add_arguments(parser.add_argument_group("the recipe of all networks, whatever --recipe says"), Recipe(), FIXED)
     return parser

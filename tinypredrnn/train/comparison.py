@@ -1,5 +1,5 @@
-"""A comparison: several networks, trained on the same stream of two moving digits with the same budget, and scored on
-the same test sets of two and of three digits, as in the paper's Section 4.1.
+"""A comparison: several networks, trained on the same stream of sequences with the same budget, and scored on the same
+test sets, as for the tables of the paper: of two and of three moving digits (Section 4.1), of radar echoes (4.3).
 
 A network of the comparison is named like "predrnn", or "predrnn:patch=8:hidden=64,64" with some options of its own. For
 each seed it is an ordinary run, in a folder below that of the comparison: it can be resumed, scored and loaded alone.
@@ -8,6 +8,7 @@ The comparison's own folder says in comparison.json how all of them are trained.
 
 import dataclasses
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,13 +22,15 @@ from tinypredrnn.models import MODELS, find_model
 from tinypredrnn.options import called, from_text, plain
 from tinypredrnn.train.budget import Budget
 from tinypredrnn.train.checkpoint import NAME, PREVIOUS, read_checkpoint, read_trained, trained_model
+from tinypredrnn.train.limits import measure_memory
 from tinypredrnn.train.plan import new_plan
+from tinypredrnn.train.published import TABLES
 from tinypredrnn.train.recipe import Recipe
 from tinypredrnn.train.run import prepare_run, read_log
 from tinypredrnn.train.scoring import predict, read_scores, report
 from tinypredrnn.train.trainer import Trainer
 
-WORLD, TRAINED_ON, TESTED_ON = "mnist", 2, (2, 3)  # digits
+FIRST = next(iter(TABLES))  # the world of a comparison that does not name one
 FIXED = "steps", "seed", "start"  # options of a recipe that the comparison decides
 WRITTEN = "comparison.json", "table.*", "frame_curves.png", "samples-*.png"  # in its folder, as glob patterns
 REPORTED = ConfigError, TooLargeError, TrainingError, CheckpointError  # errors that end one run, not the comparison
@@ -91,21 +94,33 @@ def read_name(name):
     return model, options
 
 
-def plan_of(name, preset):
+def plan_of(name, preset, world=FIRST):
     """(Plan of the network of this name, with the sizes and the data of a preset; {option: value} of its own)."""
     model, own = read_name(name)
-    plan = new_plan(model, WORLD, preset)
+    plan = new_plan(model, world, preset)
     return dataclasses.replace(plan, options=plan.options.replace(**PRESETS[preset].sizes.get(model, {}))), own
+
+
+def world_of(out):
+    """The world of the comparison in a folder; the first of TABLES if there is none, or its file cannot be read."""
+    path = Path(out) / "comparison.json"
+    saved = path.is_file() and read_json(path) or {}
+    protocol = saved.get("protocol") if isinstance(saved, dict) else None
+    world = protocol.get("world") if isinstance(protocol, dict) else None
+    return world if world in TABLES else FIRST
 
 
 def whole_protocol(given):
     """The protocol of a new comparison: what is given, and defaults."""
     preset = given.get("preset", next(iter(PRESETS)))
-    return {"preset": preset, "recipe": next(iter(RECIPES)), "budget": PRESETS[preset].budget.split()} | given
+    return {"world": FIRST, "preset": preset, "recipe": next(iter(RECIPES)),
+            "budget": PRESETS[preset].budget.split()} | given
 
 
 def same_protocol(saved, given, out):
     """The protocol of a comparison that goes on. ConfigError if what is given now is another one."""
+    if (world := given.get("world", saved.get("world", FIRST))) != saved.setdefault("world", FIRST):
+        raise ConfigError(f"the comparison in {out} is on {saved['world']}, not on {world}: name another --out")
     old, new = ({**protocol, **protocol["changes"]} for protocol in (saved, given))
     for name, value in new.items():
         if name != "changes" and plain(old.get(name)) != plain(value):
@@ -123,10 +138,13 @@ class Comparison:
     """Several networks under one protocol.
 
     out        the folder
-    protocol   {"preset": ..., "recipe": ..., "budget": [words], "changes": {option of recipe or world: value}}; of the
-               first three, what is missing is as in comparison.json, or the default
+    protocol   {"world": one of TABLES, "preset": ..., "recipe": ..., "budget": [words], "changes": {option of recipe
+               or world: value}}; of the first four, what is missing is as in comparison.json, or the default
     device     where to train
     data_dir   where MNIST's files are, if not where they are usually looked for
+
+    table      the Table of the world
+    source     the Source of its training sequences
 
     ConfigError if the protocol is impossible, or if the comparison in `out` has another one.
     """
@@ -143,29 +161,32 @@ class Comparison:
         self.networks, self.seeds = saved.get("networks", {}), saved.get("seeds", [])
         self.protocol = same_protocol(saved["protocol"], protocol, out) if saved else whole_protocol(protocol)
         self.preset, self.budget = PRESETS[self.protocol["preset"]], Budget(self.protocol["budget"])
-        self.data_dir = data_dir
-        self.source = self.world(TRAINED_ON)
+        self.table, self.data_dir, self.opened = TABLES[self.protocol["world"]], data_dir, {}
+        self.source = self.world(self.table.trained_on)
 
-    def world(self, digits, seed=0):
-        """The Source of sequences of so many digits."""
-        source = find_source(WORLD)
-        data = new_plan(next(iter(MODELS)), WORLD, self.protocol["preset"]).data
-        changes = {name: value for name, value in self.protocol["changes"].items() if name in data.names()}
-        return source(data.replace(**changes, digits=digits, data_dir=self.data_dir), seed)
+    def world(self, options, seed=0):
+        """The Source of the world with these options, which is read only once."""
+        key = *options.items(), seed
+        if key not in self.opened:
+            data = new_plan(next(iter(MODELS)), self.protocol["world"], self.protocol["preset"]).data
+            changes = {name: value for name, value in self.protocol["changes"].items() if name in data.names()}
+            places = {"data_dir": self.data_dir} if "data_dir" in data.names() else {}
+            self.opened[key] = find_source(self.protocol["world"])(data.replace(**changes, **options, **places), seed)
+        return self.opened[key]
 
     def tests(self):
         """{name of a test set: function that returns its sequences}"""
-        return {name: make for digits in TESTED_ON for name, make in self.world(digits).tests().items()}
+        return {name: make for options in self.table.tested_on for name, make in self.world(options).tests().items()}
 
     def plan(self, name, seed=0, steps=None):
         """The Plan of a network's run, of so many iterations (default: as its recipe says)."""
-        plan, own = plan_of(name, self.protocol["preset"])
+        plan, own = plan_of(name, self.protocol["preset"], self.protocol["world"])
         of_all, of_network = self.preset.recipe, find_model(plan.model).recipe
         recipe = Recipe().replace(**of_network if self.protocol["recipe"] == "own" else of_all)
         changes = {option: value for option, value in self.protocol["changes"].items() if option in recipe.names()}
         steps = steps or recipe.steps
         recipe = recipe.lasting(steps).replace(validate_every=max(1, steps // self.preset.validations))
-        plan = dataclasses.replace(plan, recipe=recipe).on(self.world(TRAINED_ON, seed))
+        plan = dataclasses.replace(plan, recipe=recipe).on(self.world(self.table.trained_on, seed))
         return plan.replace(**changes).replace(**own, seed=seed)
 
     def place(self, name, seed):
@@ -215,8 +236,10 @@ class Comparison:
         """
         out = self.place(name, seed)
         if "steps" not in self.networks[name]:  # the first seed decides for all
-            steps, ended_by = self.budget.iterations(self.trainer(self.plan(name, seed), out))
-            self.networks[name] = {"steps": steps, "ended_by": ended_by}
+            trainer = self.trainer(self.plan(name, seed), out)
+            steps, ended_by = self.budget.iterations(trainer)
+            memory = {"memory": measure_memory(trainer)} if "memory" in self.table.costs else {}
+            self.networks[name] = {"steps": steps, "ended_by": ended_by} | memory
             self.save()
         plan, resume = self.plan(name, seed, self.networks[name]["steps"]), self.started(name, seed)
         prepare_run(out, plan, resume, False, {option: plan.get(option) for option in plan.names()} if resume else {})
@@ -226,11 +249,12 @@ class Comparison:
                 return stopped_by
             _, iteration, parts = read_trained(out)  # the weights that were best on the validation set
             trainer.model.load_state_dict(parts["model"])
-            report(trainer.model, plan, trainer.source, iteration, folder, self.tests(), f"mnist-{TRAINED_ON}")
+            tests = self.tests()
+            report(trainer.model, plan, trainer.source, iteration, folder, tests, next(iter(tests)))
         return None
 
     def trainer(self, plan, out):
-        return Trainer(plan, self.world(TRAINED_ON, plan.recipe.seed), out, self.device)
+        return Trainer(plan, self.world(self.table.trained_on, plan.recipe.seed), out, self.device)
 
     def started(self, name, seed):
         """Whether there is a checkpoint of this run."""
@@ -248,11 +272,15 @@ class Comparison:
         except CheckpointError:  # said when it is trained
             return None
         scores = read_scores(out / "metrics.json")
-        scored = {test for test, entry in scores.items()
-                  if entry["sequences"] == self.source.options.test_sequences and entry["protocol"] == "float"}
-        if iteration < self.networks[name].get("steps", np.inf) or not self.tests().keys() <= scored:
+        if (iteration < self.networks[name].get("steps", np.inf)
+                or not all(self.scored(scores.get(test), make) for test, make in self.tests().items())):
             return None
         return Outcome(plan, scores, sum(map(float, read_log(out / "log.csv")["seconds"])))
+
+    def scored(self, entry, make):
+        """Whether an entry of metrics.json, or None, is that of the whole test set which `make` returns."""
+        return bool(entry) and entry["protocol"] == "float" and (
+            entry["sequences"] == self.source.options.test_sequences or entry["sequences"] == len(make()))
 
     def outcomes(self):
         """{name: [Outcome of each seed that has one]} of all networks."""

@@ -1,12 +1,13 @@
-"""How much memory a training step takes, computed from shapes: to refuse a step that cannot fit, for example."""
+"""How much memory a training step takes: computed from shapes, to refuse a step that cannot fit, and measured."""
 
 import contextlib
 import math
+import tracemalloc
 
 import numpy as np
 
 from tinypredrnn.autograd import Tensor
-from tinypredrnn.backend import memory_within_reach
+from tinypredrnn.backend import memory_held, memory_within_reach
 from tinypredrnn.errors import TooLargeError, say_once
 from tinypredrnn.memory import SMALL, in_words, lacks_memory, memory_limit, require_memory
 from tinypredrnn.models import find_model
@@ -39,6 +40,23 @@ def step_memory(plan):
     frames = batch * math.prod(plan.frame) * np.dtype(np.float32).itemsize
     least = weights + (2 * steps + 1) * frames
     return least + steps * state_bytes(state), least + model.kept * steps * state_bytes(state)
+
+
+def measure_memory(trainer):
+    """The bytes in use at once in a training iteration, measured; it trains for one. On the CPU they are those of all
+    arrays, weights and moments included, without what Python, libraries and compiled kernels take; on a GPU, what
+    CuPy's pool holds.
+    """
+    if trainer.device != "cpu":
+        trainer.step(trainer.frames(0))
+        return memory_held(trainer.device)
+    kept = [*trainer.model.state_dict().values(), *trainer.update.state_dict().values()]
+    tracemalloc.start()
+    try:
+        trainer.step(trainer.frames(0))
+        return tracemalloc.get_traced_memory()[1] + sum(array.nbytes for array in kept)
+    finally:
+        tracemalloc.stop()
 
 
 def state_bytes(state):
