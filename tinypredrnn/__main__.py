@@ -3,6 +3,7 @@
     train WORLD             train a network: on mnist, moving digits; radar, echoes of rain; sequences of your own
     evaluate RUN            score a trained run, on the test set of its own world or on other data
     predict [RUN]           continue a clip
+    probability RUN         how probable is it that thresholds are reached, such as 30 dBZ?
     compare                 train several networks with the same budget: the paper's Tables 1 and 2
     models                  list the networks
     course                  write lessons, run them, or show which comes next
@@ -18,7 +19,8 @@ import sys
 from tinypredrnn.errors import ConfigError, command
 
 COMMANDS = {"train": "commands.train", "evaluate": "commands.evaluate", "predict": "commands.predict",
-            "compare": "commands.compare", "models": "models.__main__", "course": "course", "info": "commands.info"}
+            "probability": "commands.probability", "compare": "commands.compare", "models": "models.__main__",
+            "course": "course", "info": "commands.info"}
 
 
 def main(words=None):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.io import netcdf_file
 
-from tinypredrnn.commands import evaluate, predict
+from tinypredrnn.commands import evaluate, predict, probability
 from tinypredrnn.commands.train import train
 from tinypredrnn.errors import ConfigError, DataError
-from tinypredrnn.train import read_checkpoint
+from tinypredrnn.train import read_checkpoint, read_trained
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))
 
@@ -76,6 +76,36 @@ def test_a_nowcast_from_the_newest_frames(room, capsys):
     np.testing.assert_array_equal(found["reflectivity"], floats[..., 0])
     assert found["lead_time"].tolist() == [5, 10, 15, 20, 25] and found["y"][0] == 47_000 and found["x"][-1] == 39_000
     assert {"prediction.gif", "prediction.png", "frame_0041.png"} <= {path.name for path in (room / "now").iterdir()}
+
+
+def test_probabilities_and_what_they_are_worth(room, capsys):
+    assert train("radar", "--data", "a.npz", "--out", "sure", *SMALL) == 0
+    assert probability.main(["sure", "--thresholds", "30", "10", "--steps", "3"]) == 0
+    printed = capsys.readouterr().out
+    found = json.loads((room / "sure" / "probability.json").read_text())
+    assert list(found["thresholds"]) == ["10", "30"] and found["unit"] == "dBZ" and "skill" in printed
+    for threshold, entry in found["thresholds"].items():
+        assert (room / "sure" / f"reliability-{threshold}.png").is_file()
+        assert f"{entry['brier_head']:10.4f}{entry['brier_forecast']:10.4f}{entry['brier_climate']:10.4f}" in printed
+        assert len(entry["head"]) == 10 and len(entry["head"][0]) == 3
+    assert predict.main(["sure", "--input", "a.npz", "--out", "risk"]) == 0
+    arrays, floats = opened("risk/prediction.nc"), np.load("risk/probability.npy")
+    assert floats.shape == (3, 24, 20, 2) and 0 <= floats.min() <= floats.max() <= 1 and (np.diff(floats) <= 0).all()
+    np.testing.assert_array_equal(arrays["probability_30"], floats[..., 1])
+    assert (room / "risk" / "probability.png").is_file()
+
+    assert train("radar", "--out", "sure", "--resume", "--steps", "6") == 0  # which may find better weights
+    moved = json.loads((room / "sure" / "probability.json").read_text())["iteration"] != read_trained(room / "sure")[1]
+    capsys.readouterr()
+    assert predict.main(["sure", "--input", "a.npz", "--out", "risk", "--overwrite"]) == 0
+    assert ("other weights" in capsys.readouterr().err) == moved == (not (room / "risk" / "probability.npy").exists())
+
+
+@pytest.mark.parametrize("words, expected", [("--thresholds 70", "above 0 and up to 60 dBZ, got 70"),
+                                             ("--thresholds 0", "above 0")])
+def test_probabilities_of_what_cannot_come_are_refused(words, expected):
+    with pytest.raises(ConfigError, match=expected):
+        probability.main(["run", *words.split()])
 
 
 def test_a_nowcast_from_a_netcdf_of_rain_rates_with_places_without_data(room, capsys):

@@ -12,7 +12,9 @@ continued, and shown with their true future. The folder --out receives predictio
 units, with NaN where none of the watched frames has data; prediction.nc, a CF NetCDF of the same with times, lead times
 and the coordinates of the input, if the frames have times and one channel; frame_NNNN.png for gray and colour frames,
 whose numbers continue those of the clip; prediction.gif; prediction.png with the first 30 frames; and for radar data
-maps.png: coloured maps of the prediction, beside those of the baselines and, with --until, of what came. --overwrite
+maps.png: coloured maps of the prediction, beside those of the baselines and, with --until, of what came. After
+`tinypredrnn probability RUN`, probability.npy (K,H,W,thresholds) and probability.png say how probable it is that the
+thresholds are reached, and prediction.nc has that as well. --overwrite
 replaces only what an earlier prediction wrote there, and only once the new one is complete.
 """
 
@@ -29,13 +31,16 @@ from tinypredrnn.data.forecast_file import lead_times, write_forecast
 from tinypredrnn.data.own import OwnSequences
 from tinypredrnn.data.radar import Radar
 from tinypredrnn.data.reading import Clips
-from tinypredrnn.errors import ConfigError, DataError, ShapeError, whole_number_from
+from tinypredrnn.data.scale import Scale
+from tinypredrnn.errors import CheckpointError, ConfigError, DataError, ShapeError, say, whole_number_from
 from tinypredrnn.files import lies_within, path_argument, replacing
 from tinypredrnn.folder import Folder, refuse_overlap
 from tinypredrnn.options import Parser, add_arguments, command_line, given_options
 from tinypredrnn.train import PRETRAINED, hindcast, predict, read_trained, trained_model
+from tinypredrnn.train.exceedance import load_exceedance
 
 MAX_STRIP_FRAMES = 30  # frames; a picture with more would be too wide to look at
+PERCENT = Scale(units=(0.0, 100.0), unit="%")  # of probabilities
 SAMPLES = 20  # sequences of the run's own world to choose from
 
 
@@ -63,11 +68,14 @@ def main(words):
                         "clip, or continue from these with --all")
     past, future = whole[:end], whole[end:end + horizon]
     inputs = scale.to_model(past[None] if arguments.all else past[None, -plan.data.given:])  # (1,J,H,W,C)
-    prediction = continue_clip(trained_model(plan, parts, arguments.device), inputs, horizon, plan)  # (1,K,H,W,C)
+    model = trained_model(plan, parts, arguments.device)
+    prediction = continue_clip(model, inputs, horizon, plan)  # (1,K,H,W,C)
     unseen = np.isnan(inputs[0]).all(axis=0)  # (H,W,C)
     values = np.where(unseen, np.nan, plan.scale.to_units(prediction[0])).astype(np.float32)
     times = clips.times.get(name, ())[:end][-inputs.shape[1]:]
     timed = len(times) > 1
+    probabilities = {threshold: np.where(unseen[..., 0], np.nan, film)
+                     for threshold, film in probabilities_of(arguments.run, model, plan, inputs, horizon).items()}
 
     with out:
         refuse(out, arguments)  # checked again: another program may have written here in the meantime
@@ -75,7 +83,10 @@ def main(words):
             np.save(fresh / "prediction.npy", values)
             if timed and values.shape[-1] == 1:
                 write_forecast(fresh / "prediction.nc", values[..., 0], times, plan.scale.unit, clips.grids.get(name),
-                               getattr(plan.data, "zr", ""), f"{plan.model} trained on {plan.source}, step {iteration}")
+                               getattr(plan.data, "zr", ""), f"{plan.model} trained on {plan.source}, step {iteration}",
+                               probabilities)
+            if probabilities:
+                np.save(fresh / "probability.npy", np.stack([*probabilities.values()], axis=-1))
             for k, frame in enumerate(np.rint(prediction[0] * 255).astype(np.uint8), start=end + 1):
                 if frame.shape[-1] in (1, 3):
                     with replacing(fresh / f"frame_{k:04d}.png") as temporary:
@@ -88,10 +99,13 @@ def main(words):
         out.draw("prediction.png", viz.save_strip, inputs, None if truth is None else truth[:, first],
                  prediction[:, first])
         out.draw("prediction.gif", viz.save_gif, inputs, truth, prediction)
+        minutes, title = (lead_times(times, 1)[0], f"from {times[-1]} on") if timed else (None, "")
+        if probabilities:
+            rows = {f"{threshold:g} {plan.scale.unit}": film[..., None] for threshold, film in probabilities.items()}
+            out.draw("probability.png", viz.save_maps, None, rows, PERCENT, minutes, title)
         if plan.scale.unit in viz.LEVELS:
             shown = np.where(unseen, np.nan, prediction)
             rows = hindcast(inputs, truth, shown, find_source(plan.source).baselines)
-            minutes, title = (lead_times(times, 1)[0], f"from {times[-1]} on") if timed else (None, "")
             out.draw("maps.png", viz.save_maps, inputs[0], rows, plan.scale, minutes, title)
     watched = f"its {end} frames" if inputs.shape[1] == end else f"the last {inputs.shape[1]} of its {end} frames"
     further = f" (it was trained to predict {plan.data.horizon})" if horizon > plan.data.horizon else ""
@@ -145,7 +159,7 @@ def refuse(out, arguments):
     if out.own_files() and not arguments.overwrite:
         raise ConfigError(f"{out.path} holds a prediction: replace it with --overwrite, or name another --out")
     out.refuse_foreign_files(("frame_*.png", "prediction.npy", "prediction.nc", "prediction.png", "prediction.gif",
-                              "maps.png", "checkpoint*.npz"))
+                              "maps.png", "probability.npy", "probability.png", "checkpoint*.npz"))
 
 
 def continue_clip(model, inputs, frames, plan):
@@ -158,6 +172,19 @@ def continue_clip(model, inputs, frames, plan):
     except ShapeError as error:
         raise ConfigError(f"the run was trained on {kind(*plan.frame)}, and its model cannot take the clip's "
                           f"{kind(*inputs.shape[2:])}: convert them with --fit") from error
+
+
+def probabilities_of(run, model, plan, inputs, horizon):
+    """{threshold: (K,H,W)} of the next frames after `inputs` (1,J,H,W,C), if the run has a head that still fits."""
+    try:
+        exceedance = load_exceedance(run, model, plan)
+    except CheckpointError as error:
+        say(f"no probabilities: {error}")
+        return {}
+    if exceedance is None:
+        return {}
+    _, probabilities = exceedance.forecast(inputs, horizon)
+    return dict(zip(exceedance.thresholds, np.moveaxis(probabilities[0], -1, 0)))
 
 
 def frame_or_time(text):

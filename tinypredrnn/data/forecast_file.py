@@ -7,6 +7,7 @@
     latitude, longitude (y, x), if they came in
     reflectivity        (time, y, x), or `prediction` if the unit is not dBZ; _FillValue in places without data
     rainfall_rate       mm/h by a Z-R relationship, beside reflectivity
+    probability_30      (time, y, x) the probability that 30 or more of the unit come, for each threshold
 
 The file has NetCDF's classic format, which SciPy writes, so that no further package is needed. The names are those
 that pySTEPS expects (`pysteps.io.import_netcdf_pysteps`).
@@ -33,7 +34,7 @@ def lead_times(times, frames):
     return step * np.arange(1, frames + 1)
 
 
-def write_forecast(path, values, times, unit, grid=None, zr="", about=""):
+def write_forecast(path, values, times, unit, grid=None, zr="", about="", probabilities=None):
     """Write a forecast.
 
     values   (T,H,W) in physical units, NaN in places without data
@@ -41,6 +42,8 @@ def write_forecast(path, values, times, unit, grid=None, zr="", about=""):
     grid     the Grid of the frames, or None
     zr       the relationship by which reflectivity is also given as a rain rate, or ""
     about    a sentence on how the forecast was made
+
+    probabilities   {threshold: (T,H,W)}, that the truth reaches it
     """
     from scipy.io import netcdf_file
 
@@ -80,6 +83,10 @@ def write_forecast(path, values, times, unit, grid=None, zr="", about=""):
         if zr and unit == "dBZ":
             a, b = find_relationship(zr)
             films["rainfall_rate"] = to_rate(values, zr), RATE | {"comment": f"by Z = {a:g} R^{b:g}"}
+        for threshold, film in (probabilities or {}).items():
+            films[f"probability_{threshold:g}".replace(".", "_").replace("-", "minus_")] = film, {
+                "long_name": f"probability of {threshold:g} {unit} or more".replace("  ", " "), "units": "1",
+                "threshold": float(threshold)}
         for name, (film, attributes) in films.items():
             variable(name, ("time", "y", "x"), np.where(np.isnan(film), FILL, film), attributes | projection
                      | {"_FillValue": FILL, "coordinates": " ".join(coordinates)}, "f4")

@@ -20,7 +20,8 @@ LOG_HEAD = re.compile(",".join(LOG) + r",validation_[\w.-]{1,100}", re.ASCII)
 LOG_ROW = re.compile(r"\d{1,15}(,(-?\d+(\.\d+)?(e[-+]\d+)?|nan|inf)?){4}", re.ASCII)
 # {} names the test set, unless it is the run's own
 SCORED = "prediction{}.png", "prediction{}.gif", "frame_curves{}.png", "maps{}.png"
-WRITTEN = (NAME, PREVIOUS, BEST, "config.json", "log.csv", "metrics.json", "curves.png",
+WRITTEN = (NAME, PREVIOUS, BEST, "config.json", "log.csv", "metrics.json", "curves.png", "probability.npz",
+           "probability.json", "reliability-*.png",
            *(name.format(which) for which in ("", "-*") for name in SCORED),
            "pictures", "pictures/[0-9]*.png", "pictures/[0-9]*.gif")  # as glob patterns
 
