@@ -39,7 +39,7 @@ def cross_entropies(discriminator, clip, target):
 def test_mcnet_is_trained_as_its_authors_did():
     update = make()
     assert update.plan.recipe.update == "adversarial" and update.weight == 0.02
-    for optimiser in update.optimiser, update.its_optimiser:
+    for optimiser in update.optimiser, update.discriminator_optimiser:
         assert (optimiser.rate, optimiser.betas) == (1e-4, (0.5, 0.999))
 
 
@@ -76,13 +76,13 @@ def test_who_learns():
                                     (0.71, 0.5, (True, True)), (0.4, 0.8, (True, False)), (0.5, 0.5, (True, False)),
                                     (0.1, 0.2, (True, True)), (0.1, 0.9, (True, True))):
         update.balance(tp.tensor(true), tp.tensor(predicted))
-        assert (update.it_learns, update.model_learns) == learns, (true, predicted)
+        assert (update.discriminator_learns, update.model_learns) == learns, (true, predicted)
 
 
 @pytest.mark.parametrize("it_learns, model_learns", [(True, False), (False, True)])
 def test_who_does_not_learn_stays_as_it_is(frames, it_learns, model_learns):
     update = make()
-    update.it_learns, update.model_learns = it_learns, model_learns
+    update.discriminator_learns, update.model_learns = it_learns, model_learns
     before = [part.state_dict() for part in (update.discriminator, update.model)]
     result = update(frames, 0)
     moved = [any(np.any(part.state_dict()[name] != array) for name, array in old.items())
@@ -126,7 +126,7 @@ def test_stopped_and_resumed_it_is_the_run_that_was_never_stopped(monkeypatch, t
         run = trainer.Trainer(plan, DrawnDigits(plan.data, plan.recipe.seed, images), out)
         learns = []
         with run.folder(resume):
-            at_each_step(run, lambda frames: learns.append((run.update.it_learns, run.update.model_learns)))
+            at_each_step(run, lambda frames: learns.append((run.update.discriminator_learns, run.update.model_learns)))
             run.run()
         return run, learns
 

@@ -12,5 +12,5 @@ def halve(x):
 
 
 def crop(x, size):
-    """The upper left part of frames, of `size` (H, W): what doubling a side that was rounded up has added is cut."""
+    """The upper left part of frames, of `size` (H, W): a side that was rounded up and is doubled again is too long."""
     return x if x.shape[1:3] == tuple(size) else x[:, :size[0], :size[1]]

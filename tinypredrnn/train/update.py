@@ -195,19 +195,19 @@ class Adversarial(Descent):
 
     def __init__(self, model, plan, graph=True, ranks=ALONE):
         super().__init__(model, plan, graph=False, ranks=ranks)
-        length = plan.data.given + plan.data.horizon
-        discriminator, self.weight = model.adversary(length, np.random.default_rng([plan.recipe.seed, 3]))
+        recipe, length = plan.recipe, plan.data.given + plan.data.horizon
+        discriminator, self.weight = model.adversary(length, np.random.default_rng([recipe.seed, 3]))
         self.discriminator = discriminator.to(self.device, model.dtype)
-        self.its_optimiser = OPTIMISERS[plan.recipe.optimiser](self.discriminator.parameters(), plan.recipe.rate)
-        self.it_learns = self.model_learns = True
+        self.discriminator_optimiser = OPTIMISERS[recipe.optimiser](self.discriminator.parameters(), recipe.rate)
+        self.discriminator_learns = self.model_learns = True
 
     def __call__(self, frames, k):
         x, truth, rate, norms = tensor(frames, device=self.device), self.truth(k), rate_at(self.plan.recipe, k), []
         with precision(self.precision):
             loss, true, predicted = self.clips(x, truth)
-            if self.it_learns:
+            if self.discriminator_learns:
                 doubt = sum(self.verdicts(true, predicted.detach()))
-                norms.append(self.follow(doubt, self.discriminator, self.its_optimiser, rate, frames, k))
+                norms.append(self.follow(doubt, self.discriminator, self.discriminator_optimiser, rate, frames, k))
             loss = loss + self.deception(predicted)
             if self.model_learns:
                 norms.append(self.follow(loss, self.model, self.optimiser, rate, frames, k))
@@ -244,10 +244,10 @@ class Adversarial(Descent):
         """Stop or start who learns, by the two terms of L_D."""
         self.ranks.average([term.data for term in verdicts])
         terms = [term.item() for term in verdicts]
-        self.it_learns &= min(terms) >= self.easy
+        self.discriminator_learns &= min(terms) >= self.easy
         self.model_learns &= max(terms) <= self.hard
-        if not (self.it_learns or self.model_learns):
-            self.it_learns = self.model_learns = True
+        if not (self.discriminator_learns or self.model_learns):
+            self.discriminator_learns = self.model_learns = True
 
     def differentiate(self, frames, truth):
         self.model.zero_grad()
@@ -258,7 +258,7 @@ class Adversarial(Descent):
 
     def state_dict(self):
         parts = {name: part.state_dict() for name, part in self.parts().items()}
-        return {"learns": np.array([self.it_learns, self.model_learns], np.uint8)} | {
+        return {"learns": np.array([self.discriminator_learns, self.model_learns], np.uint8)} | {
             f"{name}.{key}": array for name, arrays in parts.items() for key, array in arrays.items()}
 
     def load_state_dict(self, arrays):
@@ -268,11 +268,11 @@ class Adversarial(Descent):
         for name, part in self.parts().items():
             part.load_state_dict({key.removeprefix(f"{name}."): array for key, array in arrays.items()
                                   if key.startswith(f"{name}.")})
-        self.it_learns, self.model_learns = map(bool, learns)
+        self.discriminator_learns, self.model_learns = map(bool, learns)
 
     def parts(self):
         """What beside the model has a state."""
-        return {"model": self.optimiser, "discriminator": self.its_optimiser, "weights": self.discriminator}
+        return {"model": self.optimiser, "discriminator": self.discriminator_optimiser, "weights": self.discriminator}
 
 
 # Updates by name, as a recipe names them. An Update from outside the package becomes one by an entry here.
