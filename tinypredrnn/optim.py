@@ -155,6 +155,15 @@ class Adam(FusedOptimiser):
         return rate / (1 - beta1 ** t), (1 - beta2 ** t) ** -0.5
 
 
+class AdamHalf(Adam):
+    """Adam with beta1 = 1/2, as adversarial networks are usually trained (Radford et al. 2016): each changes what the
+    other one follows, so that old gradients are soon wrong.
+    """
+
+    def __init__(self, parameters, rate=1e-4):
+        super().__init__(parameters, rate, betas=(0.5, 0.999))
+
+
 class Muon(Adam):
     """Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"): a kernel moves by its
     momentum made orthogonal, so that it learns in rare directions as fast as in frequent ones.
@@ -283,7 +292,7 @@ class ClampedMomentum(FusedOptimiser):
 
 
 # Optimisers by name, as a recipe names them. An Optimiser from outside the package becomes one by an entry here.
-OPTIMISERS = {"adam": Adam, "muon": Muon, "rmsprop": RMSProp, "clamped": ClampedMomentum}
+OPTIMISERS = {"adam": Adam, "adam_half": AdamHalf, "muon": Muon, "rmsprop": RMSProp, "clamped": ClampedMomentum}
 
 
 def clip_gradients(parameters, norm):

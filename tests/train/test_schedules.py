@@ -152,6 +152,12 @@ def test_halving_rate_by_hand():
     assert rate_at(recipe, 10**9) == 0  # however often
 
 
+def test_a_rate_that_drops_half_way():
+    for steps in 10, 9:
+        recipe = Recipe(rate=0.2, rate_schedule="drop", steps=steps)
+        assert [rate_at(recipe, k) for k in range(steps)] == pytest.approx([0.2] * 5 + [0.02] * (steps - 5))
+
+
 def test_constant_rate():
     recipe = Recipe(rate=0.003)
     assert {rate_at(recipe, k) for k in (0, 1, 40_000, 79_999)} == {0.003}

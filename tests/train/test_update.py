@@ -166,7 +166,7 @@ def test_another_optimiser_is_one_entry(frames, monkeypatch):
     assert adam - least == 2 * 4 * update.model.count_parameters()  # no moments: a step certainly takes that much less
 
 
-class Adversarial(Update):
+class Opposed(Update):
     """A predictor and a critic that learn from each other, each with its own optimiser, as in a GAN."""
 
     def __init__(self, model, plan, graph=True, ranks=ALONE):
@@ -207,13 +207,13 @@ class Adversarial(Update):
 
 
 def test_another_update_is_one_entry_and_is_resumed_bit_for_bit(monkeypatch, tmp_path):
-    monkeypatch.setitem(UPDATES, "adversarial", Adversarial)
+    monkeypatch.setitem(UPDATES, "opposed", Opposed)
     for name in ("save_gif", "save_strip", "save_training_curves"):
         monkeypatch.setattr(trainer, name, lambda path, *what: path.write_bytes(b"a picture"))
     images = draw_digits(np.random.default_rng(0), 10)[0][:, 11:16, 11:16]
 
     def trained(out, steps, resume=False):
-        plan = make_plan(**SMALL | dict(update="adversarial", steps=steps, validation_sequences=2, digits=1))
+        plan = make_plan(**SMALL | dict(update="opposed", steps=steps, validation_sequences=2, digits=1))
         run = trainer.Trainer(plan, DrawnDigits(plan.data, plan.recipe.seed, images), out)
         with run.folder(resume):
             run.run()

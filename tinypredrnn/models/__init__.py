@@ -8,7 +8,9 @@ from tinypredrnn.models.cdna import CDNA
 from tinypredrnn.models.convlstm import ConvLSTMForecaster, ConvLSTMNetwork
 from tinypredrnn.models.dfn import DFN
 from tinypredrnn.models.fc_lstm import FCLSTM
+from tinypredrnn.models.mcnet import MCnet
 from tinypredrnn.models.predictor import Predictor
+from tinypredrnn.models.prednet import PredNet
 from tinypredrnn.models.predrnn import PredRNN, PredRNNM
 from tinypredrnn.models.predrnn_pp import PredRNNPlusPlus
 from tinypredrnn.models.predrnn_v2 import PredRNNV2
@@ -17,7 +19,7 @@ from tinypredrnn.nn.layout import generator, layout_only
 
 MODELS = {"convlstm": ConvLSTMNetwork, "predrnn_m": PredRNNM, "predrnn": PredRNN, "predrnn_pp": PredRNNPlusPlus,
           "predrnn_v2": PredRNNV2, "convlstm_shi": ConvLSTMForecaster, "fc_lstm": FCLSTM, "cdna": CDNA, "dfn": DFN,
-          "vpn": VPN}
+          "vpn": VPN, "prednet": PredNet, "mcnet": MCnet}
 
 
 def build_model(name, size=(64, 64), channels=1, seed=0, **options):

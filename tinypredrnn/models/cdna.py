@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from tinypredrnn.autograd import concat, fuse, op, relu, sigmoid, softmax, windows
+from tinypredrnn.autograd import concat, op, relu, sigmoid, softmax, windows
 from tinypredrnn.autograd.op import NEW
 from tinypredrnn.backend import array_module
 from tinypredrnn.cells import ConvLSTM
 from tinypredrnn.models.predictor import Predictor
-from tinypredrnn.nn import Conv2d, ConvTranspose2d, LayerNorm, Linear, Module, glorot_uniform
+from tinypredrnn.nn import Conv2d, ConvTranspose2d, LayerNorm, Linear, Module, glorot_uniform, rectify
 from tinypredrnn.options import Options, option
 
 KERNELS, SIDE = 10, 5
@@ -114,12 +114,6 @@ class NormalisedLSTM(Module):
     def forward(self, x, state):
         h, state = self.lstm(x, state)
         return self.norm(h), state
-
-
-@fuse
-def rectify(x):
-    """max(x, 0)"""
-    return relu(x)
 
 
 def move(frame, kernels):

@@ -6,6 +6,7 @@ from tinypredrnn.autograd import fuse, leaky_relu, local_filter, softmax, upsamp
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.models.predictor import Predictor
 from tinypredrnn.nn import Conv2d, lecun_uniform
+from tinypredrnn.nn.resolution import crop
 from tinypredrnn.options import Options, called, option
 
 
@@ -67,9 +68,7 @@ class DFN(Predictor):
     def step(self, frame, hidden):
         batch, height, width, _ = frame.shape
         hidden = through(self.recur, hidden) + through(self.encode, frame)
-        features = upsample(through(self.decode, hidden))  # (B,H,W,2 width)
-        if features.shape[1:3] != (height, width):  # an odd side was rounded up when it was halved
-            features = features[:, :height, :width]
+        features = crop(upsample(through(self.decode, hidden)), (height, width))  # (B,H,W,2 width)
         filters = softmax(self.to_filters(through(self.refine, features)))
         return local_filter(frame, filters.reshape(batch, height, width, self.side, self.side)), hidden
 

@@ -13,7 +13,7 @@ from tinypredrnn.memory import require_memory
 from tinypredrnn.models.scale import check_range
 from tinypredrnn.nn import Module
 from tinypredrnn.nn.layout import current_layout, hollow
-from tinypredrnn.options import Options
+from tinypredrnn.options import Options, called
 
 
 class Predictor(Module, abc.ABC):
@@ -24,7 +24,8 @@ class Predictor(Module, abc.ABC):
                                                  and the next state
 
     and, if it transforms the frames first, two more, `enter` and `leave`. One that predicts only after it has watched
-    all given frames also defines `watch` (encoder_forecaster.py). Class attributes:
+    all given frames also defines `watch` (encoder_forecaster.py), one that a discriminator helps to train `adversary`
+    (mcnet.py). Class attributes:
 
         paper               who published it, where and when; None if nobody did
         Options             the record of its options (tinypredrnn.options), with defaults and help texts
@@ -69,6 +70,10 @@ class Predictor(Module, abc.ABC):
         """The step for a given frame after which other given frames follow, as `step`; by default it is `step`."""
         return self.step(x, state)
 
+    def feedback(self, prediction, state):
+        """What the next step sees in place of a true frame, from what the last one returned: the prediction of it."""
+        return prediction
+
     def loss(self, pixel_loss, predictions, frames, states):
         """The training loss, a scalar Tensor.
 
@@ -77,6 +82,13 @@ class Predictor(Module, abc.ABC):
         states        the states after each step, from first to last, if `loss_needs_states`; else None
         """
         return pixel_loss(predictions, frames)
+
+    def adversary(self, length, rng):
+        """For the update "adversarial": (discriminator, weight of its verdict in the model's loss). The discriminator
+        is a Module that judges clips (B,length,H,W,C) by logits (B,1), above 0 if it takes the clip for a true one.
+        """
+        raise ConfigError(f"model: {type(self).__name__} has no discriminator, which {called('update')} adversarial "
+                          "needs: choose another update, or a network that has one, such as mcnet")
 
     def forward(self, sequence, horizon=10):
         """Predict the next `horizon` frames after `sequence`: (B,J,H,W,C) -> (B,horizon,H,W,C), not clipped.
@@ -117,16 +129,17 @@ class Predictor(Module, abc.ABC):
         # because reading it would make us wait for the GPU.
         all_true = np.all(asked, axis=0) if array_module(asked) is np else [False] * truth.shape[1]
         truth = truth[..., None, None, None]  # (B,steps,1,1,1)
-        state, prediction, predictions = self.start(x), None, []
+        state, fed, predictions = self.start(x), None, []
         with shared_weights():
             for t in range(truth.shape[1]):
                 if t >= x.shape[1]:
-                    seen = prediction
-                elif prediction is None or all_true[t]:
+                    seen = fed
+                elif fed is None or all_true[t]:
                     seen = x[:, t]
                 else:
-                    seen = truth[:, t] * x[:, t] + (1 - truth[:, t]) * prediction
+                    seen = truth[:, t] * x[:, t] + (1 - truth[:, t]) * fed
                 prediction, state = (self.watch if t < given - 1 else self.step)(seen, state)
+                fed = self.feedback(prediction, state)
                 predictions.append(prediction)
                 if states is not None:
                     states.append(state)

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from tinypredrnn.autograd import Tensor, conv2d, conv2d_transpose, matmul, normalise
+from tinypredrnn.autograd import Tensor, conv2d, conv2d_transpose, fuse, matmul, normalise, relu
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.nn.module import Module, fan_in_uniform, parameter, zeros
 
@@ -91,3 +91,9 @@ class BatchNorm(Module):
     def update_average(self, average, value):
         average.data *= 1 - self.momentum  # in place, since a recorded step on a GPU keeps using this array
         average.data += self.momentum * value
+
+
+@fuse
+def rectify(x):
+    """max(x, 0)"""
+    return relu(x)

@@ -64,7 +64,8 @@ PRESETS = {
         # so short a training has to end with small steps, and L1 would first make it predict black
         dict(loss="l2", rate_schedule="cosine"),
         # the world's preset gives two layers of 32 to stacks: some 10 to 110 million multiply-adds a frame in all
-        {"fc_lstm": dict(width=512), "cdna": dict(width=8), "dfn": dict(width=8), "vpn": dict(width=16)},
+        {"fc_lstm": dict(width=512), "cdna": dict(width=8), "dfn": dict(width=8), "vpn": dict(width=16),
+         "prednet": dict(width=12), "mcnet": dict(width=8)},
     ),
     "paper": Preset("the published sizes and the paper's 80,000 iterations: for a GPU", "80000 iterations", 16,
                     {}, {name: network.published for name, network in MODELS.items()}),

@@ -8,14 +8,17 @@ from tinypredrnn.train.update import UPDATES
 # how: it sees its own predictions in training, as when it predicts
 RECIPE = dict(batch=4, optimiser="adam", rate=3e-3, rate_schedule="constant", clip=1.0, sampling="off",
               update="descent")
+LOSSES = {"prednet": "l2", "mcnet": "bce"}  # in place of a network's own: see by_heart
 
 
 def by_heart(plan, **changes):
     """The Plan with which its network learns four sequences by heart, with some options changed.
 
-    The loss is its own, since with L2 a sigmoid at the output may get stuck at black, or else L2, which is measured.
+    The loss is its own, since with L2 a sigmoid at the output may get stuck at black, or else L2, which is measured. On
+    these few bright pixels two networks would get stuck at black with their own: PredNet, whose last ReLU the L1 loss
+    shuts, and MCnet, whose tanh L2 saturates.
     """
-    loss = find_model(plan.model).recipe.get("loss", "l2")
+    loss = LOSSES.get(plan.model, find_model(plan.model).recipe.get("loss", "l2"))
     return plan.replace(**RECIPE | {"loss": loss, "loss_over": "all"} | changes)
 
 

@@ -26,13 +26,16 @@ class Recipe(Options):
                                 "stretched to them",
                         least=1, may_change=True)
     update: str = option("descent", "what one training step does; descent: follow the gradient of one loss; both_ways: "
-                                    "do so twice, the second time with the batch backwards in time", UPDATES)
+                                    "do so twice, the second time with the batch backwards in time; adversarial: let a "
+                                    "discriminator learn as well, which the network tries to deceive (MCnet)",
+                        UPDATES)
     optimiser: str = option("adam", "how gradients change the weights", OPTIMISERS)
     rate: float = option(1e-3, "initial learning rate", above=0)
     rate_schedule: str = option("constant", "learning rate over time: constant; cosine: up over the first 2 % of the "
                                             "steps, then down a cosine to 0; halving: half as large after every "
-                                            "--halve-every iterations",
-                                ("constant", "cosine", "halving"))
+                                            "--halve-every iterations; drop: a tenth in the second half of the "
+                                            "steps (PredNet's code)",
+                                ("constant", "cosine", "halving", "drop"))
     halve_every: int = option(4_000, "iterations between two halvings of the learning rate (DFN's code)", least=1)
     clip: float = option(0.0, "largest norm of the whole gradient (0: no limit)", least=0)
     loss: str = option("l1+l2", "training loss", LOSSES)

@@ -61,6 +61,8 @@ def rate_at(recipe, iteration):
         return recipe.rate
     if recipe.rate_schedule == "halving":
         return recipe.rate * 0.5 ** (iteration // recipe.halve_every)
+    if recipe.rate_schedule == "drop":
+        return recipe.rate * (1 if 2 * iteration < recipe.steps else 0.1)
     warm_up = 0.02 * recipe.steps
     return recipe.rate * min((iteration + 1) / max(warm_up, 1),
                              0.5 + 0.5 * math.cos(math.pi * iteration / recipe.steps))

@@ -4,9 +4,11 @@ import abc
 import io
 import math
 
-from tinypredrnn.autograd import debug, tensor, where
+import numpy as np
+
+from tinypredrnn.autograd import bce_with_logits, concat, debug, no_grad, tensor, where
 from tinypredrnn.backend import array_module
-from tinypredrnn.errors import GraphError, TrainingError
+from tinypredrnn.errors import CheckpointError, GraphError, TrainingError
 from tinypredrnn.gpu import check_precision, has_tensor_cores, precision
 from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import OPTIMISERS, clip_gradients
@@ -115,20 +117,24 @@ class Descent(Update):
 
     def differentiate(self, frames, truth):
         """The loss of this process's rows as a Tensor; its gradient is left in the parameters' `grad`."""
+        self.model.zero_grad()
+        loss, _, _ = self.compare(frames, truth)
+        loss.backward()
+        return loss
+
+    def compare(self, frames, truth):
+        """(loss, frames, predictions): the model's loss on this process's rows; the frames (B,T,H,W,C), 0 in places
+        without data; and the predictions of those from first + 1 on, (B,T-1-first,H,W,C)."""
         known, first = None, self.first
         if self.gaps:
             known = ~array_module(frames.data).isnan(frames.data)
             frames = where(known, frames, 0.0)
-        self.model.zero_grad()
         states = [] if self.model.loss_needs_states else None
-        # (B,T-1-first,H,W,C)
         predictions = self.model.unroll(frames, truth, states, self.given)[:, first:]
         targets = frames[:, first + 1:]
         if self.gaps:  # prediction and target are both 0 in a place without data, so that it adds nothing to any loss
             predictions = where(known[:, first + 1:], predictions, 0.0)
-        loss = self.model.loss(self.pixel_loss, predictions, targets, states)
-        loss.backward()
-        return loss
+        return self.model.loss(self.pixel_loss, predictions, targets, states), frames, predictions
 
     def refuse_nonfinite(self, loss, gradient_norm, frames, k):
         if not math.isfinite(loss + gradient_norm):
@@ -171,5 +177,103 @@ class BothWays(Descent):
         return {name: sum(result[name] for result in results) / 2 for name in results[0]}
 
 
+class Adversarial(Descent):
+    """A network and its discriminator learn from each other (Goodfellow et al. 2014), as MCnet's authors train (code).
+
+    D judges whether a clip is true, x, or ends with predictions, y: the given frames and those that the model predicts
+    after them. First D takes a step, then the model, each with an optimiser of its own, by the recipe:
+
+        L_D = BCE(D(x), 1) + BCE(D(y), 0)              L = the model's own loss + weight BCE(D(y), 1)
+
+    so that neither runs away from the other, both terms of L_D are then computed again, with the new weights. As soon
+    as one is below 0.3, D learns no more; as soon as one is above 0.7, the model learns no more; when both have
+    stopped, both go on. The update's state is all of this: D, two optimisers, and who is learning.
+    """
+
+    gradients = 4 / 3  # one, and one pass forward more of the three that a gradient costs; D is not counted
+    easy, hard = 0.3, 0.7
+
+    def __init__(self, model, plan, graph=True, ranks=ALONE):
+        super().__init__(model, plan, graph=False, ranks=ranks)
+        recipe, length = plan.recipe, plan.data.given + plan.data.horizon
+        discriminator, self.weight = model.adversary(length, np.random.default_rng([recipe.seed, 3]))
+        self.discriminator = discriminator.to(self.device, model.dtype)
+        self.discriminator_optimiser = OPTIMISERS[recipe.optimiser](self.discriminator.parameters(), recipe.rate)
+        self.discriminator_learns = self.model_learns = True
+
+    def __call__(self, frames, k):
+        x, truth, rate, norms = tensor(frames, device=self.device), self.truth(k), rate_at(self.plan.recipe, k), []
+        with precision(self.precision):
+            loss, true, predicted = self.clips(x, truth)
+            if self.discriminator_learns:
+                doubt = sum(self.verdicts(true, predicted.detach()))
+                norms.append(self.follow(doubt, self.discriminator, self.discriminator_optimiser, rate, frames, k))
+            loss = loss + self.deception(predicted)
+            if self.model_learns:
+                norms.append(self.follow(loss, self.model, self.optimiser, rate, frames, k))
+            with no_grad():
+                self.balance(*self.verdicts(*self.clips(x, truth)[1:]))
+        return {"loss": loss.item(), "gradient_norm": math.hypot(*norms)}
+
+    def clips(self, frames, truth):
+        """(the model's own loss, the true clip, the clip with the model's predictions)"""
+        loss, frames, predictions = self.compare(frames, truth)
+        future = predictions[:, self.given - 1 - self.first:]
+        return loss, frames, concat(frames[:, :self.given], future, axis=1)
+
+    def verdicts(self, true, predicted):
+        """The two terms of L_D."""
+        d = self.discriminator
+        return bce_with_logits(d(true), 1.0).mean(), bce_with_logits(d(predicted), 0.0).mean()
+
+    def deception(self, predicted):
+        """What is added to the model's loss."""
+        return self.weight * bce_with_logits(self.discriminator(predicted), 1.0).mean()
+
+    def follow(self, loss, network, optimiser, rate, frames, k):
+        """A step of one of the two along the gradient of its loss. Returns the gradient's norm."""
+        network.zero_grad()
+        loss.backward()
+        self.ranks.average([loss.data, *(p.grad for p in network.parameters() if p.grad is not None)])
+        gradient_norm = clip_gradients(network.parameters(), self.clip)
+        self.refuse_nonfinite(loss.item(), gradient_norm, frames, k)
+        optimiser.step(rate)
+        return gradient_norm
+
+    def balance(self, *verdicts):
+        """Stop or start who learns, by the two terms of L_D."""
+        self.ranks.average([term.data for term in verdicts])
+        terms = [term.item() for term in verdicts]
+        self.discriminator_learns &= min(terms) >= self.easy
+        self.model_learns &= max(terms) <= self.hard
+        if not (self.discriminator_learns or self.model_learns):
+            self.discriminator_learns = self.model_learns = True
+
+    def differentiate(self, frames, truth):
+        self.model.zero_grad()
+        loss, _, predicted = self.clips(frames, truth)
+        loss = loss + self.deception(predicted)
+        loss.backward()
+        return loss
+
+    def state_dict(self):
+        parts = {name: part.state_dict() for name, part in self.parts().items()}
+        return {"learns": np.array([self.discriminator_learns, self.model_learns], np.uint8)} | {
+            f"{name}.{key}": array for name, arrays in parts.items() for key, array in arrays.items()}
+
+    def load_state_dict(self, arrays):
+        learns = arrays.get("learns", np.zeros(0))
+        if learns.shape != (2,):
+            raise CheckpointError("adversarial: this state belongs to another update: use a checkpoint of this one")
+        for name, part in self.parts().items():
+            part.load_state_dict({key.removeprefix(f"{name}."): array for key, array in arrays.items()
+                                  if key.startswith(f"{name}.")})
+        self.discriminator_learns, self.model_learns = map(bool, learns)
+
+    def parts(self):
+        """What beside the model has a state."""
+        return {"model": self.optimiser, "discriminator": self.discriminator_optimiser, "weights": self.discriminator}
+
+
 # Updates by name, as a recipe names them. An Update from outside the package becomes one by an entry here.
-UPDATES = {"descent": Descent, "both_ways": BothWays}
+UPDATES = {"descent": Descent, "both_ways": BothWays, "adversarial": Adversarial}
