@@ -227,7 +227,8 @@ def test_without_files_there_are_stick_figures():
     (dict(validation_persons=(26,)), "validation_persons: there are persons 1 to 25, got 26"),
     (dict(validation_persons=(17,)), "validation_persons and test_persons both have person 17"),
     (dict(validation_persons=tuple(range(1, 17))), "have all persons"),
-    (dict(trimmed="a.txt"), "ranges and trimmed are lists for videos: name their folder with data"),
+    (dict(trimmed="a.txt"), "trimmed is an option for videos: name their folder with data"),
+    (dict(windows="mcnet"), "windows is an option for videos"),
     (dict(size=(6, 9)), "size is at least 7"), (dict(windows="simvp"), "windows is one of paper, mcnet, authors")])
 def test_impossible_options(options, sentence):
     with pytest.raises(ConfigError, match=sentence):

@@ -32,6 +32,7 @@ from tinypredrnn.data.source import Source, SourceOptions, stream
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.options import called, option
 
+OF_VIDEOS = "ranges", "trimmed", "windows", "validation_persons", "test_persons"  # options that need `data`
 PLACES = "data", "ranges", "trimmed"  # the options that name files and folders
 
 
@@ -64,9 +65,10 @@ class KTHOptions(SourceOptions):
         if both := set(self.validation_persons) & set(self.test_persons):
             raise ConfigError(f"{called('validation_persons')} and {called('test_persons')} both have person "
                               f"{min(both)}: leave out one of them")
-        if not self.data and (self.ranges or self.trimmed):
-            raise ConfigError(f"{called('ranges')} and {called('trimmed')} are lists for videos: name their folder "
-                              f"with {called('data')}")
+        for field in dataclasses.fields(self):
+            if field.name in OF_VIDEOS and not self.data and getattr(self, field.name) != field.default:
+                raise ConfigError(f"{called(field.name)} is an option for videos: name their folder with "
+                                  f"{called('data')}")
 
     def persons(self):
         """{"training", "validation" and "test": numbers of persons}"""
