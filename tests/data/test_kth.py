@@ -216,7 +216,10 @@ def test_without_files_there_are_stick_figures():
     source = SOURCES["kth"](KTHOptions(given=3, horizon=2, test_horizon=4, size=(32, 40), test_sequences=3, validation_sequences=2), 5)
     plan = new_plan("predrnn", "kth").on(source)
     assert plan.frame == (32, 40, 1) and source.batch(0, 2).shape == (2, 5, 32, 40, 1) and source.validation().shape == (2, 7, 32, 40, 1)
-    assert len(source.tests()["kth"]()) == 3 and source.notes == {"people": "stick figures"}
+    tests = source.tests()["kth"]()
+    np.testing.assert_array_equal(tests[:], source.sequences.longer.fixed_set("test", 3))
+    np.testing.assert_array_equal(tests[[2]], tests[2:3])
+    assert len(tests) == 3 and source.notes == {"people": "stick figures"}
     np.testing.assert_array_equal(source.batch(4, 4, slice(1, None, 2)), source.batch(4, 4)[1::2])
     np.testing.assert_array_equal(source.batch(1, 2), source.sequences.training.draw(stream("training", 5, 1), 2))
     paper = new_plan("predrnn", "kth", "paper")
@@ -295,6 +298,14 @@ def test_a_video_that_is_shorter_than_its_ranges(folder, stored):
     assert said(source, "1 range(s) of the list end after the last frame of their video and are cut there, the first is "
                         "person03_handwaving_d3 2-30, of a video of ")
     assert len(source.tests()["kth"]()) == 5
+
+
+def test_a_video_that_is_damaged_in_the_middle(folder):
+    path = folder / "person02_walking_d1_uncomp.avi"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2:len(content) // 2 + 30] = bytes(30)
+    path.write_bytes(content)
+    assert said(world(folder), "person02_walking_d1_uncomp.avi: the decoder finds errors in it")
 
 
 def test_videos_of_another_size(folder):

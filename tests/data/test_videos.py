@@ -54,6 +54,17 @@ def test_a_video_that_is_cut_short(tmp_path, name, options):
     np.testing.assert_array_equal(clips[0], whole[:len(clips[0])])  # none of them is half a frame
 
 
+def test_a_video_that_is_damaged_in_the_middle(tmp_path):
+    """It can be decoded, with wrong frames after the damage."""
+    path = write(tmp_path / "a.avi", np.random.default_rng(0).integers(256, size=(20, 64, 64), dtype=np.uint8))
+    assert not mentions(read_sequences(path), "errors")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle:middle + 300] = np.random.default_rng(1).integers(256, size=300, dtype=np.uint8).tobytes()
+    path.write_bytes(content)
+    assert mentions(read_sequences(path), "a.avi: the decoder finds errors in it, the first is '")
+
+
 @pytest.mark.parametrize("text", ["ffconcat version 1.0\nfile 'other.mp4'\n", "#EXTM3U\n#EXTINF:1,\nother.mp4\n", "", "P5 2 2 255 abcd"])
 def test_a_text_that_names_another_video_is_no_video(tmp_path, text):
     write(tmp_path / "other.mp4", FILM)

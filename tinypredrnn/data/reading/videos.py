@@ -1,8 +1,9 @@
 """Videos: their stored frames, decoded by ffmpeg, which the extra `video` installs, and a cache of what was decoded.
 
 By default ffmpeg repeats and drops frames to get an even rate, follows files that refer to other files, and does not
-report that a file was cut off. Here every stored frame is returned once, only known containers are opened, and the
-number of frames is compared with what the container announces.
+report that a file was cut off, nor, as it is called by imageio, that it is damaged. Here every stored frame is returned
+once, only known containers are opened, the number of frames is compared with what the container announces, and the
+decoder's errors are told.
 
 The cache has a file of frames for each video, in the user's cache, which is mapped into memory and read as needed: a
 line of JSON, padded with spaces to HEAD bytes, and then the frames. The JSON says what the file was made from (path,
@@ -97,7 +98,10 @@ class Video:
 
     def check(self, count, due):
         """Compare the number of frames with what the file announces (`due`, if evenly spaced), and with their times."""
-        name, times = self.path.name, self.times()
+        name, (times, errors) = self.path.name, self.examine()
+        if errors:
+            self.messages.append(f"{name}: the decoder finds errors in it, the first is {errors[0]!r:.80}: some of its "
+                                 "frames may be wrong or lost, replace it by a sound copy")
         in_head = int.from_bytes(self.head[48:52], "little") if self.head[24:28] == b"avih" else 0  # of an AVI
         announced = max(in_head, len(times))
         if count == len(times):  # else the times cannot be assigned to frames
@@ -114,15 +118,17 @@ class Video:
             self.messages.append(f"{name}: {count} of the {announced} frames that it announces are there; it seems to "
                                  "be cut short")
 
-    def times(self):
-        """When each stored frame is shown, in units of the container, in order; read without decoding."""
+    def examine(self):
+        """(when each stored frame is shown, in units of the container, in order; the decoder's errors)"""
         words = [self.ffmpeg.get_ffmpeg_exe(), "-v", "error", *self.input, "-i", str(self.path.absolute()),
-                 "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"]
+                 "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-",
+                 "-map", "0:v:0", *as_stored(), "-f", "null", "-"]  # again, as imageio keeps errors to itself
         answer = subprocess.run(words, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
         # stream, decoding time, time, duration, bytes, ...; without bytes the frame before stays on
         rows = re.findall(r"^\d+, *[^,]+, *(-?\d+), *[^,]+, *(?!0,)\d+,", answer.stdout, re.MULTILINE)
         times = sorted(map(int, rows))
-        return times if not times or times[0] > UNKNOWN else []
+        errors = [re.sub(r"^(\[[^]]*\] *)*", "", line) for line in answer.stderr.splitlines() if line.strip()]
+        return (times if not times or times[0] > UNKNOWN else []), errors
 
 
 # the cache
