@@ -235,7 +235,7 @@ def test_without_files_there_are_stick_figures():
     (dict(size=(6, 9)), "size is at least 7"), (dict(windows="simvp"), "windows is one of paper, mcnet, authors")])
 def test_impossible_options(options, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        KTHOptions(**options)
+        KTH(KTHOptions(**options), 0)
 
 
 # what is missing or damaged

@@ -65,10 +65,6 @@ class KTHOptions(SourceOptions):
         if both := set(self.validation_persons) & set(self.test_persons):
             raise ConfigError(f"{called('validation_persons')} and {called('test_persons')} both have person "
                               f"{min(both)}: leave out one of them")
-        for field in dataclasses.fields(self):
-            if field.name in OF_VIDEOS and not self.data and getattr(self, field.name) != field.default:
-                raise ConfigError(f"{called(field.name)} is an option for videos: name their folder with "
-                                  f"{called('data')}")
 
     def persons(self):
         """{"training", "validation" and "test": numbers of persons}"""
@@ -168,6 +164,9 @@ class KTH(Source):
     }
 
     def __init__(self, options, seed):
+        changed = [name for name in OF_VIDEOS if getattr(options, name) != getattr(KTHOptions, name)]
+        if changed and not options.data:
+            raise ConfigError(f"{called(changed[0])} is an option for videos: name their folder with {called('data')}")
         places = {name: str(Path(getattr(options, name)).expanduser().absolute())
                   for name in PLACES if getattr(options, name)}
         super().__init__(options.replace(**places), seed)
