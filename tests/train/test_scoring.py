@@ -157,7 +157,7 @@ def test_networks_are_drawn_beside_each_other(model, sequences, tmp_path, monkey
     assert list(predictions) == [PLAN.model, "mine"] and np.array_equal(predictions["mine"], predict(model, inputs, truth.shape[1]))
     entries, = drawn["beside_curves.png"]
     assert list(entries) == [PLAN.model, "mine"] and entries["mine"] == scores["mine"]
-    for other in {}, {"mine": scores["mine"] | {"sequences": 4}}, {"mine": scores["mine"] | {"copy_last_mse": 1.0}}:
+    for other in {}, {"mine": scores["mine"] | {"sequences": 4}}, {"mine": scores["mine"] | {"copy_last": {}}}:
         with pytest.raises(ConfigError, match="the other was not scored on the same sequences of mine: evaluate it first"):
             report(model, PLAN, Noise(mine=sequences), 12, tmp_path, beside={"the other": (model, other)})
 

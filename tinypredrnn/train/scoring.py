@@ -7,7 +7,7 @@ from tinypredrnn.autograd import no_grad
 from tinypredrnn.data.scale import BYTES
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.files import read_json
-from tinypredrnn.metrics import BASELINES, DEFAULT, Scores, comparison, table
+from tinypredrnn.metrics import BASELINES, DEFAULT, Scores, comparison, metrics_of, table
 from tinypredrnn.train.checkpoint import checksum
 from tinypredrnn.train.run import SCORED, RunFolder
 from tinypredrnn.viz import LEVELS, save_frame_curves, save_gif, save_maps, save_strip
@@ -109,10 +109,13 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
 
 
 def same_test(entry, other):
-    """Whether two entries of metrics.json are of the same sequences, as far as they tell: those for which copying the
-    last frame has the same scores."""
-    same = "sequences", "protocol", "copy_last_mse", "copy_last"
-    return other is not None and all(entry.get(name) == other.get(name) for name in same)
+    """Whether two entries of metrics.json are of the same sequences, as far as they tell: whether copying the last
+    frame, which knows no network, has the same scores."""
+    if other is None or any(entry[name] != other[name] for name in ("sequences", "protocol")):
+        return False
+    scores = [np.array(one.get("copy_last", {}).get(f"{metrics_of(entry)[0]['name']}_per_frame", ()), float)
+              for one in (entry, other)]
+    return scores[0].shape == scores[1].shape and np.allclose(*scores, rtol=1e-6, atol=0, equal_nan=True)
 
 
 def wettest(sequences, scale):

@@ -209,7 +209,7 @@ def read_videos(folder, ranges):
     if unnamed := [video for video in found if video not in named]:
         messages.append(f"{len(unnamed)} video(s) that the list does not name are left out: {in_short(unnamed)}")
     clips, held, stored = {}, 0, [video for video in named if video in found]
-    allow_open_files(len(stored) + 100)  # one for each video that is mapped, and some for everything else
+    allow_open_files(len(stored) + 100)  # a video that is mapped is an open file
     for video in tqdm(stored, "reading videos", leave=False, dynamic_ncols=True, disable=None):
         clips[video], _, said, _ = decode_video(found[video], None, 1)
         messages += said
