@@ -297,6 +297,22 @@ def test_an_empty_path_is_refused():
 # JSON
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
+def test_more_files_may_be_open_than_the_limit_at_the_start():
+    """A new process may have few files open; a hard limit stays, and is no error."""
+    code = ("import contextlib, os, resource\n"
+            "from tinypredrnn.files import allow_open_files\n"
+            "hard = min(400, resource.getrlimit(resource.RLIMIT_NOFILE)[1])\n"
+            "resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))\n"
+            "allow_open_files(300)\n"
+            "with contextlib.ExitStack() as stack:\n"
+            "    for _ in range(100):\n"
+            "        stack.enter_context(open(os.devnull))\n"
+            "allow_open_files(20), allow_open_files(10**6)\n"
+            "assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)\n")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_json_comes_back_or_is_none(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, {"a": [1, 2.5, None, "ü"]})

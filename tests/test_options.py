@@ -39,19 +39,22 @@ def parse(record, *words):
     return given_options(parser.parse_args(words), record.names())
 
 
-MEANT = {"validation_from": "2016-07-05T12:00", "test_from": "2016-07-05T12:00", "unit": "mm/h", "zr": "200 1.5"}  # no other text will do
+MEANT = {"validation_from": "2016-07-05T12:00", "test_from": "2016-07-05T12:00", "unit": "mm/h", "zr": "200 1.5",
+         "validation_persons": (9,), "test_persons": (1, 2)}  # others will not do
 
 
 def other_value(record, name):
     """A value that is allowed and not the default."""
     field = next(field for field in dataclasses.fields(record) if field.name == name)
     default, asked = field.default, field.metadata
+    if name in MEANT:
+        return MEANT[name]
     if asked["choices"] is not None:
         return next((choice for choice in asked["choices"] if choice != default), default)
     if type(default) is bool:
         return not default
     if type(default) is str:
-        return MEANT.get(name, "word")
+        return "word"
     if type(default) is tuple:
         return tuple(n + 8 for n in default) or tuple(asked["of"](8 + n) for n in range(asked["count"] or 3))
     return default - 1 if default > 100 else default + 1

@@ -151,6 +151,20 @@ def lies_within(path, folder):
     return os.path.exists(folder) and any(place.exists() and place.samefile(folder) for place in (path, *path.parents))
 
 
+def allow_open_files(count):
+    """Raise the number of files that this process may have open to `count`, as far as the system permits: macOS begins
+    with 256, and each file that is mapped into memory is one of them."""
+    try:
+        import resource  # Windows has none, and no such limit
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def path_argument(text):
     """A type for argparse: a Path. An empty text, as from a shell variable that is not set, would mean the current
     folder: it is refused."""

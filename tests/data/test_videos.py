@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 from own_files import film, mentions
+from video_files import write
 
 from tinypredrnn.data.reading import read_sequences, videos
 from tinypredrnn.errors import ConfigError, DataError
@@ -17,14 +18,6 @@ ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="what decodes videos is no
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("TINYPREDRNN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "frames"
-
-
-def write(path, frames, *words, pixels="gray"):
-    """Encode frames; `words` are ffmpeg's."""
-    command = [ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", pixels,
-               "-s", f"{frames.shape[2]}x{frames.shape[1]}", "-r", "25", "-i", "-", *words, path]
-    subprocess.run(command, input=np.ascontiguousarray(frames).tobytes(), check=True)
-    return path
 
 
 FILM = film(20, 48, 64)
@@ -42,7 +35,7 @@ def test_every_container_gives_its_frames(tmp_path, name):
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_a_variable_frame_rate(tmp_path, name):
     """ffmpeg would repeat frames until they come at an even rate: 49 of 20."""
-    vfr = ("-fps_mode", "vfr") if videos.Video(write(tmp_path / "even.avi", FILM)).as_stored()[0] == "-fps_mode" else ("-vsync", "vfr")
+    vfr = videos.as_stored()[0], "vfr"
     clips = read_sequences(write(tmp_path / name, FILM, *SLOWER, *vfr))
     assert [len(clip) for clip in clips] == [20] and abs(clips[0][..., 0].astype(int) - FILM).mean() < 8
     assert mentions(clips, "variable frame rate")
@@ -59,6 +52,17 @@ def test_a_video_that_is_cut_short(tmp_path, name, options):
     clips = read_sequences(path)
     assert mentions(clips, "that it announces are there; it seems to be cut short") and len(clips[0]) < 16
     np.testing.assert_array_equal(clips[0], whole[:len(clips[0])])  # none of them is half a frame
+
+
+def test_a_video_that_is_damaged_in_the_middle(tmp_path):
+    """It can be decoded, with wrong frames after the damage."""
+    path = write(tmp_path / "a.avi", np.random.default_rng(0).integers(256, size=(20, 64, 64), dtype=np.uint8))
+    assert not mentions(read_sequences(path), "errors")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle:middle + 300] = np.random.default_rng(1).integers(256, size=300, dtype=np.uint8).tobytes()
+    path.write_bytes(content)
+    assert mentions(read_sequences(path), "a.avi: the decoder finds errors in it, the first is '")
 
 
 @pytest.mark.parametrize("text", ["ffconcat version 1.0\nfile 'other.mp4'\n", "#EXTM3U\n#EXTINF:1,\nother.mp4\n", "", "P5 2 2 255 abcd"])

@@ -11,7 +11,7 @@ from tinypredrnn import build_model
 from tinypredrnn.autograd import Tensor
 from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.data.source import Source
-from tinypredrnn.errors import DataError
+from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.metrics import DIGITS
 from tinypredrnn.train import predict, report, score_set, scoring
 
@@ -142,6 +142,24 @@ def test_a_test_set_may_be_longer_than_the_sequences_of_training(model, sequence
     entries = json.loads((tmp_path / "metrics.json").read_text())
     assert len(entries["short"]["mse_per_frame"]) == 3 and len(entries["long"]["mse_per_frame"]) == 10
     assert {"prediction.gif", "prediction-long.gif"} <= set(os.listdir(tmp_path))
+
+
+def test_networks_are_drawn_beside_each_other(model, sequences, tmp_path, monkeypatch, capsys):
+    """Figures 5 and 6: other networks with their own scores of the same sequences; those of others are refused."""
+    drawn = {}
+    for name in "save_strip", "save_frame_curves":
+        monkeypatch.setattr(scoring, name, lambda path, *what: path.touch() or drawn.update({path.name.partition("-")[2][9:]: what}))
+    report(model, PLAN, Noise(mine=sequences), 12, tmp_path / "other")
+    scores, drawn = json.loads((tmp_path / "other" / "metrics.json").read_text()), {}
+    report(model, PLAN, Noise(mine=sequences), 12, tmp_path, beside={"mine": (model, scores)})
+    assert {"beside.png", "beside_curves.png"} <= set(os.listdir(tmp_path)) and f"and {tmp_path / 'beside.png'}" in capsys.readouterr().out
+    inputs, truth, predictions = drawn["beside.png"]
+    assert list(predictions) == [PLAN.model, "mine"] and np.array_equal(predictions["mine"], predict(model, inputs, truth.shape[1]))
+    entries, = drawn["beside_curves.png"]
+    assert list(entries) == [PLAN.model, "mine"] and entries["mine"] == scores["mine"]
+    for other in {}, {"mine": scores["mine"] | {"sequences": 4}}, {"mine": scores["mine"] | {"copy_last": {}}}:
+        with pytest.raises(ConfigError, match="the other was not scored on the same sequences of mine: evaluate it first"):
+            report(model, PLAN, Noise(mine=sequences), 12, tmp_path, beside={"the other": (model, other)})
 
 
 def test_the_sequences_that_are_drawn(model, sequences, tmp_path, monkeypatch):

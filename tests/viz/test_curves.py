@@ -74,6 +74,14 @@ def test_frame_curves(tmp_path, drawn):
     assert [label for label, _ in drawn.lines] == ["model", "copy last frame"] * 3
 
 
+def test_frame_curves_of_several_networks(tmp_path, drawn):
+    one, other = entry(last=1.0), entry(last=1.0)
+    other["psnr_per_frame"] = [1.0, 2.0, 3.0, 4.0]
+    viz.save_frame_curves(tmp_path / "frames.png", {"predrnn": one, "convlstm": other})
+    assert [label for label, _ in drawn.lines] == ["predrnn", "convlstm", "copy last frame", "all black"] * 3
+    assert drawn.lines[5][1] == other["psnr_per_frame"] and drawn.titles == ["MSE (sum over pixels)", "PSNR (dB)", "SSIM"]
+
+
 def test_frame_curves_of_an_entry_from_before_metrics_were_described(tmp_path, drawn):
     viz.save_frame_curves(tmp_path / "new.png", scores := entry(last=1.0))
     new = drawn.titles[:], drawn.lines[:]

@@ -3,11 +3,13 @@
     tinypredrnn evaluate runs/mnist --digits 3                  three digits, never seen in training
     tinypredrnn evaluate runs/mnist --data mnist_test_seq.npy   a file of sequences, here the official test set
     tinypredrnn evaluate runs/sequences
+    tinypredrnn evaluate runs/kth --beside runs/kth_convlstm    Figures 5 and 6 of the paper: networks beside each other
 
 The scores are added to RUN/metrics.json under the test set's name, such as "mnist-3". RUN/prediction-mnist-3.png and
-.gif show some sequences, and RUN/frame_curves-mnist-3.png the scores frame by frame (the paper's Figure 3). A run
-cannot be scored while it is being trained: wait, or score a copy of its folder. Several evaluations of one run wait for
-each other.
+.gif show some sequences, and RUN/frame_curves-mnist-3.png the scores frame by frame (the paper's Figure 3). With
+--beside, RUN/beside-mnist-3.png and beside_curves-mnist-3.png show it with other runs that were scored on the same set.
+A run cannot be scored while it is being trained: wait, or score a copy of its folder. Several evaluations of one run
+wait for each other.
 """
 
 import re
@@ -24,7 +26,7 @@ from tinypredrnn.train import RunFolder, fingerprint, read_scores, read_trained,
 
 # options of a world that are no flags here: the run fixes them, another flag sets them, or they do not concern a test
 EXCLUDED = ("given", "data", "test_sequences", "validation_sequences", "validation", "test", "groups", "stride",
-            "validation_from", "test_from", "dbz")
+            "validation_from", "test_from", "dbz", "ranges", "trimmed", "validation_persons")
 
 
 @command_line
@@ -46,13 +48,27 @@ def main(words):
     if source.frame[2] != plan.frame[2]:
         raise ConfigError(f"{run} was trained on frames of {plan.frame[2]} channel(s), these have {source.frame[2]}")
     model = trained_model(plan, parts, arguments.device)
+    beside = read_beside(arguments.beside, plan, arguments.device)
     with locked(run, ".lock-scoring", wait=True), RunFolder(run) as folder:
         if read_trained(run)[:2] != (plan, iteration):
             raise BusyError(f"the run in {run} has changed since it was read: start again")
         for sentence in source.messages:
             print(sentence)
-        report(model, plan, source, iteration, folder, tests, own, arguments.protocol)
+        report(model, plan, source, iteration, folder, tests, own, arguments.protocol, beside)
     return 0
+
+
+def read_beside(runs, plan, device):
+    """{name: (model, entries of its metrics.json)} of other runs. ConfigError if one was trained on other frames."""
+    beside = {}
+    for run in runs:
+        other, _, parts = read_trained(run)
+        if (other.frame, other.data.given) != (plan.frame, plan.data.given):
+            raise ConfigError(f"{run} was trained to watch {other.data.given} frames of {other.frame}, the run to "
+                              f"evaluate {plan.data.given} of {plan.frame}: they cannot be shown beside each other")
+        name = other.model if other.model not in {plan.model, *beside} else str(run)
+        beside[name] = trained_model(other, parts, device), read_scores(run / "metrics.json")
+    return beside
 
 
 def worlds(path, plan, changes, known, scores):
@@ -99,6 +115,8 @@ def base_parser(**options):
     parser.add_argument("run", type=path_argument, help="folder that training wrote; must come first")
     parser.add_argument("--data", type=path_argument,
                         help="a file or folder of sequences, all used as a test set (default: the run's own test set)")
+    parser.add_argument("--beside", type=path_argument, nargs="+", metavar="RUN", default=[],
+                        help="other runs, scored on the same test set before, to be drawn with this one")
     parser.add_argument("--sequences", type=int, dest="test_sequences", metavar="N",
                         help="how many test sequences to score (default: as many as after training)")
     parser.add_argument("--protocol", choices=metrics.PROTOCOLS, default="float",

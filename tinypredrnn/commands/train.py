@@ -1,9 +1,11 @@
 """Train a network on a world, score it, and show what it predicts. A world is a source of sequences: mnist, moving
-digits that are made as needed; radar, frames of weather radars, or synthetic echoes; or sequences, files of your own.
+digits that are made as needed; radar, frames of weather radars, or synthetic echoes; kth, videos of people, or stick
+figures; or sequences, files of your own.
 
     tinypredrnn train mnist                                      minutes on two CPU cores
     tinypredrnn train mnist --preset paper --device gpu --out runs/paper
     tinypredrnn train radar --data season.npz                    a file of frames with times; NetCDF and others as well
+    tinypredrnn train kth --data KTH                             a folder of the .avi files, with 00sequences.txt
     tinypredrnn train sequences --data my_clips                  a folder of folders of images, one for each clip
     tinypredrnn train sequences --data clips.npy --size 64 64    clips (N,T,H,W), resized to 64x64
     tinypredrnn train mnist --resume --out runs/paper            go on after Ctrl-C, without repeating any flag

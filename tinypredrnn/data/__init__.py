@@ -1,5 +1,6 @@
 """Worlds to predict, by name. To add one, write `tp.data.SOURCES["mine"] = Mine`, where Mine is a Source subclass."""
 
+from tinypredrnn.data.kth import KTH
 from tinypredrnn.data.moving_digits import MovingDigits
 from tinypredrnn.data.own import OwnSequences
 from tinypredrnn.data.radar import Radar
@@ -7,7 +8,7 @@ from tinypredrnn.data.scale import Scale
 from tinypredrnn.data.source import Source, SourceOptions, stream
 from tinypredrnn.errors import ConfigError
 
-SOURCES = {"mnist": MovingDigits, "sequences": OwnSequences, "radar": Radar}
+SOURCES = {"mnist": MovingDigits, "sequences": OwnSequences, "radar": Radar, "kth": KTH}
 
 
 def find_source(name):

@@ -12,10 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tinypredrnn.compiled import kernel
+from tinypredrnn.data.generator import Generator
 from tinypredrnn.data.scale import Scale
-from tinypredrnn.data.source import stream
-from tinypredrnn.errors import ConfigError
-from tinypredrnn.memory import require_memory
 
 SCALE = Scale(units=(0.0, 60.0), unit="dBZ")
 STORMS, CELLS, MARGIN = 7, 24, 20  # storms of a sequence; cells of a storm; pixels around the frame where they may be
@@ -45,17 +43,11 @@ class Cells(NamedTuple):
     peak: np.ndarray
 
 
-class Echoes:
-    """Makes sequences of `frames` frames of `size` (height, width) pixels, bytes on SCALE: 0 to 255 are 0 to 60 dBZ.
-
-    ConfigError if there is no frame or no pixel.
-    """
+class Echoes(Generator):
+    """Makes sequences of `frames` frames of `size` (height, width) pixels, bytes on SCALE: 0 to 255 are 0 to 60 dBZ."""
 
     def __init__(self, size=(64, 64), frames=20):
-        if frames < 1 or len(size) != 2 or min(size) < 1:
-            raise ConfigError(f"expected at least 1 frame of at least 1x1 pixels, got frames={frames} and size={size}; "
-                              "ask for more.")
-        self.size, self.frames = tuple(size), frames
+        super().__init__(size, frames)
 
     def draw(self, rng, count):
         """`count` fresh sequences, uint8 (count,frames,height,width,1). TooLargeError if memory is too small."""
@@ -65,19 +57,6 @@ class Echoes:
         canvas = np.empty((count, self.frames, *self.size, 1), np.uint8)
         paint(canvas, paths, cells.shape, cells.birth, cells.life, cells.peak, 255 / SCALE.units[1])
         return canvas
-
-    def fixed_set(self, name, count, seed=0):
-        """The first `count` sequences of the "validation" or "test" set; each depends only on its number."""
-        self.check_memory(count)
-        sequences = np.empty((count, self.frames, *self.size, 1), np.uint8)
-        for k in range(count):
-            sequences[k] = self.draw(stream(name, seed, k), 1)[0]
-        return sequences
-
-    def check_memory(self, count):
-        """TooLargeError if `count` sequences do not fit into memory."""
-        require_memory(count * self.frames * math.prod(self.size), f"{count:,} sequences of {self.frames:,} frames of "
-                       f"{self.size[0]}x{self.size[1]}", "ask for fewer or smaller ones")
 
     def weather(self, rng, count):
         """(Cells, the wind in the middle of the frame (N,2) in pixels a frame, its change with the place (N,2,2))."""

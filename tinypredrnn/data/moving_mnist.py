@@ -10,14 +10,14 @@ import math
 import numpy as np
 
 from tinypredrnn.compiled import kernel
-from tinypredrnn.data.source import stream
+from tinypredrnn.data.generator import Generator
 from tinypredrnn.errors import ConfigError, DTypeError, ShapeError
 from tinypredrnn.memory import require_memory
 
 SPEEDS = {"paper": (3.0, 5.0), "srivastava": (3.6, 3.6)}  # pixels a frame, uniform in [from, to)
 
 
-class MovingMNIST:
+class MovingMNIST(Generator):
     """Makes sequences from digit images (N,h,w) uint8, such as MNIST's (N,28,28).
 
     A sequence has `frames` frames of `size` (height, width) pixels and shows `digits` digits, chosen with replacement.
@@ -79,21 +79,6 @@ class MovingMNIST:
         velocity = np.stack([speed * np.sin(angle), speed * np.cos(angle)], axis=-1)  # (count,digits,2)
         move = reflect if self.rule == "paper" else clamp
         return move(start, velocity, self.room, self.frames)
-
-    def batch(self, seed, k, count):
-        """Training batch `k`: `count` sequences, the same for the same (seed, k) whatever was drawn before."""
-        return self.draw(stream("training", seed, k), count)
-
-    def fixed_set(self, name, count, start=0, seed=0):
-        """Sequences `start` to `start + count - 1` of the "validation" or "test" set; each depends only on its number.
-
-        TooLargeError if they do not fit into memory.
-        """
-        self.check_memory(count)
-        sequences = np.empty((count, self.frames, *self.size, 1), np.uint8)
-        for i in range(count):
-            sequences[i] = self.draw(stream(name, seed, start + i), 1)[0]
-        return sequences
 
     def check_memory(self, count):
         """TooLargeError if `count` sequences, with frames and positions of digits, do not fit into memory."""

@@ -219,6 +219,7 @@ class OneTest(OwnSequences):
     def __init__(self, path, options, scale, world, seed):
         files = world if issubclass(world, OwnSequences) else OwnSequences
         known = {name: value for name, value in options.as_dict().items() if name in files.Options.names()}
+        known["horizon"] = getattr(options, "test_horizon", options.horizon)
         Source.__init__(self, files.Options().replace(**known), seed)
         self.name = Path(path).resolve().stem
         # there are no training sequences on which a baseline could be fitted

@@ -15,7 +15,7 @@ from tinypredrnn.train.recipe import Recipe
 
 # names that an option cannot have: entries of a plan's records, and other flags of the commands
 RESERVED = {"name", "frame", "scale", "model", "preset", "device", "no_graph", "out", "resume", "overwrite", "run",
-            "protocol", "help"}
+            "protocol", "beside", "help"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,8 @@ LOG = ("iteration", "loss", "rate", "seconds")  # followed by the score of the v
 LOG_HEAD = re.compile(",".join(LOG) + r",validation_[\w.-]{1,100}", re.ASCII)
 LOG_ROW = re.compile(r"\d{1,15}(,(-?\d+(\.\d+)?(e[-+]\d+)?|nan|inf)?){4}", re.ASCII)
 # {} names the test set, unless it is the run's own
-SCORED = "prediction{}.png", "prediction{}.gif", "frame_curves{}.png", "maps{}.png"
+SCORED = ("prediction{}.png", "prediction{}.gif", "frame_curves{}.png", "maps{}.png", "beside{}.png",
+          "beside_curves{}.png")
 WRITTEN = (NAME, PREVIOUS, BEST, "config.json", "log.csv", "metrics.json", "curves.png", "probability.npz",
            "probability.json", "reliability-*.png",
            *(name.format(which) for which in ("", "-*") for name in SCORED),

@@ -5,9 +5,9 @@ from tqdm import tqdm
 
 from tinypredrnn.autograd import no_grad
 from tinypredrnn.data.scale import BYTES
-from tinypredrnn.errors import DataError
+from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.files import read_json
-from tinypredrnn.metrics import BASELINES, DEFAULT, Scores, comparison, table
+from tinypredrnn.metrics import BASELINES, DEFAULT, Scores, comparison, metrics_of, table
 from tinypredrnn.train.checkpoint import checksum
 from tinypredrnn.train.run import SCORED, RunFolder
 from tinypredrnn.viz import LEVELS, save_frame_curves, save_gif, save_maps, save_strip
@@ -51,7 +51,7 @@ def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=(
     return scores.result()
 
 
-def report(model, plan, source, iteration, out, tests=None, own=None, protocol="float"):
+def report(model, plan, source, iteration, out, tests=None, own=None, protocol="float", beside=None):
     """Score each test set of a world, print the tables, and save the scores and pictures in a run's folder.
 
     plan, iteration   those of the weights
@@ -61,8 +61,11 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
     tests             {name: function that returns sequences} to score in place of the source's own test sets
     own               name of the run's own test set (default: the source's first), whose pictures are prediction.png
                       and .gif and frame_curves.png; the pictures of other test sets have the set's name in their names
+    beside            {name: (model, entries of its metrics.json)} of other networks, whose predictions and curves are
+                      drawn with these (beside.png, beside_curves.png), as in the paper's Figures 5 and 6
 
-    Raises DataError if metrics.json is damaged, BusyError if another program is writing into the folder.
+    Raises DataError if metrics.json is damaged, ConfigError if a network beside was not scored on the same sequences,
+    BusyError if another program is writing into the folder.
     """
     with out if isinstance(out, RunFolder) else RunFolder(out) as folder:
         path = folder.path / "metrics.json"
@@ -80,7 +83,8 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
             chosen = np.linspace(0, len(sequences) - 1, min(MAX_PICTURED, len(sequences))).astype(int)
             frames = source.scale.to_model(sequences[chosen])
             shown = frames[:, :given], frames[:, given:], predict(model, frames[:, :given], frames.shape[1] - given)
-            strip, animation, curves, maps = (picture.format("" if name == own else f"-{name}") for picture in SCORED)
+            strip, animation, curves, maps, strips, all_curves = (
+                picture.format("" if name == own else f"-{name}") for picture in SCORED)
             folder.draw(strip, save_strip, *shown)
             folder.draw(animation, save_gif, *shown)
             folder.draw(curves, save_frame_curves, entry)
@@ -89,9 +93,29 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
                 inputs, truth = frames[:, :given], frames[:, given:]
                 rows = hindcast(inputs, truth, predict(model, inputs, truth.shape[1]), source.baselines)
                 folder.draw(maps, save_maps, inputs[0], rows, source.scale)
+            if beside:
+                entries = {plan.model: entry} | {other: of[1].get(name) for other, of in beside.items()}
+                for other, found in entries.items():
+                    if not same_test(entry, found):
+                        raise ConfigError(f"{other} was not scored on the same sequences of {name}: evaluate it first, "
+                                          "with the same options")
+                inputs, truth, ours = shown
+                predictions = {other: predict(of[0], inputs, truth.shape[1]) for other, of in beside.items()}
+                folder.draw(strips, save_strip, inputs, truth, {plan.model: ours} | predictions)
+                folder.draw(all_curves, save_frame_curves, entries)
             print("\n".join([f"{name}, {len(sequences)} test sequences of step {iteration:,}", table(entry),
                              *comparison(entry),
-                             f"see {path.with_name(strip)}"]))
+                             f"see {path.with_name(strip)}" + (f" and {path.with_name(strips)}" if beside else "")]))
+
+
+def same_test(entry, other):
+    """Whether two entries of metrics.json are of the same sequences, as far as they tell: whether copying the last
+    frame, which knows no network, has the same scores."""
+    if other is None or any(entry[name] != other[name] for name in ("sequences", "protocol")):
+        return False
+    scores = [np.array(one.get("copy_last", {}).get(f"{metrics_of(entry)[0]['name']}_per_frame", ()), float)
+              for one in (entry, other)]
+    return scores[0].shape == scores[1].shape and np.allclose(*scores, rtol=1e-6, atol=0, equal_nan=True)
 
 
 def wettest(sequences, scale):

@@ -75,20 +75,23 @@ def save_frame_curves(path, entry):
     """Draw the scores of model and baselines over the predicted frames, as in the paper's Figures 3 and 5.
 
     entry   one test set's entry of metrics.json, as returned by `metrics.Scores.result`: the first twelve metrics with
-            `panel` are drawn (the first twelve of all if none has it); a frame without a score leaves a gap
+            `panel` are drawn (the first twelve of all if none has it); a frame without a score leaves a gap. It may be
+            those of several networks on one test set, {name: entry}; each then has a curve, and the baselines as well
 
     A baseline whose error is more than four times that of copying the last frame is left out, since it would flatten
     the other curves. DataError if the entry has no scores by frame.
     """
     from matplotlib.figure import Figure
 
+    several = entry and all(isinstance(one, dict) and "sequences" in one for one in entry.values())
+    networks, entry = (entry, next(iter(entry.values()))) if several else ({"model": entry}, entry)
     found = metrics.metrics_of(entry)
     drawn = ([metric for metric in found if metric["panel"]] or found)[:PANELS]
     if not drawn:
         raise DataError(
             f"An entry of metrics.json must have scores by frame, and has {list(entry)}: give what Scores.result gives."
         )
-    rows = {"model": entry} | {
+    rows = networks | {
         baseline.title: entry[name] for name, baseline in metrics.baselines_of(entry).items()
         if not _far_worse(name, entry, drawn[0])
     }
@@ -96,11 +99,12 @@ def save_frame_curves(path, entry):
     lines = -(-len(drawn) // columns)
     figure = Figure(figsize=(13 / 3 * columns, 3.8 * lines), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    style = {name: _series(n) for n, name in enumerate(networks)} if several else {}
     for axes, metric in zip(panels, drawn):
         for title, scores in rows.items():
             curve = np.array(scores[f"{metric['name']}_per_frame"], float)  # None becomes NaN
             axes.plot(np.arange(len(curve)) + 1, curve, label=title, linewidth=1.8, markersize=5,
-                      **style_of(title))
+                      **style.get(title) or style_of(title))
         axes.set_xlabel("predicted frame")
         axes.set_ylabel(_label(metric["title"], metric["unit"]))
         axes.xaxis.get_major_locator().set_params(integer=True)

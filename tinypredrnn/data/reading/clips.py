@@ -1,4 +1,5 @@
-"""Clips: films with one frame size, and the windows of them on which a model is trained; Piece: what a file says."""
+"""Clips: films with one frame size, and the windows of them on which a model is trained; Piece: what a file says;
+Sequences: those of a test set."""
 
 import dataclasses
 import mmap
@@ -147,3 +148,23 @@ def file_of(array):
     while isinstance(array, np.ndarray):
         array = array.base
     return array if isinstance(array, mmap.mmap) else None
+
+
+class Sequences:
+    """Sequences (N,T,H,W,C) that are cut when they are asked for, so that a test set of any length takes little memory.
+
+    cut       numbers (n,) -> the sequences of these numbers, (n,T,H,W,C)
+    numbers   (N,), of all of them
+
+    `sequences[first:last]` and `sequences[[indices]]` are arrays, as those of an array would be.
+    """
+
+    def __init__(self, cut, numbers):
+        self.cut, self.numbers = cut, numbers
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def __getitem__(self, which):
+        chosen = self.numbers[which]
+        return self.cut(chosen) if np.ndim(chosen) else self.cut([chosen])[0]

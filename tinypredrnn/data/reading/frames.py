@@ -137,3 +137,22 @@ def resize(values, size):
     """Resize (H,W,C) floats; Pillow computes in float32."""
     planes = [Image.fromarray(np.ascontiguousarray(plane, np.float32)) for plane in np.moveaxis(values, 2, 0)]
     return np.stack([plane.resize(size[::-1], Image.Resampling.BILINEAR) for plane in planes], -1).astype(np.float64)
+
+
+def bilinear(frames, size):
+    """Resize bytes (...,H,W,C) to `size` (rows, columns): each pixel lies between two rows and two columns, which are
+    weighted by their distance. Unlike `stretch`, it averages no more of them if frames shrink: it is what
+    OpenCV's resize does, and so what published codes see.
+    """
+    if size in (None, frames.shape[-3:-1]):
+        return frames
+    values = frames.astype(np.float32)
+    for axis, to in zip((-3, -2), size):
+        of = values.shape[axis]
+        place = ((np.arange(to) + 0.5) * of / to - 0.5).clip(0, of - 1)  # of the centres of the pixels
+        before = np.minimum(place.astype(int), max(0, of - 2))
+        after = np.minimum(before + 1, of - 1)
+        share = (place - before).astype(np.float32).reshape([-1 if k == 3 + axis else 1 for k in range(3)])
+        near, far = values.take(before, axis), values.take(after, axis)
+        values = near + share * (far - near)
+    return np.rint(values).astype(np.uint8)

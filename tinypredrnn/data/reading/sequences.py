@@ -45,7 +45,7 @@ from tinypredrnn.data.reading.videos import decode_video
 from tinypredrnn.data.reading.words import in_short, listed
 from tinypredrnn.data.scale import Scale
 from tinypredrnn.errors import ConfigError, DataError
-from tinypredrnn.files import user_cache
+from tinypredrnn.files import allow_open_files, user_cache
 from tinypredrnn.options import called
 
 KINDS = {1: "gray", 3: "colour"}
@@ -113,6 +113,7 @@ def read_films(path, size=None, channels=None, order="", array="", every=1, miss
     check_options(size, order, every, aspect)
     messages, films, groups, sizes = [], {}, {}, set()
     found = find_clips(path, messages)
+    allow_open_files(len(found) + 100)  # an array or video that is mapped is an open file
     kinds = {item.kind for item in found}
     if order and kinds != {"array"} or array and not kinds <= {"array", "grid"}:
         raise ConfigError(f"{called('order')} and {called('array')} are options for arrays, but {path} holds other "

@@ -1,23 +1,27 @@
 """Videos: their stored frames, decoded by ffmpeg, which the extra `video` installs, and a cache of what was decoded.
 
 By default ffmpeg repeats and drops frames to get an even rate, follows files that refer to other files, and does not
-report that a file was cut off. Here every stored frame is returned once, only known containers are opened, and the
-number of frames is compared with what the container announces.
+report that a file was cut off, nor, as it is called by imageio, that it is damaged. Here every stored frame is returned
+once, only known containers are opened, the number of frames is compared with what the container announces, and the
+decoder's errors are told.
 
 The cache has a file of frames for each video, in the user's cache, which is mapped into memory and read as needed: a
 line of JSON, padded with spaces to HEAD bytes, and then the frames. The JSON says what the file was made from (path,
-size and date of the video, requested size and channels) and has the checksum of the frames. A file is used only if all
-of that agrees; else it is made again. If the cache cannot be written, the frames are kept in memory.
+size and date of the video, requested size and channels). A file is used only if all of that agrees and if it has not
+changed since; else it is made again. To read gigabytes only to compute a checksum would make each start slow, so a file
+is given the date DATE when it is whole: whoever changes it changes that as well. If the cache cannot be written, the
+frames are kept in memory.
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
 import math
+import os
 import re
 import subprocess
-import zlib
 
 import numpy as np
 
@@ -38,8 +42,19 @@ CONTAINERS = {
     "mpegts": rb"G.{187}G.{187}G",
 }
 HEAD = 4096  # bytes, so that the frames begin at a page of memory
-FORMAT = 2  # to be increased whenever the format of the cache changes
+DATE = 1_500_000_000  # seconds since 1970
+FORMAT = 3  # to be increased whenever the format of the cache changes
 GRAY = "videos whose colours differ by no more than a codec makes them are read as gray; --channels 3 keeps colours"
+
+
+@functools.cache
+def as_stored():
+    """Options that keep ffmpeg from repeating and dropping frames; their name depends on the version."""
+    import imageio_ffmpeg
+
+    version = re.match(r"n?(\d+)\.(\d+)", imageio_ffmpeg.get_ffmpeg_version())
+    modern = version is None or (int(version[1]), int(version[2])) >= (5, 1)
+    return ["-fps_mode" if modern else "-vsync", "passthrough"]
 
 
 class Video:
@@ -70,7 +85,7 @@ class Video:
     def __iter__(self):
         with reading(self.path):
             source = self.ffmpeg.read_frames(str(self.path.absolute()), pix_fmt="rgb24", input_params=self.input,
-                                             output_params=self.as_stored())
+                                             output_params=as_stored())
             about, count = next(source), 0
             width, height = about["size"]
             check_frame(height, width)
@@ -81,15 +96,12 @@ class Video:
                 raise DataError("expected a video, got a file without a frame: replace it")
             self.check(count, about["duration"] * about["fps"])
 
-    def as_stored(self):
-        """Options that keep ffmpeg from repeating and dropping frames; their name depends on the version."""
-        version = re.match(r"n?(\d+)\.(\d+)", self.ffmpeg.get_ffmpeg_version())
-        modern = version is None or (int(version[1]), int(version[2])) >= (5, 1)
-        return ["-fps_mode" if modern else "-vsync", "passthrough"]
-
     def check(self, count, due):
         """Compare the number of frames with what the file announces (`due`, if evenly spaced), and with their times."""
-        name, times = self.path.name, self.times()
+        name, (times, errors) = self.path.name, self.examine()
+        if errors:
+            self.messages.append(f"{name}: the decoder finds errors in it, the first is {errors[0]!r:.80}: some of its "
+                                 "frames may be wrong or lost, replace it by a sound copy")
         in_head = int.from_bytes(self.head[48:52], "little") if self.head[24:28] == b"avih" else 0  # of an AVI
         announced = max(in_head, len(times))
         if count == len(times):  # else the times cannot be assigned to frames
@@ -106,15 +118,17 @@ class Video:
             self.messages.append(f"{name}: {count} of the {announced} frames that it announces are there; it seems to "
                                  "be cut short")
 
-    def times(self):
-        """When each stored frame is shown, in units of the container, in order; read without decoding."""
+    def examine(self):
+        """(when each stored frame is shown, in units of the container, in order; the decoder's errors)"""
         words = [self.ffmpeg.get_ffmpeg_exe(), "-v", "error", *self.input, "-i", str(self.path.absolute()),
-                 "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"]
+                 "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-",
+                 "-map", "0:v:0", *as_stored(), "-f", "null", "-"]  # again, as imageio keeps errors to itself
         answer = subprocess.run(words, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
         # stream, decoding time, time, duration, bytes, ...; without bytes the frame before stays on
         rows = re.findall(r"^\d+, *[^,]+, *(-?\d+), *[^,]+, *(?!0,)\d+,", answer.stdout, re.MULTILINE)
         times = sorted(map(int, rows))
-        return times if not times or times[0] > UNKNOWN else []
+        errors = [re.sub(r"^(\[[^]]*\] *)*", "", line) for line in answer.stderr.splitlines() if line.strip()]
+        return (times if not times or times[0] > UNKNOWN else []), errors
 
 
 # the cache
@@ -133,8 +147,10 @@ def decode_video(path, size, channels):
         return found
     with contextlib.suppress(OSError):  # the cache cannot be used: no space, not permitted, ...
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with replacing(place) as temporary, open(temporary, "wb") as file:
-            decode_into(file, path, size, channels, asked)
+        with replacing(place) as temporary:
+            with open(temporary, "wb") as file:
+                decode_into(file, path, size, channels, asked)
+            os.utime(temporary, (DATE, DATE))
         if found := kept(place, asked):
             return found
     memory = io.BytesIO()
@@ -147,12 +163,11 @@ def kept(place, asked):
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         with open(place, "rb") as file:
             head = json.loads(file.read(HEAD))
-        shape = tuple(head["shape"])
-        if head["asked"] != asked or len(shape) != 4 or place.stat().st_size != HEAD + math.prod(shape):
+        shape, now = tuple(head["shape"]), place.stat()
+        if head["asked"] != asked or len(shape) != 4 or now.st_size != HEAD + math.prod(shape) or now.st_mtime != DATE:
             return None
-        frames = np.memmap(place, np.uint8, "r", HEAD, shape)
         about = list(head["starts"]), list(head["messages"]), list(head["stored"])
-        return (frames, *about) if zlib.crc32(frames) == head["checksum"] else None
+        return np.memmap(place, np.uint8, "r", HEAD, shape), *about
 
 
 class NotGray(Exception):
@@ -164,7 +179,7 @@ def decode_into(file, path, size, channels, asked):
     frames' shape in place of the frames.
     """
     for wanted in (channels,) if channels else (1, 3):
-        video, count, check = Video(path), 0, 0
+        video, count = Video(path), 0
         file.seek(HEAD)
         file.truncate()
         with contextlib.suppress(NotGray):
@@ -175,12 +190,11 @@ def decode_into(file, path, size, channels, asked):
                 if isinstance(file, io.BytesIO):
                     with reading(path):
                         check_bytes(file.tell() + frame.nbytes)
-                count, check = count + 1, zlib.crc32(frame, check)
+                count += 1
                 file.write(frame)
             break
     shape, messages = (count, *frame.shape), video.messages + ([GRAY] if channels is None and wanted == 1 else [])
-    head = json.dumps({"asked": asked, "shape": shape, "checksum": check, "starts": video.starts, "messages": messages,
-                       "stored": stored})
+    head = json.dumps({"asked": asked, "shape": shape, "starts": video.starts, "messages": messages, "stored": stored})
     if not isinstance(file, io.BytesIO):
         if len(head) > HEAD:
             raise OSError("there is more to say about this video than a cache entry has room for")
