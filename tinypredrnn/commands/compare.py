@@ -5,6 +5,7 @@
     tinypredrnn compare --models predrnn predrnn:patch=4 predrnn:hidden=64,64:loss=l1
     tinypredrnn compare --preset paper --device gpu --out runs/table1
     tinypredrnn compare --out runs/table1                      go on after Ctrl-C, without repeating any flag
+    mpiexec -n 2 tinypredrnn compare                           two processes, each with its own networks
 
 All networks see the same stream of training sequences, which depends on the seed alone, are trained on two digits only,
 and are scored on the same test sets of two and of three digits. The folder then holds table.md, table.csv and table.png
@@ -25,6 +26,7 @@ an error, or if a network could not be trained.
 """
 
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -39,29 +41,37 @@ from tinypredrnn.options import Parser, add_arguments, command_line, given_optio
 from tinypredrnn.train import Recipe, new_plan, table1
 from tinypredrnn.train.budget import COSTS
 from tinypredrnn.train.comparison import FIXED, PRESETS, RECIPES, WORLD, Comparison
+from tinypredrnn.train.parallel import processes
 
 SAMPLES = 2  # sequences of each test set that are drawn
 
 
 @command_line
 def main(words):
+    with processes() as ranks:
+        return compare(ranks, words)
+
+
+def compare(ranks, words):
+    """The part of one of the `ranks` that share the networks. Returns the exit status."""
     arguments = make_parser().parse_args(words)
     world = find_source(WORLD).Options
     changes = given_options(arguments, {*Recipe.names(), *world.names()} - {*FIXED, "digits", "data_dir"})
     protocol = given_options(arguments, ("preset", "recipe", "budget")) | {"changes": dict(sorted(changes.items()))}
-    comparison = Comparison(arguments.out, protocol, arguments.device, arguments.data_dir or "")
+    comparison = Comparison(arguments.out, protocol, arguments.device, arguments.data_dir or "", ranks)
     with comparison.folder:
         comparison.add(arguments.models or ([] if comparison.networks else list(MODELS)),
                        arguments.seeds or ([] if comparison.seeds else [0]))
         print(f"{len(comparison.networks)} networks, seeds {' '.join(map(str, comparison.seeds))}, a budget of "
               f"{comparison.budget} each; written to {shlex.quote(str(comparison.out))}")
-        stopped_by, failed = comparison.run(lambda failed: write_table(comparison, failed))
+        stopped_by, failed = comparison.run(lambda failed: ranks.first and write_table(comparison, failed))
         if stopped_by:
             print(f"stopped by {stopped_by.name}, all saved; go on with --out {shlex.quote(str(comparison.out))}")
-            return 128 + stopped_by
-        rows = write_table(comparison, failed)
-        draw(comparison, rows)
-        print(f"\n{table1.markdown(rows, table1.notes_of(comparison, rows))}\nsee {comparison.out / 'table.png'}")
+            sys.exit(128 + stopped_by)  # which ends the other processes as well, if there are any
+        if ranks.first:
+            rows = write_table(comparison, failed)
+            draw(comparison, rows)
+            print(f"\n{table1.markdown(rows, table1.notes_of(comparison, rows))}\nsee {comparison.out / 'table.png'}")
     return 2 if failed else 0
 
 
