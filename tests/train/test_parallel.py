@@ -7,10 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from plans import DrawnDigits, make_plan
 
 from tinypredrnn.commands.train import run
-from tinypredrnn.errors import TrainingError
-from tinypredrnn.train import read_checkpoint, read_log
+from tinypredrnn.data.scale import BYTES
+from tinypredrnn.errors import ConfigError, TrainingError
+from tinypredrnn.metrics import DIGITS
+from tinypredrnn.models import construct
+from tinypredrnn.train import read_checkpoint, read_log, score_set, scoring, trainer
+from tinypredrnn.train.comparison import Comparison
 
 
 class Ranks:
@@ -165,3 +170,71 @@ def test_a_loss_that_is_not_finite_on_one_ends_all(trainers):
         return all(np.array_equal(before[name], array) for name, array in trainer.model.state_dict().items())
 
     assert together(act) == [True, True]
+
+
+def test_what_made_a_nan_is_said_whoever_has_it(trainers):
+    """The first process, which prints, need not be the one whose rows are bad."""
+    def act(ranks):
+        trainer = trainers(ranks)
+        frames = trainer.frames(0)
+        if ranks.rank:
+            frames[0, 0, 0, 0, 0] = np.inf
+        with np.errstate(all="ignore"), pytest.raises(TrainingError) as caught:
+            trainer.update(frames, 0)
+        return str(caught.value)
+
+    one, other = together(act)
+    assert one == other and "no single op" not in one
+
+
+def test_every_process_needs_a_sequence(trainers):
+    with pytest.raises(ConfigError, match="batch 2 leaves some of the 3 processes without a sequence"):
+        together(lambda ranks: trainers(ranks, batch=2), size=3)
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_sequences_are_scored_by_all_as_by_one(count):
+    """Also if there are fewer batches than processes."""
+    model = construct(*make_plan(size=(16, 16), hidden=(3,), patch=4).network()).train(False)
+    sequences = np.random.default_rng(0).integers(0, 256, (count, 7, 16, 16, 1), dtype=np.uint8)
+    expected = score_set(model, sequences, 4, BYTES, DIGITS, ("copy_last", "black"), batch=2)
+
+    def act(ranks):
+        own = construct(*make_plan(size=(16, 16), hidden=(3,), patch=4).network()).train(False)
+        return score_set(own, sequences, 4, BYTES, DIGITS, ("copy_last", "black"), batch=2, ranks=ranks)
+
+    for found in together(act, size=3):
+        assert found.keys() == expected.keys() and found["sequences"] == count
+        for metric in "mse", "ssim", "copy_last_mse", "black_ce":
+            assert found[metric] == pytest.approx(expected[metric], rel=1e-9)
+
+
+def test_the_networks_of_a_comparison_are_shared(digit_images, tmp_path, monkeypatch):
+    """Each is trained by one process, and the first knows what became of all."""
+    data = make_plan(size=(32, 32), given=3, horizon=3, test_sequences=4, validation_sequences=4).data
+    monkeypatch.setattr(Comparison, "world", lambda self, digits, seed=0: DrawnDigits(data.replace(digits=digits), seed, digit_images))
+    for module in trainer, scoring:
+        for name in "save_gif", "save_strip", "save_training_curves", "save_frame_curves":
+            monkeypatch.setattr(module, name, lambda path, *what: path.write_bytes(b"a picture"), raising=False)
+    names = [f"convlstm:hidden=3:patch={patch}" for patch in (4, 8, 16)]
+
+    def act(ranks):
+        comparison = Comparison(tmp_path / "all", {"budget": ["2", "iterations"], "changes": {"batch": 2}}, ranks=ranks)
+        trained, train = [], comparison.train
+
+        def train_or_fail(name, seed):
+            trained.append(name)
+            if name == names[1]:
+                raise TrainingError("it has diverged")
+            return train(name, seed)
+
+        comparison.train = train_or_fail
+        with comparison.folder:
+            comparison.add(names, [0])
+            return trained, comparison.run(lambda failed: None), [len(found) for found in comparison.outcomes().values()]
+
+    (one, *ended), (other, *also) = together(act)
+    assert (one, other) == ([names[0], names[2]], [names[1]])
+    assert ended == also == [(None, {(names[1], 0): "it has diverged"}), [1, 0, 1]]
+    saved = json.loads((tmp_path / "all" / "comparison.json").read_text())
+    assert [saved["networks"][name]["steps"] for name in names] == [2, 2, 2]

@@ -38,7 +38,7 @@ LAUNCHERS = (
 PAUSE = 1e-4  # seconds between two looks at whether the others have come
 # seconds that a process which has failed, or was stopped by a signal, waits for the others to end as well; a signal
 # reaches all, and some may have to save a large checkpoint first
-PATIENCE, PATIENCE_FOR_SAVES = 3, 30
+PATIENCE, PATIENCE_FOR_SAVES = 5, 30
 
 
 class Alone:
@@ -98,11 +98,12 @@ def connect(size):
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # the second if it finds no MPI
-        reason = "is not installed" if isinstance(error, ModuleNotFoundError) else f"does not work ({error})"
+        missing = isinstance(error, ModuleNotFoundError)
+        reason = "is not installed" if missing else f"does not work ({' '.join(str(error).split())})"
         raise ConfigError(f"{size} processes were started to train together, and mpi4py, by which they reach each "
                           f"other, {reason}: pip install mpi4py mpich, {instead}") from error
     if MPI.COMM_WORLD.size != size:
-        library = MPI.Get_library_version().split("\n")[0].strip("\0 ")
+        library = " ".join(MPI.Get_library_version().split("\n")[0].strip("\0").split())
         raise ConfigError(f"{size} processes were started to train together, but the MPI that mpi4py uses ({library}) "
                           f"knows {MPI.COMM_WORLD.size}: start them with the mpiexec of that MPI, {instead}")
     return MPI.COMM_WORLD
@@ -204,7 +205,8 @@ class Ranks:
 
             from mpi4py import MPI
 
-            say(f"rank {self.rank} of {self.size} processes, on {MPI.Get_processor_name()}, ends the others, because:")
+            why = ", since it was stopped" if stopped else ", because:"
+            say(f"rank {self.rank} of {self.size} processes, on {MPI.Get_processor_name()}, ends the others{why}")
             status = error.code if isinstance(error, SystemExit) and error.code else 130 if stopped else 2
             atexit.register(self.comm.Abort, status)  # when the error has been reported
 
