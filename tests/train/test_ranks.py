@@ -14,7 +14,7 @@ from stand_in import in_place_of_cupy
 
 from tinypredrnn.errors import ConfigError, DeviceError
 from tinypredrnn.train import parallel, read_checkpoint, read_log
-from tinypredrnn.train.parallel import ALONE, Ranks, cores_of_one, interleaved, launched, processes
+from tinypredrnn.train.parallel import ALONE, Ranks, cores_of_one, gpu_of_one, interleaved, launched, processes
 
 ROOT = Path(__file__).parents[2]
 LONG = 600  # seconds: the end of a test that hangs, never of one on a busy machine
@@ -162,6 +162,11 @@ def test_threads_are_divided_by_the_processes_of_a_machine(bound, expected):
 
 def test_a_quota_is_divided_as_well():
     assert cores_of_one([set(range(64))] * 2, 1, 5) == 2
+
+
+@pytest.mark.parametrize("visible, expected", [(None, ["0", "1", "2"]), ("4,7", ["4", "7", ""]), ("5", ["5"] * 3), ("", [""] * 3)])
+def test_each_process_of_a_machine_sees_one_gpu(visible, expected):
+    assert [gpu_of_one(visible, rank) for rank in range(3)] == expected
 
 
 def test_rows_come_back_in_their_order():

@@ -11,6 +11,9 @@ Alone and Ranks have the same attributes, so that nothing else asks whether ther
     gather(value)            a list of the values that the processes give, by rank
 
 All processes call the last three equally often and in the same order, since each call waits for the others.
+
+A mean over rows is then that of one process, up to rounding. What mixes rows is not: BatchNorm in training has the
+statistics of its own process's rows.
 """
 
 import contextlib
@@ -122,10 +125,8 @@ class Ranks:
         self.farewell = comm.Dup()  # apart, since those who wait for each other may still be waiting in `comm`
         here = comm.Split_type(split_type())  # the processes of this machine
         threads.use(cores_of_one(here.allgather(threads.bound_cores()), here.rank, threads.CORES))
-        gpus = os.environ.get("CUDA_VISIBLE_DEVICES")  # a GPU that CUDA does not find is an error of its own
-        gpus = gpus.split(",") if gpus else list(map(str, range(here.size)))
-        if len(gpus) > 1:
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpus[here.rank] if here.rank < len(gpus) else ""
+        # before CuPy is imported; if there are fewer GPUs than processes, CuPy will say that it finds none
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of_one(os.environ.get("CUDA_VISIBLE_DEVICES"), here.rank)
 
     def average(self, arrays, weight=1):
         """Replace each array, in place, by its average over all processes: one sum of one flat array."""
@@ -223,6 +224,15 @@ def cores_of_one(bound, rank, cores):
     users = Counter(core for own in bound for core in own)
     share = sum(Fraction(1, users[core]) for core in bound[rank]) / len(bound[rank])
     return max(1, int(cores * share))
+
+
+def gpu_of_one(visible, rank):
+    """CUDA_VISIBLE_DEVICES for process `rank` of a machine, if it was `visible` for all; None: all GPUs are. If it
+    names a single one, or none, a launcher or the user has decided already."""
+    if visible is None:
+        return str(rank)
+    names = visible.split(",")
+    return visible if len(names) == 1 else names[rank] if rank < len(names) else ""
 
 
 def interleaved(parts):
