@@ -33,10 +33,11 @@ setup(
     extras_require={
         "gpu": ["cupy-cuda13x[ctk]>=14"],
         "gpu12": ["cupy-cuda12x[ctk]>=14"],
-        "mpi": ["mpi4py>=4", "mpich"],
+        "mpi": ["mpi4py>=4", "mpich; sys_platform != 'win32'", "impi-rt; sys_platform == 'win32'"],
         "radar": ["xarray>=2024.1", "netcdf4", "h5netcdf", "h5py", "zarr"],
         "video": ["imageio[ffmpeg]"],
         # setuptools: a test builds the wheel
-        "test": ["pytest>=8", "pytest-xdist>=3", "ruff", "setuptools>=70.1", "tinypredrnn[radar]"],
+        "test": ["pytest>=8", "pytest-xdist>=3", "ruff", "setuptools>=70.1", "tinypredrnn[radar]",
+                 "tinypredrnn[mpi]; sys_platform == 'linux'"],
     },
 )

@@ -32,11 +32,15 @@ WORTH_A_THREAD = 0.25  # of a core: if a quota leaves less, one more thread gain
 def usable_cores():
     """How many threads this process can keep busy: as many as the cores that it is bound to, or fewer if a container's
     quota allows less processor time than that."""
-    if hasattr(os, "sched_getaffinity"):
-        bound = len(os.sched_getaffinity(0))
-    else:
-        bound = getattr(os, "process_cpu_count", os.cpu_count)() or 1  # the former from Python 3.13 on
+    bound = len(bound_cores())
     return max(1, min([bound, *(math.ceil(quota - WORTH_A_THREAD + 1e-9) for quota in quotas())]))
+
+
+def bound_cores():
+    """The numbers of the cores that this process is bound to."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(getattr(os, "process_cpu_count", os.cpu_count)() or 1))  # the former from Python 3.13 on
 
 
 def quotas():
@@ -60,8 +64,13 @@ def count_threads(cores, asked):
     return min(cores, int(first))
 
 
-CORES = usable_cores()
-THREADS = count_threads(CORES, os.environ.get("OMP_NUM_THREADS"))
+def use(cores):
+    """Compute with so many threads from now on, or fewer if OMP_NUM_THREADS says so."""
+    global CORES, THREADS
+    CORES, THREADS = cores, count_threads(cores, os.environ.get("OMP_NUM_THREADS"))
+
+
+use(usable_cores())
 
 # the pool
 #

@@ -8,6 +8,7 @@ and 4, on radar echoes Table 2 and Figure 7.
     tinypredrnn compare --models predrnn predrnn:patch=4 predrnn:hidden=64,64:loss=l1
     tinypredrnn compare --preset paper --device gpu --out runs/table1
     tinypredrnn compare --out runs/table1                      go on after Ctrl-C, without repeating any flag
+    mpiexec -n 2 tinypredrnn compare                           two processes, each with its own networks
 
 All networks see the same stream of training sequences, which depends on the seed alone, and are scored on the same test
 sets: for Table 1, they are trained on two digits only, and scored on two and on three. The folder then holds table.md,
@@ -29,6 +30,7 @@ an error, or if a network could not be trained.
 """
 
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,7 @@ from tinypredrnn.options import Parser, add_arguments, command_line, given_optio
 from tinypredrnn.train import Recipe, new_plan, tables
 from tinypredrnn.train.budget import COSTS
 from tinypredrnn.train.comparison import FIRST, FIXED, PRESETS, RECIPES, Comparison, world_of
+from tinypredrnn.train.parallel import processes
 from tinypredrnn.train.published import TABLES
 from tinypredrnn.train.scoring import wettest
 
@@ -52,6 +55,12 @@ SAMPLES = 2  # sequences of each test set that are drawn
 
 @command_line
 def main(words):
+    with processes() as ranks:
+        return compare(ranks, words)
+
+
+def compare(ranks, words):
+    """The part of one of the `ranks` that share the networks. Returns the exit status."""
     named = words[:1] if words and not words[0].startswith("-") else []
     choice, _ = base_parser(named, add_help=False).parse_known_args(words)
     world = choice.world or world_of(choice.out)  # it decides which other options exist
@@ -65,7 +74,7 @@ def main(words):
     changes |= {name: str(Path(changes[name]).expanduser().absolute()) for name in PLACES if changes.get(name)}
     protocol = given_options(arguments, ("preset", "recipe", "budget")) | {
         "world": world, "changes": dict(sorted(changes.items()))}
-    comparison = Comparison(arguments.out, protocol, arguments.device, arguments.data_dir or "")
+    comparison = Comparison(arguments.out, protocol, arguments.device, arguments.data_dir or "", ranks)
     with comparison.folder:
         comparison.add(arguments.models or ([] if comparison.networks else comparison.table.models or list(MODELS)),
                        arguments.seeds or ([] if comparison.seeds else [0]))
@@ -73,14 +82,15 @@ def main(words):
             print(sentence)
         print(f"{len(comparison.networks)} networks, seeds {' '.join(map(str, comparison.seeds))}, a budget of "
               f"{comparison.budget} each; written to {shlex.quote(str(comparison.out))}")
-        stopped_by, failed = comparison.run(lambda failed: write_table(comparison, failed))
+        stopped_by, failed = comparison.run(lambda failed: ranks.first and write_table(comparison, failed))
         if stopped_by:
             print(f"stopped by {stopped_by.name}, all saved; go on with --out {shlex.quote(str(comparison.out))}")
-            return 128 + stopped_by
-        rows = write_table(comparison, failed)
-        draw(comparison, rows)
-        print(f"\n{tables.markdown(comparison.table, rows, tables.notes_of(comparison, rows))}\n"
-              f"see {comparison.out / 'table.png'}")
+            sys.exit(128 + stopped_by)  # which ends the other processes as well, if there are any
+        if ranks.first:
+            rows = write_table(comparison, failed)
+            draw(comparison, rows)
+            print(f"\n{tables.markdown(comparison.table, rows, tables.notes_of(comparison, rows))}\n"
+                  f"see {comparison.out / 'table.png'}")
     return 2 if failed else 0
 
 

@@ -9,9 +9,10 @@ The scores are added to RUN/metrics.json under the test set's name, such as "mni
 .gif show some sequences, and RUN/frame_curves-mnist-3.png the scores frame by frame (the paper's Figure 3). With
 --beside, RUN/beside-mnist-3.png and beside_curves-mnist-3.png show it with other runs that were scored on the same set.
 A run cannot be scored while it is being trained: wait, or score a copy of its folder. Several evaluations of one run
-wait for each other.
+wait for each other. `mpiexec -n 2 tinypredrnn evaluate ...` shares the sequences between two processes.
 """
 
+import contextlib
 import re
 
 import numpy as np
@@ -23,6 +24,8 @@ from tinypredrnn.errors import BusyError, CheckpointError, ConfigError
 from tinypredrnn.files import locked, path_argument
 from tinypredrnn.options import Parser, add_arguments, command_line, given_options
 from tinypredrnn.train import RunFolder, fingerprint, read_scores, read_trained, report, trained_model
+from tinypredrnn.train.parallel import processes
+from tinypredrnn.train.run import Onlooker
 
 # options of a world that are no flags here: the run fixes them, another flag sets them, or they do not concern a test
 EXCLUDED = ("given", "data", "test_sequences", "validation_sequences", "validation", "test", "groups", "stride",
@@ -31,6 +34,12 @@ EXCLUDED = ("given", "data", "test_sequences", "validation_sequences", "validati
 
 @command_line
 def main(words):
+    with processes() as ranks:
+        return evaluate(ranks, words)
+
+
+def evaluate(ranks, words):
+    """The part of one of the `ranks` that share the sequences. Returns the exit status."""
     if not words or words[0].startswith("-"):
         every_world(base_parser()).parse_args(["--help"] if words[:1] in (["-h"], ["--help"]) else [])
     run = base_parser(add_help=False).parse_known_args(words[:1])[0].run
@@ -49,12 +58,15 @@ def main(words):
         raise ConfigError(f"{run} was trained on frames of {plan.frame[2]} channel(s), these have {source.frame[2]}")
     model = trained_model(plan, parts, arguments.device)
     beside = read_beside(arguments.beside, plan, arguments.device)
-    with locked(run, ".lock-scoring", wait=True), RunFolder(run) as folder:
+    with contextlib.ExitStack() as stack:
+        if ranks.first:
+            stack.enter_context(locked(run, ".lock-scoring", wait=True))
+        folder = stack.enter_context((RunFolder if ranks.first else Onlooker)(run))
         if read_trained(run)[:2] != (plan, iteration):
             raise BusyError(f"the run in {run} has changed since it was read: start again")
         for sentence in source.messages:
             print(sentence)
-        report(model, plan, source, iteration, folder, tests, own, arguments.protocol, beside)
+        report(model, plan, source, iteration, folder, tests, own, arguments.protocol, beside, ranks)
     return 0
 
 

@@ -20,7 +20,7 @@ REQUIRED = ("numpy", "numba", "scikit-image", "matplotlib", "tqdm", "pooch", "th
 PACKAGES = {  # name -> how to install it; no extras are named, since there may be no checkout that has them
     **{name: f"pip install {name}" for name in REQUIRED},
     "cupy": 'for a GPU: pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]" (CUDA 12)',
-    "mpi4py": "for several processes: pip install mpi4py mpich",
+    "mpi4py": "for several processes: pip install mpi4py mpich (on Windows: mpi4py impi-rt)",
     **{name: "to read NetCDF, HDF5 and Zarr: pip install xarray netcdf4 h5netcdf h5py zarr"
        for name in ("xarray", "netcdf4", "h5netcdf", "h5py", "zarr")},
     "imageio-ffmpeg": "to read videos: pip install imageio-ffmpeg",

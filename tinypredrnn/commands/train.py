@@ -9,6 +9,7 @@ figures; or sequences, files of your own.
     tinypredrnn train sequences --data my_clips                  a folder of folders of images, one for each clip
     tinypredrnn train sequences --data clips.npy --size 64 64    clips (N,T,H,W), resized to 64x64
     tinypredrnn train mnist --resume --out runs/paper            go on after Ctrl-C, without repeating any flag
+    mpiexec -n 2 tinypredrnn train mnist                         two processes that share each batch
 
 The run's folder holds prediction.png and .gif, curves.png, frame_curves.png, metrics.json, log.csv, config.json,
 checkpoint.npz and the one before it, best.npz (the weights that were best on the validation set; these are scored), and
@@ -29,6 +30,7 @@ from tinypredrnn.folder import refuse_overlap
 from tinypredrnn.models import MODELS
 from tinypredrnn.options import Parser, add_arguments, command_line, given_options
 from tinypredrnn.train import Trainer, new_plan, prepare_run, read_trained, report
+from tinypredrnn.train.parallel import processes
 from tinypredrnn.train.run import resumable
 
 
@@ -43,6 +45,12 @@ def main(words):
 @command_line
 def train(world, *words):
     """Train on the world of this name, with the other words of the command line. Returns the exit status."""
+    with processes() as ranks:
+        return train_together(ranks, world, *words)
+
+
+def train_together(ranks, world, *words):
+    """The part of one of the `ranks` in `train`."""
     choice, _ = base_parser(world, add_help=False).parse_known_args(words)  # they decide which other options exist
     world_class = find_source(world)
     if choice.resume:
@@ -71,18 +79,16 @@ def train(world, *words):
         raise CheckpointError(f"the run in {arguments.out} was trained on other data than these, with frames "
                               f"{plan.frame}, not {tuple(source.frame)}: name its own")
     trainer = Trainer(plan.on(source), source, arguments.out, arguments.device, not arguments.no_graph,
-                      start=not arguments.resume)
+                      ranks, start=not arguments.resume)
     with trainer.folder(arguments.resume, arguments.overwrite) as folder:
         return run(trainer, folder)
 
 
 def run(trainer, folder):
     """Train, score and draw pictures in `folder`, a RunFolder. Returns the exit status."""
-    if trainer.ranks.first:
-        announce(trainer)
+    announce(trainer)
     stopped_by = trainer.run()
-    if trainer.ranks.first:
-        conclude(trainer, folder, stopped_by)
+    conclude(trainer, folder, stopped_by)
     return 128 + stopped_by if stopped_by else 0
 
 
@@ -108,7 +114,7 @@ def conclude(trainer, folder, stopped_by):
     if iteration != trainer.iteration:
         print(f"the weights of step {iteration:,} are scored: they were the best on the validation set")
     trainer.model.load_state_dict(parts["model"])
-    report(trainer.model, trainer.plan, trainer.source, iteration, folder)
+    report(trainer.model, trainer.plan, trainer.source, iteration, folder, ranks=trainer.ranks)
 
 
 def base_parser(world, **options):

@@ -183,6 +183,19 @@ class Scores:
         self.sequences += batch
         self.pixels += truth.size
 
+    def counts(self):
+        """All that is summed over sequences, as plain values that another process can `merge`."""
+        return self.sums, self.perfect, self.known, self.sequences, self.pixels
+
+    def merge(self, counts):
+        """Add the `counts` of Scores of other sequences, with the same metrics and baselines."""
+        sums, perfect, known, sequences, pixels = counts
+        self.sums = self.sums | {key: self.sums.get(key, 0) + parts for key, parts in sums.items()}
+        self.perfect = {name: number + perfect[name] for name, number in self.perfect.items()}
+        self.known, self.sequences, self.pixels = (
+            self.known + known, self.sequences + sequences, self.pixels + pixels
+        )
+
     def _parts(self, metric, prediction, truth):
         """The parts (T,P) of one sequence."""
         parts = metric.parts(prediction, truth)

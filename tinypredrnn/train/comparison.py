@@ -6,7 +6,10 @@ each seed it is an ordinary run, in a folder below that of the comparison: it ca
 The comparison's own folder says in comparison.json how all of them are trained.
 """
 
+import contextlib
 import dataclasses
+import functools
+import operator
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -23,10 +26,11 @@ from tinypredrnn.options import called, from_text, plain
 from tinypredrnn.train.budget import Budget
 from tinypredrnn.train.checkpoint import NAME, PREVIOUS, read_checkpoint, read_trained, trained_model
 from tinypredrnn.train.limits import measure_memory
+from tinypredrnn.train.parallel import ALONE
 from tinypredrnn.train.plan import new_plan
 from tinypredrnn.train.published import TABLES
 from tinypredrnn.train.recipe import Recipe
-from tinypredrnn.train.run import prepare_run, read_log
+from tinypredrnn.train.run import Onlooker, prepare_run, read_log
 from tinypredrnn.train.scoring import predict, read_scores, report
 from tinypredrnn.train.trainer import Trainer
 
@@ -131,6 +135,10 @@ def same_protocol(saved, given, out):
     return saved
 
 
+def united(dictionaries):
+    return functools.reduce(operator.or_, dictionaries)
+
+
 def in_words(value):
     return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
@@ -143,6 +151,7 @@ class Comparison:
                or world: value}}; of the first four, what is missing is as in comparison.json, or the default
     device     where to train
     data_dir   where MNIST's files are, if not where they are usually looked for
+    ranks      the processes that share the networks (parallel.py): each trains some of them alone
 
     table      the Table of the world
     source     the Source of its training sequences
@@ -150,20 +159,22 @@ class Comparison:
     ConfigError if the protocol is impossible, or if the comparison in `out` has another one.
     """
 
-    def __init__(self, out, protocol, device="cpu", data_dir=""):
-        self.folder, self.device = Folder(out, "comparison"), device
-        self.out = self.folder.path
+    def __init__(self, out, protocol, device="cpu", data_dir="", ranks=ALONE):
+        folder, self.device, self.ranks = Folder(out, "comparison"), device, ranks
+        self.out = folder.path
         path = self.out / "comparison.json"
         saved = read_json(path) if path.is_file() else {}
-        if saved is None or saved and not self.folder.is_ours(path.name):
+        if saved is None or saved and not folder.is_ours(path.name):
             raise ConfigError(f"{path} is damaged, or not as this program wrote it: name another --out")
         if not saved:
-            self.folder.refuse_foreign_files(WRITTEN)
+            folder.refuse_foreign_files(WRITTEN)
+        self.folder = folder if ranks.first else Onlooker(out)
         self.networks, self.seeds = saved.get("networks", {}), saved.get("seeds", [])
         self.protocol = same_protocol(saved["protocol"], protocol, out) if saved else whole_protocol(protocol)
         self.preset, self.budget = PRESETS[self.protocol["preset"]], Budget(self.protocol["budget"])
         self.table, self.data_dir, self.opened = TABLES[self.protocol["world"]], data_dir, {}
         self.source = self.world(self.table.trained_on)
+        ranks.largest(0)  # all have read the folder before the first writes into it
 
     def world(self, options, seed=0):
         """The Source of the world with these options, which is read only once."""
@@ -213,10 +224,17 @@ class Comparison:
         of the runs that failed).
 
         after_each   called when a run has ended, with those that have failed so far
+
+        If there are several processes, each takes some of the networks, with all their seeds.
         """
-        failed = {}
+        failed, own = {}, list(self.networks)[self.ranks.rows]
+        for name in own:  # now, so that comparison.json has them whatever ends a process
+            with contextlib.suppress(*REPORTED, MemoryError):  # `train` will raise it again
+                self.measure(name)
+        self.networks |= united(self.ranks.gather({name: self.networks[name] for name in own}))
+        self.save()
         for seed in self.seeds:
-            for name in self.networks:
+            for name in own:
                 if self.outcome(name, seed):
                     continue
                 print(f"\n{name}, seed {seed}")
@@ -229,19 +247,23 @@ class Comparison:
                     failed[name, seed] = str(error) or "there is not enough memory"
                     say(f"{name}, seed {seed}, is not trained: {failed[name, seed]}")
                 after_each(failed)
-        return None, failed
+        return None, united(self.ranks.gather(failed))
+
+    def measure(self, name):
+        """Find out how many iterations the budget allows a network; its first seed decides for all."""
+        if "steps" not in self.networks[name]:
+            seed = self.seeds[0]
+            trainer = self.trainer(self.plan(name, seed), self.place(name, seed))
+            steps, ended_by = self.budget.iterations(trainer)
+            memory = {"memory": measure_memory(trainer)} if "memory" in self.table.costs else {}
+            self.networks[name] = {"steps": steps, "ended_by": ended_by} | memory
 
     def train(self, name, seed):
         """Train a network up to the end of its budget, from where it was stopped, and score it. Returns None, or the
         signal that stopped it.
         """
+        self.measure(name)
         out = self.place(name, seed)
-        if "steps" not in self.networks[name]:  # the first seed decides for all
-            trainer = self.trainer(self.plan(name, seed), out)
-            steps, ended_by = self.budget.iterations(trainer)
-            memory = {"memory": measure_memory(trainer)} if "memory" in self.table.costs else {}
-            self.networks[name] = {"steps": steps, "ended_by": ended_by} | memory
-            self.save()
         plan, resume = self.plan(name, seed, self.networks[name]["steps"]), self.started(name, seed)
         prepare_run(out, plan, resume, False, {option: plan.get(option) for option in plan.names()} if resume else {})
         trainer = self.trainer(plan, out)

@@ -71,7 +71,8 @@ class RunFolder(Folder):
 
 
 class Onlooker:
-    """The folder of a run as all processes but the first see it: they may read it, and write nothing."""
+    """The folder of a run as all processes but the first see it: they may read it, and write nothing. All that would
+    write is left to the first process."""
 
     def __init__(self, path):
         self.path = Path(path)
@@ -83,13 +84,19 @@ class Onlooker:
         pass
 
     def refuse(self, overwrite):
-        """The first process refuses for all."""
+        pass
 
     def promote_previous(self):
-        """Leave this to the first process."""
+        pass
 
     def remove(self, names):
-        """Leave this to the first process."""
+        pass
+
+    def write_json(self, name, value, amends=False):
+        pass
+
+    def draw(self, name, draw, *inputs):
+        pass
 
     def own_files(self):
         """Nothing here is this process's."""

@@ -9,7 +9,8 @@ from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.files import read_json
 from tinypredrnn.metrics import BASELINES, DEFAULT, Scores, comparison, metrics_of, table
 from tinypredrnn.train.checkpoint import checksum
-from tinypredrnn.train.run import SCORED, RunFolder
+from tinypredrnn.train.parallel import ALONE
+from tinypredrnn.train.run import SCORED, Onlooker, RunFolder
 from tinypredrnn.viz import LEVELS, save_frame_curves, save_gif, save_maps, save_strip
 
 MAX_PICTURED = 3  # sequences of a test set that are drawn
@@ -22,13 +23,15 @@ def predict(model, inputs, horizon):
 
     NaN, which marks places without data, is given to the model as 0. The model is in evaluation mode meanwhile.
     """
+    if not len(inputs):  # one of several processes may have none
+        return np.empty((0, horizon, *inputs.shape[2:]), inputs.dtype)
     known = np.nan_to_num(inputs) if np.isnan(inputs).any() else inputs
     with no_grad(), model.evaluating():
         return model(known, horizon).numpy().clip(0, 1)
 
 
 def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=("copy_last",), protocol="float",
-              batch=25, progress=iter, training=None):
+              batch=25, progress=iter, training=None, ranks=ALONE):
     """Score a set of stored sequences (N,T,H,W,C): the model sees `given` frames and predicts the rest.
 
     scale                the Scale that maps the frames to [0, 1]
@@ -37,6 +40,7 @@ def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=(
     progress             wraps the iteration over batches, for example tqdm
     training             a function that gives an iterator over batches of stored training sequences, on which
                          baselines are fitted that need it
+    ranks                the processes that share the batches (parallel.py); all return the scores of all sequences
 
     Returns an entry of metrics.json.
     """
@@ -45,29 +49,33 @@ def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=(
         return frames[:, :given], frames[:, given:]
 
     scores = Scores(metrics, baselines, protocol, training and (lambda: map(cut, training())))
-    for start in progress(range(0, len(sequences), batch)):
+    for start in progress(range(0, len(sequences), batch)[ranks.rows]):
         inputs, truth = cut(sequences[start:start + batch])
         scores.add(predict(model, inputs, truth.shape[1]), truth, inputs)
+    counts = ranks.gather(scores.counts())
+    for other in counts[:ranks.rank] + counts[ranks.rank + 1:]:
+        scores.merge(other)
     return scores.result()
 
 
-def report(model, plan, source, iteration, out, tests=None, own=None, protocol="float", beside=None):
+def report(model, plan, source, iteration, out, tests=None, own=None, protocol="float", beside=None, ranks=ALONE):
     """Score each test set of a world, print the tables, and save the scores and pictures in a run's folder.
 
     plan, iteration   those of the weights
     source            a Source; each of its test sets becomes an entry of metrics.json under its name, with the source's
                       notes and the iteration and checksum of the weights
-    out               the folder: a path, or a RunFolder that the caller has entered
+    out               the folder: a path, or a RunFolder (or Onlooker) that the caller has entered
     tests             {name: function that returns sequences} to score in place of the source's own test sets
     own               name of the run's own test set (default: the source's first), whose pictures are prediction.png
                       and .gif and frame_curves.png; the pictures of other test sets have the set's name in their names
     beside            {name: (model, entries of its metrics.json)} of other networks, whose predictions and curves are
                       drawn with these (beside.png, beside_curves.png), as in the paper's Figures 5 and 6
+    ranks             the processes that share the sequences (parallel.py)
 
     Raises DataError if metrics.json is damaged, ConfigError if a network beside was not scored on the same sequences,
     BusyError if another program is writing into the folder.
     """
-    with out if isinstance(out, RunFolder) else RunFolder(out) as folder:
+    with out if isinstance(out, (RunFolder, Onlooker)) else RunFolder(out) as folder:
         path = folder.path / "metrics.json"
         read_scores(path)  # a damaged file should be reported before the work, not after it
         if tests is None:
@@ -78,7 +86,7 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
             entry = source.notes | {"iteration": iteration, "weights_sha256": checksum(model.state_dict())} | score_set(
                 model, sequences, given, source.scale, source.metrics, source.baselines, protocol,
                 progress=lambda batches: tqdm(batches, "scoring", leave=False, dynamic_ncols=True, disable=None),
-                training=lambda: (source.batch(k, FITTED_BATCH) for k in range(FITTED_BATCHES)))
+                training=lambda: (source.batch(k, FITTED_BATCH) for k in range(FITTED_BATCHES)), ranks=ranks)
             folder.write_json("metrics.json", read_scores(path) | {name: entry}, amends=True)
             chosen = np.linspace(0, len(sequences) - 1, min(MAX_PICTURED, len(sequences))).astype(int)
             frames = source.scale.to_model(sequences[chosen])

@@ -11,13 +11,14 @@ from tqdm import tqdm
 
 from tinypredrnn.backend import find_device, memory_held, uploader
 from tinypredrnn.data.batches import Prefetch
-from tinypredrnn.errors import CheckpointError, DataError
+from tinypredrnn.errors import CheckpointError, ConfigError, DataError
 from tinypredrnn.files import BestEffortStream
 from tinypredrnn.metrics import Scores
 from tinypredrnn.models import construct
+from tinypredrnn.options import called
 from tinypredrnn.train.checkpoint import BEST, NAME, PREVIOUS, fingerprint, newest, read_trained, write_checkpoint
 from tinypredrnn.train.limits import check_memory, saying_what_a_step_takes
-from tinypredrnn.train.parallel import ALONE
+from tinypredrnn.train.parallel import ALONE, interleaved
 from tinypredrnn.train.run import Log, Onlooker, RunFolder, catch_signals, read_log
 from tinypredrnn.train.schedules import rate_at
 from tinypredrnn.train.scoring import predict
@@ -38,14 +39,19 @@ class Trainer:
     ranks    the processes that train together (parallel.py)
     start    False: do not load the weights that the recipe starts from, because a checkpoint will be restored
 
-    Raises TooLargeError if a step cannot fit into the memory of the device, and any error of reading `recipe.start`.
+    Raises ConfigError if there are more processes than sequences in a batch, TooLargeError if a step cannot fit into
+    the memory of the device, and any error of reading `recipe.start`.
     """
 
     def __init__(self, plan, source, out, device="cpu", graph=True, ranks=ALONE, start=True):
         self.plan, self.source, self.ranks, self.device = plan, source, ranks, find_device(device)
         self.files = (RunFolder if ranks.first else Onlooker)(out)
         self.out = self.files.path
-        check_memory(plan, self.device)
+        if plan.recipe.batch < ranks.size:
+            raise ConfigError(f"{called('batch')} {plan.recipe.batch} leaves some of the {ranks.size} processes "
+                              "without a sequence: make it larger, or start fewer processes")
+        self.share = plan.replace(batch=-(-plan.recipe.batch // ranks.size))  # the most that a process computes
+        check_memory(self.share, self.device)
         self.model = construct(*plan.network())
         if plan.recipe.start and start:
             self.model.load_state_dict(read_trained(plan.recipe.start)[2]["model"])
@@ -120,9 +126,8 @@ class Trainer:
             write_checkpoint(temporary, self.plan, self.iteration, parts)
 
     def frames(self, k):
-        """Training batch k on the model's scale."""
-        rows = slice(self.ranks.rank, None, self.ranks.size)
-        return self.plan.scale.to_model(self.source.batch(k, self.plan.recipe.batch, rows))
+        """This process's rows of training batch k, on the model's scale."""
+        return self.plan.scale.to_model(self.source.batch(k, self.plan.recipe.batch, self.ranks.rows))
 
     def step(self, frames):
         """One training iteration on frames (B,T,H,W,C) in [0, 1]. Returns the loss. TrainingError if not finite."""
@@ -143,9 +148,9 @@ class Trainer:
 
     def train(self):
         recipe, upload = self.plan.recipe, uploader(self.device)
-        record = Record(self) if self.ranks.first else NoRecord()
+        record, validation = Record(self) if self.ranks.first else NoRecord(), self.source.validation()
         with (
-            saying_what_a_step_takes(self.plan, self.device),
+            saying_what_a_step_takes(self.share, self.device),
             catch_signals() as caught,
             Prefetch(lambda k: upload(self.frames(k)), start=self.iteration) as batches,
             record,
@@ -154,7 +159,8 @@ class Trainer:
             while self.iteration < recipe.steps and not stop:
                 started, rate = time.monotonic(), rate_at(recipe, self.iteration)
                 loss = self.step(self.next_of(batches))
-                record.add(loss, rate, time.monotonic() - started)
+                seconds = time.monotonic() - started
+                record.add(loss, rate, seconds, self.validate(validation) if self.due else "")
                 # asked only once per step, so that no signal can end the loop without a save
                 stop = self.stopping(caught)
                 record.save(stop)
@@ -174,19 +180,26 @@ class Trainer:
             raise
 
     @property
+    def due(self):
+        """Whether this step is one after which the model is validated."""
+        return self.iteration == self.plan.recipe.steps or self.iteration % self.plan.recipe.validate_every == 0
+
+    @property
     def score_column(self):
         """The name of the log's column with the score of the validation set."""
         return f"validation_{self.source.metrics[0].name}"
 
     def validate(self, sequences):
-        """Predict the stored validation set (N,T,H,W,C), draw its first sequences, and save the weights if they are the
-        best.
+        """Predict the stored validation set (N,T,H,W,C), shared among all processes. The first one draws its first
+        sequences, and saves the weights if they are the best.
 
         Returns the world's first metric, averaged over the predicted frames, as text for the log.
         """
         metric, given, frames = self.source.metrics[0], self.plan.data.given, self.plan.scale.to_model(sequences)
         inputs, truth = frames[:, :given], frames[:, given:]
-        prediction = predict(self.model, inputs, truth.shape[1])
+        prediction = interleaved(self.ranks.gather(predict(self.model, inputs[self.ranks.rows], truth.shape[1])))
+        if not self.ranks.first:
+            return ""
         scores = Scores([metric], ())
         scores.add(prediction, truth)
         shown = inputs[:3], truth[:3], prediction[:3]
@@ -207,15 +220,13 @@ class Trainer:
 
 
 class Record:
-    """What the first process keeps of a run while it trains: checkpoints, the log and its curves, a bar, and the scores
-    of the validation set with their pictures."""
+    """What the first process keeps of a run while it trains: checkpoints, the log with its curves, and a bar."""
 
     def __init__(self, trainer):
         self.trainer, self.recipe = trainer, trainer.plan.recipe
         if trainer.iteration == 0:
             trainer.save()  # from now on the run can be resumed, whatever happens
         trainer.files.write_json("config.json", trainer.plan.as_dict())
-        self.validation = trainer.source.validation()
         self.frames_per_step = self.recipe.batch * trainer.source.length
         self.saved = time.monotonic()
 
@@ -235,22 +246,15 @@ class Record:
             more = f", and {recorded / 2**20:,.0f} MiB for the recorded step" if recorded else ""
             print(f"GPU memory: {held / 2**20:,.0f} MiB{more}")
 
-    @property
-    def due(self):
-        """Whether this step is one after which the model is validated."""
-        iteration = self.trainer.iteration
-        return iteration == self.recipe.steps or iteration % self.recipe.validate_every == 0
-
-    def add(self, loss, rate, seconds):
-        """Note a step, and validate the model if it is time."""
-        score = self.trainer.validate(self.validation) if self.due else ""
+    def add(self, loss, rate, seconds, score):
+        """Note a step, and the score of the validation set if there is one."""
         self.log.add(self.trainer.iteration, f"{loss:.6g}", f"{rate:.4g}", f"{seconds:.4f}", score)
         self.bar.set_postfix_str(f"loss {loss:.4f}, {self.frames_per_step / seconds:.0f} frames/s", refresh=False)
         self.bar.update()
 
     def save(self, now):
         """Save a checkpoint and draw the curves, now or if it is time."""
-        if now or self.due or time.monotonic() - self.saved > SECONDS_BETWEEN_SAVES:
+        if now or self.trainer.due or time.monotonic() - self.saved > SECONDS_BETWEEN_SAVES:
             trainer = self.trainer
             trainer.save()
             trainer.files.draw("curves.png", save_training_curves, read_log(trainer.out / "log.csv"),

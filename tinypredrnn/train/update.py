@@ -92,8 +92,7 @@ class Descent(Update):
 
     def truth(self, k):
         """The mask of true frames in iteration k, (B, steps)."""
-        return truth_mask(self.plan.recipe, self.plan.data.given, self.plan.data.horizon, k,
-                          slice(self.ranks.rank, None, self.ranks.size))
+        return truth_mask(self.plan.recipe, self.plan.data.given, self.plan.data.horizon, k, self.ranks.rows)
 
     def rehearse(self, frames, k):
         with precision(self.precision):
@@ -112,7 +111,10 @@ class Descent(Update):
     def gradient(self, frames, truth):
         """The loss of the whole batch; its gradient is left in the parameters' `grad`."""
         loss = self.differentiate(tensor(frames, device=self.device), truth)
-        self.ranks.average([loss.data, *(p.grad for p in self.model.parameters() if p.grad is not None)])
+        # every loss is a mean over sequences, in which places without data count as 0: a mean of such means needs only
+        # the numbers of sequences as weights
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        self.ranks.average([loss.data, *gradients], weight=len(frames))
         return loss.item()
 
     def differentiate(self, frames, truth):
@@ -138,21 +140,23 @@ class Descent(Update):
 
     def refuse_nonfinite(self, loss, gradient_norm, frames, k):
         if not math.isfinite(loss + gradient_norm):
-            if not self.gaps and bool(array_module(frames).isnan(frames).any()):
+            if not self.gaps and self.ranks.largest(bool(array_module(frames).isnan(frames).any())):
                 raise TrainingError(f"the frames of iteration {k + 1} hold NaN, and their Scale does not say that "
                                     "there are places without data: give it gaps=True, or replace the NaN")
+            made = [sentence for sentence in self.ranks.gather(self.explain_nonfinite(frames, k)) if sentence]
             raise TrainingError(f"the loss of iteration {k + 1} is {loss:.4g}, the norm of its gradient "
-                                f"{gradient_norm:.4g} ({self.explain_nonfinite(frames, k)}): the last checkpoint is "
-                                "kept; start again with a smaller --rate or with --clip 1")
+                                f"{gradient_norm:.4g} ({made[0] if made else 'no single op produced it'}): the last "
+                                "checkpoint is kept; start again with a smaller --rate or with --clip 1")
 
     def explain_nonfinite(self, frames, k):
-        """Say which op made the first NaN or infinity: the iteration is computed again with every op checked."""
+        """Say which op made the first NaN or infinity, "" if none: the iteration is computed again with every op
+        checked."""
         try:
             with debug(2, file=io.StringIO()), precision(self.precision):
                 self.differentiate(tensor(frames, device=self.device), self.truth(k))
         except GraphError as error:
             return str(error)
-        return "no single op produced it"
+        return ""
 
     def memory_recorded(self):
         return self.captured.recording.pool.total_bytes() if self.captured else 0
