@@ -97,7 +97,7 @@ def main(words):
         options = dict(hidden=chosen.hidden, size=chosen.size, batch=chosen.batch, frames=frames, steps=chosen.steps)
         whole, again = (in_a_process_of_its_own(options | {"recompute": way}, chosen.threads) for way in (False, True))
         rows.append(dict(frames=frames, whole=whole["memory"] / 2**20, again=again["memory"] / 2**20,
-                         less=again["memory"] / whole["memory"], seconds=whole["seconds"],
+                         less=again["memory"] / max(1, whole["memory"]), seconds=whole["seconds"],
                          seconds_again=again["seconds"], longer=again["seconds"] / whole["seconds"]))
         same = whole["gradients"] == again["gradients"]
         print(ROW.format(**rows[-1]) + ("" if same else "  other gradients"), flush=True)

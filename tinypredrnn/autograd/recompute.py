@@ -25,9 +25,9 @@ def checkpoint(fn):
     fn may take and return tensors in nested tuples, lists and dicts, beside anything else. Tensors from outside that it
     does not take as arguments, such as parameters, get their gradients as well. Calls may be nested. The second call
     has the context of the first (precision, algorithm of convolutions, ...), and has to do the same: nothing that fn
-    uses may change before backward, and numbers that fn itself draws at random would be others (draw them before, and
-    pass them in). Backward raises GraphError if fn then returns tensors of other shapes, or if one that it made was
-    used outside without being returned; and whatever fn raises.
+    uses may change before backward, and numbers that fn draws at random would be others, which nobody notices (draw
+    them before, and pass them in). Backward raises GraphError if fn then returns tensors of other shapes, or if one
+    that it made was used outside without being returned; and whatever fn raises.
     """
     @functools.wraps(fn)
     def segment(*inputs, **named):

@@ -1,12 +1,13 @@
 """Clips: films with one frame size, and the windows of them on which a model is trained; Piece: what a file says."""
 
 import dataclasses
-import mmap
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from tinypredrnn.data.reading.frames import fit, placement
+from tinypredrnn.data.reading.room import Room, file_of, let_go, some_at_a_time
 from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import DataError
 
@@ -127,10 +128,15 @@ class Clips:
 
     def stored_as(self, scale):
         """The same clips with the stored numbers of another Scale in the same units, as floats."""
-        return Clips({name: scale.stored_at(self.scale.physical(clip)).astype(np.float32)
-                      for name, clip in self.named().items()},
+        room, convert = Room(), lambda frames: scale.stored_at(self.scale.physical(frames)).astype(np.float32)
+        return Clips({name: room.each(clip, convert) for name, clip in self.named().items()},
                      dataclasses.replace(scale, gaps=self.scale.gaps, missing=scale.missing), self.messages, self.parts,
                      self.groups, self.times, self.grids)
+
+    def shares_above(self, stored):
+        """For each clip, which share of each frame's pixels is above a stored number: [(T_n,), ...]"""
+        return [np.concatenate([[], *((frames > stored).mean(axis=(1, 2, 3)) for frames in some_at_a_time(self[n]))])
+                for n in range(len(self))]
 
     def windows(self, length, stride=1):
         """All windows of `length` frames in a row, `stride` frames apart: (clip, first frame) for each, int (N,2)."""
@@ -139,11 +145,27 @@ class Clips:
 
     def cut(self, windows, length):
         """The frames of these windows: (N,length,H,W,C) in the stored dtype."""
-        return np.stack([self[n][start:start + length] for n, start in windows])
+        frames = np.stack([self[n][start:start + length] for n, start in windows])
+        let_go(*(self.clips[n] for n in {n for n, _ in windows}))
+        return frames
 
 
-def file_of(array):
-    """The mmap of the file in which an array's numbers stay until they are used, or None."""
-    while isinstance(array, np.ndarray):
-        array = array.base
-    return array if isinstance(array, mmap.mmap) else None
+class Sequences:
+    """Windows of clips as an array (N,T,H,W,C) that is read when its rows are asked for: x[n], x[a:b], x[[n, m, ...]],
+    or all of them as np.asarray(x).
+    """
+
+    def __init__(self, clips, windows, length):
+        self.clips, self.windows, self.length = clips, windows, length
+        self.shape, self.dtype = (len(windows), length, *clips.size, clips.channels), clips.clips[0].dtype
+        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
+
+    def __len__(self):
+        return len(self.windows)
+
+    def __getitem__(self, rows):
+        chosen = self.windows[rows]
+        return self.clips.cut(chosen, self.length) if chosen.ndim == 2 else self.clips.cut([chosen], self.length)[0]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[:], dtype)
