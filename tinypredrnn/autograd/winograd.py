@@ -271,7 +271,7 @@ def joined(batch, shape, g, m):
     return max(1, samples_in_a_sum(tile_grids(g, m)[0], shape, g, m) // max(1, 4 * batch))
 
 
-def worth_a_sum(u, dy, frames, g, m):
+def uses_in_a_sum(u, dy, frames, g, m):
     """How many uses may wait for their sum: until they hold as much memory as du, which has the shape of u."""
     count, each = joined(len(dy), u.shape, g, m), dy.nbytes + sum(x.nbytes for x in frames)
     return count * max(1, math.ceil(u.nbytes / max(1, count * each)))
@@ -386,7 +386,7 @@ def conv_rule(dy, inputs, inputs_into, kernel, tile, padding):
     u, b, *frames = inputs
     g = grid(frames[0].shape[1:3], kernel, padding=padding)
     if inputs_into[0]:
-        inputs_into[0].defer(weight_gradient, (dy, frames, g, tile), worth_a_sum(u, dy, frames, g, tile))
+        inputs_into[0].defer(weight_gradient, (dy, frames, g, tile), uses_in_a_sum(u, dy, frames, g, tile))
     wanted = [into is not None for into in inputs_into[2:]]  # the frames of a data set are constants
     return [None, None if b is None else flat(dy).sum(axis=0), *frame_gradients(dy, frames, u, g, tile, wanted)]
 

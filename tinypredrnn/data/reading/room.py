@@ -4,6 +4,7 @@ So data may be larger than the memory, and any frame of them is at hand: a train
 from data in memory. The files have no names, are in the user's cache, and end with the program.
 """
 
+import contextlib
 import math
 import mmap
 import os
@@ -79,16 +80,23 @@ def some_at_a_time(clip, size=None):
         let_go(clip)
 
 
+@contextlib.contextmanager
+def refusing(folder, size):
+    """A context in which an OSError becomes a DataError that says that the folder cannot hold so many bytes."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"its frames take {in_words(size)} more than may be kept in memory, and {folder} cannot be "
+                        f"used ({error.strerror or error}): name another folder with TINYPREDRNN_CACHE") from error
+
+
 def require_disk(size):
     """The folder for files of frames. DataError if its disk has no room for so many bytes; a tenth is left to others.
     """
     folder = user_cache() / "frames"
-    try:
+    with refusing(folder, size):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise DataError(f"its frames take {in_words(size)} more than may be kept in memory, and {folder} cannot be "
-                        f"used ({error.strerror or error}): name another folder with TINYPREDRNN_CACHE") from error
     if size > 0.9 * free:
         raise DataError(f"its frames take {in_words(size)} more than may be kept in memory, and {folder} has "
                         f"{in_words(free)} free: free some, name another folder with TINYPREDRNN_CACHE, or give fewer "
@@ -98,7 +106,8 @@ def require_disk(size):
 
 def on_disk(size):
     """Bytes (size,) in a file without a name. DataError if there is no room for them."""
-    with tempfile.TemporaryFile(dir=require_disk(size)) as file:
+    folder = require_disk(size)
+    with refusing(folder, size), tempfile.TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)  # a disk that became full later would end the program
         else:
