@@ -272,11 +272,11 @@ def save_curves(path, rows):
     save(figure, path)
 
 
-def panels(count, size):
+def panels(count, size, sharey=True):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots(1, count, squeeze=False, sharey=True)[0]
+    return figure, figure.subplots(1, count, squeeze=False, sharey=sharey)[0]
 
 
 def save(figure, path):

@@ -400,16 +400,17 @@ check("10.3", lambda: [teaching_outputs(*case) for case in ((12, 3, 5), (12, 6, 
 # ## What you have now
 # A network with a state, its gradient by hand, and the price of cutting it.
 #
-# - The unrolled loop over time is `tinypredrnn/models/predictor.py`, `unroll`. It never cuts: Section 4.1 uses 20
-#   frames, which fit.
+# - The unrolled loop over time is `tinypredrnn/models/predictor.py`, `unroll`. By default it never cuts: Section 4.1
+#   uses 20 frames, which fit. Its option `truncate` cuts, and is `--truncate` of the training commands.
 # - Cutting is `tinypredrnn/autograd/tensor.py`, `detach`. Cells are functions of their state, so there is nothing else
 #   to cut.
+# - To save memory without cutting, `tinypredrnn/autograd/recompute.py`, `checkpoint`, keeps only some of the states and
+#   computes the others again in the backward pass.
 # - Shares of one weight are summed in `tinypredrnn/autograd/engine.py`, `Accumulator`; how often each node is used is
 #   counted in `tinypredrnn/autograd/engine.py`, `count_consumers`.
 #
 # Real systems do the same. PyTorch's `detach()` and JAX's `stop_gradient` cut; `lax.scan` in JAX compiles the step once
-# instead of recording it anew each time; gradient checkpointing keeps only some of the states and computes the others
-# again in the backward pass.
+# instead of recording it anew each time; both have gradient checkpointing (`torch.utils.checkpoint`, `jax.checkpoint`).
 #
 # One problem remains. With $s = 0.5$ the shares of early steps are next to nothing even without a cut. Lesson 11 is
 # about that.

@@ -938,7 +938,7 @@ for channels in (1, 2, 32, 128):
 # | `winograd_conv` | `tinypredrnn/autograd/winograd.py`, `winograd_conv`: also for several frames side by side |
 # | the lines of the transforms | `tinypredrnn/autograd/tile_source.py`, `product_lines` |
 # | `u` made once for ten steps | `tinypredrnn/autograd/convolution.py`, `shared_weights` |
-# | the sum of ten $dU$ | `tinypredrnn/autograd/winograd.py`, `weight_gradient`: once, after all backward steps |
+# | the sum of ten $dU$ | `tinypredrnn/autograd/winograd.py`, `weight_gradient`: for as many steps at once as fit |
 # | which form is cheaper | `tinypredrnn/autograd/winograd.py`, `cost` |
 #
 # The package also processes a large batch slice by slice, so that $V$ and $M$ stay in the cache, and each of its

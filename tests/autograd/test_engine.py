@@ -567,6 +567,22 @@ def test_ops_that_promise_new_arrays_keep_their_promise(case):
         known.append(gradient)
 
 
+def test_deferred_sums_are_made_when_enough_has_arrived():
+    """What waits for a sum must not grow with the length of a sequence."""
+    calls, accumulator = [], engine.Accumulator()
+
+    def total(uses, so_far):
+        calls.append((list(uses), so_far is not None))
+        made = np.zeros(2) if so_far is None else so_far
+        made += np.sum(uses, axis=0)
+        return made
+
+    for k in range(5):
+        accumulator.defer(total, np.full(2, 10.0**k), most=2)
+    assert [len(uses) for uses, _ in calls] == [2, 2] and accumulator.result().tolist() == [11111, 11111]
+    assert [added for _, added in calls] == [False, True, True] and accumulator.result().tolist() == [11111, 11111]
+
+
 def test_there_are_such_ops():
     assert {"matmul", "split", "winograd_conv", "winograd_weights"} <= {c.name for c in CASES if getattr(c.function, "gives_new", False)}
 

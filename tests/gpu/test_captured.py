@@ -24,7 +24,7 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("options", [
     dict(sampling_until=2), dict(clip=0.05, sampling="reverse", loss_over="future", loss="l2"), dict(horizon=9),
-    dict(model="predrnn_pp"), dict(model="predrnn_v2"), dict(model="convlstm_shi")], ids=str)
+    dict(model="predrnn_pp"), dict(model="predrnn_v2"), dict(model="convlstm_shi"), dict(recompute=True, truncate=2)], ids=str)
 def test_replays_are_the_steps_that_were_launched_one_by_one(options, make, gpu, tmp_path):
     """Scheduled sampling, the loss and Adam's factors change from step to step; the graph is recorded once, in the second."""
     captured = make(tmp_path, gpu, **options)

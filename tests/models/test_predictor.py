@@ -6,6 +6,7 @@ from small import NETWORKS, random_frames, small_network
 
 from tinypredrnn import build_model, tensor
 from tinypredrnn.errors import CheckpointError, ConfigError, DTypeError, RangeError, ShapeError, TooLargeError
+from tinypredrnn.models.predictor import Predictor
 
 each_network = pytest.mark.parametrize("name", NETWORKS)
 
@@ -157,6 +158,41 @@ def test_the_frames_are_left_as_they_were(name):
     before = frames.copy()
     model(frames, horizon=3).backward(np.ones((2, 3, 6, 8, 2)))
     np.testing.assert_array_equal(frames, before)
+
+
+# gradients through time
+
+class Decay(Predictor):
+    """One number: h_t = w h_t-1 + x_t, the prediction is h_t."""
+
+    def __init__(self):
+        super().__init__((1, 1, 1), None)
+        self.w = tensor(np.array(0.7), requires_grad=True)
+
+    def start(self, x):
+        return self.zeros(1, 1, 1, 1)
+
+    def step(self, x, state):
+        state = self.w * state + x
+        return state, state
+
+
+@pytest.mark.parametrize("segment", [None, 1, 3, 4, 100])
+@pytest.mark.parametrize("truncate", [None, 0, 1, 2, 3, 100])
+def test_a_truncated_gradient_is_the_one_that_is_computed_by_hand(truncate, segment):
+    """d h_t / dw = h_t-1 + w d h_t-1 / dw, with 0 in place of the latter where the chunk of step t begins; after three frames,
+    x_t is the prediction h_t-1, which then is a constant as well."""
+    model, x, cotangent = Decay(), np.random.default_rng(0).random(9), np.random.default_rng(1).standard_normal(9)
+    outputs = model.unroll(x.reshape(1, 9, 1, 1, 1), [[1, 1, 1, 0, 0, 0, 0, 0, 0]], segment=segment, truncate=truncate)
+    outputs.backward(cotangent.reshape(outputs.shape))
+    h, slope, total = 0.0, 0.0, 0.0
+    for t in range(9):
+        if truncate and t % truncate == 0:
+            slope = 0.0
+        h, slope = (0.7 * h + x[t], h + 0.7 * slope) if t < 3 else (1.7 * h, h + 1.7 * slope)
+        assert outputs.data[0, t].item() == pytest.approx(h, rel=1e-12)
+        total += cotangent[t] * slope
+    assert model.w.grad == pytest.approx(total, rel=1e-12)
 
 
 # weights

@@ -141,6 +141,62 @@ def test_both_ways_is_a_step_forwards_and_one_backwards_in_time(frames, options)
     assert numbers(both) == before
 
 
+RECOMPUTED = {name: dict(model=name, hidden=(3, 3)[:n], kernel=3, patch=2) for name, n in
+              [("convlstm", 2), ("predrnn_m", 2), ("predrnn", 2), ("predrnn_pp", 2), ("predrnn_v2", 2), ("convlstm_shi", 1)]}
+RECOMPUTED |= {"fc_lstm": dict(model="fc_lstm", width=3, composite=True), "vpn": dict(model="vpn", width=2, encoder_blocks=1),
+               "cdna": dict(model="cdna", width=2), "dfn": dict(model="dfn", width=2)}
+
+
+@pytest.mark.parametrize("options", [*RECOMPUTED.values(), dict(update="both_ways", sampling="reverse", clip=0.1), dict(gaps=True),
+                                     dict(truncate=2, sampling="off"), dict(given=1, horizon=1), dict(layer_norm=True)], ids=str)
+def test_training_with_recomputation_is_the_same_to_the_bit(frames, options):
+    """Of every network, with its own loss, also over states; half of the frames that it sees are its own predictions."""
+    options = (SMALL if "model" not in options else {}) | dict(size=(8, 8), given=3, horizon=3, batch=2, sampling="linear",
+                                                               sampling_until=4) | options
+    if options.get("given") == 1:
+        frames = frames[:, :2]
+    found = []
+    for recompute in (False, True):
+        plan = make_plan(**{name: value for name, value in options.items() if name != "gaps"}, recompute=recompute)
+        plan = dataclasses.replace(plan, scale=dataclasses.replace(plan.scale, gaps="gaps" in options))
+        update = UPDATES[plan.recipe.update](construct(*plan.network()), plan)
+        if "gaps" in options:
+            frames[:, 2:4, 3] = np.nan
+        found.append(([update(frames, k) for k in (1, 2)], numbers(update)))
+    assert found[0] == found[1]
+
+
+def test_a_segment_is_the_square_root_of_the_steps():
+    recipe = make().plan.recipe.replace(recompute=True)
+    assert [recipe.segment(steps) for steps in (1, 2, 3, 4, 5, 9, 10, 16, 17, 319)] == [1, 2, 2, 2, 3, 3, 4, 4, 5, 18]
+    assert recipe.replace(recompute=False).segment(19) is None
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("length", [1, 2, 3, 5])
+def test_truncated_gradients_are_those_of_chunks_whose_beginnings_are_constants(frames, length, recompute):
+    """Chunk by chunk, each from the numbers that the one before has left: their gradients add up."""
+    update = make(truncate=length, recompute=recompute, sampling="off", loss="l2")
+    model, mean = update.model, 5 * frames[:, 0].size
+    loss = update.differentiate(tp.tensor(frames), update.truth(0)).item()
+    found = [p.grad.copy() for p in model.parameters()]
+    model.zero_grad()
+    x = model.enter(tp.tensor(frames))
+    state, prediction, by_hand = model.start(x), None, 0.0
+    for first in range(0, 5, length):
+        chunk = 0
+        for t in range(first, min(first + length, 5)):
+            prediction, state = model.step(x[:, t] if t < 3 else prediction, state)
+            chunk = chunk + ((model.leave(prediction.reshape(2, 1, 2, 2, 16), (8, 8)) - frames[:, t + 1:t + 2]) ** 2).sum() / mean
+        chunk.backward()
+        by_hand += chunk.item()
+        layers, m = state
+        state, prediction = ([(h.detach(), c.detach()) for h, c in layers], m.detach()), prediction.detach()
+    assert loss == pytest.approx(by_hand, rel=1e-5)
+    for g, p in zip(found, model.parameters()):
+        np.testing.assert_allclose(g, p.grad, rtol=1e-4, atol=1e-7)
+
+
 def test_only_capturable_models_would_be_captured():
     assert PredRNN.capturable and not tp.models.Predictor.capturable
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinypredrnn.autograd.arrays import broadcast_to, concat, flat, pad, reshape
-from tinypredrnn.autograd.engine import recording
+from tinypredrnn.autograd.engine import recording, recording_as
 from tinypredrnn.autograd.grid import fold, grid, unfold
 from tinypredrnn.autograd.implicit import implicit_conv
 from tinypredrnn.autograd.kinds import COUNT, PADDING, SIDES, SIZE, brief
@@ -233,9 +233,9 @@ sharing = ContextVar("sharing", default=None)
 
 @contextlib.contextmanager
 def shared_weights():
-    """Within `with shared_weights():` the same weights are transformed only once. For the steps of a sequence: nothing
-    may change the weights meanwhile."""
-    token = sharing.set({})
+    """Within `with shared_weights():` the same weights are transformed only once, also if some of the steps are within
+    `checkpoint`. For the steps of a sequence: nothing may change the weights meanwhile."""
+    token = sharing.set((recording.get(), {}))
     try:
         yield
     finally:
@@ -244,11 +244,14 @@ def shared_weights():
 
 def frequencies_of(w, tile):
     """winograd_weights(w), or within shared_weights its result from the last time."""
-    known, key = sharing.get(), (id(w), tile, recording.get())
-    if known is None:
+    if sharing.get() is None:
         return winograd_weights(w, tile=tile)
+    mode, known = sharing.get()
+    mode = recording.get() and mode  # recorded as the beginning of the block was, since all of it shares them
+    key = id(w), tile, bool(mode)
     if key not in known:
-        known[key] = winograd_weights(w, tile=tile), w  # w is kept, so that no other object can get its id
+        with recording_as(mode):
+            known[key] = winograd_weights(w, tile=tile), w  # w is kept, so that no other object can get its id
     return known[key][0]
 
 

@@ -15,11 +15,14 @@ One backward pass, of loss = (tanh(x) * x).sum():
 4. When no node is left, what has arrived at the leaves becomes their `grad`.
 
 So order (steps 1 and 3: a node is visited once, after all of its consumers) and accumulation (steps 2 and 4) are
-independent of each other.
+independent of each other. Of the nodes that are ready, the one that was recorded last is visited first. So sums are
+always added up in the same order, also if some nodes are recorded only while backward runs, see recompute.py.
 """
 
 import contextlib
 import functools
+import heapq
+import itertools
 from contextvars import ContextVar
 
 import numpy as np
@@ -27,19 +30,25 @@ import numpy as np
 from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 
-recording = ContextVar("recording", default=True)
+recording = ContextVar("recording", default=True)  # True, False, or a Segment (recompute.py), which records for itself
+recorded = itertools.count()  # a number for each node
 watches = [None]  # Watches of debug.py: the last one watches all threads; None if debugging is off
 current_call = ContextVar("current_call", default=None)  # the Call that is running, if a module is being called
 
 
 @contextlib.contextmanager
-def no_grad():
-    """Within `with no_grad():` ops compute values only and record nothing."""
-    token = recording.set(False)
+def recording_as(mode):
+    """Within `with recording_as(mode):` `recording` has this value."""
+    token = recording.set(mode)
     try:
         yield
     finally:
         recording.reset(token)
+
+
+def no_grad():
+    """Within `with no_grad():` ops compute values only and record nothing."""
+    return recording_as(False)
 
 
 class Node:
@@ -53,14 +62,25 @@ class Node:
     saved     the values that the rules asked for, by name; None once backward has used them
     outputs   how many arrays the op returned
     call      the Call of a module during which this happened, or None: for pictures and messages, not for backward
+    number    how many nodes were recorded before
     """
 
-    __slots__ = ("op", "parents", "shapes", "dtype", "saved", "outputs", "call", "__weakref__")
+    __slots__ = ("op", "parents", "shapes", "dtype", "saved", "outputs", "call", "number", "__weakref__")
 
     def __init__(self, op, parents, shapes, dtype, saved, outputs):
         self.op, self.parents, self.shapes, self.dtype = op, parents, shapes, dtype
         self.saved, self.outputs = saved, outputs
-        self.call = current_call.get()
+        self.call, self.number = current_call.get(), next(recorded)
+
+    def __lt__(self, other):
+        """Whether this node is visited first, if both are ready."""
+        return self.number > other.number
+
+    def require_saved(self):
+        """GraphError if backward has used this node up."""
+        if self.saved is None:
+            raise GraphError(f"backward: a second time through {self.op.name}, whose saved arrays are gone: call the "
+                             "first backward with retain_graph=True, or compute the forward again")
 
 
 class Call:
@@ -114,19 +134,23 @@ class Accumulator:
         place, self.place = self.place, None
         return place(xp) if place else None
 
-    def defer(self, compute, use):
-        """Have compute(uses) make the array once every use has arrived: one large sum is faster than adding many
-        arrays. `compute` promises a new array."""
+    def defer(self, compute, use, most):
+        """Have compute(uses, total) make an array of several uses, since one large sum is faster than adding many
+        arrays: of `most` of them, or of fewer if no more arrive. It adds to the array `total`, unless that is None, and
+        returns it; else it makes a new one."""
         if self.uses is None:
             self.uses = {}
         self.uses.setdefault(compute, []).append(use)
+        if len(self.uses[compute]) == most:
+            self.sum_up(compute)
+
+    def sum_up(self, compute):
+        self.add(compute(self.uses.pop(compute), self.total if self.owned else None), owned=True)
 
     def result(self):
         """The sum of everything that arrived, or None."""
-        uses, self.uses = self.uses or {}, None
-        while uses:
-            compute, given = uses.popitem()
-            self.add(compute(given), owned=True)
+        for compute in list(self.uses or ()):
+            self.sum_up(compute)
         return self.total
 
 
@@ -188,40 +212,53 @@ def backward(root, cotangent=None, retain_graph=False):
     if not root.requires_grad:
         raise GraphError("backward: this tensor depends on nothing that requires a gradient: make its inputs with "
                          "tensor(..., requires_grad=True), outside of no_grad")
-    cotangent = check_cotangent(root, cotangent)
+    waiting, accumulators = {}, {}
     check_grad(root)
-    waiting = count_consumers(root.node) if root.node else {}
-    accumulators = {node: Pieces(node) if node.op.gives_pieces else Outputs(node) for node in waiting}
-    start, index = (root.node, root.index) if root.node else (root, 0)
-    accumulator_of((start, index), accumulators).add(cotangent, owned=False)
-
-    ready = [root.node] if root.node else []
+    ready = begin([root], [Accumulator(check_cotangent(root, cotangent))], waiting, accumulators)
     while ready:  # Kahn's algorithm: a node is ready when all of its consumers have been visited
-        node = ready.pop()
-        parents = node.parents
-        visit(node, accumulators.pop(node).collect(), [accumulator_of(parent, accumulators) for parent in parents])
+        node = heapq.heappop(ready)
+        parents, arrived = node.parents, accumulators.pop(node)
+        del waiting[node]
+        into = [accumulator_of(parent, accumulators) for parent in parents]
+        if node.op.again:  # a segment is recorded now, so that backward can go on through its nodes
+            ready += begin(node.op.again(node), arrived, waiting, accumulators)
+            heapq.heapify(ready)
+        else:
+            visit(node, arrived.collect(), into)
         if not retain_graph:
             node.parents, node.saved = (), None
         for target, _ in filter(None, parents):
             if target in waiting:
                 waiting[target] -= 1
                 if waiting[target] == 0:
-                    ready.append(target)
+                    heapq.heappush(ready, target)
 
     for leaf, (arrived,) in accumulators.items():  # all nodes have been visited: only leaves are left
         if arrived.result() is not None:
             leaf.grad = arrived.total if arrived.owned else arrived.total.copy()  # always an array of the leaf's own
 
 
-def count_consumers(root):
-    """How many nodes are going to send something to each node below `root`; GraphError if an earlier backward has used
-    one of them up, or if a leaf's grad cannot be added to."""
-    waiting, stack = {root: 0}, [root]
+def begin(tensors, arrived, waiting, accumulators):
+    """Start from tensors at which cotangents have arrived, an Accumulator for each: count what waits for them, and hand
+    over the cotangents. Returns the nodes that are ready."""
+    starts = [(y, given) for y, given in zip(tensors, arrived) if given.result() is not None]
+    nodes = list(dict.fromkeys(y.node for y, _ in starts if y.node))
+    for node in nodes:
+        count_consumers(node, waiting)
+    for y, given in starts:
+        accumulator_of((y.node or y, y.index), accumulators).add(given.total, given.owned)
+    return [node for node in nodes if waiting[node] == 0]
+
+
+def count_consumers(root, waiting=None):
+    """How many nodes are going to send something to each node below `root`, added to the counts in `waiting`;
+    GraphError if an earlier backward has used one of them up, or if a leaf's grad cannot be added to."""
+    waiting = {} if waiting is None else waiting
+    stack = [] if root in waiting else [root]
+    waiting.setdefault(root, 0)
     while stack:
         node = stack.pop()
-        if node.saved is None:
-            raise GraphError(f"backward: a second time through {node.op.name}, whose saved arrays are gone: call the "
-                             "first backward with retain_graph=True, or compute the forward again")
+        node.require_saved()
         for target, _ in filter(None, node.parents):
             if isinstance(target, Node):
                 if target not in waiting:
@@ -252,7 +289,9 @@ def accumulator_of(parent, accumulators):
     if parent is None:
         return None
     target, index = parent
-    if target not in accumulators:
+    if target not in accumulators and isinstance(target, Node):
+        accumulators[target] = Pieces(target) if target.op.gives_pieces else Outputs(target)
+    elif target not in accumulators:
         accumulators[target] = [Accumulator(target.grad, owned=target.grad is not None and writable(target.grad))]
     return accumulators[target][index]
 

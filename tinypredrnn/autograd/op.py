@@ -56,6 +56,8 @@ class Op:
     """A differentiable function. Called with tensors, it computes, checks and records; with arrays only, it just
     computes."""
 
+    again = None  # what recompute.py has in place of rules
+
     def __init__(self, forward, rules, promises=()):
         self.forward, self.rules, self.name, self.__doc__ = forward, rules, forward.__name__, forward.__doc__
         self.__wrapped__ = forward  # for help() and inspect.signature
@@ -101,10 +103,12 @@ class Op:
         if any(y.dtype is not dtype and y.dtype.kind not in "iub" and y.dtype != dtype for y in outputs):
             raise DTypeError(f"{self.describe(arrays, options)} would turn {dtype} into {outputs[0].dtype}: "
                              "convert the other array with .astype first")
-        node = None
-        if recording.get() and any(x.requires_grad for x in tensors) and self.rules:
+        node, mode = None, recording.get()
+        if mode and any(x.requires_grad for x in tensors) and self.rules:
             node = self.record(inputs, arrays, options, outputs, dtype)
-            if watch:
+            if mode is not True:
+                node = mode.instead_of(node)
+            elif watch:
                 watch.recorded(node)
         made = tuple(Tensor(y, node is not None, node, i) for i, y in enumerate(outputs))
         return made if isinstance(result, tuple) else made[0]

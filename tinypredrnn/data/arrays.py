@@ -16,6 +16,7 @@ class Header(NamedTuple):
 
     shape: tuple
     dtype: np.dtype
+    fortran: bool = False  # whether the first index changes fastest
     bytes = property(lambda self: math.prod(self.shape) * self.dtype.itemsize)
 
 
@@ -44,12 +45,12 @@ def read_header(file, name, objects=False):
     if read is None:
         raise DataError(f"expected an array of plain numbers, got {name} in a format version that such arrays never "
                         "need")
-    shape, _, dtype = read(file)
+    shape, fortran, dtype = read(file)
     if dtype.kind == "O" and not objects:
         refuse_objects(name)
     if dtype.kind not in PLAIN + "O":
         raise DataError(f"expected an array of plain numbers, got {name} of dtype {dtype}")
-    return Header(shape, dtype)
+    return Header(shape, dtype, fortran)
 
 
 def refuse_objects(name):

@@ -1,12 +1,13 @@
 """The world of the user's own frames: clips from files, some of which are set apart for validation and test."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
 
 from tinypredrnn import metrics
-from tinypredrnn.data.reading import ASPECTS, read_sequences, split
+from tinypredrnn.data.reading import ASPECTS, IN_MEMORY, Sequences, read_sequences, split
 from tinypredrnn.data.source import Source, SourceOptions, stream
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.options import called, option
@@ -112,7 +113,8 @@ def metrics_of(world, options, scale):
 
 
 class OwnSequences(Source):
-    """Clips read from files, as stored. Training batches are random windows of them.
+    """Clips read from files, as stored. Training batches are windows of them, each drawn from all, with equal chances:
+    files are mapped into memory, so that this costs no more than reading in order, whatever their size.
 
     A world of files of its own kind is a subclass, with its own Options and these attributes:
 
@@ -184,8 +186,7 @@ class OwnSequences(Source):
         o, windows = self.options, clips.windows(self.length, stride)
         if not o.active:
             return windows
-        above = [np.array([(frame > clips.scale.stored_at(o.active_above)).mean() for frame in clip])
-                 for clip in clips.clips]
+        above = clips.shares_above(clips.scale.stored_at(o.active_above))
         shares = np.array([above[n][first:first + self.length].mean() for n, first in windows])
         if not (shares >= o.active).any():
             raise DataError(f"in none of the {len(windows):,} sequences for {part}, {o.active:.2g} of the pixels or "
@@ -194,9 +195,13 @@ class OwnSequences(Source):
         return windows[shares >= o.active]
 
     def take(self, clips, count):
-        """At most `count` sequences (N,T,H,W,C), spread evenly over the clips; no frame is predicted in two of them."""
+        """At most `count` sequences (N,T,H,W,C), spread evenly over the clips; no frame is predicted in two of them. If
+        they are too large for the memory, they are read when they are used."""
         windows = self.active_windows(clips, self.test_stride(), "the test")
-        return clips.cut(windows[np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)], self.length)
+        chosen = windows[np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)]
+        sequences = Sequences(lambda windows: clips.cut(windows, self.length), chosen)
+        size = math.prod((len(chosen), self.length, *clips.size, clips.channels)) * clips.clips[0].dtype.itemsize
+        return sequences if size > IN_MEMORY else sequences[:]
 
     def fingerprint(self):
         parts = {"training": self.training, "validation": self.held_out, "test": self.test}

@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 
-from tinypredrnn.autograd import Tensor, no_grad, shared_weights, stack, tensor, unfused
+from tinypredrnn.autograd import Tensor, checkpoint, no_grad, shared_weights, stack, tensor, unfused
 from tinypredrnn.autograd.products import counting
+from tinypredrnn.autograd.recompute import map_tensors
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import ConfigError, DTypeError, ShapeError
 from tinypredrnn.memory import require_memory
@@ -108,13 +109,17 @@ class Predictor(Module, abc.ABC):
         truth = np.concatenate([np.ones((batch, given)), np.zeros((batch, horizon - 1))], axis=1)
         return self.unroll(frames, truth)[:, given - 1:]
 
-    def unroll(self, frames, truth, states=None, given=None):
+    def unroll(self, frames, truth, states=None, given=None, segment=None, truncate=None):
         """Run the network over frames (B,T,H,W,C) -> (B,steps,H,W,C), where output t is the prediction of frame t + 1.
 
         truth    (B, steps): if 1, step t sees the true frame t, if 0, the network's own prediction of it; scheduled
                  sampling draws these numbers
         states   a list to which the state after each step is appended
         given    how many frames are given; None: all of them
+        segment  of so many steps in a row, only the state before them is kept, and backward computes them again
+                 (`checkpoint`), with the same result; None: all are kept
+        truncate after every so many steps, no gradient goes further back in time (truncated BPTT, Williams and Peng
+                 1990): what goes on from there, the state and a prediction that is fed back, is detached; None: never
         """
         frames = self.check(frames)
         x = self.enter(frames)  # (B,T,h,w,X)
@@ -128,10 +133,15 @@ class Predictor(Module, abc.ABC):
         # If all inputs of a step are true frames, nothing needs to be mixed. An array on a GPU is not checked for that,
         # because reading it would make us wait for the GPU.
         all_true = np.all(asked, axis=0) if array_module(asked) is np else [False] * truth.shape[1]
-        truth = truth[..., None, None, None]  # (B,steps,1,1,1)
-        state, fed, predictions = self.start(x), None, []
-        with shared_weights():
-            for t in range(truth.shape[1]):
+        steps, truth = truth.shape[1], truth[..., None, None, None]  # (B,steps,1,1,1)
+
+        def run(first, state, fed):
+            """The steps of the segment that begins with step `first`: their predictions, the states after them if they
+            are asked for, the last one, and what is fed back after it."""
+            predictions, after = [], []
+            for t in range(first, min(first + length, steps)):
+                if truncate and t and t % truncate == 0:
+                    state, fed = map_tensors(Tensor.detach, (state, fed))
                 if t >= x.shape[1]:
                     seen = fed
                 elif fed is None or all_true[t]:
@@ -142,7 +152,17 @@ class Predictor(Module, abc.ABC):
                 fed = self.feedback(prediction, state)
                 predictions.append(prediction)
                 if states is not None:
-                    states.append(state)
+                    after.append(state)
+            return predictions, after, state, fed
+
+        length, run_segment = segment or steps, checkpoint(run) if segment else run
+        state, fed, predictions = self.start(x), None, []
+        with shared_weights():
+            for first in range(0, steps, length):
+                new, after, state, fed = run_segment(first, state, fed)
+                predictions += new
+                if states is not None:
+                    states += after
         return self.leave(stack(*predictions, axis=1), frames.shape[2:4])
 
     def count_multiply_adds(self, given=1, horizon=1):

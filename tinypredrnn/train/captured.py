@@ -2,7 +2,8 @@
 
 Whatever changes from step to step is in arrays that the graph reads: the frames, the mask of true frames (scheduled
 sampling), and the factors of the optimiser's step. The GPU itself checks that loss and gradient are finite, so that a
-bad step leaves all weights unchanged.
+bad step leaves all weights unchanged. Segments that backward computes again (`--recompute`) are part of the graph: they
+are launched twice in it, and its memory, which serves one segment after the other, is smaller.
 """
 
 import numpy as np

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 
 from tinypredrnn.autograd import Tensor
+from tinypredrnn.autograd.recompute import tensors_in
 from tinypredrnn.backend import memory_held, memory_within_reach
 from tinypredrnn.errors import TooLargeError, say_once
 from tinypredrnn.memory import SMALL, in_words, lacks_memory, memory_limit, require_memory
@@ -21,14 +22,15 @@ def remedy(plan):
     """What makes a training step of this plan smaller, by the flags that its network has."""
     smaller = " or ".join(f"--{name}" for name in ("batch", "hidden", "width") if name in plan.names())
     patch = ", a larger --patch" if "patch" in plan.names() else ""
-    return f"take a smaller {smaller}{patch}, fewer frames (--given, --horizon) or smaller ones (--size)"
+    again = "" if plan.recipe.recompute else ", --recompute"
+    return f"take a smaller {smaller}{patch}{again}, fewer frames (--given, --horizon) or smaller ones (--size)"
 
 
 def step_memory(plan):
     """(least, about): the bytes that a training step certainly takes, and an estimate, good within a factor of two.
 
     Certain are the weights, their gradients and what the optimiser keeps for them, the batch and the predictions, and
-    the states of all steps, which backward needs.
+    the states of all steps, which backward needs; or, if it computes segments of steps again, the states before them.
     """
     batch, steps = plan.recipe.batch, plan.data.given + plan.data.horizon - 1
     with layout_only():
@@ -38,8 +40,12 @@ def step_memory(plan):
     slots = OPTIMISERS[plan.recipe.optimiser].slots
     weights = sum(t.data.nbytes * (2 + len(slots(t))) for t in model.parameters())
     frames = batch * math.prod(plan.frame) * np.dtype(np.float32).itemsize
-    least = weights + (2 * steps + 1) * frames
-    return least + steps * state_bytes(state), least + model.kept * steps * state_bytes(state)
+    least, state = weights + (2 * steps + 1) * frames, sum(t.data.nbytes for t in tensors_in(state))
+    segment = plan.recipe.segment(steps) or steps
+    between = steps // segment * state if segment < steps else 0
+    if model.loss_needs_states:
+        between = steps * state
+    return least + max(between, segment * state), least + between + model.kept * segment * state
 
 
 def measure_memory(trainer):
@@ -57,13 +63,6 @@ def measure_memory(trainer):
         return tracemalloc.get_traced_memory()[1] + sum(array.nbytes for array in kept)
     finally:
         tracemalloc.stop()
-
-
-def state_bytes(state):
-    """The size in bytes of all tensors in nested lists and tuples."""
-    if isinstance(state, Tensor):
-        return state.data.nbytes
-    return sum(map(state_bytes, state)) if isinstance(state, (list, tuple)) else 0
 
 
 def check_memory(plan, device="cpu"):

@@ -64,6 +64,11 @@ class Recipe(Options):
     precision: str = option("auto", "precision of convolutions on a GPU; auto: tf32, as in PyTorch; a CPU always "
                                     "computes in fp32",
                             ("auto", *PRECISIONS))
+    recompute: bool = option(False, "keep the state of every so many steps only, the square root of their number, and "
+                                    "compute the others again in backward: less memory for more time, the same numbers",
+                             may_change=True)
+    truncate: int = option(0, "steps after which the gradient goes no further back in time (truncated BPTT; 0: it goes "
+                              "back to the first)", least=0)
     start: str = option("", "run or checkpoint file whose weights to start from; empty: random weights", flag="--from")
     seed: int = option(0, "seed of weights, data and sampling: the same seed gives the same run", least=0)
 
@@ -72,6 +77,10 @@ class Recipe(Options):
         if len(self.heavy) != len(self.weights) or list(self.heavy) != sorted(set(self.heavy)):
             raise ConfigError(f"{called('heavy')} is rising thresholds, {called('weights')} one number for each, got "
                               f"{self.heavy!r:.60} and {self.weights!r:.60}")
+
+    def segment(self, steps):
+        """How many of `steps` steps in time backward computes again at once; None if it does not."""
+        return math.isqrt(steps - 1) + 1 if self.recompute else None  # the square root, rounded up
 
     def lasting(self, steps):
         """The recipe for a run of `steps` iterations: all that it counts in iterations becomes longer or shorter with

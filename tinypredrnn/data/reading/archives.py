@@ -9,15 +9,17 @@
     any others                  one or several clips each
 """
 
+import math
 import re
 
 import numpy as np
 
 from tinypredrnn.data.arrays import headers, read_header, refuse_objects
 from tinypredrnn.data.reading.clips import Piece
-from tinypredrnn.data.reading.frames import check_bytes, check_frame
+from tinypredrnn.data.reading.frames import check_frame
 from tinypredrnn.data.reading.meaning import META, VALID, explained
 from tinypredrnn.data.reading.order import SHAPES, array_to_clips
+from tinypredrnn.data.reading.room import PIECE, let_go
 from tinypredrnn.data.reading.times import STARTS, TIMES, times_apart
 from tinypredrnn.data.reading.words import in_short
 from tinypredrnn.errors import DataError
@@ -29,7 +31,7 @@ NO_FILMS = {"mask", "masks", "label", "labels", "seg", "segmentation", "annotati
 AUTHORS = {"clips", "dims", "input_raw_data"}
 
 
-def read_arrays(path, order, array, messages):
+def read_arrays(path, order, array, messages, room):
     """The Pieces of a .npy or .npz file.
 
     order   the order of the axes; "" to infer it
@@ -42,20 +44,21 @@ def read_arrays(path, order, array, messages):
         if array and array not in shapes:
             raise DataError(f"expected an array {array}, got {in_short(shapes, 20)}: name one of these with --array")
         if AUTHORS <= set(shapes) and not array:
-            check_bytes(sum(header.bytes for header in shapes.values()))
-            clips = authors_clips(*(file[name] for name in ("clips", "dims", "input_raw_data")))
+            clips = authors_clips(file["clips"], file["dims"],
+                                  member(file, "input_raw_data", shapes["input_raw_data"], room), room)
             return [Piece(name, clip) for name, clip in clips.items()]
         names = [array] if array else choose(shapes)
         if shapes[names[0]].dtype.kind == "O":
             refuse_objects(names[0])
         clocks = [name for name in shapes if name in TIMES + STARTS and shapes[name].dtype.kind != "O"]
         notes = [name for name in shapes if name in (VALID, META) and shapes[name].dtype.kind != "O"]
-        check_bytes(sum(shapes[name].bytes for name in (*names, *clocks, *notes)))
+        films = {name: member(file, name, shapes[name], room) for name in names}
         pieces = [Piece(name, clip, part_of(content_of))
-                  for content_of, content in joined(names, shapes, file, order, messages)
+                  for content_of, content in joined(films, order, messages, room)
                   for name, clip in content.items()]
         if len(pieces) == len(names) == 1:
-            piece, used = explained(path.name, pieces[0], {name: file[name] for name in notes}, messages)
+            piece, used = explained(path.name, pieces[0], {name: file[name] for name in notes}, messages,
+                                    room)
             pieces = [piece._replace(name=cut.name, frames=cut.frames, times=cut.times) for cut in times_apart(
                 piece.name, piece.frames, {clock: file[clock] for clock in clocks}, messages)]
             names += clocks + used
@@ -77,6 +80,20 @@ def read_npy(path, order, array, messages):
         messages.append(f"{path.name} {shape} is read as the Moving MNIST test set, which has time first; use --order "
                         "NTHW if it does not")
     return array_to_clips(path.stem, np.load(path, mmap_mode="r", allow_pickle=False), order, messages)
+
+
+def member(file, name, header, room):
+    """An array of an open .npz, read piece by piece into a file if it is too large for the memory."""
+    if room.take(header.bytes):
+        return file[name]
+    array = room((math.prod(header.shape),), header.dtype)
+    with file.zip.open(f"{name}.npy") as stream:
+        read_header(stream, name)
+        numbers = memoryview(array.view(np.uint8))
+        for start in range(0, len(numbers), PIECE):
+            stream.readinto(numbers[start:start + PIECE])  # the whole piece, since `headers` has compared the sizes
+            let_go(array)
+    return array.reshape(header.shape, order="F" if header.fortran else "C")
 
 
 # names
@@ -117,18 +134,18 @@ def pairs(names):
     return {pair[0]: pair[1] for pair in partners.values() if len(pair) == 2}
 
 
-def joined(names, shapes, file, order, messages):
-    """Pairs of (name, {name: clip}), with x and y of the same sequences joined."""
-    targets = pairs(names)
-    for name in names:
+def joined(films, order, messages, room):
+    """Pairs of (name, {name: clip}) of arrays {name: array}, with x and y of the same sequences joined."""
+    targets = pairs(films)
+    for name in films:
         if name in targets:
-            beginnings, ends = (array_to_clips(part, file[part], order, messages) for part in (name, targets[name]))
-            yield name, join(name, targets[name], beginnings, ends, messages)
+            beginnings, ends = (array_to_clips(part, films[part], order, messages) for part in (name, targets[name]))
+            yield name, join(name, targets[name], beginnings, ends, messages, room)
         elif name not in targets.values():
-            yield name, array_to_clips(name, file[name], order, messages)
+            yield name, array_to_clips(name, films[name], order, messages)
 
 
-def join(x, y, beginnings, ends, messages):
+def join(x, y, beginnings, ends, messages, room):
     """{name: clip} of sequences whose beginnings and ends are in two arrays. Frames that are in both, because y is x
     shifted by some frames, are taken once.
     """
@@ -143,12 +160,19 @@ def join(x, y, beginnings, ends, messages):
     messages.append(f"{x} and {y} are read as the beginnings ({len(one)} frames) and ends ({len(other)}) of the same "
                     f"sequences{f', which have {both} frames in common' if both else ''}; --array {x} reads the one "
                     "alone")
-    return {f"{x}+{y}[{n}]": np.concatenate([a, b[both:]]) for n, (a, b) in enumerate(halves)}
+    return {f"{x}+{y}[{n}]": one_after_the_other(a, b[both:], room) for n, (a, b) in enumerate(halves)}
+
+
+def one_after_the_other(a, b, room):
+    whole = room((len(a) + len(b), *a.shape[1:]), a.dtype)
+    np.concatenate([a, b], out=whole)
+    let_go(a, b, whole)
+    return whole
 
 
 # PredRNN's authors
 
-def authors_clips(clips, dims, raw):
+def authors_clips(clips, dims, raw, room):
     """{name: clip} of the arrays of PredRNN's authors. clips (2,N,2) has, for the input and the output of clip n, its
     first frame in raw (frames,C,H,W) and its number of frames; dims (1,3) repeats C, H and W.
     """
@@ -158,7 +182,7 @@ def authors_clips(clips, dims, raw):
     if raw.dtype.kind not in "iuf" or not np.array_equal(dims, [raw.shape[1:]]):
         raise DataError(f"expected dims (1,3) that say C, H and W of input_raw_data {raw.shape}, got {dims.tolist()}")
     check_frame(*raw.shape[2:])
-    frames, total, cut = raw.transpose(0, 2, 3, 1), 0, {}
+    frames, cut = raw.transpose(0, 2, 3, 1), {}
     for n, parts in enumerate(clips.swapaxes(0, 1).tolist()):
         if any(start < 0 or length < 1 or start + length > len(frames) for start, length in parts):
             raise DataError(f"expected starts and lengths within the {len(frames)} frames of input_raw_data, got "
@@ -167,7 +191,6 @@ def authors_clips(clips, dims, raw):
         if start_out == start + length:  # as it always is in their files
             cut[f"clip {n}"] = frames[start:start_out + length_out]
         else:
-            total += (length + length_out) * frames[0].nbytes
-            check_bytes(total)
-            cut[f"clip {n}"] = np.concatenate([frames[start:start + length], frames[start_out:start_out + length_out]])
+            cut[f"clip {n}"] = one_after_the_other(frames[start:start + length],
+                                                   frames[start_out:start_out + length_out], room)
     return cut

@@ -2,12 +2,12 @@
 Sequences: those of a test set."""
 
 import dataclasses
-import mmap
 from typing import NamedTuple
 
 import numpy as np
 
 from tinypredrnn.data.reading.frames import fit, placement
+from tinypredrnn.data.reading.room import Room, file_of, let_go, some_at_a_time
 from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import DataError
 
@@ -128,10 +128,15 @@ class Clips:
 
     def stored_as(self, scale):
         """The same clips with the stored numbers of another Scale in the same units, as floats."""
-        return Clips({name: scale.stored_at(self.scale.physical(clip)).astype(np.float32)
-                      for name, clip in self.named().items()},
+        room, convert = Room(), lambda frames: scale.stored_at(self.scale.physical(frames)).astype(np.float32)
+        return Clips({name: room.each(clip, convert) for name, clip in self.named().items()},
                      dataclasses.replace(scale, gaps=self.scale.gaps, missing=scale.missing), self.messages, self.parts,
                      self.groups, self.times, self.grids)
+
+    def shares_above(self, stored):
+        """For each clip, which share of each frame's pixels is above a stored number: [(T_n,), ...]"""
+        return [np.concatenate([[], *((frames > stored).mean(axis=(1, 2, 3)) for frames in some_at_a_time(self[n]))])
+                for n in range(len(self))]
 
     def windows(self, length, stride=1):
         """All windows of `length` frames in a row, `stride` frames apart: (clip, first frame) for each, int (N,2)."""
@@ -140,23 +145,18 @@ class Clips:
 
     def cut(self, windows, length):
         """The frames of these windows: (N,length,H,W,C) in the stored dtype."""
-        return np.stack([self[n][start:start + length] for n, start in windows])
-
-
-def file_of(array):
-    """The mmap of the file in which an array's numbers stay until they are used, or None."""
-    while isinstance(array, np.ndarray):
-        array = array.base
-    return array if isinstance(array, mmap.mmap) else None
+        frames = np.stack([self[n][start:start + length] for n, start in windows])
+        let_go(*(self.clips[n] for n in {n for n, _ in windows}))
+        return frames
 
 
 class Sequences:
     """Sequences (N,T,H,W,C) that are cut when they are asked for, so that a test set of any length takes little memory.
 
-    cut       numbers (n,) -> the sequences of these numbers, (n,T,H,W,C)
-    numbers   (N,), of all of them
+    cut       some of the numbers -> the sequences of these numbers, (n,T,H,W,C)
+    numbers   an array whose rows say which sequences they are, (N,) or (N,2)
 
-    `sequences[first:last]` and `sequences[[indices]]` are arrays, as those of an array would be.
+    x[n], x[first:last], x[[n, m, ...]] and np.asarray(x) are arrays, as those of an array would be.
     """
 
     def __init__(self, cut, numbers):
@@ -167,4 +167,7 @@ class Sequences:
 
     def __getitem__(self, which):
         chosen = self.numbers[which]
-        return self.cut(chosen) if np.ndim(chosen) else self.cut([chosen])[0]
+        return self.cut(chosen) if np.ndim(chosen) == self.numbers.ndim else self.cut([chosen])[0]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[:], dtype)

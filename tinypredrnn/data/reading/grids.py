@@ -16,7 +16,8 @@ import warnings
 import numpy as np
 
 from tinypredrnn.data.reading.clips import Grid, Piece
-from tinypredrnn.data.reading.frames import check_bytes, check_frame, reading
+from tinypredrnn.data.reading.frames import check_frame, reading
+from tinypredrnn.data.reading.room import PIECE, let_go
 from tinypredrnn.data.reading.times import TIMES, cut_in_pieces, gaps, times_of
 from tinypredrnn.data.reading.words import in_short
 from tinypredrnn.data.scale import Scale
@@ -29,13 +30,13 @@ TIME, Y, X = {"time", "t", *TIMES}, {"y", "lat", "latitude", "northing", "rows"}
 ODIM_UNITS = {"RATE": "mm/h", "ACRR": "mm"}  # other quantities of rain, DBZH and so on, are in dBZ
 
 
-def read_grids(files, variable, messages):
+def read_grids(files, variable, messages, room):
     """The Pieces of one film that is stored in some files. `variable` is the name of the one to read; "": the only
     one that is a film."""
     found = []
     for file in files:
         with reading(file):
-            found += read_odim(file) if is_odim(file) else read_variable(file, variable, messages)
+            found += read_odim(file) if is_odim(file) else read_variable(file, variable, messages, room)
     names, units, grids = ([part[k] for part in found] for k in (0, 3, 4))
     sizes = {part[1].shape[1:] for part in found}
     if len(sizes) > 1:
@@ -44,9 +45,9 @@ def read_grids(files, variable, messages):
                         "files of one grid together")
     if len({*units}) > 1:
         raise DataError(f"expected numbers in one unit, got {in_short(sorted({*units}))} in {files[0].parent}")
-    frames, times = np.concatenate([part[1] for part in found]), np.concatenate([part[2] for part in found])
+    times = np.concatenate([part[2] for part in found])
     order = np.argsort(times, kind="stable")
-    frames, times = frames[order] if (np.diff(order) != 1).any() else frames, times[order]
+    frames, times = in_order([part[1] for part in found], order, room), times[order]
     if len(twice := times[1:][np.diff(times) == np.timedelta64(0)]):
         raise DataError(f"{files[0].parent if len(files) > 1 else files[0]}: two frames have the same time, "
                         f"{twice[0]}: take one of them out, or read each variable or radar by itself")
@@ -60,6 +61,18 @@ def read_grids(files, variable, messages):
     meaning = Scale(stored=(0.0, 1.0), units=(0.0, 1.0), unit=units[0]) if units[0] else None
     grid = grids[-1] if all(grid == grids[-1] for grid in grids) else None
     return cut_in_pieces(Piece(name, frames[..., None], times=times, meaning=meaning, grid=grid), starts)
+
+
+def in_order(parts, order, room):
+    """Frames (T,H,W) of several files as one film, of which frame t is number order[t] of them all."""
+    if len(parts) == 1 and (np.diff(order) == 1).all():
+        return parts[0]
+    film, where = room((len(order), *parts[0].shape[1:]), parts[0].dtype), np.argsort(order)
+    for part, last in zip(parts, np.cumsum([len(part) for part in parts])):
+        for t, frame in zip(where[last - len(part):last], part):
+            film[t] = frame
+            let_go(part, film)
+    return film
 
 
 def xarray_for(path):
@@ -94,7 +107,7 @@ def open_dataset(path, **options):
 
 # NetCDF, Zarr
 
-def read_variable(path, variable, messages):
+def read_variable(path, variable, messages, room):
     """[(name, frames (T,H,W), times (T,), unit, Grid)] of one file."""
     with open_dataset(path) as dataset:
         array = dataset[choose(dataset, variable, path.name, messages)]
@@ -111,10 +124,22 @@ def read_variable(path, variable, messages):
         times = find_times(array, dims, path)
         array = array.transpose(*(dims[axis] for axis in ("time", "y", "x") if axis in dims))
         check_frame(*array.shape[-2:])
-        check_bytes(array.size * 4)
-        frames = np.asarray(array.values, np.float32).reshape(-1, *array.shape[-2:])
+        frames = read_frames(array, room)
         grid, turned = find_grid(dataset, array, dims)
         return [(name, frames[:, ::-1] if turned else frames, times, str(array.attrs.get("units", "")), grid)]
+
+
+def read_frames(array, room):
+    """The frames (T,H,W) of a variable (time, y, x) or (y, x), as float32: some of its chunks at a time, each once."""
+    if array.ndim == 2:
+        array = array.expand_dims("time")
+    frames, dim = room(array.shape, np.float32), array.dims[0]
+    chunk = array.encoding.get("preferred_chunks", {}).get(dim, 1)
+    step = chunk * max(1, PIECE // (chunk * 4 * array[0].size))
+    for t in range(0, len(frames), step):
+        frames[t:t + step] = array.isel({dim: slice(t, t + step)}).values
+        let_go(frames)
+    return frames
 
 
 def choose(dataset, variable, file, messages):

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from tinypredrnn.data.reading.clips import Clips, file_of
+from tinypredrnn.data.reading.clips import Clips
 from tinypredrnn.data.reading.folders import refuse_foreign
 from tinypredrnn.data.reading.frames import check_bytes, check_size, reading
+from tinypredrnn.data.reading.room import file_of
 from tinypredrnn.data.reading.videos import VIDEOS, decode_video
 from tinypredrnn.data.reading.words import in_short
 from tinypredrnn.errors import DataError

@@ -11,22 +11,21 @@ import re
 import numpy as np
 
 from tinypredrnn.data.reading.clips import Grid
-from tinypredrnn.data.reading.frames import check_bytes
 from tinypredrnn.data.scale import Scale
 
 VALID, META = "valid", "meta"
 MAPPING = re.compile(r"([\w/]+) *~?= *pixel *\* *(\d+\.?\d*) */ *(\d+\.?\d*)(?! *[-+*/.\d])")  # and no other summand
 
 
-def explained(file, piece, notes, messages):
+def explained(file, piece, notes, messages, room):
     """(a Piece with what the arrays `notes` beside it, {name: array}, say of it; the names of those that say something)
     """
     frames, valid, used = piece.frames, notes.get(VALID), []
     if valid is not None and valid.shape == frames.shape[1:3] and valid.dtype.kind in "biu":
         valid, used = valid.astype(bool), [VALID]
         if not valid.all():
-            check_bytes(frames.size * 4)
-            frames = np.where(valid[..., None], frames, np.float32(np.nan)).astype(np.float32)
+            nothing = np.float32(np.nan)
+            frames = room.each(frames, lambda some: np.where(valid[..., None], some, nothing).astype(np.float32))
             messages.append(f"{file}: {(~valid).sum():,} of {valid.size:,} pixels are not valid: places without data")
     elif valid is not None:
         messages.append(f"{file}: valid {valid.shape} does not fit frames of {frames.shape[1]}x{frames.shape[2]}, and "

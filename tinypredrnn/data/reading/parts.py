@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinypredrnn.data.reading.clips import Clips
+from tinypredrnn.data.reading.room import let_go, some_at_a_time
 from tinypredrnn.errors import DataError
 
 PARTS = "training", "validation", "test"
@@ -203,6 +204,7 @@ def fingerprints(clips):
     for n, clip in enumerate(clips.clips):
         if clip[0].min() != clip[0].max():  # frames of a single value prove nothing
             firsts[hash(clip[0].tobytes())].add(n)
+        let_go(clip)
     for n in np.random.default_rng(0).permutation(len(clips)).tolist():
         if clips[n].nbytes <= left:
             left -= clips[n].nbytes
@@ -213,7 +215,7 @@ def fingerprints(clips):
 
 
 def hashes(clip):
-    return [hash(frame.tobytes()) for frame in clip]
+    return [hash(frame.tobytes()) for frames in some_at_a_time(clip) for frame in frames]
 
 
 def find_films(clips, marks):

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, ImageSequence
 
 from tinypredrnn.data.arrays import read_header
 from tinypredrnn.data.reading.frames import GRAY_TOLERANCE, check_bytes, check_frame, check_size, fit, reading, tint
+from tinypredrnn.data.reading.room import let_go
 from tinypredrnn.data.reading.times import uneven
 from tinypredrnn.data.reading.words import listed
 from tinypredrnn.errors import DataError
@@ -30,13 +31,13 @@ NO_PAGE = 1 | 4  # the bits of PAGE that mark a smaller copy of another page, an
 
 
 class Pictures:
-    """Reads pictures into memory as films of one size. It keeps track of the first size and of the memory used;
-    `stored` is the dtype of the pictures that were read last.
+    """Reads pictures as films of one size, in a Room. It keeps track of the first size; `stored` is the dtype of the
+    pictures that were read last.
     """
 
-    def __init__(self, size, channels, every, missing, aspect="stretch"):
+    def __init__(self, size, channels, every, missing, aspect, room):
         self.size, self.channels, self.every, self.missing, self.aspect = size, channels, every, missing, aspect
-        self.first, self.values, self.most, self.allowed, self.stored = None, 0, 1, 0, None
+        self.first, self.stored, self.room = None, None, room
 
     def read(self, files, messages):
         """The frames of picture files, in order, as a clip (T,H,W,C): of one file, or one of each of several. The other
@@ -53,26 +54,18 @@ class Pictures:
                 sizes.add(frame.shape[:2])
                 self.stored = self.stored or frame.dtype
                 frame = fit(frame, self.size, self.channels, self.missing, self.aspect)
-                self.count(file, frame)
-            frames.append(frame)
+                self.first = self.first or (file, frame.shape[:2])
+                check_size(frame.shape[:2], *self.first)
+                frames.append(self.room.hold(frame))
         if 0 < colour <= GRAY_TOLERANCE and self.channels is None:
             messages.append(f"red, green and blue differ by at most {colour} of 255: read as gray; --channels 3 keeps "
                             "the colours")
             frames = [fit(frame, None, 1) for frame in frames]
         with reading(files[0]):
-            return stack(frames, messages), sizes
-
-    def count(self, file, frame):
-        """DataError if a frame has another size than those before, or if there is too little memory for them."""
-        self.first = self.first or (file, frame.shape[:2])
-        check_size(frame.shape[:2], *self.first)
-        self.values, self.most = self.values + frame[..., 0].nbytes, max(self.most, frame.shape[2])
-        if (count := self.values * self.most) > self.allowed:  # a single colour frame makes all frames colour
-            check_bytes(count)
-            self.allowed = count + count // 16  # asking how much memory is free takes a while
+            return stack(frames, messages, self.room), sizes
 
 
-def stack(frames, messages):
+def stack(frames, messages, room):
     """A list of frames as one clip (T,H,W,C). The list is emptied meanwhile, since there may not be enough memory for
     both. Gray of more than 8 bits becomes bytes if there are bytes as well.
     """
@@ -92,10 +85,11 @@ def stack(frames, messages):
             divisor = 257 if most > 255 else 1
             messages.append("pictures of more than 8 bits among others of 8 are read as bytes"
                             f"{', divided by 257' if divisor > 1 else ''}")
-    clip = np.empty((len(frames), *frames[0].shape[:2], max(channels)), dtype)
+    clip = room((len(frames), *frames[0].shape[:2], max(channels)), dtype)
     for t in reversed(range(len(clip))):
         frame = frames.pop()
         clip[t] = np.rint(frame / divisor) if divisor > 1 and frame.dtype != np.uint8 else frame
+        let_go(frame, clip)
     return clip
 
 

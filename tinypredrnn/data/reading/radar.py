@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 from tinypredrnn.data.rain import UNITS_OF_RAIN, find_relationship, find_unit, to_dbz
-from tinypredrnn.data.reading.frames import check_bytes, reading
+from tinypredrnn.data.reading.frames import reading
+from tinypredrnn.data.reading.room import Room
 from tinypredrnn.data.reading.sequences import read_films
 from tinypredrnn.data.reading.values import BYTE_RANGE, check_ends, known
 from tinypredrnn.data.scale import Scale
@@ -91,12 +92,8 @@ def rain_to_dbz(films, meaning, step, zr):
         raise DataError("mm is the rain of a step, and the times of the frames are not known: say how many minutes a "
                         "step has with --step")
     factor = PER_HOUR.get(meaning.unit) or 60 / step
-    check_bytes(sum(clip.size * 4 for clip in films.clips.values()))
-    clips = {}
-    for name, clip in films.clips.items():
-        clips[name] = np.empty(clip.shape, np.float32)
-        for frame, out in zip(clip, clips[name]):  # one at a time: floats of all at once would take much memory
-            out[...] = to_dbz(meaning.physical(frame) * factor, zr)
+    room, convert = Room(), lambda frames: to_dbz(meaning.physical(frames) * factor, zr).astype(np.float32)
+    clips = {name: room.each(clip, convert) for name, clip in films.clips.items()}
     a, b = find_relationship(zr)
     films.messages.append(f"rain rates are turned into reflectivities by Z = {a:g} R^{b:g} (--zr {zr})")
     return films._replace(clips=clips)

@@ -12,8 +12,9 @@
     x.avi, x.mp4            one clip; videos need the extra `video`, and are kept decoded in the user's cache
 
 Nothing is guessed silently: `Clips.messages` says what was read, left out and assumed. Images are gray if red, green
-and blue differ only by the small errors of cameras and codecs, else colour. A .npy may be larger than the memory: its
-frames stay on disk until they are used. Images are kept in memory, and refused if they would take more than MAX_BYTES.
+and blue differ only by the small errors of cameras and codecs, else colour. All data may be larger than the memory: the
+frames of a .npy stay in it until they are used, and what others hold is read piece by piece into files of the user's
+cache if it is more than room.py keeps in memory.
 """
 
 import dataclasses
@@ -25,12 +26,11 @@ from typing import NamedTuple
 import numpy as np
 
 from tinypredrnn.data.reading.archives import read_arrays
-from tinypredrnn.data.reading.clips import Clips, Piece, file_of
+from tinypredrnn.data.reading.clips import Clips, Piece
 from tinypredrnn.data.reading.folders import find_clips
 from tinypredrnn.data.reading.frames import (
     ASPECTS,
     MAX_PIXELS,
-    check_bytes,
     check_channels,
     check_size,
     fit,
@@ -39,6 +39,7 @@ from tinypredrnn.data.reading.frames import (
 from tinypredrnn.data.reading.grids import read_grids
 from tinypredrnn.data.reading.parts import PARTS
 from tinypredrnn.data.reading.pictures import Pictures
+from tinypredrnn.data.reading.room import Room, file_of
 from tinypredrnn.data.reading.times import runs
 from tinypredrnn.data.reading.values import find_scale, flags, hints
 from tinypredrnn.data.reading.videos import decode_video
@@ -118,22 +119,20 @@ def read_films(path, size=None, channels=None, order="", array="", every=1, miss
     if order and kinds != {"array"} or array and not kinds <= {"array", "grid"}:
         raise ConfigError(f"{called('order')} and {called('array')} are options for arrays, but {path} holds other "
                           "files: leave them out")
-    pictures, held = Pictures(size, channels, every, missing, aspect), 0
+    room = Room()
+    pictures = Pictures(size, channels, every, missing, aspect, room)
     for item in found:
         file = item.files[0]
-        content, stored = read_item(item, pictures, order, array, every, messages)
+        content, stored = read_item(item, pictures, order, array, every, messages, room)
         sizes |= stored
         for piece in content:
-            held += piece.frames.nbytes if file_of(piece.frames) is None else 0
             groups |= {len(films): item.group} if item.group else {}
             name = name_in_folder(item, piece.name, len(content) == 1) if len(found) > 1 else piece.name
             films[f"{name} ({file.name})" if name in films else name] = piece
-        with reading(file):
-            check_bytes(held)
     clips = {name: piece.frames for name, piece in films.items()}
     with reading(path):
-        meaning = one_meaning(films, clips, missing, messages)
-        clips = convert(clips, size, channels, missing, aspect)
+        meaning = one_meaning(films, clips, missing, messages, room)
+        clips = convert(clips, size, channels, missing, aspect, room)
     grids = {name: piece.grid.fitted(size, aspect) for name, piece in films.items() if piece.grid}
     parts = by_part({n: piece.part for n, piece in enumerate(films.values()) if piece.part}, len(clips), messages)
     times = {name: piece.times for name, piece in films.items() if piece.times is not None}
@@ -141,7 +140,7 @@ def read_films(path, size=None, channels=None, order="", array="", every=1, miss
     return Films(path, clips, messages, parts, groups, times, grids, meaning, sizes, dtypes)
 
 
-def one_meaning(films, clips, missing, messages):
+def one_meaning(films, clips, missing, messages, room):
     """The Scale that says what all stored numbers are, or None. If files store the same units in several ways, also as
     bytes and as floats, the `clips` are converted to floats in these units.
     """
@@ -153,9 +152,9 @@ def one_meaning(films, clips, missing, messages):
         one, other = (next(name for name in said if said[name] == scale) for scale in scales[:2])
         raise DataError(f"expected numbers of one kind, got {scales[0].unit if scales[0] else 'unknown ones'} in {one} "
                         f"and {scales[1].unit if scales[1] else 'unknown ones'} in {other}: read them separately")
-    check_bytes(sum(clip.size * 4 for clip in clips.values()))
     for name, clip in clips.items():
-        clips[name] = dataclasses.replace(said[name], missing=missing).physical(clip).astype(np.float32)
+        scale = dataclasses.replace(said[name], missing=missing)
+        clips[name] = room.each(clip, lambda frames, scale=scale: scale.physical(frames).astype(np.float32))
     messages.append(f"the files store {scales[0].unit} in several ways, which are brought to one")
     return Scale(stored=(0.0, 1.0), units=(0.0, 1.0), unit=scales[0].unit)
 
@@ -173,15 +172,15 @@ def check_options(size, order, every, aspect):
         raise ConfigError(f"{called('every')}: one frame of every N is taken, N at least 1, got {every}")
 
 
-def read_item(item, pictures, order, array, every, messages):
+def read_item(item, pictures, order, array, every, messages, room):
     """The Pieces of a Found item, and the set of their frames' sizes as stored."""
     file = item.files[0]
     if item.kind in ("array", "grid"):
         if item.kind == "array":
             with reading(file):
-                pieces = read_arrays(file, order, array, messages)
+                pieces = read_arrays(file, order, array, messages, room)
         else:
-            pieces = read_grids(item.files, array, messages)
+            pieces = read_grids(item.files, array, messages, room)
         return [piece._replace(frames=piece.frames[::every], part=piece.part or item.part,
                                times=None if piece.times is None else piece.times[::every])
                 for piece in pieces], {piece.frames.shape[1:3] for piece in pieces}
@@ -230,7 +229,7 @@ def about(path, clips, sizes):
             f"{KINDS.get(channels, f'{channels} channels')}, {kinds}, from {path}")
 
 
-def convert(clips, size, channels, missing, aspect):
+def convert(clips, size, channels, missing, aspect, room):
     """Convert clips (T,H,W,C) to one size and number of channels; clips that have them already are not copied."""
     has, first = {clip.shape[3] for clip in clips.values()}, next(iter(clips))
     for number in has:
@@ -248,12 +247,9 @@ def convert(clips, size, channels, missing, aspect):
     changed = [name for name, clip in clips.items() if clip.shape != shapes[name]]
     true = [name for name, clip in clips.items() if flags(clip)]
     if true and (changed or len(true) < len(clips)):  # averages need values between 0 and 1
-        check_bytes(sum(clips[name].nbytes for name in true))
-        clips |= {name: clips[name] * np.uint8(255) for name in true}
-    check_bytes(sum(math.prod(shapes[name]) * clips[name].itemsize for name in changed))
+        clips |= {name: room.each(clips[name], lambda frames: frames * np.uint8(255)) for name in true}
+    fitted = lambda frame: fit(frame, size, channels or max(has), missing, aspect)
+    room.require(sum(math.prod(shapes[name]) * clips[name].itemsize for name in changed))
     for name in changed:
-        clip, fitted = clips[name], lambda frame: fit(frame, size, channels or max(has), missing, aspect)
-        clips[name] = np.empty(shapes[name], fitted(clip[0]).dtype)
-        for frame, out in zip(clip, clips[name]):  # one at a time: all at once would take several times the memory
-            out[...] = fitted(frame)
+        clips[name] = room.each(clips[name], lambda frames: np.stack([fitted(frame) for frame in frames]))
     return clips

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinypredrnn.data.reading.room import let_go
 from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.options import called
@@ -39,6 +40,7 @@ def pieces(clips):
         count = 1 if stride > 1 else max(1, PIECE // clip[0].nbytes)
         for t in range(0, len(clip), max(stride, count)):
             yield name, t, clip[t:t + count]
+            let_go(clip)
 
 
 def survey(clips, missing):
