@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinypredrnn as tp
-from tinypredrnn import course
+from tinypredrnn.course.__main__ import main
 
 HOME = Path(__file__).resolve().parents[1]
 README = (HOME / "README.md").read_text(encoding="utf-8")
@@ -56,7 +56,7 @@ def test_every_option_that_is_named_exists(script):
 
 
 def test_the_table_of_lessons_is_what_its_command_prints(capsys):
-    course.main(["table"])
+    main(["table"])
     printed = capsys.readouterr().out
     assert printed in README
     for picture in re.findall(r'src="([^"]+)"', printed):

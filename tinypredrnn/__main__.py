@@ -18,7 +18,8 @@ import sys
 from tinypredrnn.errors import ConfigError, command
 
 COMMANDS = {"train": "commands.train", "evaluate": "commands.evaluate", "predict": "commands.predict",
-            "compare": "commands.compare", "models": "models.__main__", "course": "course", "info": "commands.info"}
+            "compare": "commands.compare", "models": "models.__main__", "course": "course.__main__",
+            "info": "commands.info"}
 
 
 def main(words=None):

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 import tinypredrnn as tp
-from tinypredrnn import course
+from tinypredrnn.course.__main__ import show_progress, table
+from tinypredrnn.course.answers import check, compare
+from tinypredrnn.course.copies import quoted, write
+from tinypredrnn.course.lesson import Cell, Lesson, with_holes
+from tinypredrnn.course.progress import progress, remember
+from tinypredrnn.course.run import differences, execute, run, size
 from tinypredrnn.errors import ConfigError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -72,13 +77,13 @@ def lesson_of(tmp_path, code):
     """A lesson with one cell of code."""
     path = tmp_path / "03_test.py"
     path.write_text(f"# %% [markdown]\n# # 3. Test\n# - **Idea:** one.\n# - **Minutes:** 5\n\n# %%\n{code}")
-    return course.Lesson(path)
+    return Lesson(path)
 
 
 # compare
 
 def complaint(answer, expected):
-    return course.compare(answer, expected, 1e-6, 1e-9)
+    return compare(answer, expected, 1e-6, 1e-9)
 
 
 @pytest.mark.parametrize("answer, expected", [
@@ -118,8 +123,8 @@ def test_wrong_answers(answer, expected, message):
 
 
 def test_a_missing_key_is_told_by_check(monkeypatch, capsys):
-    monkeypatch.setattr(course, "remember", lambda *_: None)  # this file is no lesson with progress
-    course.check("9.9", lambda: {"b": 1}, {"a": 1})
+    monkeypatch.setattr("tinypredrnn.course.answers.remember", lambda *_: None)  # this file is no lesson with progress
+    check("9.9", lambda: {"b": 1}, {"a": 1})
     assert capsys.readouterr().out == "exercise 9.9: not yet: KeyError: 'a'\n"
 
 
@@ -133,10 +138,10 @@ check("3.3", lambda: None.shape, 1.0)
 check("3.4", lambda: 1.1, 1.0, rtol=0.2)
 check("3.5", lambda: 1.1, 1.0)
 ''')
-    assert course.execute(lesson.cells[1], lesson, {"__file__": str(lesson.path)}) == [
+    assert execute(lesson.cells[1], lesson, {"__file__": str(lesson.path)}) == [
         "exercise 3.1: OK", "exercise 3.2: not yet: ZeroDivisionError: division by zero", "exercise 3.3: not yet: nothing came back yet",
         "exercise 3.4: OK", "exercise 3.5: not yet: largest difference 0.1: 1.1 instead of 1"]
-    assert course.progress(tmp_path) == {"03_test": {"3.1": True, "3.2": False, "3.3": False, "3.4": True, "3.5": False}}
+    assert progress(tmp_path) == {"03_test": {"3.1": True, "3.2": False, "3.3": False, "3.4": True, "3.5": False}}
 
 
 PICTURE = '''import matplotlib.pyplot as plt
@@ -149,11 +154,11 @@ print(plt.fignum_exists(figure.number))
 
 
 def test_progress_is_kept_per_lesson(tmp_path):
-    course.remember(tmp_path / "01_a.py", "1.1", True)
-    course.remember(tmp_path / "02_b.py", "2.1", False)
-    course.remember(tmp_path / "01_a.py", "1.2", True)
-    course.remember(tmp_path / "02_b.py", "2.1", True)
-    assert course.progress(tmp_path) == {"01_a": {"1.1": True, "1.2": True}, "02_b": {"2.1": True}}
+    remember(tmp_path / "01_a.py", "1.1", True)
+    remember(tmp_path / "02_b.py", "2.1", False)
+    remember(tmp_path / "01_a.py", "1.2", True)
+    remember(tmp_path / "02_b.py", "2.1", True)
+    assert progress(tmp_path) == {"01_a": {"1.1": True, "1.2": True}, "02_b": {"2.1": True}}
 
 
 @pytest.mark.parametrize("damage", [
@@ -166,10 +171,10 @@ def test_progress_is_kept_per_lesson(tmp_path):
 def test_progress_survives_damage(folder, capsys, damage):
     """No traceback and no wrong count, and what is done afterwards is kept."""
     (folder / ".progress.json").write_bytes(damage)
-    course.show_progress(folder)
+    show_progress(folder)
     assert capsys.readouterr().out.count("exercises 0 of 2") == 2
-    course.remember(folder / "01_a_lesson.py", "1.1", True)
-    course.show_progress(folder)
+    remember(folder / "01_a_lesson.py", "1.1", True)
+    show_progress(folder)
     assert "exercises 1 of 2" in capsys.readouterr().out
     assert json.loads((folder / ".progress.json").read_text())["01_a_lesson"]["1.1"] is True
 
@@ -180,13 +185,13 @@ def test_a_folder_that_cannot_be_written_to_has_no_progress(tmp_path, capsys):
 
     plt.switch_backend("agg")
     (tmp_path / "file").write_text("")
-    course.remember(tmp_path / "file" / "01_a.py", "1.1", True)  # no folder can be made there
+    remember(tmp_path / "file" / "01_a.py", "1.1", True)  # no folder can be made there
     (tmp_path / ".progress.json").mkdir()
-    course.remember(tmp_path / "01_a.py", "1.1", True)
-    assert course.progress(tmp_path) == {}
+    remember(tmp_path / "01_a.py", "1.1", True)
+    assert progress(tmp_path) == {}
     (tmp_path / "figures").write_text("a file is where the folder should be")
     lesson = lesson_of(tmp_path, PICTURE)
-    assert course.run(lesson)[1] == [] and "the picture empty is not saved: " in capsys.readouterr().err
+    assert run(lesson)[1] == [] and "the picture empty is not saved: " in capsys.readouterr().err
     assert (tmp_path / "figures").read_text() == "a file is where the folder should be"
 
 
@@ -194,9 +199,10 @@ def test_lessons_of_an_installation_leave_nothing_in_it(tmp_path, monkeypatch):
     import matplotlib.pyplot as plt
 
     plt.switch_backend("agg")
-    monkeypatch.setattr(course, "INSTALLED", tmp_path.resolve())
+    monkeypatch.setattr("tinypredrnn.course.progress.INSTALLED", tmp_path.resolve())
+    monkeypatch.setattr("tinypredrnn.course.figures.INSTALLED", tmp_path.resolve())
     lesson = lesson_of(tmp_path, PICTURE + 'from tinypredrnn.course import check\ncheck("3.1", lambda: 1, 1)\n')
-    assert course.run(lesson)[1] == []
+    assert run(lesson)[1] == []
     assert [path.name for path in tmp_path.iterdir()] == ["03_test.py"]
 
 
@@ -204,33 +210,33 @@ def test_show_saves_beside_the_lesson(tmp_path):
     import matplotlib
 
     matplotlib.use("agg")
-    assert course.run(lesson_of(tmp_path, PICTURE))[1] == []
+    assert run(lesson_of(tmp_path, PICTURE))[1] == []
     assert (tmp_path / "figures/03_test/empty.png").stat().st_size > 100
 
 
 def test_size(monkeypatch):
-    assert course.size(100, small=3) == 3
+    assert size(100, small=3) == 3
     for other in ("full", ""):
         monkeypatch.setenv("TINYPREDRNN_LESSONS", other)
-        assert course.size(100, small=3) == 100
+        assert size(100, small=3) == 100
     monkeypatch.delenv("TINYPREDRNN_LESSONS")
-    assert course.size(100, small=3) == 100
+    assert size(100, small=3) == 100
 
 
 # the text
 
 def test_a_lesson_knows_its_header_and_cells(folder):
-    lesson = course.Lesson(folder / "01_a_lesson.py")
+    lesson = Lesson(folder / "01_a_lesson.py")
     assert (lesson.number, lesson.title, lesson.idea, lesson.minutes) == ("1", "A lesson", "two lines of an idea.", "15")
     assert [(cell.is_text, cell.exercise) for cell in lesson.cells] == [
         (True, None), (False, None), (True, None), (False, "1.1"), (False, "1.2")]
-    assert lesson.exercises == ["1.1", "1.2"]
+    assert list(lesson.exercises) == ["1.1", "1.2"]
     assert "".join(cell.source for cell in lesson.cells) == LESSON
     assert [LESSON.splitlines()[cell.line][:4] for cell in lesson.cells] == ["# %%"] * 5
 
 
 def test_announced_lines():
-    cell = course.Cell('# %%\nprint(1)\n#> 1\n#> \n#~ loss 2\nif True:\n    print(3)\n    #? 3 ms\nx = 1  #> no line of its own\n#>4\n', 0)
+    cell = Cell('# %%\nprint(1)\n#> 1\n#> \n#~ loss 2\nif True:\n    print(3)\n    #? 3 ms\nx = 1  #> no line of its own\n#>4\n', 0)
     assert cell.expected == [(">", "1"), (">", ""), ("~", "loss 2"), ("?", "3 ms"), (">", "4")]
 
 
@@ -238,30 +244,30 @@ def test_announced_lines():
 def test_a_file_without_a_header_is_no_lesson(tmp_path, lost):
     (tmp_path / "01_x.py").write_text(LESSON.replace(lost, ""))
     with pytest.raises(ConfigError, match="01_x.py is not a lesson: its header lacks"):
-        course.Lesson(tmp_path / "01_x.py")
+        Lesson(tmp_path / "01_x.py")
 
 
 def test_bytes_that_are_no_text_are_no_lesson(tmp_path):
     (tmp_path / "01_x.py").write_bytes(LESSON.encode() + b"\xff\xfe")
     with pytest.raises(ConfigError, match="01_x.py is not a lesson: it should be text in UTF-8"):
-        course.Lesson(tmp_path / "01_x.py")
+        Lesson(tmp_path / "01_x.py")
 
 
 def test_holes():
-    holes = course.with_holes(LESSON)
+    holes = with_holes(LESSON)
     assert "solution>" not in holes and "return" not in holes and holes.count("\n    ...  # your code\n") == 2
     assert holes.replace("    ...  # your code\n", "") == "".join(
         line for line in LESSON.splitlines(keepends=True) if line not in (
             "    # <solution>\n", "    y = x\n", "    return y + x\n", "    # </solution>\n", "    return x / 2\n"))
     compile(holes, "holes", "exec")
-    filled = course.with_holes("def f():\n        # <solution>\n        old\n        # </solution>\n", "a\nb")
+    filled = with_holes("def f():\n        # <solution>\n        old\n        # </solution>\n", "a\nb")
     assert filled == "def f():\n        a\n        b\n"
 
 
 # the comparison
 
-def differences(mark, expected, *printed):
-    return list(course.differences([(mark, expected)], list(printed)))
+def differ(mark, expected, *printed):
+    return list(differences([(mark, expected)], list(printed)))
 
 
 @pytest.mark.parametrize("expected, printed", [
@@ -269,7 +275,7 @@ def differences(mark, expected, *printed):
     ("[1. 2.]", "[1. 2.]"), ("[1,  2]", "[1, 2]"), ("nan", "nan"), ("", ""),
 ])
 def test_lines_that_agree(expected, printed):
-    assert differences(">", expected, printed) == []
+    assert differ(">", expected, printed) == []
 
 
 @pytest.mark.parametrize("expected, printed", [
@@ -277,23 +283,23 @@ def test_lines_that_agree(expected, printed):
     ("1,000", "1001.5"), ("True", "False"), ("1e-5", "1e-6"), ("a", ""),
 ])
 def test_lines_that_differ(expected, printed):
-    assert differences(">", expected, printed) == [f"expected {expected!r}, printed {printed!r}"]
+    assert differ(">", expected, printed) == [f"expected {expected!r}, printed {printed!r}"]
 
 
 def test_loose_numbers(monkeypatch):
     """`#~` wants a quarter at full size and only words at the small one, `#?` only words at both."""
-    for size, mark, strict in (("small", "~", False), ("full", "~", True), ("small", "?", False), ("full", "?", False)):
-        monkeypatch.setenv("TINYPREDRNN_LESSONS", size)
-        assert differences(mark, "loss 4.0 of 0", "loss 4.9 of 0") == []
-        assert bool(differences(mark, "loss 4.0", "loss 5.1")) == strict
-        assert bool(differences(mark, "loss 0.0", "loss 5.0")) == strict
-        assert differences(mark, "loss 4.0", "gain 4.0") and differences(mark, "loss 4.0", "loss 4.0 4.0")
+    for extent, mark, strict in (("small", "~", False), ("full", "~", True), ("small", "?", False), ("full", "?", False)):
+        monkeypatch.setenv("TINYPREDRNN_LESSONS", extent)
+        assert differ(mark, "loss 4.0 of 0", "loss 4.9 of 0") == []
+        assert bool(differ(mark, "loss 4.0", "loss 5.1")) == strict
+        assert bool(differ(mark, "loss 0.0", "loss 5.0")) == strict
+        assert differ(mark, "loss 4.0", "gain 4.0") and differ(mark, "loss 4.0", "loss 4.0 4.0")
 
 
 def test_exact_lines_are_exact_at_both_sizes(monkeypatch):
-    for size in ("small", "full"):
-        monkeypatch.setenv("TINYPREDRNN_LESSONS", size)
-        assert differences(">", "4.0", "4.9")
+    for extent in ("small", "full"):
+        monkeypatch.setenv("TINYPREDRNN_LESSONS", extent)
+        assert differ(">", "4.0", "4.9")
 
 
 @pytest.mark.parametrize("expected, printed, complaint", [
@@ -302,23 +308,23 @@ def test_exact_lines_are_exact_at_both_sizes(monkeypatch):
     ([], ["b"], "expected 0 lines, printed 1, the first without a partner: 'b'"),
 ])
 def test_every_line_has_a_partner(expected, printed, complaint):
-    assert list(course.differences([(">", line) for line in expected], printed)) == [complaint]
+    assert list(differences([(">", line) for line in expected], printed)) == [complaint]
 
 
 def test_a_lesson_that_prints_otherwise_is_reported(tmp_path):
     lesson = lesson_of(tmp_path, 'print(1)\n#> 2\n\n# %%\nprint("new")\n\n# %%\nprint("fine")\n#> fine\n')
-    assert course.run(lesson)[1] == ["line 6: expected '2', printed '1'",
+    assert run(lesson)[1] == ["line 6: expected '2', printed '1'",
                                      "line 10: expected 0 lines, printed 1, the first without a partner: 'new'"]
 
 
 def test_a_check_that_fails_is_reported(tmp_path):
     lesson = lesson_of(tmp_path, 'from tinypredrnn.course import check\ncheck("3.1", lambda: 1, 2)\n')
-    assert course.run(lesson)[1] == ["line 6: exercise 3.1: not yet: largest difference 1: 1 instead of 2"]
+    assert run(lesson)[1] == ["line 6: exercise 3.1: not yet: largest difference 1: 1 instead of 2"]
 
 
 def test_cells_share_what_they_define(tmp_path):
     lesson = lesson_of(tmp_path, "x = 2\n\n# %% [markdown]\n# x = 3\n\n# %%\nprint(x, __name__)\n#> 2 __main__\n")
-    namespace, complaints = course.run(lesson)
+    namespace, complaints = run(lesson)
     assert complaints == [] and namespace["x"] == 2
 
 
@@ -326,12 +332,12 @@ def test_warnings_are_errors(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(RuntimeWarning, match="divide by zero"):
-            course.run(lesson_of(tmp_path, "import numpy as np\nnp.ones(1) / 0\n"))
+            run(lesson_of(tmp_path, "import numpy as np\nnp.ones(1) / 0\n"))
 
 
 def test_an_error_names_the_line_of_the_lesson(tmp_path):
     with pytest.raises(ZeroDivisionError) as caught:
-        course.run(lesson_of(tmp_path, "x = 1\n\n# %%\nx / 0\n"))
+        run(lesson_of(tmp_path, "x = 1\n\n# %%\nx / 0\n"))
     assert caught.traceback[-1].lineno + 1 == 10  # pytest counts from 0
 
 
@@ -345,14 +351,14 @@ def command(*arguments, **environment):
 
 def test_write_never_overwrites(folder, tmp_path, capsys):
     target = tmp_path / "mine"
-    course.write(folder, target)
+    write(folder, target)
     first = target / "01_a_lesson.py"
-    assert first.read_text() == course.with_holes(LESSON) and (target / "02_another.py").exists() and not (target / "notes.py").exists()
+    assert first.read_text() == with_holes(LESSON) and (target / "02_another.py").exists() and not (target / "notes.py").exists()
     out = capsys.readouterr().out
     assert f"begin with: python {first}" in out and f"--folder {target}" in out
     first.write_text("my work")
     (target / "02_another.py").unlink()
-    course.write(folder, target)
+    write(folder, target)
     assert first.read_text() == "my work" and (target / "02_another.py").exists()
     assert f"{first} is there already and stays as it is" in capsys.readouterr().out
     assert sorted(path.name for path in target.iterdir()) == ["01_a_lesson.py", "02_another.py"]
@@ -361,9 +367,9 @@ def test_write_never_overwrites(folder, tmp_path, capsys):
 @pytest.mark.skipif(os.name == "nt", reason="how a POSIX shell is quoted")
 def test_hints_can_be_pasted(folder, tmp_path, capsys):
     """Run by a shell, each line does what it says, in a folder with a space, a quote and a dollar."""
-    course.write(folder, mine := tmp_path / "my course's $HOME")
+    write(folder, mine := tmp_path / "my course's $HOME")
     begin, progress = (line.split(": ", 1)[1] for line in capsys.readouterr().out.splitlines())
-    course.show_progress(mine)
+    show_progress(mine)
     upcoming = capsys.readouterr().out.splitlines()[-1].removeprefix("next: ")
     assert begin == upcoming
     for hint, message in ((begin, "nothing came back yet"), (progress, "exercises 0 of 2")):
@@ -375,24 +381,24 @@ def test_hints_can_be_pasted(folder, tmp_path, capsys):
 
 def test_hints_on_windows():
     with pytest.MonkeyPatch.context() as patch:  # for this line only: pytest itself asks what system it is on
-        patch.setattr(course.os, "name", "nt")
-        quoted = [course.quoted(path) for path in (r"C:\my_course\01_a.py", r"C:\my course\01_a.py", r"C:\R&D\01_a.py")]
-    assert quoted == [r"C:\my_course\01_a.py", r'"C:\my course\01_a.py"', r'"C:\R&D\01_a.py"']
+        patch.setattr("tinypredrnn.course.copies.os.name", "nt")
+        pasted = [quoted(path) for path in (r"C:\my_course\01_a.py", r"C:\my course\01_a.py", r"C:\R&D\01_a.py")]
+    assert pasted == [r"C:\my_course\01_a.py", r'"C:\my course\01_a.py"', r'"C:\R&D\01_a.py"']
 
 
 def test_progress_and_the_next_lesson(folder, capsys):
     def shown():
-        course.show_progress(folder)
+        show_progress(folder)
         return capsys.readouterr().out
 
     assert "exercises 0 of 2" in shown() and shown().endswith(f"\nnext: python {folder / '01_a_lesson.py'}\n")
-    course.remember(folder / "01_a_lesson.py", "1.1", True)
-    course.remember(folder / "01_a_lesson.py", "1.2", False)
+    remember(folder / "01_a_lesson.py", "1.1", True)
+    remember(folder / "01_a_lesson.py", "1.2", False)
     assert "exercises 1 of 2" in shown() and "next: python " + str(folder / "01_a_lesson.py") in shown()
-    course.remember(folder / "01_a_lesson.py", "1.2", True)
+    remember(folder / "01_a_lesson.py", "1.2", True)
     assert "exercises 2 of 2" in shown() and "next: python " + str(folder / "02_another.py") in shown()
     for exercise in ("2.1", "2.2"):
-        course.remember(folder / "02_another.py", exercise, True)
+        remember(folder / "02_another.py", exercise, True)
     assert shown().endswith("\nall done\n")
 
 
@@ -402,13 +408,13 @@ def test_a_link_to_nowhere_is_not_replaced(folder, tmp_path, capsys):
         (tmp_path / "mine/01_a_lesson.py").symlink_to(tmp_path / "elsewhere.py")
     except OSError:
         pytest.skip("no links here")
-    course.write(folder, tmp_path / "mine")
+    write(folder, tmp_path / "mine")
     assert (tmp_path / "mine/01_a_lesson.py").is_symlink()
     assert "is there already and stays as it is" in capsys.readouterr().out
 
 
 def test_the_table(folder, capsys):
-    course.table(folder)
+    table(folder)
     header, rule, first, second = capsys.readouterr().out.splitlines()
     assert header == "| lesson | idea | minutes | picture |" and rule == "|---|---|---|---|"
     assert first == ('| [1. A lesson](lessons/01_a_lesson.py) | two lines of an idea. | 15 '

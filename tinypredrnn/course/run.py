@@ -1,0 +1,58 @@
+"""A lesson as it runs: its size, its cells one after another, and what it prints against what it announces."""
+
+import contextlib
+import io
+import os
+import re
+import warnings
+
+import numpy as np
+
+NUMBER = re.compile(r"[-+]?(?:\d+(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-+]?\d+)?", re.IGNORECASE)
+
+
+def size(full, small):
+    """A number of steps, samples or seconds: `small` if TINYPREDRNN_LESSONS=small asks for a quick run, otherwise
+    `full`."""
+    return small if os.environ.get("TINYPREDRNN_LESSONS") == "small" else full
+
+
+def execute(cell, lesson, namespace):
+    """Run one cell in `namespace`, warnings as errors; returns the lines that it printed."""
+    printed = io.StringIO()
+    # blank lines first, so that error messages have the line numbers of the lesson
+    code = compile("\n" * cell.line + cell.source, str(lesson.path), "exec")
+    with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exec(code, namespace)
+    return printed.getvalue().splitlines()
+
+
+def run(lesson):
+    """Run all cells. Returns (namespace, complaints): the places where a cell did not print what was expected, with
+    both lines."""
+    namespace = {"__name__": "__main__", "__file__": str(lesson.path)}
+    complaints = []
+    for cell in lesson.cells:
+        if not cell.is_text:
+            printed = execute(cell, lesson, namespace)
+            verdicts = [line for line in printed if line.startswith("exercise ")]
+            complaints += [f"line {cell.line + 1}: {line}" for line in verdicts if not line.endswith(": OK")]
+            complaints += [f"line {cell.line + 1}: {text}" for text in
+                           differences(cell.expected, [line for line in printed if line not in verdicts])]
+    return namespace, complaints
+
+
+def differences(expected, printed):
+    """Say in which of the `printed` lines something other than `expected` was printed."""
+    for index in range(max(len(expected), len(printed))):
+        if index >= len(expected) or index >= len(printed):
+            yield (f"expected {len(expected)} lines, printed {len(printed)}, the first without a partner: "
+                   f"{(expected[index][1] if index < len(expected) else printed[index])!r}")
+            return
+        (mark, wanted), line = expected[index], printed[index]
+        same_words = NUMBER.sub("0", wanted).split() == NUMBER.sub("0", line).split()
+        tolerance = {">": 1e-3, "~": size(0.25, small=None), "?": None}[mark]  # None: any number will do
+        numbers = [[float(number.replace(",", "")) for number in NUMBER.findall(text)] for text in (line, wanted)]
+        if not same_words or tolerance and not np.allclose(*numbers, rtol=tolerance, atol=1e-9 if mark == ">" else 0):
+            yield f"expected {wanted!r}, printed {line!r}"
