@@ -76,7 +76,7 @@ def test_its_exercises_reject_holes_and_wrong_answers(lesson, lived):
 
 
 def test_its_pictures_exist_and_one_stands_in_the_readme(lesson, lived):
-    shown = re.findall(r"^\s*show\(.+, \"(\w+)\"\)$", lesson.text, re.MULTILINE)
+    shown = re.findall(r"^\s*show\(.+?, \"(\w+)\"(?:\)|, .+\))$", lesson.text, re.MULTILINE)
     assert shown
     for name in shown:
         assert (lesson.path.parent / "figures" / lesson.path.stem / f"{name}.png").stat().st_size > 3000

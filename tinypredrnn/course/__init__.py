@@ -6,6 +6,9 @@
     figures.py    show: a lesson's figures
     run.py        run a lesson and compare its output with the expected output
     copies.py     copies to work in
+    rendering.py  a lesson as HTML
+    pages.py      the course as pages
+    notebooks.py  the lessons as notebooks
     __main__.py   the command
 """
 
