@@ -426,12 +426,16 @@ def is_ours(gradient, dy, saved):
 
 def ownership_cases():
     dy, kept = np.ones((2, 3)), np.full((2, 3), 2.0)
-    cases = [dy, dy * kept, kept, dy.copy(), dy.T, np.broadcast_to(dy.sum(), (2, 3)), -dy, np.ones((2, 3)),
-             kept[:1], dy.reshape(6)]
-    return [is_ours(gradient, dy, [np.zeros(3), kept]) for gradient in cases]
+    cases = {"dy": dy, "dy * saved": dy * kept, "a saved array": kept, "a copy of dy": dy.copy(), "dy.T": dy.T,
+             "dy.sum(), broadcast": np.broadcast_to(dy.sum(), (2, 3)), "-dy": -dy,
+             "ones, equal to dy": np.ones((2, 3)), "rows of a saved array": kept[:1], "dy, reshaped": dy.reshape(6)}
+    return {name: is_ours(gradient, dy, [np.zeros(3), kept]) for name, gradient in cases.items()}
 
 
-check("5.3", ownership_cases, [False, True, False, True, False, False, True, True, False, False])
+check("5.3", ownership_cases, {
+    "dy": False, "dy * saved": True, "a saved array": False, "a copy of dy": True, "dy.T": False,
+    "dy.sum(), broadcast": False, "-dy": True, "ones, equal to dy": True, "rows of a saved array": False,
+    "dy, reshaped": False})
 
 # %% [markdown]
 # ## The engine

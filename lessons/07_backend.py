@@ -133,8 +133,8 @@ print(type(far_y).__name__, "with the same numbers:", np.array_equal(far_y.get()
 #
 # ### Exercise 7.1: one-hot on any device
 #
-# Write `one_hot(labels, count)`: integer labels (N,) -> float32 (N,count), with a 1 in column `labels[n]` of row n and
-# 0 elsewhere, on the device where the labels are.
+# Write `one_hot(labels, count)`: integer labels (N,) -> an array of float32 (N,count), with a 1 in column `labels[n]`
+# of row n and 0 elsewhere, on the device where the labels are. The check looks at the dtype, too.
 #
 # *Hint:* compare the labels as a column, (N,1), with the numbers 0 to count - 1 as a row. Which module must make that
 # row? `.astype` turns True into 1.
@@ -148,12 +148,13 @@ def one_hot(labels, count):
 
 
 def place_and_values(array):
-    return [type(array).__name__, np.array(array.astype(float))]
+    return {"type": type(array).__name__, "dtype": str(array.dtype), "values": np.array(array.astype(float))}
 
 
-check("7.1", lambda: [*place_and_values(one_hot(np.array([2, 0, 1, 1]), 3)),
-                      *place_and_values(one_hot(far.asarray([3, 3, 0]), 5))],
-      ["ndarray", np.eye(3)[[2, 0, 1, 1]], "FarArray", np.eye(5)[[3, 3, 0]]])
+check("7.1", lambda: {"near": place_and_values(one_hot(np.array([2, 0, 1, 1]), 3)),
+                      "far": place_and_values(one_hot(far.asarray([3, 3, 0]), 5))},
+      {"near": {"type": "ndarray", "dtype": "float32", "values": np.eye(3)[[2, 0, 1, 1]]},
+       "far": {"type": "FarArray", "dtype": "float32", "values": np.eye(5)[[3, 3, 0]]}})
 
 # %% [markdown]
 # ## A real device

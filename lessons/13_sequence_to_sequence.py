@@ -106,7 +106,8 @@ def with_gradients(unroll):
     model.zero_grad()
     predictions = unroll(some_frames, some_truth)
     predictions.sum().backward()
-    return [predictions.data, *(parameter.grad for parameter in model.parameters())]
+    trained = [(name, tensor) for name, tensor in model.named_tensors() if tensor.requires_grad]
+    return {"predictions": predictions.data, **{f"gradient of {name}": tensor.grad for name, tensor in trained}}
 
 
 check("13.1", lambda: with_gradients(lambda frames, truth: unroll(model, frames, truth)), with_gradients(model.unroll),

@@ -5,7 +5,7 @@
     predict [RUN]           continue a clip
     compare                 train several networks with the same budget: the paper's Table 1
     models                  list the networks
-    course                  write lessons, run them, or show which comes next
+    course                  write lessons, check exercises, show solutions, or show which comes next
     info                    show what is installed, and how to get what is missing (the default)
 
 Exit status: 0 if all is done; 129, 130 or 143 if stopped by SIGHUP, Ctrl-C or SIGTERM, with everything saved; 2 after

@@ -9,13 +9,14 @@ import io
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
 from tinypredrnn.course.copies import write
 from tinypredrnn.course.lesson import LESSONS, Cell, lessons, with_holes
-from tinypredrnn.course.run import execute, run
+from tinypredrnn.course.run import execute, names_of, run, run_exercise
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +48,8 @@ def verdict(lesson, lived, exercise, answer):
     (cell,) = [cell for cell in lesson.cells if cell.exercise == exercise]
     changed = Cell(with_holes(cell.source, answer), cell.line)
     assert changed.source != cell.source, f"exercise {exercise} has no solution between tags"
-    with contextlib.redirect_stderr(io.StringIO()):
+    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("error")
         (line,) = [line for line in execute(changed, lesson, dict(lived[0])) if line.startswith("exercise ")]
     return line
 
@@ -73,6 +75,12 @@ def test_its_exercises_reject_holes_and_wrong_answers(lesson, lived):
         for answer in answers:
             line = verdict(lesson, lived, exercise, answer)
             assert "not yet" in line and "Error" not in line.split(":")[2], f"with {answer!r}: {line}"
+
+
+def test_its_last_exercise_is_solved_by_the_cells_that_it_needs(lesson):
+    """As by `course check N.K`, from nothing."""
+    exercise = list(lesson.exercises)[-1]
+    assert f"exercise {exercise}: OK" in run_exercise(lesson, exercise, names_of(lesson))
 
 
 def test_its_pictures_exist_and_one_stands_in_the_readme(lesson, lived):

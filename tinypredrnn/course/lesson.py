@@ -13,7 +13,7 @@ with `*Hint:*`; the code cell after it has a solution and a call `check("3.1", .
 
 import re
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, indent
 from typing import NamedTuple
 
 from tinypredrnn.errors import ConfigError
@@ -22,6 +22,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 INSTALLED = PACKAGE / "lessons"  # an installation has the lessons inside the package, a checkout beside it
 LESSONS = INSTALLED if INSTALLED.is_dir() else PACKAGE.parent / "lessons"
 
+YOUR_CODE = "...  # your code"
 ANNOUNCED = re.compile(r"^\s*#([>~?]) ?(.*)$", re.MULTILINE)
 HOLE = re.compile(r"^( *)# <solution>\n(.*?)^ *# </solution>\n", re.MULTILINE | re.DOTALL)
 
@@ -83,8 +84,7 @@ class Lesson:
             self.text = self.path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise ConfigError(f"{self.path} is not a lesson: it should be text in UTF-8, but {error}") from error
-        starts = [match.start() for match in re.finditer(r"^# %%", self.text, re.MULTILINE)] + [len(self.text)]
-        self.cells = [Cell(self.text[a:b], self.text.count("\n", 0, a)) for a, b in zip(starts, starts[1:])]
+        self.cells = cells_of(self.text)
         self.number, self.title = self.find(r"^# # (\d+)\. (.+)$")
         (idea,) = self.find(r"^# - \*\*Idea:\*\* (.+(?:\n#   .+)*)")
         self.idea = idea.replace("\n#  ", "")
@@ -97,27 +97,41 @@ class Lesson:
         return found.groups()
 
     @property
+    def headings(self):
+        """[(line from 1, text)], such as (53, "## Counting calls")"""
+        return [(cell.line + number, line[2:]) for cell in self.cells if cell.is_text
+                for number, line in enumerate(cell.source.splitlines(), start=1) if re.match("# #+ ", line)]
+
+    @property
     def exercises(self):
         """{name: Exercise} in the lesson's order"""
-        found = {}
-        for before, cell in zip(self.cells, self.cells[1:]):
-            if cell.exercise:
-                title, task, hint = parts(before.prose)
+        found, prose = {}, ""
+        for cell in self.cells:
+            if cell.is_text:
+                prose += cell.prose + "\n"
+            elif cell.exercise:
+                title, task, hint = self.parts(prose)
                 found[cell.exercise] = Exercise(cell.exercise, title, task, hint, "\n\n".join(cell.solutions), cell)
         return found
 
+    @staticmethod
+    def parts(prose):
+        """(title, task, hint) of the last exercise in Markdown; each may be empty."""
+        *_, title, body = ["", "", *re.split(r"^### Exercise \d+\.\d+: (.*)$", prose, flags=re.MULTILINE)]
+        task, _, hint = body.partition("*Hint:*")
+        return title, task.strip(), hint.strip()
 
-def parts(prose):
-    """(title, task, hint) of the last exercise in a text cell's Markdown; each may be empty."""
-    heading = re.compile(r"^### Exercise \d+\.\d+: (.*)$", re.MULTILINE)
-    *_, title, body = ["", "", *heading.split(prose)]
-    task, _, hint = body.partition("*Hint:*")
-    return title, task.strip(), hint.strip()
+
+def cells_of(text):
+    """The cells of a lesson's text."""
+    starts = [match.start() for match in re.finditer(r"^# %%", text, re.MULTILINE)] + [len(text)]
+    return [Cell(text[start:end], text.count("\n", 0, start)) for start, end in zip(starts, starts[1:])]
 
 
 def lessons(folder=LESSONS, numbers=()):
-    """The lessons of a folder in their order, or those with these numbers; ConfigError if there is none."""
-    found = [Lesson(path) for path in sorted(Path(folder).glob("[0-9][0-9]_*.py"))]
+    """The lessons of a folder in their order, or those with these numbers; ConfigError if there is none. A file without
+    cells is not a lesson."""
+    found = [Lesson(path) for path in sorted(Path(folder).glob("[0-9][0-9]_*.py")) if b"# %%" in path.read_bytes()]
     missing = {str(int(number)) for number in numbers} - {lesson.number for lesson in found}
     if missing or not found:
         wanted = f"lesson {', '.join(sorted(missing))}" if missing else "lessons"
@@ -126,6 +140,6 @@ def lessons(folder=LESSONS, numbers=()):
     return [lesson for lesson in found if not numbers or int(lesson.number) in {int(number) for number in numbers}]
 
 
-def with_holes(text, filling="...  # your code"):
+def with_holes(text, filling=YOUR_CODE):
     """A lesson's text, or a cell's, with `filling` in place of each solution."""
-    return HOLE.sub(lambda found: found[1] + filling.replace("\n", "\n" + found[1]) + "\n", text)
+    return HOLE.sub(lambda found: indent(filling, found[1]) + "\n", text)

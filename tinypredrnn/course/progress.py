@@ -1,4 +1,5 @@
-"""The progress of a reader: which exercises are solved, kept beside the lessons in .progress.json."""
+"""Where a lesson runs, and the progress of its reader: which exercises are solved, kept beside the lessons in
+.progress.json as {"3.1": true, ...}."""
 
 import contextlib
 import sys
@@ -8,24 +9,31 @@ from tinypredrnn.course.lesson import INSTALLED
 from tinypredrnn.files import read_json, write_json
 
 
+def path_of(namespace):
+    """The path of the lesson with these globals, or None in a notebook, which does not know its own."""
+    return Path(namespace["__file__"]).resolve() if "__file__" in namespace else None
+
+
+def is_script(namespace):
+    """Whether the lesson with these globals is the program that runs, and not a notebook or an editor's cells."""
+    return "__file__" in namespace and namespace is vars(sys.modules["__main__"]) and "ipykernel" not in sys.modules
+
+
 def progress(folder):
-    """{lesson: {exercise: whether it is solved}}; a damaged entry counts as not solved until the lesson runs again."""
+    """{exercise: whether it is solved}; a damaged entry counts as not solved until the lesson runs again."""
     try:
-        done = read_json(Path(folder) / ".progress.json") or {}
+        entries = read_json(Path(folder) / ".progress.json") or {}
     except OSError:
         return {}
-    return {name: {exercise: passed for exercise, passed in entry.items() if isinstance(passed, bool)}
-            for name, entry in done.items() if isinstance(entry, dict)}
+    solved = {}
+    for name, entry in entries.items():
+        solved |= entry if isinstance(entry, dict) else {name: entry}  # earlier versions had a dict for each lesson
+    return {exercise: passed for exercise, passed in solved.items() if isinstance(passed, bool)}
 
 
-def remember(lesson, exercise, passed):
-    done = progress(lesson.parent)
-    if lesson.parent != INSTALLED and done.setdefault(lesson.stem, {}).get(exercise) != passed:
-        done[lesson.stem][exercise] = passed
-        with contextlib.suppress(OSError):  # a read-only folder has no progress
-            write_json(lesson.parent / ".progress.json", done)
-
-
-def caller():
-    """The lesson that called: its path, or in a notebook a name in the working folder."""
-    return Path(sys._getframe(2).f_globals.get("__file__", "notebook.py")).resolve()
+def remember(folder, exercise, passed):
+    """Keep whether an exercise is solved; an installation and a folder that cannot be written to keep nothing."""
+    solved = progress(folder)
+    if folder != INSTALLED and solved.get(exercise) != passed:
+        with contextlib.suppress(OSError):
+            write_json(folder / ".progress.json", solved | {exercise: passed})

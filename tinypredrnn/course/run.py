@@ -8,6 +8,8 @@ import warnings
 
 import numpy as np
 
+from tinypredrnn.course.needs import needed
+
 NUMBER = re.compile(r"[-+]?(?:\d+(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-+]?\d+)?", re.IGNORECASE)
 
 
@@ -18,29 +20,41 @@ def size(full, small):
 
 
 def execute(cell, lesson, namespace):
-    """Run one cell in `namespace`, warnings as errors; returns the lines that it printed."""
+    """Run one cell in `namespace`; returns the lines that it printed."""
     printed = io.StringIO()
     # blank lines first, so that error messages have the line numbers of the lesson
     code = compile("\n" * cell.line + cell.source, str(lesson.path), "exec")
-    with contextlib.redirect_stdout(printed), warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with contextlib.redirect_stdout(printed):
         exec(code, namespace)
     return printed.getvalue().splitlines()
 
 
+def names_of(lesson):
+    """What a lesson's cells find when the first of them runs."""
+    return {"__name__": "__main__", "__file__": str(lesson.path)}
+
+
 def run(lesson):
-    """Run all cells. Returns (namespace, complaints): the places where a cell did not print what was expected, with
-    both lines."""
-    namespace = {"__name__": "__main__", "__file__": str(lesson.path)}
-    complaints = []
-    for cell in lesson.cells:
-        if not cell.is_text:
-            printed = execute(cell, lesson, namespace)
-            verdicts = [line for line in printed if line.startswith("exercise ")]
-            complaints += [f"line {cell.line + 1}: {line}" for line in verdicts if not line.endswith(": OK")]
-            complaints += [f"line {cell.line + 1}: {text}" for text in
-                           differences(cell.expected, [line for line in printed if line not in verdicts])]
+    """Run all cells, warnings as errors. Returns (namespace, complaints): the places where a cell did not print what
+    was expected, with both lines."""
+    namespace, complaints = names_of(lesson), []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for cell in lesson.cells:
+            if not cell.is_text:
+                printed = execute(cell, lesson, namespace)
+                verdicts = [line for line in printed if line.startswith("exercise ")]
+                found = [line for line in verdicts if not line.endswith(": OK")]
+                found += differences(cell.expected, [line for line in printed if line not in verdicts])
+                complaints += [f"line {cell.line + 1}: {text}" for text in found]
     return namespace, complaints
+
+
+def run_exercise(lesson, exercise, namespace):
+    """Run the cells that one exercise needs; returns the lines that its own cell printed."""
+    for cell in needed(lesson, exercise):
+        printed = execute(cell, lesson, namespace)
+    return printed
 
 
 def differences(expected, printed):
