@@ -25,7 +25,7 @@ setup(
     packages=[*find_packages(include=["tinypredrnn", "tinypredrnn.*"]), "tinypredrnn.lessons"],
     package_dir={"tinypredrnn.lessons": "lessons"},
     package_data={"tinypredrnn": ["pretrained/*", "gpu/*.cu", "gpu/*.cuh", "course/*.html", "course/*.css"],
-                  "tinypredrnn.lessons": ["pictures/*.png", "pictures/*.gif"]},
+                  "tinypredrnn.lessons": ["*.md", "pictures/*.png", "pictures/*.gif"]},
     entry_points={"console_scripts": ["tinypredrnn = tinypredrnn.__main__:console"]},
     options={"build": {"build_base": build_folder.name}},
     install_requires=["numpy>=2", "numba>=0.60", "scikit-image>=0.24", "matplotlib>=3.8", "tqdm>=4.60", "pooch>=1.8",

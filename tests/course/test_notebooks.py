@@ -45,7 +45,8 @@ def test_hints_fold_and_drawings_are_hidden():
         "<details><summary>Hint 2</summary>\n\nby two.\n\n</details>")
     assert notebooks.with_folded_hint("# No hint\n") == "# No hint"
     drawing = Cell('# %%\na = 1\nb = 2\nc = 3\nshow(figure, "a")\n', 0)
-    assert notebooks.code_cell(drawing, False).metadata == {"jupyter": {"source_hidden": True}}
+    assert notebooks.code_cell(drawing, False).metadata == {
+        "jupyter": {"source_hidden": True}, "cellView": "form"}
     assert notebooks.code_cell(Cell("# %%\na = 1\n", 0), False).metadata == {}
 
 

@@ -76,7 +76,7 @@ def code_cell(cell, solutions):
         text = "".join(f"{line}\n" for _, line in cell.expected)
         found.outputs = [nb.new_output("stream", name="stdout", text=text)]
     if draws_only(cell):
-        found.metadata["jupyter"] = {"source_hidden": True}
+        found.metadata.update(jupyter={"source_hidden": True}, cellView="form")  # Jupyter's way and Colab's
     return found
 
 

@@ -4,21 +4,22 @@ Each lesson is run for its pictures, as a program of its own. What its cells pri
 so that the text around fits; where this run printed something else, the page says so.
 """
 
+import os
 import shutil
 import subprocess
 import sys
-from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tinypredrnn.course.lesson import Lesson, lessons
-from tinypredrnn.course.rendering import Figure, as_html, lesson_as_html
+from tinypredrnn.course.rendering import Figure, FormulaError, as_html, lesson_as_html
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.folder import Folder
 
+HERE = Path(__file__).parent
 KIND = "set of pages"
 RUNS = {  # how the lessons were run -> what the pages say of it
     "full": "This lesson was run when the page was made, and printed what is shown here; numbers in lines marked ~ "
@@ -42,10 +43,12 @@ python -m tinypredrnn.course notebooks my_notebooks # as notebooks
 
 
 class Page(NamedTuple):
-    """A page: `address`, its file; `title`; `lesson`, the Lesson that it shows, or None; `picture`, its file or ""."""
+    """A page: `address`, its file; `title`; `path`, what it is made from; `lesson`, the Lesson that it shows, or None;
+    `picture`, the file of the one that stands for it, or ""."""
 
     address: str
     title: str
+    path: Path | None = None
     lesson: Lesson | None = None
     picture: str = ""
 
@@ -72,11 +75,10 @@ def write_pages(source, target, run="full"):
 
 def build(found, source, fresh, workplace, run):
     """Write all pages into the folder `fresh`; returns {lesson's name: [where it printed something else]}."""
-    texts = {Page(f"{path.stem.lower()}.html", title_of(path)): path for path in sorted(source.glob("*.md"))}
-    pages = [*(page_of(lesson, fresh) for lesson in found), *texts]
+    pages = [*(page_of(lesson, fresh) for lesson in found), *map(page_of_text, sorted(source.glob("*.md")))]
     addresses = {page.lesson.number: page.address for page in pages if page.lesson}
     template = environment().get_template("page.html")
-    complaints = {}
+    complaints = {page.path.stem: [] for page in pages}
 
     def put(page, body, contents=(), before=None, after=None, notes=(), complaints=()):
         text = template.render(page._asdict(), body=body, contents=contents, before=before, after=after, notes=notes,
@@ -84,27 +86,26 @@ def build(found, source, fresh, workplace, run):
         (fresh / page.address).write_text(text + "\n", encoding="utf-8")
 
     put(Page("index.html", "tinypredrnn, the course"), as_html(WELCOME, {})[0], after=pages[0])
-    neighbours = zip(pages, [None, *pages], [*pages[1:], None])
-    for page, before, after in neighbours:
-        if page.lesson:
-            name = page.lesson.path.stem
-            complaints[name] = live(page.lesson, workplace, run)
-            figures = collect(workplace / "figures" / name, name, fresh)
-            body, contents = lesson_as_html(page.lesson, figures, addresses)
-            notes = [RUNS[run]] + ["In this run it printed:"] * bool(complaints[name])
-            put(page, body, contents, before, after, notes, complaints[name])
-        else:
-            put(page, *as_html(texts[page].read_text(encoding="utf-8"), addresses), before, after)
-    shutil.copy(files("tinypredrnn.course") / "style.css", fresh / "style.css")
+    for page, before, after in zip(pages, [None, *pages], [*pages[1:], None]):
+        name, notes = page.path.stem, []
+        try:
+            if page.lesson:
+                complaints[name] = live(page.lesson, workplace, run)
+                notes = [RUNS[run]] + ["In this run it printed:"] * bool(complaints[name])
+                figures = collect(workplace / "figures" / name, name, fresh)
+                body, contents = lesson_as_html(page.lesson, figures, addresses)
+            else:
+                body, contents = as_html(page.path.read_text(encoding="utf-8"), addresses)
+        except FormulaError as error:
+            raise ConfigError(f"{page.path}: {error}") from error
+        put(page, body, contents, before, after, notes, complaints[name])
+    shutil.copy(HERE / "style.css", fresh / "style.css")
     return complaints
 
 
 def environment():
     """Jinja2 with the template beside this file; a name that is missing there is an error."""
-    from jinja2 import PackageLoader
-
-    found = Environment(loader=PackageLoader("tinypredrnn.course", "."), autoescape=True, undefined=StrictUndefined,
-                        keep_trailing_newline=False)
+    found = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
     found.filters["capital"] = lambda text: text[:1].upper() + text[1:]
     return found
 
@@ -115,13 +116,14 @@ def page_of(lesson, fresh):
     picture = f"{lesson.path.stem}.png" if small.is_file() else ""
     if picture:
         shutil.copy(small, fresh / picture)
-    return Page(f"{lesson.path.stem}.html", f"{lesson.number}. {lesson.title}", lesson, picture)
+    return Page(f"{lesson.path.stem}.html", f"{lesson.number}. {lesson.title}", lesson.path, lesson, picture)
 
 
-def title_of(path):
-    """The title of a Markdown file: its first heading, otherwise its name."""
-    text = path.read_text(encoding="utf-8")
-    return next((line[2:].strip() for line in text.splitlines() if line.startswith("# ")), path.stem)
+def page_of_text(path):
+    """The page of a Markdown file. Its title is its first heading, otherwise its name."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    title = next((line[2:].strip() for line in lines if line.startswith("# ")), path.stem)
+    return Page(f"{path.stem.lower()}.html", title, path)
 
 
 # a lesson's pictures
@@ -133,7 +135,7 @@ def live(lesson, workplace, run):
     (workplace / lesson.path.name).write_text(lesson.text, encoding="utf-8")
     words = [sys.executable, "-m", "tinypredrnn.course", "--folder", str(workplace), "run", lesson.number]
     done = subprocess.run(words + ["--full"] * (run == "full"), capture_output=True, text=True, encoding="utf-8",
-                          errors="replace")
+                          errors="replace", env={**os.environ, "PYTHONIOENCODING": "utf-8"})
     (workplace / lesson.path.name).unlink()
     print(done.stdout or f"{lesson.number:>3} {lesson.title:48} ended with an error\n", end="", flush=True)
     complaints = [line.strip() for line in done.stdout.splitlines() if line.startswith(" " * 6)]

@@ -20,7 +20,6 @@ from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
 from tinypredrnn.course.lesson import with_holes
-from tinypredrnn.errors import ConfigError
 
 HINT = re.compile(r"(Hint(?: \d+)?):")
 LESSON = re.compile(r"\b[Ll]esson (\d+)\b")
@@ -48,10 +47,7 @@ def lesson_as_html(lesson, figures, addresses):
     document = "\n\n".join(cell.prose if cell.is_text else f"```cell {index}\n```"
                            for index, cell in enumerate(lesson.cells))
     others = {number: address for number, address in addresses.items() if number != lesson.number}
-    try:
-        return as_html(document, others, lambda index: cell_as_html(lesson.cells[index], figures))
-    except FormulaError as error:
-        raise ConfigError(f"{lesson.path}: {error}") from error
+    return as_html(document, others, lambda index: cell_as_html(lesson.cells[index], figures))
 
 
 def as_html(markdown, addresses, cell=None):
@@ -204,7 +200,8 @@ def output(cell):
         return ""
     lines = [escape(line) if mark == ">" else f'<span data-mark="{mark}">{escape(line)}</span>'
              for mark, line in cell.expected]
-    return f'<pre class="output" tabindex="0"><samp>{chr(10).join(lines)}</samp></pre>\n'
+    start = '<pre class="output" tabindex="0" role="group" aria-label="Output">'
+    return f"{start}<samp>{chr(10).join(lines)}</samp></pre>\n"
 
 
 def picture(figure):
