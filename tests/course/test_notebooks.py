@@ -41,8 +41,8 @@ def test_every_lesson_is_a_valid_notebook(solutions):
 def test_hints_fold_and_drawings_are_hidden():
     text = "## A\n\n### Exercise 1.1: a\nTwice.\n\n*Hint:* add\nit.\n\n*Hint 2:* by two."
     assert notebooks.with_folded_hint(text) == (
-        "## A\n\n### Exercise 1.1: a\nTwice.\n\n<details><summary>Hint</summary>\n\nadd\nit.\n\n</details>\n\n"
-        "<details><summary>Hint 2</summary>\n\nby two.\n\n</details>")
+        "## A\n\n### Exercise 1.1: a\nTwice.\n\n<details><summary>Hint</summary>\n\nAdd\nit.\n\n</details>\n\n"
+        "<details><summary>Hint 2</summary>\n\nBy two.\n\n</details>")
     assert notebooks.with_folded_hint("# No hint\n") == "# No hint"
     drawing = Cell('# %%\na = 1\nb = 2\nc = 3\nshow(figure, "a")\n', 0)
     assert notebooks.code_cell(drawing, False).metadata == {

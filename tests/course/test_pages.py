@@ -211,8 +211,8 @@ def test_a_lesson_is_run_and_shown(folder, tmp_path, capsys):
     assert '<a href="01_a.html">lesson 1</a>' in second and '<a href="01_a.html">lesson 1</a>' in teachers
     assert '<samp><span data-mark="~">loss &lt; 0.55</span>\nend</samp></pre>' in first
     assert "<mfrac>" in first and first.count("<table>") == 1 and '"a"' in re.sub("&quot;", '"', first)
-    assert '<summary>Hint</summary>\n<p>add it\nto itself.</p>\n<p>Or multiply.</p>\n</details>' in first
-    assert '<details class="hint"><summary>Hint 2</summary>\n<p>by two.</p>\n</details>' in first
+    assert '<summary>Hint</summary>\n<p>Add it\nto itself.</p>\n<p>Or multiply.</p>\n</details>' in first
+    assert '<details class="hint"><summary>Hint 2</summary>\n<p>By two.</p>\n</details>' in first
     plain = re.sub("<span.*?>|</span>", "", first)
     before, solution, after = re.split("<summary>Solution</summary>|</details>(?=\n</div>\n<h2)", plain)
     assert "y = x\nreturn y + x" in solution and "y + x" not in before + after and "    ...  # your code" in before

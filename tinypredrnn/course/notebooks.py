@@ -13,7 +13,7 @@ from nbformat import validate, writes
 
 from tinypredrnn.course.copies import quoted
 from tinypredrnn.course.lesson import lessons, with_holes
-from tinypredrnn.course.rendering import HINT, draws_only
+from tinypredrnn.course.rendering import HINT, capital, draws_only
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.folder import Folder
 
@@ -83,6 +83,6 @@ def code_cell(cell, solutions):
 def with_folded_hint(prose):
     """Markdown in which the hint at the end of an exercise is folded; Jupyter and Colab show <details>."""
     parts = re.split(rf"^\*{HINT.pattern}\* *", prose, flags=re.MULTILINE)
-    folded = (f"<details><summary>{title}</summary>\n\n{text.strip()}\n\n</details>\n\n"
+    folded = (f"<details><summary>{title}</summary>\n\n{capital(text.strip())}\n\n</details>\n\n"
               for title, text in zip(parts[1::2], parts[2::2]))
     return "".join([parts[0], *folded]).rstrip("\n")

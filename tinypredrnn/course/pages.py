@@ -15,7 +15,7 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tinypredrnn.course.lesson import Lesson, lessons
-from tinypredrnn.course.rendering import Figure, FormulaError, as_html, lesson_as_html
+from tinypredrnn.course.rendering import Figure, FormulaError, as_html, capital, lesson_as_html
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.folder import Folder
 
@@ -106,7 +106,7 @@ def build(found, source, fresh, workplace, run):
 def environment():
     """Jinja2 with the template beside this file; a name that is missing there is an error."""
     found = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
-    found.filters["capital"] = lambda text: text[:1].upper() + text[1:]
+    found.filters["capital"] = capital
     return found
 
 
