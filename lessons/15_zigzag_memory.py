@@ -66,10 +66,19 @@ print("layer 1 depends on", sources(new_c1, {"H1": h1, "C1": c1, "H2": h2, "C2":
 # ## The zigzag
 # Section 3.1 changes the connections. There is **one** memory, now called $\mathcal{M}$. It enters at the bottom, every
 # layer updates it, and from the top it goes to the bottom layer of the next time step. The hidden state takes the same
-# route. This is Figure 1 (left) of the paper:
+# route. This is Figure 1 (left) of the paper. Follow the memory, arrow by arrow:
 
 # %%
-show(draw_stack("predrnn_m"), "zigzag")
+figure = draw_stack("predrnn_m")
+memory = [patch for patch in figure.axes[0].patches if patch.get_gid() == "M"]  # its arrows, in the order of its route
+
+
+def climb(t):
+    for number, arrow in enumerate(memory):
+        arrow.set_alpha(1 if number <= t else 0.15)
+
+
+show(figure, "zigzag", climb, frames=len(memory))
 
 # %% [markdown]
 # Each cell is the ConvLSTM of lesson 12, but the memory that it updates comes from the layer below, not from the

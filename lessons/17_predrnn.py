@@ -203,6 +203,38 @@ for norm, colours, place, label in ((of_gates, "viridis", axes[1:5], "gates: 0 c
 show(figure, "gates")
 
 # %% [markdown]
+# And here they are frame by frame, with the output gate `o`. Watch what happens where a digit arrives, and where it has
+# left.
+
+# %%
+figure, axes = plt.subplots(2, 8, figsize=(7.5, 2.4), layout="constrained")
+names = ("i", "f", "C", "i'", "f'", "M", "o")
+images = {}
+axes[0, 0].set_title("frame")
+images["frame"] = axes[0, 0].imshow(pairs[0, 0, :, :, 0], cmap="gray", vmin=0, vmax=1)
+for row, layer in enumerate((2, 1)):
+    for ax, name in zip(axes[row, 1:], names):
+        gate = name not in ("C", "M")
+        most = 1 if gate else max(np.abs(step[layer - 1][name][0]).mean(axis=-1).max() for step in notes)
+        images[layer, name] = ax.imshow(np.zeros((8, 8)), cmap="viridis" if gate else "magma", vmin=0, vmax=most)
+        ax.set_title(name if row == 0 else "")
+    axes[row, 1].set_ylabel(f"layer {layer}")
+for ax in axes.flat:
+    ax.set(xticks=[], yticks=[])
+axes[1, 0].axis("off")
+
+
+def show_time(t):
+    figure.suptitle(f"t = {t + 1}")
+    images["frame"].set_data(pairs[0, t, :, :, 0])
+    for layer in (1, 2):
+        for name in names:
+            images[layer, name].set_data(np.abs(notes[t][layer - 1][name][0]).mean(axis=-1))
+
+
+show(figure, "gates_over_time", show_time, frames=len(notes))
+
+# %% [markdown]
 # Do not trust one picture. Here are the same gates as numbers, over all sequences: the mean of each gate at places with
 # ink in this frame, and at places without.
 

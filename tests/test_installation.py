@@ -185,6 +185,16 @@ def test_the_installed_course_is_written_and_run(installed, tmp_path):
     assert files_of(installed) == before and (tmp_path / "mine/figures/01_one_number").is_dir()
 
 
+def test_the_installed_course_becomes_pages(installed, tmp_path):
+    """By the template and the style sheet that come with it."""
+    pytest.importorskip("markdown_it", reason="the extra `pages` is not installed")
+    before = files_of(installed)
+    run(installed, "-I", "-m", "tinypredrnn.course", "pages", "a site", "--run", "none", cwd=tmp_path)
+    pages = {path.name for path in (tmp_path / "a site").iterdir()}
+    assert {"index.html", "style.css", "01_one_number.html", "01_one_number.png"} <= pages
+    assert files_of(installed) == before
+
+
 def files_of(python):
     return sorted(path for path in (python.parent.parent).rglob("*/tinypredrnn/*") if "__pycache__" not in path.parts)
 

@@ -32,6 +32,14 @@ def test_every_file_that_is_named_is_there():
         assert (HOME / name).is_file(), name
 
 
+def test_every_picture_is_there_and_small():
+    pictures = re.findall(r'!\[[^\]]+\]\(([^)]+)\)|<img src="([^"]+)" width="\d+" alt="[^"]+">', README)
+    names = [first or second for first, second in pictures]
+    assert len(names) == README.count("![") + README.count("<img ") > 20  # each says what it shows
+    for name in names:
+        assert (HOME / name).stat().st_size < 200_000, name
+
+
 def test_the_snippets_run(monkeypatch, tmp_path):
     snippets = re.findall(r"```python\n(.*?)```", README, re.S)
     model = tp.build_model("predrnn", size=(16, 16), hidden=(3,), kernel=3, patch=4)

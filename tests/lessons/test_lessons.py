@@ -96,7 +96,7 @@ def test_its_last_exercise_is_solved_by_the_cells_that_it_needs(lesson):
 
 
 def test_its_pictures_exist_and_one_stands_in_the_readme(lesson, lived):
-    shown = re.findall(r"^\s*show\(.+, \"(\w+)\"\)$", lesson.text, re.MULTILINE)
+    shown = re.findall(r"^\s*show\(.+?, \"(\w+)\"(?:\)|, .+\))$", lesson.text, re.MULTILINE)
     assert shown
     for name in shown:
         assert (lesson.path.parent / "figures" / lesson.path.stem / f"{name}.png").stat().st_size > 3000

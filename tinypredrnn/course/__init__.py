@@ -8,6 +8,9 @@
     run.py        run a lesson and compare its output with the expected output
     needs.py      which cells an exercise needs
     copies.py     copies to work in, and their update
+    rendering.py  a lesson as HTML
+    pages.py      the course as pages
+    notebooks.py  the lessons as notebooks
     __main__.py   the command
 
 To import this package from a lesson that runs as a script makes the script print its headings.

@@ -5,12 +5,15 @@
     python -m tinypredrnn.course check 17.3          run what one exercise needs, and say whether it is solved
     python -m tinypredrnn.course solution 2.3        show a solution
     python -m tinypredrnn.course run 3 4 [--full]    run lessons and compare their output with the expected output
+    python -m tinypredrnn.course pages FOLDER        write the course as pages for a browser
+    python -m tinypredrnn.course notebooks FOLDER    write the lessons as notebooks
     python -m tinypredrnn.course table               the table in the README
 
 Within a folder that `write` made, or with `--folder FOLDER`, they work on the copies there.
 """
 
 import argparse
+import importlib
 import os
 import re
 import sys
@@ -25,6 +28,8 @@ from tinypredrnn.course.progress import progress
 from tinypredrnn.course.run import names_of, run, run_exercise
 from tinypredrnn.errors import ConfigError, command
 from tinypredrnn.files import path_argument
+
+PAGES = "pip install jinja2 markdown-it-py mdit-py-plugins latex2mathml pygments nbformat"
 
 
 def current_folder():
@@ -118,6 +123,15 @@ def table(folder):
               f"| <img src=\"lessons/pictures/{lesson.path.stem[:2]}.png\" width=\"160\" alt=\"{lesson.title}\"> |")
 
 
+def extra(name):
+    """The module `name` of the course, which rests on packages that only it needs."""
+    try:
+        return importlib.import_module(f"tinypredrnn.course.{name}")
+    except ImportError as error:
+        raise ConfigError(f"{name} are written with the package {error.name}, which is not installed: `{PAGES}`"
+                          ) from error
+
+
 def exercise_name(text):
     if not re.fullmatch(r"\d+\.\d+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not the name of an exercise, such as 2.3")
@@ -153,6 +167,19 @@ def main(arguments=None):
     for name, words in (("full", "at full size, as a reader does"), ("long", "and what takes minutes, in addition")):
         runs.add_argument(f"--{name}", dest="size", action="store_const", const=name, default="small",
                           help=f"{words} (default: the small size of the tests)")
+    pages = add("pages", "write the course as pages for a browser",
+                lambda options: extra("pages").write_pages(options.folder or LESSONS, options.target, options.run))
+    pages.add_argument("target", type=path_argument, metavar="FOLDER")
+    pages.add_argument("--run", choices=("full", "small", "none"), default="full",
+                       help="run the lessons for their pictures, at full or small size, or do without (default: full)")
+    notebooks = add("notebooks", "write the lessons as notebooks",
+                    lambda options: extra("notebooks").write_notebooks(options.folder or LESSONS, options.target,
+                                                                       options.solutions, options.install))
+    notebooks.add_argument("target", type=path_argument, metavar="FOLDER")
+    notebooks.add_argument("--solutions", action="store_true", help="with the solutions (default: with holes)")
+    notebooks.add_argument("--install", default="tinypredrnn", metavar="WHAT",
+                           help="what pip installs where tinypredrnn is missing, as in Colab: a name, git+https://..., "
+                                "or a wheel (default: tinypredrnn)")
     add("table", "the table in the README", lambda options: table(options.folder or LESSONS))
     parser.set_defaults(action=lambda options: show_progress(options.folder or current_folder()))
 
