@@ -147,7 +147,7 @@ print(derivative(gather_and_pass, other_way_round, 1.0))
 #> 20.0
 
 # %% [markdown]
-# ### Exercise 2.1: predict the result
+# ### Exercise 2.1: predict the result (easy, 5 minutes)
 # For $z = 2x$ and $y = (5z + z) + 2z$ the correct derivative is 16. What does `gather_and_pass` report? Work it out on
 # paper, and return the number.
 #
@@ -324,7 +324,7 @@ def visit(t):
 show(figure, "order", visit, frames=len(places) + 1)
 
 # %% [markdown]
-# ### Exercise 2.2: how many routes?
+# ### Exercise 2.2: how many routes? (stretch, 10 minutes)
 # Return the number of routes from `root` down to `leaf`, without following them one by one: for the ladder of 60 steps
 # it is $2^{60}$.
 #
@@ -352,7 +352,7 @@ check("2.2", lambda: [routes(two_levels(x), x), routes(x * x * x + x, x), routes
       [6, 4, 1, 0, 2**60])
 
 # %% [markdown]
-# ### Exercise 2.3: sort first, then visit
+# ### Exercise 2.3: sort first, then visit (medium, 10 minutes)
 # Many small engines first sort the tensors and then visit them in that order. Return a list of `root` and all tensors
 # that it was computed from, in which each tensor stands after every tensor that uses it. So `root` comes first. Any
 # such order is correct; the check uses yours with real slopes.

@@ -176,4 +176,4 @@ def test_a_check_runs_no_more_than_it_needs(folder, capsys):
 
 def test_a_solution_is_shown(capsys):
     main(["solution", "2.3"])
-    assert capsys.readouterr().out.startswith("2.3: sort first, then visit\n\nwaiting, ready, visited = ")
+    assert capsys.readouterr().out.startswith("2.3: sort first, then visit (medium, 10 minutes)\n\nwaiting, ready, visited = ")

@@ -87,6 +87,20 @@ def test_an_error_names_the_line_of_the_lesson(tmp_path):
     assert caught.traceback[-1].lineno + 1 == 10  # pytest counts from 0
 
 
+def test_lines_of_the_long_size(tmp_path, monkeypatch):
+    """Announced by `#+`, they are printed by no other size, and then numbers count."""
+    lesson = lesson_of(tmp_path, """from tinypredrnn.course import size
+for steps in size([40], [4], long=[40, 200]):
+    print(f"{steps} steps: {1 / steps}")
+#~ 40 steps: 0.025
+#+ 200 steps: 0.05
+""")
+    for extent, complaints in ("small", []), ("full", []), (
+            "long", ["line 6: expected '200 steps: 0.05', printed '200 steps: 0.005'"]):
+        monkeypatch.setenv("TINYPREDRNN_LESSONS", extent)
+        assert run(lesson)[1] == complaints
+
+
 # what an exercise needs
 
 def test_an_exercise_needs_what_it_uses_and_what_changed_it(tmp_path):

@@ -205,4 +205,6 @@ def test_size(monkeypatch):
         monkeypatch.setenv("TINYPREDRNN_LESSONS", other)
         assert size(100, small=3) == 100
     monkeypatch.delenv("TINYPREDRNN_LESSONS")
-    assert size(100, small=3) == 100
+    assert size(100, small=3) == size(100, small=3, long=900) == 100
+    monkeypatch.setenv("TINYPREDRNN_LESSONS", "long")
+    assert size(100, small=3) == 100 and size(100, small=3, long=900) == 900

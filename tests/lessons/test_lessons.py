@@ -60,9 +60,21 @@ def test_it_prints_what_it_says(lived):
 
 def test_its_exercises_are_two_to_four_and_in_order(lesson):
     assert list(lesson.exercises) == [f"{lesson.number}.{k + 1}" for k in range(len(lesson.exercises))] and 2 <= len(lesson.exercises) <= 4
-    for exercise in lesson.exercises:
-        assert f"### Exercise {exercise}" in lesson.text
-    assert lesson.text.count("*Hint:*") >= len(lesson.exercises)
+    assert all(exercise.title and exercise.task and exercise.hint for exercise in lesson.exercises.values())
+
+
+def test_its_exercises_are_graded(lesson):
+    """At least one is easy and one to stretch, and all together leave time for the lesson's text."""
+    grades = [re.fullmatch(r".+ \((easy|medium|stretch), (\d+) minutes\)", exercise.title) for exercise in lesson.exercises.values()]
+    assert {"easy", "stretch"} <= {grade[1] for grade in grades}
+    assert sum(int(grade[2]) for grade in grades) <= 0.7 * int(lesson.minutes)
+
+
+def test_what_teachers_need_stands_elsewhere(lesson):
+    assert "or teachers" not in lesson.text
+    numbers = re.findall(r"^## Lessons? (\d+)(?: (?:to|and) (\d+))?:", (ROOT / "lessons/TEACHERS.md").read_text(), re.M)
+    if int(lesson.number) in range(1, 20):
+        assert any(int(first) <= int(lesson.number) <= int(final or first) for first, final in numbers)
 
 
 def test_its_exercises_reject_holes_and_wrong_answers(lesson, lived):

@@ -164,7 +164,9 @@ def main(arguments=None):
     runs = add("run", "run lessons and compare their output with the expected output",
                lambda options: run_all(options.folder or current_folder(), options.numbers))
     runs.add_argument("numbers", nargs="*", type=int, metavar="N", help="only these lessons")
-    runs.add_argument("--full", action="store_true", help="at full size (default: the small size of the tests)")
+    for name, words in (("full", "at full size, as a reader does"), ("long", "and what takes minutes, in addition")):
+        runs.add_argument(f"--{name}", dest="size", action="store_const", const=name, default="small",
+                          help=f"{words} (default: the small size of the tests)")
     pages = add("pages", "write the course as pages for a browser",
                 lambda options: extra("pages").write_pages(options.folder or LESSONS, options.target, options.run))
     pages.add_argument("target", type=path_argument, metavar="FOLDER")
@@ -183,8 +185,7 @@ def main(arguments=None):
 
     options = parser.parse_args(arguments)
     if options.command in ("run", "check"):
-        full = options.command == "run" and options.full
-        os.environ["TINYPREDRNN_LESSONS"] = "full" if full else "small"
+        os.environ["TINYPREDRNN_LESSONS"] = options.size if options.command == "run" else "small"
     return options.action(options)
 
 
