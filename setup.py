@@ -24,7 +24,8 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["tinypredrnn", "tinypredrnn.*"]), "tinypredrnn.lessons"],
     package_dir={"tinypredrnn.lessons": "lessons"},
-    package_data={"tinypredrnn": ["pretrained/*", "gpu/*.cu", "gpu/*.cuh"], "tinypredrnn.lessons": ["pictures/*.png"]},
+    package_data={"tinypredrnn": ["pretrained/*", "gpu/*.cu", "gpu/*.cuh", "course/*.html", "course/*.css"],
+                  "tinypredrnn.lessons": ["*.md", "pictures/*.png", "pictures/*.gif"]},
     entry_points={"console_scripts": ["tinypredrnn = tinypredrnn.__main__:console"]},
     options={"build": {"build_base": build_folder.name}},
     install_requires=["numpy>=2", "numba>=0.60", "scikit-image>=0.24", "matplotlib>=3.8", "tqdm>=4.60", "pooch>=1.8",
@@ -36,8 +37,10 @@ setup(
         "mpi": ["mpi4py>=4", "mpich; sys_platform != 'win32'", "impi-rt; sys_platform == 'win32'"],
         "radar": ["xarray>=2024.1", "netcdf4", "h5netcdf", "h5py", "zarr"],
         "video": ["imageio[ffmpeg]"],
-        # setuptools: a test builds the wheel
-        "test": ["pytest>=8", "pytest-xdist>=3", "ruff", "setuptools>=70.1", "tinypredrnn[radar]",
-                 "tinypredrnn[mpi]; sys_platform == 'linux'"],
+        "pages": ["jinja2>=3", "markdown-it-py>=3", "mdit-py-plugins>=0.4", "latex2mathml>=3.77", "pygments>=2.15",
+                  "nbformat>=5.7"],
+        # setuptools: a test builds the wheel; html5lib, nbclient, ipykernel, playwright: pages and notebooks are tried
+        "test": ["pytest>=8", "pytest-xdist>=3", "ruff", "setuptools>=70.1", "html5lib", "nbclient", "ipykernel",
+                 "playwright", "tinypredrnn[pages,radar]", "tinypredrnn[mpi]; sys_platform == 'linux'"],
     },
 )

@@ -2,7 +2,7 @@
 # # 1. One number and its derivative
 #
 # - **Idea:** a value that remembers how it was computed can give us its derivatives.
-# - **Minutes:** 30
+# - **Minutes:** 40
 # - **Needs:** Python and the chain rule.
 # - **You will see:** the derivative 29 of a small formula, found without nudging its input; and two learnt numbers that
 #   predict the next position of a moving dot, 6.11.
@@ -49,7 +49,7 @@ print((cube(3.0 + nudge) - cube(3.0 - nudge)) / (2 * nudge))
 #> 27.0001
 
 # %% [markdown]
-# ### Exercise 1.1: the slope of any function
+# ### Exercise 1.1: the slope of any function (easy, 5 minutes)
 # Return the slope of `f` at `x`, estimated by nudging `x` to both sides.
 #
 # *Hint:* the cell above, with `f` in place of `cube`. The two points are twice the nudge apart.
@@ -250,7 +250,7 @@ print(gradient(lambda x, y: 5 * x * y + y * y - x, 2.0, 3.0))
 # Note that `cube` is the same function that we nudged. It was written for plain numbers and contains nothing about
 # derivatives.
 #
-# ### Exercise 1.2: division
+# ### Exercise 1.2: division (stretch, 10 minutes)
 # Write the step for `a / b`. What is its slope with respect to `a`, and with respect to `b`?
 #
 # *Hint:* $a/b = a \cdot b^{-1}$, and the derivative of $b^{-1}$ is $-b^{-2}$. Compare with `slope` if in doubt.
@@ -313,7 +313,7 @@ show(figure, "moving_dot")
 # %% [markdown]
 # Every network in this course learns in this way. Only the model between the learnt numbers and the loss grows.
 #
-# ### Exercise 1.3: a falling dot
+# ### Exercise 1.3: a falling dot (medium, 5 minutes)
 # A falling dot does not keep its speed: its position in frame $t$ is $s + v\,t + \frac{1}{2} g\,t^2$. Return the mean
 # squared error of this model for the positions `fallen`. The check compares its value and all three derivatives.
 #
@@ -352,44 +352,3 @@ check("1.3", lambda: [falling_loss(1.0, 0.5, 2.0), gradient(falling_loss, 1.0, 0
 # runs the function once with stand-ins for the arrays, records the whole list of steps, and turns it into another
 # function, the derivative. Both visit the steps in a better order than ours, which follows every route separately.
 # Lesson 2 counts the routes.
-
-# %% [markdown]
-# ## For teachers
-#
-# *Lessons 1 to 5: automatic differentiation.*
-#
-# **Aim.** By the end of these lessons a learner can say, without notes, what the forward pass records, in which order
-# the backward pass visits it, what a rule receives and returns, why a gradient is summed if an input was broadcast, and
-# what makes a gradient check worthless. The engine of lesson 5 is the package's engine with fewer features:
-# `tests/lessons/test_against_package.py` compares the two.
-#
-# **Time.** About four hours with the exercises: lessons 1 and 2 fill one sitting; lessons 3, 4 and 5 take one each.
-# Lesson 2 has little code and needs much thought: use the blackboard.
-#
-# **Common errors.**
-#
-# - *Taking the derivative for a formula.* Here it is a number at one point. Ask for the derivative of `x * x` at
-#   `x = 3` before anybody says "two x".
-# - *Overwriting gradients that should be added* (lesson 1). `x * x` shows it: two routes lead to `x`.
-# - *Believing that "visit each node once" is enough* (lesson 2). The order matters too; the second graph of that lesson
-#   shows it.
-# - *Transposing until the shape error disappears* (lesson 3). Ask which sum each element of the gradient is.
-# - *Taking a falling loss for proof that the gradient is correct* (lesson 4). The first experiment of that lesson shows
-#   otherwise.
-# - *Thinking that float64 is harmless* (lesson 5). Ask how much memory the frames of a batch take, and how long a
-#   sequence is.
-#
-# **What to ask.**
-#
-# 1. Why backwards? (One backward pass gives the derivatives with respect to all inputs. Forward mode takes one pass for
-#    each input.)
-# 2. What must be saved for the backward pass of `a + b`? Of `a * b`? Of `tanh(x)`? (Nothing; both inputs; the output.)
-# 3. One bias is added to every pixel of a photograph. Where does the gradient of the bias come from? (From every pixel:
-#    hence a sum.)
-# 4. A gradient check weights the outputs with one array. Why should that array not be all ones? (Softmax: its outputs
-#    always sum to 1.)
-# 5. What changes if `y = z * 4 + z * 3` is written the other way round? (Nothing, if the nodes are visited in the right
-#    order.)
-#
-# In the exercises, learners should predict first and write code second. Every check prints the first place where an
-# answer differs: let learners read it aloud before they change anything.

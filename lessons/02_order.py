@@ -147,7 +147,7 @@ print(derivative(gather_and_pass, other_way_round, 1.0))
 #> 20.0
 
 # %% [markdown]
-# ### Exercise 2.1: predict the result
+# ### Exercise 2.1: predict the result (easy, 5 minutes)
 # For $z = 2x$ and $y = (5z + z) + 2z$ the correct derivative is 16. What does `gather_and_pass` report? Work it out on
 # paper, and return the number.
 #
@@ -171,7 +171,7 @@ def three_uses(x):
     return (z * 5.0 + z) + z * 2.0
 
 
-check("2.1", predicted, derivative(gather_and_pass, three_uses, 1.0))
+check("2.1", predicted, derivative(gather_and_pass, three_uses, 1.0), reveal=False)
 
 # %% [markdown]
 # ## Second attempt: round by round
@@ -272,8 +272,8 @@ print(backward(chain), "visits")
 # consists of its leaf, 10,000 sums and the 10,000 ones that were added). And nothing calls itself, so no graph is too
 # deep.
 #
-# The picture shows the graph of `two_levels` without the leaves 7 and 1. Below each tensor stands its turn, with what
-# it has collected by then; beside each arrow stands the slope.
+# The picture shows the graph of `two_levels` without the leaves 7 and 1, one visit after another. Below each tensor
+# stands what has arrived, and its turn once it has come; beside each arrow stands the slope.
 
 # %%
 places = {"x": (0, 0), "z = x·x": (1.5, 0), "u = z + 1": (3, 0.9), "u·u": (4.8, 0.9), "7·z": (4.8, -0.9),
@@ -281,34 +281,50 @@ places = {"x": (0, 0), "z = x·x": (1.5, 0), "u = z + 1": (3, 0.9), "u·u": (4.8
 arrows = [("x", "z = x·x", "1 + 1", (0.5, 0.15)), ("z = x·x", "u = z + 1", "1", (2.15, 0.6)),
           ("z = x·x", "7·z", "7", (3.2, -0.3)), ("u = z + 1", "u·u", "2 + 2", (4.1, 1.05)),
           ("u·u", "y", "1", (5.5, 0.6)), ("7·z", "y", "1", (5.4, -0.25))]
-turns = {  # tensor -> (its turn, what it has collected by then)
-    "round by round: 14, which is wrong": {
-        "y": (1, "1"), "7·z": (2, "1"), "u·u": (3, "1"), "z = x·x": (4, "only 7"), "u = z + 1": (5, "4"),
-        "x": (6, "14")},
-    "after all consumers: 22, which is correct": {
-        "y": (1, "1"), "u·u": (2, "1"), "u = z + 1": (3, "4"), "7·z": (4, "1"), "z = x·x": (5, "7 + 4"),
-        "x": (6, "22")},
-}
+orders = {"round by round: 14, which is wrong": ["y", "7·z", "u·u", "z = x·x", "u = z + 1", "x"],
+          "after all consumers: 22, which is correct": ["y", "u·u", "u = z + 1", "7·z", "z = x·x", "x"]}
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "0.6"
 figure, axes = plt.subplots(2, 1, figsize=(6.6, 5.6))
-for ax, (title, visits) in zip(axes, turns.items()):
-    boxes = {}
-    for name, (turn, gathered) in visits.items():
-        left, up = places[name]
-        colour = "#D55E00" if (turn, name) == (4, "z = x·x") else "#0072B2"
-        boxes[name] = ax.text(left, up, name, ha="center", va="center", fontsize=12,
-                              bbox={"boxstyle": "round", "facecolor": "white"})
-        ax.text(left, up - 0.62, f"{turn}. with {gathered}", ha="center", color=colour, fontsize=11)
+panels = []
+for ax, (title, order) in zip(axes, orders.items()):
+    boxes = {name: ax.text(*place, name, ha="center", va="center", fontsize=12,
+                           bbox={"boxstyle": "round", "facecolor": "white"}) for name, place in places.items()}
+    notes = {name: ax.text(left, up - 0.4, "", ha="center", va="top", fontsize=11)
+             for name, (left, up) in places.items()}
+    lines = {}
     for start, end, slope, middle in arrows:
-        ax.annotate("", places[end], places[start], arrowprops={
-            "arrowstyle": "->", "color": "0.6", "shrinkA": 4, "shrinkB": 4,
+        lines[start, end] = ax.annotate("", places[end], places[start], arrowprops={
+            "arrowstyle": "->", "color": GREY, "shrinkA": 4, "shrinkB": 4,
             "patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch()})
         ax.text(*middle, slope, ha="center", color="0.4", fontsize=10)
     ax.set(title=title, xlim=(-0.7, 6.7), ylim=(-1.7, 1.4))
     ax.axis("off")
-show(figure, "order")
+    panels.append((order, boxes, notes, lines))
+
+
+def visit(t):
+    """Draw the first t visits of both orders; the tensor whose turn it is, and what it passes on, are orange."""
+    for order, boxes, notes, lines in panels:
+        arrived, words = {"y": [1]}, {}
+        for turn, name in enumerate(order[:t], start=1):
+            words[name] = f"{turn}. with {' + '.join(map(str, arrived[name]))}"
+            for start, end, slope, _ in arrows:
+                lines[start, end].arrow_patch.set_color(ORANGE if end == name == order[t - 1] else GREY)
+                if end == name:
+                    passed_on = sum(arrived[name]) * eval(slope)
+                    arrived.setdefault(start, []).append(passed_on)
+                    if start in words:
+                        words[start] += f"\n{passed_on} too late"
+        for name in boxes:
+            note = words.get(name) or " + ".join(map(str, arrived.get(name, [])))
+            notes[name].set(text=note, color=ORANGE if "too late" in note else BLUE)
+            boxes[name].get_bbox_patch().set_edgecolor(ORANGE if t and name == order[t - 1] else "black")
+
+
+show(figure, "order", visit, frames=len(places) + 1)
 
 # %% [markdown]
-# ### Exercise 2.2: how many routes?
+# ### Exercise 2.2: how many routes? (stretch, 10 minutes)
 # Return the number of routes from `root` down to `leaf`, without following them one by one: for the ladder of 60 steps
 # it is $2^{60}$.
 #
@@ -336,7 +352,7 @@ check("2.2", lambda: [routes(two_levels(x), x), routes(x * x * x + x, x), routes
       [6, 4, 1, 0, 2**60])
 
 # %% [markdown]
-# ### Exercise 2.3: sort first, then visit
+# ### Exercise 2.3: sort first, then visit (medium, 10 minutes)
 # Many small engines first sort the tensors and then visit them in that order. Return a list of `root` and all tensors
 # that it was computed from, in which each tensor stands after every tensor that uses it. So `root` comes first. Any
 # such order is correct; the check uses yours with real slopes.

@@ -196,7 +196,7 @@ show(figure, "broadcasting")
 # The input was copied along axis 0, which it does not have, and along axis 2, where its length is 1 and that of the
 # output is larger.
 #
-# ### Exercise 3.1: the axes to sum over
+# ### Exercise 3.1: the axes to sum over (medium, 10 minutes)
 # Return the tuple of axes of the output along which an input of this shape was copied.
 #
 # *Hint:* put ones in front of the input's shape until it is as long as the output's; then compare the lengths axis by
@@ -278,7 +278,7 @@ print(abs(left - right) < 1e-12)
 # This test needs no derivative at all. With $\langle p, q\rangle$ for the sum of `p * q`, it asks whether
 # $\langle dy, A x\rangle = \langle A^T dy, x\rangle$. For random $dy$ and $x$ only the transpose passes.
 #
-# ### Exercise 3.2: a picture that moves
+# ### Exercise 3.2: a picture that moves (stretch, 15 minutes)
 # `move_right` moves each row of a picture one pixel to the right; the last pixel of each row is lost, and a zero comes
 # in at the left. Write its rule.
 #
@@ -306,7 +306,7 @@ check("3.2", lambda: move_right_rule(np.arange(1.0, 13.0).reshape(3, 4), np.full
       np.array([[2.0, 3.0, 4.0, 0.0], [6.0, 7.0, 8.0, 0.0], [10.0, 11.0, 12.0, 0.0]]))
 
 # %% [markdown]
-# ### Exercise 3.3: the mean of each row
+# ### Exercise 3.3: the mean of each row (easy, 5 minutes)
 # `row_mean` turns (B,C) into (B,), the mean over the last axis. Write its rule.
 #
 # *Hint:* the elements of row `i` share `dy[i]` in equal parts. To be copied along a row, `dy` needs an axis for it:

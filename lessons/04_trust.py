@@ -225,7 +225,7 @@ print("softmax:", accepts(softmax, x, u), " without any gradient:", accepts(zero
 #> softmax: True  without any gradient: False
 
 # %% [markdown]
-# ### Exercise 4.1: fool the sum
+# ### Exercise 4.1: fool the sum (easy, 5 minutes)
 # Centring subtracts from each row its mean. Write a rule for it that is **wrong**, but that the check with ones still
 # accepts. (A rule that always returns zeros does not count: for a random cotangent, the result must not be zero.)
 #
@@ -252,7 +252,7 @@ check("4.1", lambda: {"with ones": accepts(fooled, x, ones), "with random weight
 # changes by the sum of `gradient * v`, times the size of the nudge. If one element of the gradient is wrong, so is that
 # sum, unless `v` happens to hide the error. A random `v` practically never does.
 #
-# ### Exercise 4.2: the derivative along a direction
+# ### Exercise 4.2: the derivative along a direction (medium, 10 minutes)
 # Return how fast the number $\sum u \cdot f(x)$ changes when `x` moves along `v`. Nudge to both sides.
 #
 # *Hint:* like `numeric_gradient`, with `eps * v` as the nudge, and without the loop.
@@ -479,7 +479,7 @@ except GradientError as error:
 # The check found this because it rejects an empty comparison. Draw inputs with other seeds than the check's. (The
 # package's check mixes a number of its own into its seeds.)
 #
-# ### Exercise 4.3: where is it wrong?
+# ### Exercise 4.3: where is it wrong? (stretch, 15 minutes)
 # One number shows that something is wrong, but not where. Given the gradient that `backward` returned, find the first
 # index (in the order of `np.ndindex`) at which it disagrees with the nudge. There is at least one. `f` turns an array
 # into a number.

@@ -3,7 +3,7 @@
 #
 # - **Idea:** let float32 stay float32, save for the backward pass only what the rules ask for, and never modify an
 #   array that others may still use.
-# - **Minutes:** 60
+# - **Minutes:** 90
 # - **Needs:** lesson 4.
 # - **You will see:** one constant that doubles the memory of everything after it; 7.5 MiB saved although 2.5 are
 #   enough; unused tensors that stay in memory; a gradient that reads 11 and should be 1.
@@ -58,7 +58,7 @@ for name, factor in factors.items():
 # We take three measures: constants stay Python numbers (`plain`); an op refuses to mix float dtypes; and the engine
 # checks the dtype of every gradient, since a rule can turn float32 into float64 just as well.
 #
-# ### Exercise 5.1: a rule that keeps its dtype
+# ### Exercise 5.1: a rule that keeps its dtype (easy, 5 minutes)
 # The leaky ReLU is `x` if `x` is positive, and `0.2 * x` otherwise. This rule returns the correct values, but always as
 # float64, even if `dy` is float32:
 #
@@ -291,7 +291,7 @@ for name, mebibytes in kept.items():
 #> what the rules ask for: 2.5 MiB
 
 # %% [markdown]
-# ### Exercise 5.2: a rule that does not need its input
+# ### Exercise 5.2: a rule that does not need its input (medium, 10 minutes)
 # The sigmoid is $y = 1 / (1 + e^{-x})$. Return its rule, a function (for example a `lambda`), that asks only for the
 # output.
 #
@@ -317,6 +317,10 @@ def try_rule(rule):
 check("5.2", lambda: try_rule(sigmoid_rule()), (["y"], np.array([0.19661193, 0.5, 0.31498076])), rtol=1e-5)
 
 # %% [markdown]
+# > **A place to rest.** If exercises 5.1 and 5.2 are OK, you have the first half: float32 stays float32, and a node
+# > saves what its rules ask for. Before you go on, say without looking what the nodes of `x * x`, `tanh(x)` and `a + b`
+# > save. The second half is about arrays and tensors that are still in use somewhere else.
+#
 # ## Tensors that stay in memory
 # Python frees an object as soon as nothing refers to it any more. If two objects refer to each other, they form a
 # cycle, and this never happens. Our graph only refers backwards, from a result to its inputs, so it is freed together
@@ -410,7 +414,7 @@ print("a:", gradient_a, " b:", gradient_b)
 # - is a view: it shows the memory of another array (its `gradient.base` is then not `None`). A reshaped `dy` is a view,
 #   and so is what `np.broadcast_to` returns: many of its elements even share one place in memory.
 #
-# ### Exercise 5.3: is it ours?
+# ### Exercise 5.3: is it ours? (stretch, 15 minutes)
 # Return whether `gradient` may be modified in place. `saved` is a list of arrays.
 #
 # *Hint:* check both points above. Use `is` to ask whether two names refer to the same array; `==` and `in` compare
@@ -426,18 +430,86 @@ def is_ours(gradient, dy, saved):
 
 def ownership_cases():
     dy, kept = np.ones((2, 3)), np.full((2, 3), 2.0)
-    cases = [dy, dy * kept, kept, dy.copy(), dy.T, np.broadcast_to(dy.sum(), (2, 3)), -dy, np.ones((2, 3)),
-             kept[:1], dy.reshape(6)]
-    return [is_ours(gradient, dy, [np.zeros(3), kept]) for gradient in cases]
+    cases = {"dy": dy, "dy * saved": dy * kept, "a saved array": kept, "a copy of dy": dy.copy(), "dy.T": dy.T,
+             "dy.sum(), broadcast": np.broadcast_to(dy.sum(), (2, 3)), "-dy": -dy,
+             "ones, equal to dy": np.ones((2, 3)), "rows of a saved array": kept[:1], "dy, reshaped": dy.reshape(6)}
+    return {name: is_ours(gradient, dy, [np.zeros(3), kept]) for name, gradient in cases.items()}
 
 
-check("5.3", ownership_cases, [False, True, False, True, False, False, True, True, False, False])
+check("5.3", ownership_cases, {
+    "dy": False, "dy * saved": True, "a saved array": False, "a copy of dy": True, "dy.T": False,
+    "dy.sum(), broadcast": False, "-dy": True, "ones, equal to dy": True, "rows of a saved array": False,
+    "dy, reshaped": False})
 
 # %% [markdown]
+# > **A place to rest.** If exercise 5.3 is OK, you know all the parts of the engine. What follows puts them together.
+#
 # ## The engine
-# The engine takes the order of lesson 2 and `fit` of lesson 3, and adds what this lesson found. `fit` checks the dtype,
-# too. Each cotangent that has arrived carries a flag: is it ours? (`visit` asks what exercise 5.3 asked, and also
-# whether two inputs got the same array.) And what a node saved is dropped as soon as the node has been visited.
+# The engine takes the order of lesson 2 and `fit` of lesson 3, and adds what this lesson found. We build it in three
+# pieces and try each before the next one needs it. First, adding up: each cotangent that has arrived carries a flag
+# that says whether it is ours. If one of the two arrays is, the sum is made in it.
+
+
+# %%
+def add_up(total, total_owned, gradient, owned):
+    """total + gradient, in place if one of the arrays is ours; and whether the sum is ours."""
+    if total is None:
+        return gradient, owned
+    if not total_owned:
+        total, gradient, total_owned = gradient, total, owned
+    if not total_owned:
+        return total + gradient, True
+    total += gradient
+    return total, True
+
+
+def accumulate(leaf, gradient, owned):
+    """Add to the grad of a leaf. A leaf's grad is an array that nothing else refers to."""
+    if leaf.grad is None:
+        leaf.grad = gradient if owned else gradient.copy()
+    else:
+        leaf.grad += gradient
+
+
+mine, not_mine = np.full(2, 2.0), np.ones(2)
+added, owned = add_up(not_mine, False, mine, True)
+print(added, "ours:", owned, "- in the array that was ours:", added is mine, "- the other is still", not_mine)
+added, owned = add_up(not_mine, False, not_mine, False)
+print(added, "ours:", owned, "- the arrays that were not ours are still", not_mine)
+#> [3. 3.] ours: True - in the array that was ours: True - the other is still [1. 1.]
+#> [2. 2.] ours: True - the arrays that were not ours are still [1. 1.]
+
+# %% [markdown]
+# Second, `fit`: it sums a gradient over what NumPy repeated, and checks its shape and now its dtype as well.
+
+
+# %%
+def fit(gradient, node, i):
+    """Un-broadcast a gradient to the shape of input i, and check its shape and dtype."""
+    gradient, shape = np.asarray(gradient), node.shapes[i]
+    if gradient.shape != shape and gradient.ndim >= len(shape):
+        extra = gradient.ndim - len(shape)
+        stretched = [extra + k for k, n in enumerate(shape) if n == 1]
+        gradient = gradient.sum(axis=(*range(extra), *stretched), keepdims=True)
+        gradient = gradient.reshape(gradient.shape[extra:])
+    if gradient.shape != shape or gradient.dtype != node.dtype:
+        raise GraphError(f"{node.op.name}: its rule gave input {i} a gradient of {gradient.dtype} {gradient.shape}, "
+                         f"but that input needs {node.dtype} {shape}: correct the rule")
+    return gradient
+
+
+row_added = (Tensor(np.ones((2, 3))) + Tensor(np.zeros(3))).node
+print(fit(np.ones((2, 3)), row_added, 1))
+try:
+    fit(np.ones((2, 3), np.float32), row_added, 0)
+except GraphError as error:
+    print(error)
+#> [2. 2. 2.]
+#> add: its rule gave input 0 a gradient of float32 (2, 3), but that input needs float64 (2, 3): correct the rule
+
+# %% [markdown]
+# Third, the walk itself. `visit` asks what exercise 5.3 asked, and also whether two inputs got the same array. What a
+# node saved is dropped as soon as the node has been visited.
 
 
 # %%
@@ -491,40 +563,6 @@ def visit(node, dy, arrived):
             arrived[parent] = add_up(*arrived.get(parent, (None, False)), fitted, owned)
         else:
             accumulate(parent, fitted, owned)
-
-
-def add_up(total, total_owned, gradient, owned):
-    """total + gradient, in place if one of the arrays is ours; and whether the sum is ours."""
-    if total is None:
-        return gradient, owned
-    if not total_owned:
-        total, gradient, total_owned = gradient, total, owned
-    if not total_owned:
-        return total + gradient, True
-    total += gradient
-    return total, True
-
-
-def accumulate(leaf, gradient, owned):
-    """Add to the grad of a leaf. A leaf's grad is an array that nothing else refers to."""
-    if leaf.grad is None:
-        leaf.grad = gradient if owned else gradient.copy()
-    else:
-        leaf.grad += gradient
-
-
-def fit(gradient, node, i):
-    """Un-broadcast a gradient to the shape of input i, and check its shape and dtype."""
-    gradient, shape = np.asarray(gradient), node.shapes[i]
-    if gradient.shape != shape and gradient.ndim >= len(shape):
-        extra = gradient.ndim - len(shape)
-        stretched = [extra + k for k, n in enumerate(shape) if n == 1]
-        gradient = gradient.sum(axis=(*range(extra), *stretched), keepdims=True)
-        gradient = gradient.reshape(gradient.shape[extra:])
-    if gradient.shape != shape or gradient.dtype != node.dtype:
-        raise GraphError(f"{node.op.name}: its rule gave input {i} a gradient of {gradient.dtype} {gradient.shape}, "
-                         f"but that input needs {node.dtype} {shape}: correct the rule")
-    return gradient
 
 
 y = a * 10.0 + (a + b)

@@ -194,7 +194,7 @@ print(np.array_equal(unfold(frames, 3, 2), checked.transpose(0, 1, 2, 4, 5, 3)))
 #> True
 
 # %% [markdown]
-# ### Exercise 6.1: every second window
+# ### Exercise 6.1: every second window (easy, 10 minutes)
 #
 # A convolution with `stride` 2 moves the kernel by two pixels at a time, both down and to the right, so the output has
 # about half as many rows and columns. Write `unfold` with a stride: (B,H,W,C) -> (B,P,Q,kh,kw,C), with P = (H - kh) //
@@ -394,7 +394,7 @@ for function in fold, fold_forgetful:
 #> fold_forgetful   -34.5345  -15.6027   a transpose: False
 
 # %% [markdown]
-# ### Exercise 6.2: the transpose of upsampling
+# ### Exercise 6.2: the transpose of upsampling (medium, 10 minutes)
 #
 # `upsample` turns every pixel into a block of 2x2 equal pixels; networks use it to get from small maps back to large
 # ones. Write its transpose, (B,2H,2W,C) -> (B,H,W,C), and try the adjoint test on it before you look at the verdict.
@@ -456,7 +456,7 @@ print("three times the same number:", *(f"{number:.10f}" for number in numbers))
 #> three times the same number: 159.2193320483 159.2193320483 159.2193320483
 
 # %% [markdown]
-# ### Exercise 6.3: a kernel for each channel
+# ### Exercise 6.3: a kernel for each channel (stretch, 20 minutes)
 #
 # A *depthwise* convolution does not mix channels: channel $c$ has its own kernel,
 # $y_{npqc} = \sum_{ij} X_{npqijc}\, w_{ijc}$. It is given below. Write the gradient with respect to its weights: x
@@ -621,36 +621,3 @@ show(figure, "motion")
 # the multiplication (*implicit GEMM*; the big matrix never exists), Fourier transforms, and Winograd's algorithm, which
 # needs fewer multiplications than the definition (lesson 19). PyTorch stores frames as (B,C,H,W) by default; ours are
 # (B,H,W,C), so that each row of a window is contiguous and a 1x1 convolution is a plain matrix product.
-
-# %% [markdown]
-# ## For teachers
-#
-# *Lessons 6 and 7: from the formula to the machine.*
-#
-# **Aim.** After lesson 6 a student can write a convolution and both of its gradients from the words "windows, product,
-# fold", and can explain why each gradient is a transpose. After lesson 7 the same student trusts a timing only if it
-# was warmed up, interleaved, summarised by a median and compared with a lower bound, and reads `xp = array_module(x)`
-# as "on the device where the data are".
-#
-# **Common errors.**
-#
-# - *Confusing the transpose with the kernel flip of signal processing.* Our definition has no flip; a flip appears only
-#   if the transpose is written as a convolution, which we never need.
-# - *Writing `fold` with `=` in place of `+=`.* A pixel lies in many windows and collects from all of them. It is lesson
-#   2's "used twice" again; let students find it with the adjoint test.
-# - *Thinking that `reshape` is free.* After `as_strided` it has to copy, and that copy takes nearly all the memory.
-# - *Counting strides in elements.* They are bytes.
-# - *Comparing one run of A with one run of B* (lesson 7), or stopping the clock while a GPU is still working.
-#
-# **What to ask.**
-#
-# 1. Which entries of the matrix A in lesson 6 are equal, and why?
-# 2. What is the transpose of "copy", of "crop", of "take every second pixel"? (Add up; pad with zeros; put zeros in
-#    between.)
-# 3. Why does the adjoint test need no small step, although the gradient check of lesson 4 does? (The map is linear.)
-# 4. Digits move by 4 pixels a frame. What would you change so that a network can follow them? (Lesson 8 tries one
-#    answer.)
-# 5. A friend's new version is 3 % faster (lesson 7). What do you ask before you believe it?
-#
-# **Time.** An hour and a half for lesson 6, an hour for lesson 7. If there is only one hour: lesson 6 up to the adjoint
-# test.

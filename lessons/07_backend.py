@@ -131,10 +131,10 @@ print(type(far_y).__name__, "with the same numbers:", np.array_equal(far_y.get()
 # with `cupy` in place of `far`. A program that never imported CuPy cannot hold a CuPy array, so the function only
 # checks whether the module is loaded and never loads it itself.
 #
-# ### Exercise 7.1: one-hot on any device
+# ### Exercise 7.1: one-hot on any device (medium, 10 minutes)
 #
-# Write `one_hot(labels, count)`: integer labels (N,) -> float32 (N,count), with a 1 in column `labels[n]` of row n and
-# 0 elsewhere, on the device where the labels are.
+# Write `one_hot(labels, count)`: integer labels (N,) -> an array of float32 (N,count), with a 1 in column `labels[n]`
+# of row n and 0 elsewhere, on the device where the labels are. The check looks at the dtype, too.
 #
 # *Hint:* compare the labels as a column, (N,1), with the numbers 0 to count - 1 as a row. Which module must make that
 # row? `.astype` turns True into 1.
@@ -148,12 +148,13 @@ def one_hot(labels, count):
 
 
 def place_and_values(array):
-    return [type(array).__name__, np.array(array.astype(float))]
+    return {"type": type(array).__name__, "dtype": str(array.dtype), "values": np.array(array.astype(float))}
 
 
-check("7.1", lambda: [*place_and_values(one_hot(np.array([2, 0, 1, 1]), 3)),
-                      *place_and_values(one_hot(far.asarray([3, 3, 0]), 5))],
-      ["ndarray", np.eye(3)[[2, 0, 1, 1]], "FarArray", np.eye(5)[[3, 3, 0]]])
+check("7.1", lambda: {"near": place_and_values(one_hot(np.array([2, 0, 1, 1]), 3)),
+                      "far": place_and_values(one_hot(far.asarray([3, 3, 0]), 5))},
+      {"near": {"type": "ndarray", "dtype": "float32", "values": np.eye(3)[[2, 0, 1, 1]]},
+       "far": {"type": "FarArray", "dtype": "float32", "values": np.eye(5)[[3, 3, 0]]}})
 
 # %% [markdown]
 # ## A real device
@@ -314,7 +315,7 @@ figure.tight_layout()
 show(figure, "turns")
 
 # %% [markdown]
-# ### Exercise 7.2: the verdict of a race
+# ### Exercise 7.2: the verdict of a race (easy, 5 minutes)
 #
 # Calls in the same turn find the machine in nearly the same state. So the fairest comparison is within each turn: how
 # many times as long did B take as A? Return the median of these ratios. `times` is what `in_turns` returns, with the
@@ -454,7 +455,7 @@ show(figure, "floors")
 # floor belongs to an algorithm, not to a problem: if `tp.conv2d` is below the line on your machine, it does fewer
 # multiplications than the definition. Lesson 19 shows how that is possible.
 #
-# ### Exercise 7.3: a floor for any layer
+# ### Exercise 7.3: a floor for any layer (stretch, 15 minutes)
 #
 # Return the floor, in milliseconds, of a convolution that keeps the size of its frames: x (batch, side, side,
 # channels), weights (kernel, kernel, channels, features), y (batch, side, side, features), all float32. `rate` is in
@@ -494,5 +495,3 @@ check("7.3", lambda: [floor_ms(8, 16, 64, 128, 5, 1e11, 1e10), floor_ms(2, 64, 1
 # synchronise and repeat; Triton's reports the mean unless you ask for the median. On GPUs, times are best taken by
 # events that the GPU itself records in its queue. A plot of speed against operations per byte, with these two bounds in
 # it, is called a *roofline*.
-#
-# (The notes for teachers are at the end of lesson 6.)

@@ -157,7 +157,7 @@ print([name for name, _ in Stack(2, rng).named_tensors()])
 # **optimiser**) never receives these layers, and no saved file (a **checkpoint**) contains them. (In PyTorch the same
 # mistake is just as silent; `nn.ModuleList` avoids it.)
 #
-# ### Exercise 8.1: look into lists
+# ### Exercise 8.1: look into lists (stretch, 15 minutes)
 #
 # Write `named_tensors` so that it also finds what is in lists: the parts of the list `layers` are called `layers.0`,
 # `layers.1`, ... They may be tensors or modules. Keep the order in which they were defined.
@@ -272,7 +272,7 @@ print("steps:", dict(zip(steepness, crawling)))
 #> steps: {1: 29, 10: 24, 100: 247, 1000: 2487}
 
 # %% [markdown]
-# ### Exercise 8.2: momentum
+# ### Exercise 8.2: momentum (medium, 10 minutes)
 #
 # A rolling ball does not simply follow the slope; it has a velocity, which the slope changes. Write gradient descent
 # with momentum: the velocity starts at 0, and each step computes $v \leftarrow \mu v + g$ and then
@@ -527,7 +527,7 @@ for with_moments in True, False:
 #> moments loaded: False   the same run to the last bit: False
 
 # %% [markdown]
-# ### Exercise 8.3: limit the gradients
+# ### Exercise 8.3: limit the gradients (easy, 10 minutes)
 #
 # Recurrent networks now and then meet an enormous gradient, and a single step along it can ruin them. The remedy is to
 # limit it: regard all gradients together as one long vector; if its Euclidean length is more than `limit`, scale all of
@@ -567,40 +567,3 @@ check("8.3", lambda: clipped(steep_ones, 6.5) + clipped(steep_ones, 20.0) + clip
 # arrays in one fused kernel. Large models use AdamW, which also pulls weights towards 0, and methods such as Shampoo
 # and Muon, which look at more than one parameter at a time, with the turned valley in mind. The moments are two more
 # copies of the model; for large models, where to keep them is a question of its own.
-
-# %% [markdown]
-# ## For teachers
-#
-# *Lessons 8 and 9: what a model is made of, and what data it learns from.*
-#
-# **Aim.** After lesson 8 a student can say what a checkpoint must contain and why, and can write Adam from its paper.
-# After lesson 9 the same student can generate data that are the same tomorrow, on another machine, and from the middle
-# of a run, and can make sure that a generator is correct without looking at every frame.
-#
-# **Common errors.**
-#
-# - *Thinking that a gradient says how far to go.* It says in which direction the loss grows fastest at this point. Its
-#   length depends on units: multiply the loss by 1000.
-# - *Thinking that Adam is always better.* The turned valley and the noisy gradients of lesson 8 show otherwise; on a
-#   round bowl, plain descent with the right rate needs 1 step.
-# - *Taking the moments for a detail of the optimiser.* A run that continues without them is a different run.
-# - *Forgetting `zero_grad`.* Gradients add up (lesson 2): ask what the second step then follows. (The sum of both
-#   gradients.)
-# - *Believing that a seed makes a program reproducible.* It does so only if everything random is drawn from it: numba's
-#   own state is the trap of lesson 9.
-# - *Making a new seed with `seed + k`.* Seed 0, batch 1 is then seed 1, batch 0.
-# - *Taking a test that passed for proof that the property holds.* Ask which inputs the test could draw, and whether it
-#   can fail. Break the code and see.
-#
-# **What to ask.**
-#
-# 1. On the side of a valley, which way is steepest: along the valley, or across it? (Across, nearly.)
-# 2. What does Adam do with a parameter whose gradient is always 1e-6? (It takes steps of about the full rate.) And if
-#    it is always 0? (Nothing.)
-# 3. Why does Adam take a square root? (So that a factor of 1000 in the gradients cancels.)
-# 4. A digit that moves 4 pixels a frame is 1 pixel from the wall (lesson 9). Where is it in the next frame? And if the
-#    room is 3 pixels wide? (3 pixels from that wall, both times; in the small room that is the opposite wall.)
-# 5. Which inputs should a property test be able to draw? (All that a user may ask for.)
-#
-# **Time.** An hour and a half for lesson 8, an hour for lesson 9. The resumed run (8) and the counterexamples (9) are
-# good to show live.

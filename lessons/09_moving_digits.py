@@ -207,7 +207,7 @@ ax.legend(frameon=False, fontsize=9)
 show(figure, "mirrors")
 
 # %% [markdown]
-# ### Exercise 9.1: without a loop
+# ### Exercise 9.1: without a loop (stretch, 15 minutes)
 #
 # After $t$ frames the straight flight is at $\text{start} + t \cdot \text{velocity}$. Where is the digit really? Return
 # its positions for an array of frames `t`, for any room, without a loop.
@@ -345,7 +345,7 @@ except IndexError as error:
 #> checked: IndexError: index is out of bounds
 
 # %% [markdown]
-# ### Exercise 9.2: when do they overlap?
+# ### Exercise 9.2: when do they overlap? (medium, 15 minutes)
 #
 # Frames in which digits overlap are the hard ones. Given the positions of two digits (B,2,T,2), their upper left
 # corners, return in which sequences and frames their 28x28 boxes overlap: booleans (B,T). Boxes that only touch do not
@@ -424,7 +424,7 @@ print("repeatable, in any order:", keyed(3, 0, 7).random() == keyed(3, 0, 7).ran
 #> repeatable, in any order: True
 
 # %% [markdown]
-# ### Exercise 9.3: never test on training data
+# ### Exercise 9.3: never test on training data (easy, 5 minutes)
 #
 # Training, validation and test data must never be the same, even if all three get the same seed. So the name is part of
 # the key. Write `named(name, seed, k)`: the generator of seed `seed` with the key (position of the name in NAMES, k).
@@ -526,5 +526,3 @@ print(np.array_equal(moving.fixed_set("test", 3)[2], moving.fixed_set("test", 1,
 # form. JAX has no hidden random state at all: every draw takes a key, and `fold_in(key, k)` is our (seed, k). Numba can
 # take a `Generator` as an argument, too; we pass arrays, so that the same kernels could run where no generator exists.
 # For serious property tests there is Hypothesis, which also shrinks a counterexample that it finds to the smallest one.
-#
-# (The notes for teachers are at the end of lesson 8.)

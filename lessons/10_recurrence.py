@@ -163,7 +163,7 @@ print(f"{bptt_of_one_number(0.7, [0.5, -1.0, 2.0], dh=1.0):.6f}  {one.grad.item(
 #> -0.058235  -0.058235
 
 # %% [markdown]
-# ### Exercise 10.1: BPTT with matrices
+# ### Exercise 10.1: BPTT with matrices (stretch, 15 minutes)
 # Write the backward loop for $h_t = \tanh(x_t W_x + h_{t-1} W_h)$ and a loss that uses *every* state, as it does when
 # every frame is to be predicted: `dh[t]` is the derivative with respect to `h[t + 1]`, without what comes back through
 # later steps. Return the gradients with respect to $W_x$ and $W_h$.
@@ -249,7 +249,7 @@ print("the last two shares:", np.allclose(wh.grad, copies[4].grad + copies[5].gr
 #> the last two shares: True
 
 # %% [markdown]
-# ### Exercise 10.2: cut in chunks
+# ### Exercise 10.2: cut in chunks (easy, 5 minutes)
 # A long sequence is read in chunks of `k` steps: before the steps 0, k, 2k, ... the history is cut off. Return the sum
 # of all states $h_1 + h_2 + \dots$ for $h_t = \tanh(w h_{t-1} + x_t)$ from $h_0 = 0$. Its *value* must not depend on
 # `k`; only its gradient does.
@@ -379,7 +379,7 @@ show(figure, "delay")
 # With chunks of 3, no gradient ever told the network to keep a sign for five steps. If it does better than a coin toss,
 # its output reads traces of the past that remain in its state by chance.
 #
-# ### Exercise 10.3: which outputs teach?
+# ### Exercise 10.3: which outputs teach? (medium, 10 minutes)
 # With a cut before the steps 0, k, 2k, ..., the output of step t learns from the input of step t - d only if no cut
 # lies between them. For how many of the outputs t = d, ..., T - 1 is that so? (For T = 12 and d = 5 this number
 # explains the three curves.)
@@ -414,36 +414,3 @@ check("10.3", lambda: [teaching_outputs(*case) for case in ((12, 3, 5), (12, 6, 
 #
 # One problem remains. With $s = 0.5$ the shares of early steps are next to nothing even without a cut. Lesson 11 is
 # about that.
-
-# %% [markdown]
-# ## For teachers
-#
-# *Lessons 10 to 13: from a state to a network that predicts.*
-#
-# **Aim.** At the end of these lessons a learner can write Equation 2 from memory and say what each of its parts
-# prevents: the state (lesson 10: one frame is not enough), the sum in the memory and the forget gate (11: gradients
-# vanish), the convolution (11 and 12: a vector has no positions). The learner can also explain why a network that
-# predicts one frame well may fail at the tenth (13).
-#
-# **Time.** About four hours. Lesson 10 needs paper: let everybody unroll three steps by hand, with the arrows of both
-# passes.
-#
-# **Common errors.**
-#
-# - *Taking `detach()` for a reset of the state.* It keeps the numbers and forgets how they were computed. Ask what the
-#   next output will be with and without it: the same.
-# - *Thinking that truncation concerns only memory.* It also decides what can be learnt. Exercise 10.3 shows this.
-# - *"The LSTM has no vanishing gradients."* It has: its direct path shrinks with the product of the forget gates.
-#   Exercises 11.1 and 11.2 put numbers to it.
-# - *Counting the weights of one gate only.* There are four gates. Exercise 11.3.
-# - *Giving the old memory to the peephole of the output gate.* Equation 2 says $C_t$. Exercise 12.2 rejects it.
-# - *Taking a falling training loss for good prediction.* In lesson 13 the network with the lower loss for one step is
-#   the worse one ten steps ahead.
-#
-# **What to ask.**
-#
-# 1. Why are the weights of all steps the same? (The same rule holds at every time. And a sequence may have any length.)
-# 2. What would happen to the gradient if the state were multiplied by 1.1 at every step for 100 steps? By 0.9?
-# 3. Frames are cut into patches of 4x4 pixels, kernels are 5x5, and digits move up to 5 pixels a frame. Can one layer
-#    keep up? (Lesson 12: in one step it reaches 2 patches, 8 pixels.)
-# 4. What does a network do after a mistake of its own, if it met no such mistakes in training?

@@ -149,7 +149,7 @@ show(figure, "gradient")
 # "quickly". With $f < 1$ the direct path still shrinks, even if the whole gradient grows, as it does here with a forget
 # bias of 3.
 #
-# ### Exercise 11.1: the direct path
+# ### Exercise 11.1: the direct path (medium, 10 minutes)
 # You are given the forget gates of T steps, $f_t = \sigma(\cdot)$, as `f[t]`. A gradient arrives at the last memory.
 # What fraction of it reaches the memory before each step by the direct path? (`share[T-1]` is what passes back through
 # the last step alone, `share[0]` through all steps.)
@@ -173,7 +173,7 @@ memory.sum().backward()
 check("11.1", lambda: direct_share(f), np.stack([probe.grad for probe in probes]))
 
 # %% [markdown]
-# ### Exercise 11.2: choosing a bias
+# ### Exercise 11.2: choosing a bias (easy, 5 minutes)
 # Which forget bias keeps the fraction `rest` of a memory over `steps` steps if nothing else influences the gate? (To
 # keep one half over 40 steps it is about 4.)
 #
@@ -368,7 +368,7 @@ print(f"5x5 convolutions, 128 maps from patches of 4x4: {4 * (25 * (16 + 128) * 
 # In Table 1 (Section 4.1), FC-LSTM is the worst of the seven models in every column. With two digits its squared error
 # is 118.3 per frame; the ConvLSTM has 103.3 and PredRNN 56.8.
 #
-# ### Exercise 11.3: counting weights
+# ### Exercise 11.3: counting weights (stretch, 15 minutes)
 # How many numbers does training change in an FC-LSTM network of several layers? Layer 1 sees the `pixels`; each further
 # layer sees the h of the layer below. A linear layer with a bias turns the last h back into `pixels`.
 #

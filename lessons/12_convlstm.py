@@ -86,7 +86,7 @@ print("equal to within 1e-6 over four steps:", difference < 1e-6)
 #> equal to within 1e-6 over four steps: True
 
 # %% [markdown]
-# ### Exercise 12.1: the way back
+# ### Exercise 12.1: the way back (medium, 10 minutes)
 # Assemble the cell's weight and bias from the paper's matrices.
 #
 # *Hint:* use `np.concatenate` twice: first W_x and W_h of each gate, then the gates. Which axis of (k,k,in,out) does
@@ -107,7 +107,7 @@ check("12.1", lambda: [merge(*letters(cell)) for cell in (cell, other)],
       [[cell.from_xh.weight.data, cell.from_xh.bias.data] for cell in (cell, other)])
 
 # %% [markdown]
-# ### Exercise 12.2: from pre-activations to states
+# ### Exercise 12.2: from pre-activations to states (easy, 5 minutes)
 # The single convolution gives i, f, g and o *before* their sigmoids and tanh, with the biases but without the
 # peepholes. Write the rest of Equation 2.
 #
@@ -263,7 +263,7 @@ show(figure, "light_cone")
 # influence. The dots mark objects that will be in the middle in the *next* frame if they move at 1, 2 or 3 pixels per
 # frame. With the 3x3 kernel, the objects that move at 2 or 3 are in the black region in every frame: they are too fast.
 #
-# ### Exercise 12.3: several layers
+# ### Exercise 12.3: several layers (stretch, 10 minutes)
 # Stack several layers: each sees the layer below at the same step, and itself at the previous step. One pixel of the
 # top layer sees a strip of the frame `back` steps ago. How many pixels wide is that strip?
 #
@@ -321,7 +321,7 @@ for kernel, losses in limits.items():
 # The limit is exact. In Section 4.1 digits move by 3 to 5 pixels per frame. The authors' code cuts frames into patches
 # of 4x4 pixels whose 16 values become the channels of one place, so that everything moves at a quarter of the speed.
 #
-# ### Exercise 12.4: how large a kernel?
+# ### Exercise 12.4: how large a kernel? (medium, 5 minutes)
 # What is the smallest odd kernel with which one layer can follow a motion of up to `speed` pixels per frame, if frames
 # are cut into patches of `patch` x `patch` pixels? The dot may stand anywhere in its patch.
 #

@@ -78,7 +78,7 @@ print("as the package does it:", np.allclose(ours.data, theirs.data, atol=1e-6))
 # predicted. This is **teacher forcing**, and it is what lessons 11 and 12 did. `model.unroll(frames, truth)` can do
 # both: `truth` (B,steps) is 1 at the steps where the true frame goes in, and 0 where the network's own prediction does.
 #
-# ### Exercise 13.1: a mixture of inputs
+# ### Exercise 13.1: a mixture of inputs (medium, 10 minutes)
 # Write `unroll`. Output t is the prediction of frame t + 1. Each sequence has its own row of `truth`. Gradients flow
 # through the predictions that are fed back.
 #
@@ -106,7 +106,8 @@ def with_gradients(unroll):
     model.zero_grad()
     predictions = unroll(some_frames, some_truth)
     predictions.sum().backward()
-    return [predictions.data, *(parameter.grad for parameter in model.parameters())]
+    trained = [(name, tensor) for name, tensor in model.named_tensors() if tensor.requires_grad]
+    return {"predictions": predictions.data, **{f"gradient of {name}": tensor.grad for name, tensor in trained}}
 
 
 check("13.1", lambda: with_gradients(lambda frames, truth: unroll(model, frames, truth)), with_gradients(model.unroll),
@@ -200,7 +201,7 @@ show(figure, "drift")
 #
 # (Why not feed the network its own predictions from the start? Set p to 0 in `train` and see.)
 #
-# ### Exercise 13.2: the schedule
+# ### Exercise 13.2: the schedule (easy, 5 minutes)
 # Draw the mask `truth` for iteration `k`. The inputs before frame `given`, counted from 0, are true. Each later input
 # is true with a probability that falls linearly from 1 at iteration 0 to 0 at iteration `until`, and then stays 0.
 # `draws` (B,steps) are uniform random numbers in [0, 1).
@@ -228,7 +229,7 @@ check("13.2", lambda: [mask(draws, k, 3, 50) for k, (draws, _) in cases.items()]
       [expected for _, expected in cases.values()])
 
 # %% [markdown]
-# ### Exercise 13.3: how many steps without truth?
+# ### Exercise 13.3: how many steps without truth? (stretch, 10 minutes)
 # A network that is fed its own prediction of its own prediction has gone two steps without a true frame. For each input
 # of a mask, count the network's own predictions in a row up to and including this input: 0 for a true frame. These
 # counts say how much drift the network meets in training. With p = 0.5, for example, the next five inputs are all its

@@ -10,34 +10,6 @@
 #   three different orders; and a network that learns to predict both futures at once, each at half its brightness.
 # - **Why:** a falling loss does not prove that the predictions are good. To judge them you need measures, baselines and
 #   some mistrust.
-#
-# ## For teachers
-#
-# **Aim.** A learner can compute the four measures by hand for a frame of four pixels, can say what each one overlooks,
-# never reports a number without a baseline, and can derive the best value of a pixel under a given loss when the future
-# is uncertain.
-#
-# **Time.** One hour, or two with a discussion. Begin with the five predictions of "Where they disagree" on a screen,
-# without numbers, and let everybody rank them. The rankings will differ: that is the lesson.
-#
-# **Common errors.**
-#
-# - *Sums are compared with means.* Tables 1 and 2 give the squared error summed over the pixels of a frame. Much code
-#   prints the mean over the pixels, which is 4,096 times smaller. Ask for the unit.
-# - *The PSNR of the mean error is confused with the mean PSNR.* They differ, and may rank two models differently: see
-#   the cell after Exercise 14.1.
-# - *A cross-entropy of 0 is expected of a perfect prediction.* For grey pixels the least value is their entropy.
-# - *SSIM is mistaken for what people see.* On mostly black frames it largely measures how much is black. Ask for the
-#   SSIM of an all-black prediction before you show it.
-# - *Blur is mistaken for a defect of the network.* Under MSE it is the best answer to a question with two possible
-#   answers.
-#
-# **What to ask.**
-#
-# 1. Which of the measures would you use for radar maps of rain? What should the baseline be? (Persistence: the last
-#    map.)
-# 2. A paper reports PSNR on 8-bit frames, and you on floats. Who scores higher if the networks are the same?
-# 3. Which loss makes a network choose one of two futures, and at what price? (Exercise 14.3 and the cell after it.)
 
 # %%
 import matplotlib.pyplot as plt
@@ -82,7 +54,7 @@ print(f"computed in bytes {wrapped.mean():.2f}, in floats {by_hand.mean():.2f}")
 # The peak signal-to-noise ratio is the same squared error in decibels: $-10 \log_{10}$ of the *mean* over the pixels of
 # a frame, if the brightest value is 1. An error ten times smaller gives 10 dB more. Higher is better.
 #
-# ### Exercise 14.1: PSNR
+# ### Exercise 14.1: PSNR (easy, 5 minutes)
 # Return one number for each frame. If the error is below 1e-10, use 1e-10, so that a perfect frame scores 100 dB and
 # not infinity.
 #
@@ -148,7 +120,7 @@ for name, prediction in (("the last frame", copied), ("the truth itself", future
 # A frame's SSIM is the mean over all windows that fit in the frame; its largest value is 1. The left factor compares
 # brightness, the right factor compares patterns. If both windows are black, each factor is 1.
 #
-# ### Exercise 14.2: one window
+# ### Exercise 14.2: one window (medium, 10 minutes)
 # Compute the formula for two windows.
 #
 # *Hint:* if `a` and `b` are rows of 49 numbers, `np.cov(a, b)` is $[[v_x, v_{xy}], [v_{xy}, v_y]]$.
@@ -302,7 +274,7 @@ show(figure, "futures")
 # future, sharp, and nothing of the other. L1 + L2 stands between the two. Section 4 says that it worked best of all
 # losses that the authors tried.
 #
-# ### Exercise 14.3: the best grey
+# ### Exercise 14.3: the best grey (stretch, 15 minutes)
 # A pixel is white (1) in a fraction q of the futures and black (0) in the others. Which value p between 0 and 1 has the
 # smallest expected loss under L2, under cross-entropy, under L1 + L2 and under L1?
 #

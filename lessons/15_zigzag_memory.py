@@ -9,38 +9,6 @@
 #   the same twenty frames; and a gradient that shrinks by a factor of 100 million over the longer route.
 # - **Why:** in a stack of ConvLSTMs the bottom layer sees the frame, but it never learns what the top layer made of
 #   earlier frames.
-#
-# ## For teachers
-#
-# *Lessons 15 to 17: the memory of PredRNN.*
-#
-# **Aim.** After these three lessons a learner can draw Figures 1 and 2 of the paper from memory, say which equation
-# each arrow comes from, count the cells between any frame and any prediction, and say what an ablation and a probe do
-# and do not show.
-#
-# **Time.** About three hours: one meeting for lessons 15 and 16, another for 17.
-#
-# **Common errors.**
-#
-# - *The zigzag is mistaken for a shortcut.* It is the longest route there is. It brings the top layer's memory to the
-#   bottom layer, and its price is its length. Let learners trace both routes on the blackboard before they count the
-#   cells.
-# - *Layer and time are confused* (lessons 15 and 16). $\mathcal{M}_t^{l-1}$ comes from the layer below at the **same**
-#   time step; only for $l = 1$ does it come from the top layer at the previous step. Equation 4 prints
-#   $\mathcal{M}_{t-1}^{l-1}$; the text of Section 3.2 says what is meant.
-# - *The gates of C and M are thought to be shared* (lesson 16). There are six, three for each memory, and one output
-#   gate for both.
-# - *"It gets worse without it, so it needs it"* (lesson 17). Removing a part from a trained network, and training a
-#   network without that part, are two different experiments. Ask which question each one answers.
-# - *"A probe finds it, so the network uses it"* (lesson 17). Ask what the probe finds in an untrained network.
-#
-# **What to ask.**
-#
-# 1. How many cells does frame 1 pass before it reaches prediction 20? (In a stack: always 23. In a zigzag: 80.)
-# 2. Along how many routes? (1540 in a stack of four layers, one in a zigzag.)
-# 3. Which arrow of Figure 2 must you remove to get a stack of ConvLSTMs? (M's. Exercise 16.4 removes it.)
-# 4. What would you have to see to believe that C holds motion and M appearance? (Both halves, better than an untrained
-#    network.)
 
 # %%
 from math import comb
@@ -98,10 +66,19 @@ print("layer 1 depends on", sources(new_c1, {"H1": h1, "C1": c1, "H2": h2, "C2":
 # ## The zigzag
 # Section 3.1 changes the connections. There is **one** memory, now called $\mathcal{M}$. It enters at the bottom, every
 # layer updates it, and from the top it goes to the bottom layer of the next time step. The hidden state takes the same
-# route. This is Figure 1 (left) of the paper:
+# route. This is Figure 1 (left) of the paper. Follow the memory, arrow by arrow:
 
 # %%
-show(draw_stack("predrnn_m"), "zigzag")
+figure = draw_stack("predrnn_m")
+memory = [patch for patch in figure.axes[0].patches if patch.get_gid() == "M"]  # its arrows, in the order of its route
+
+
+def climb(t):
+    for number, arrow in enumerate(memory):
+        arrow.set_alpha(1 if number <= t else 0.15)
+
+
+show(figure, "zigzag", climb, frames=len(memory))
 
 # %% [markdown]
 # Each cell is the ConvLSTM of lesson 12, but the memory that it updates comes from the layer below, not from the
@@ -142,7 +119,7 @@ print("as in the package:", np.allclose(ours[0].data, theirs[0].data), np.allclo
 #> as in the package: True True
 
 # %% [markdown]
-# ### Exercise 15.1: through the stack
+# ### Exercise 15.1: through the stack (medium, 10 minutes)
 # With `zigzag_cell`, pass `h` and `m` through all `cells` for all `frames`, as the picture shows. Both start as zeros.
 # Return the list of the top layer's `h`, one for each frame.
 #
@@ -200,7 +177,7 @@ print(after_in_stack(1, 4, layers=4, steps=20))
 #> [(2, 4)]
 
 # %% [markdown]
-# ### Exercise 15.2: the edges of the zigzag
+# ### Exercise 15.2: the edges of the zigzag (easy, 5 minutes)
 # Do the same for the zigzag of Figure 1 (left).
 #
 # *Hint:* every cell has one successor, except the very last, which has none: `[]`. Follow the orange arrow with a
@@ -335,7 +312,7 @@ axes.spines[["top", "right"]].set_visible(False)
 show(figure, "gradient")
 
 # %% [markdown]
-# ### Exercise 15.3: the bias that a zigzag needs
+# ### Exercise 15.3: the bias that a zigzag needs (stretch, 15 minutes)
 # A stack with the forget bias `bias` keeps a certain fraction of its memory per time step, along one route. Which
 # forget bias lets a zigzag of `layers` layers keep the same fraction? Consider the forget gates alone, and let the
 # weights be so small that only the bias matters.

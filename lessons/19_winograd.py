@@ -3,7 +3,7 @@
 #
 # - **Idea:** polynomials can be multiplied value by value; the transpose of this is a convolution with a fraction of
 #   the multiplications.
-# - **Minutes:** 75
+# - **Minutes:** 120
 # - **Needs:** lesson 6 (windows, transposes), lesson 5 (float32), fractions, and what a polynomial is. Lesson 18 is not
 #   needed.
 # - **You will see:** four products become three, and 400 become 64, exactly, in fractions; the error that this causes
@@ -171,7 +171,7 @@ show(figure, "values")
 # highest power matters: $c(t) / t^2$ tends to $a_1 b_1$. So the "value at infinity" is the highest coefficient, and
 # needs no evaluation at all.
 #
-# ### Exercise 19.1: three other points
+# ### Exercise 19.1: three other points (easy, 10 minutes)
 # Return the three coefficients of $(a_0 + a_1 t)(b_0 + b_1 t)$, lowest first, from the values at 1, at -1 and at
 # infinity: three products.
 #
@@ -317,7 +317,7 @@ print(counted(lambda *v: convolve_tile(np.array(v[:3]), np.array(v[3:]), fractio
 #> [[140.0, 200.0], 4]
 
 # %% [markdown]
-# ### Exercise 19.2: Karatsuba, transposed
+# ### Exercise 19.2: Karatsuba, transposed (medium, 10 minutes)
 # The outputs of a kernel of two on three numbers are $y_0 = g_0 d_0 + g_1 d_1$ and $y_1 = g_0 d_1 + g_1 d_2$: four
 # products. Compute them with three products, by hand, without matrices in the code.
 #
@@ -338,6 +338,10 @@ check("19.2", lambda: [counted(two_outputs, *five) for five in [(1, 2, 3, 5, 7),
       [[[13, 19], 3], [[-11, 12.5], 3]])
 
 # %% [markdown]
+# > **A place to rest.** If exercises 19.1 and 19.2 are OK, you have the algorithm: polynomials multiplied value by
+# > value, and their transpose, a convolution. Before you go on, say from memory how many products F(2, 3) takes, and
+# > why. What follows takes it to frames, to many channels, and to gradients.
+#
 # ## Two dimensions
 # On a frame, a kernel slides along two axes. Treat each row of the tile as one "number". Then sliding down the frame is
 # a convolution in one dimension, in which the product of two "numbers" is a convolution of two rows. This convolution
@@ -543,7 +547,7 @@ print("float32, error of the direct form below 1e-6:", distance(direct(x_small, 
 #
 # No new matrix is needed, and each gradient takes as few multiplications as the forward pass.
 #
-# ### Exercise 19.3: the kernel's gradient, for one tile
+# ### Exercise 19.3: the kernel's gradient, for one tile (stretch, 25 minutes)
 # For one tile and one channel, return $dw$ (r,r) from the tile $d$ (n,n) and the cotangent $dy$ (m,m). With a single
 # channel in and out, the products of all frequencies together are one elementwise product.
 #
@@ -662,6 +666,9 @@ for batch in (1, 8):
 # With a batch of one sequence, making $U$ in every step would cost more than the products that use it. The package's
 # models make it once per sequence, with `tp.shared_weights()`.
 #
+# > **A place to rest.** If exercise 19.3 is OK, you have a convolution with all its gradients that takes 6.25 times
+# > fewer multiplications. Two questions remain: what it costs in accuracy, and what the clock says.
+#
 # ## The price
 # In fractions, the tiles are exact. In float32 every number is rounded to about seven digits (lesson 5). How much this
 # matters depends on the sum that follows. Here is the last of the four outputs of F(4, 5), computed with two sets of
@@ -752,7 +759,7 @@ show(figure, "trade")
 # are used already, so the next point is 4. The package stops at eight points per axis, which is $m = 4$ for this
 # kernel.
 #
-# ### Exercise 19.4: better points
+# ### Exercise 19.4: better points (stretch, 15 minutes)
 # F(4x4, 3x3) needs five points and infinity. Return five fractions whose predicted error is at most half of that for 0,
 # 1, -1, 2, -2.
 #

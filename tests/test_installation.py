@@ -177,12 +177,26 @@ def test_the_installed_course_is_written_and_run(installed, tmp_path):
     """And leaves nothing in the installation: `pip uninstall` would not take it away."""
     course = installed, "-I", "-m", "tinypredrnn.course"
     before = files_of(installed)
-    assert "begin with: python mine" in run(*course, "write", "mine", cwd=tmp_path)
-    assert "not yet: nothing came back yet" in run(installed, "-I", "mine/01_one_number.py", cwd=tmp_path)
-    assert "exercises 0 of" in run(*course, "--folder", "mine", cwd=tmp_path)
+    mine = tmp_path / "my course"
+    assert "new: all " in run(*course, "write", "my course", cwd=tmp_path)
+    assert "as written: all " in run(*course, "write", "--update", ".", cwd=mine)
+    printed = run(installed, "-I", "01_one_number.py", cwd=mine)
+    assert "## A nudge" in printed and "not yet: nothing came back yet" in printed
+    assert "exercises 0 of" in run(*course, cwd=mine)
+    assert "return (f(x + nudge)" in run(*course, "solution", "1.1", cwd=mine)
     assert run(*course, "run", "1", cwd=tmp_path).endswith("as expected\n")
     assert len(run(*course, cwd=tmp_path).splitlines()) >= 19
-    assert files_of(installed) == before and (tmp_path / "mine/figures/01_one_number").is_dir()
+    assert files_of(installed) == before and (mine / "figures/01_one_number").is_dir()
+
+
+def test_the_installed_course_becomes_pages(installed, tmp_path):
+    """By the template and the style sheet that come with it."""
+    pytest.importorskip("markdown_it", reason="the extra `pages` is not installed")
+    before = files_of(installed)
+    run(installed, "-I", "-m", "tinypredrnn.course", "pages", "a site", "--run", "none", cwd=tmp_path)
+    pages = {path.name for path in (tmp_path / "a site").iterdir()}
+    assert {"index.html", "style.css", "01_one_number.html", "01_one_number.png"} <= pages
+    assert files_of(installed) == before
 
 
 def files_of(python):

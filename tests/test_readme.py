@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinypredrnn as tp
-from tinypredrnn import course
+from tinypredrnn.course.__main__ import main
 
 HOME = Path(__file__).resolve().parents[1]
 README = (HOME / "README.md").read_text(encoding="utf-8")
@@ -30,6 +30,14 @@ def test_every_file_that_is_named_is_there():
         assert (HOME / name).is_file() or (HOME / "tinypredrnn" / name).is_file(), name
     for name in re.findall(r"\]\((examples/[\w/.]+)\)", README):
         assert (HOME / name).is_file(), name
+
+
+def test_every_picture_is_there_and_small():
+    pictures = re.findall(r'!\[[^\]]+\]\(([^)]+)\)|<img src="([^"]+)" width="\d+" alt="[^"]+">', README)
+    names = [first or second for first, second in pictures]
+    assert len(names) == README.count("![") + README.count("<img ") > 20  # each says what it shows
+    for name in names:
+        assert (HOME / name).stat().st_size < 200_000, name
 
 
 def test_the_snippets_run(monkeypatch, tmp_path):
@@ -56,7 +64,7 @@ def test_every_option_that_is_named_exists(script):
 
 
 def test_the_table_of_lessons_is_what_its_command_prints(capsys):
-    course.main(["table"])
+    main(["table"])
     printed = capsys.readouterr().out
     assert printed in README
     for picture in re.findall(r'src="([^"]+)"', printed):

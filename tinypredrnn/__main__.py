@@ -6,7 +6,7 @@
     probability RUN         how probable is it that thresholds are reached, such as 30 dBZ?
     compare                 train several networks with the same budget: the paper's Tables 1 and 2
     models                  list the networks
-    course                  write lessons, run them, or show which comes next
+    course                  write lessons, check exercises, show solutions, or show which comes next
     info                    show what is installed, and how to get what is missing (the default)
 
 Exit status: 0 if all is done; 129, 130 or 143 if stopped by SIGHUP, Ctrl-C or SIGTERM, with everything saved; 2 after
@@ -20,7 +20,7 @@ from tinypredrnn.errors import ConfigError, command
 
 COMMANDS = {"train": "commands.train", "evaluate": "commands.evaluate", "predict": "commands.predict",
             "probability": "commands.probability", "compare": "commands.compare", "models": "models.__main__",
-            "course": "course", "info": "commands.info"}
+            "course": "course.__main__", "info": "commands.info"}
 
 
 def main(words=None):

@@ -3,12 +3,12 @@
 import ast
 from types import SimpleNamespace
 
-from tinypredrnn import course
+from tinypredrnn.course.lesson import lessons
 
 
 def built_in(number):
     """The imports, functions and classes of a lesson, as attributes."""
-    (lesson,) = course.lessons(numbers=[number])
+    (lesson,) = lessons(numbers=[number])
     tree = ast.parse(lesson.text)
     tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef))]
     namespace = {"__name__": lesson.path.stem}

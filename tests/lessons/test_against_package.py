@@ -13,6 +13,8 @@ import tinypredrnn as tp
 from tinypredrnn import course
 from tinypredrnn.autograd import arrays, engine, maths
 from tinypredrnn.autograd import op as package_op
+from tinypredrnn.course.lesson import lessons
+from tinypredrnn.course.run import run
 from tinypredrnn.errors import DTypeError, GradientError, GraphError
 
 SEEDS = range(25)
@@ -26,10 +28,10 @@ def built_in(number):
     plt.switch_backend("agg")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYPREDRNN_LESSONS", "small")
-        patch.setattr(course, "remember", lambda *_: None)
+        patch.setattr("tinypredrnn.course.answers.remember", lambda *_: None)
         patch.setattr(course, "show", lambda figure, name: plt.close(figure))
-        (lesson,) = course.lessons(numbers=[number])
-        return SimpleNamespace(**course.run(lesson)[0])
+        (lesson,) = lessons(numbers=[number])
+        return SimpleNamespace(**run(lesson)[0])
 
 
 @pytest.fixture(params=[1, 2], ids=["lesson 1", "lesson 2"])

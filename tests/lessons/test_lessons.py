@@ -9,17 +9,19 @@ import io
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
-from tinypredrnn import course
+from tinypredrnn.course.copies import write
+from tinypredrnn.course.lesson import LESSONS, Cell, lessons, with_holes
+from tinypredrnn.course.run import execute, names_of, run, run_exercise
 
 ROOT = Path(__file__).parents[2]
-LESSONS = course.lessons()
 
 
-@pytest.fixture(scope="module", params=LESSONS, ids=lambda lesson: lesson.path.stem)
+@pytest.fixture(scope="module", params=lessons(), ids=lambda lesson: lesson.path.stem)
 def lesson(request):
     return request.param
 
@@ -32,22 +34,23 @@ def lived(lesson):
     matplotlib.use("agg")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYPREDRNN_LESSONS", "small")
-        return course.run(lesson)
+        return run(lesson)
 
 
 @pytest.fixture(autouse=True)
 def small_and_without_progress(monkeypatch):
     monkeypatch.setenv("TINYPREDRNN_LESSONS", "small")
-    monkeypatch.setattr(course, "remember", lambda *_: None)
+    monkeypatch.setattr("tinypredrnn.course.answers.remember", lambda *_: None)
 
 
 def verdict(lesson, lived, exercise, answer):
     """What the cell of an exercise prints with `answer` in its hole, run in the lesson's own namespace."""
     (cell,) = [cell for cell in lesson.cells if cell.exercise == exercise]
-    changed = course.Cell(course.with_holes(cell.source, answer), cell.line)
+    changed = Cell(with_holes(cell.source, answer), cell.line)
     assert changed.source != cell.source, f"exercise {exercise} has no solution between tags"
-    with contextlib.redirect_stderr(io.StringIO()):
-        (line,) = [line for line in course.execute(changed, lesson, dict(lived[0])) if line.startswith("exercise ")]
+    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (line,) = [line for line in execute(changed, lesson, dict(lived[0])) if line.startswith("exercise ")]
     return line
 
 
@@ -56,16 +59,28 @@ def test_it_prints_what_it_says(lived):
 
 
 def test_its_exercises_are_two_to_four_and_in_order(lesson):
-    assert lesson.exercises == [f"{lesson.number}.{k + 1}" for k in range(len(lesson.exercises))] and 2 <= len(lesson.exercises) <= 4
-    for exercise in lesson.exercises:
-        assert f"### Exercise {exercise}" in lesson.text
-    assert lesson.text.count("*Hint:*") >= len(lesson.exercises)
+    assert list(lesson.exercises) == [f"{lesson.number}.{k + 1}" for k in range(len(lesson.exercises))] and 2 <= len(lesson.exercises) <= 4
+    assert all(exercise.title and exercise.task and exercise.hint for exercise in lesson.exercises.values())
+
+
+def test_its_exercises_are_graded(lesson):
+    """At least one is easy and one to stretch, and all together leave time for the lesson's text."""
+    grades = [re.fullmatch(r".+ \((easy|medium|stretch), (\d+) minutes\)", exercise.title) for exercise in lesson.exercises.values()]
+    assert {"easy", "stretch"} <= {grade[1] for grade in grades}
+    assert sum(int(grade[2]) for grade in grades) <= 0.7 * int(lesson.minutes)
+
+
+def test_what_teachers_need_stands_elsewhere(lesson):
+    assert "or teachers" not in lesson.text
+    numbers = re.findall(r"^## Lessons? (\d+)(?: (?:to|and) (\d+))?:", (ROOT / "lessons/TEACHERS.md").read_text(), re.M)
+    if int(lesson.number) in range(1, 20):
+        assert any(int(first) <= int(lesson.number) <= int(final or first) for first, final in numbers)
 
 
 def test_its_exercises_reject_holes_and_wrong_answers(lesson, lived):
     wrong = {}
     exec((Path(__file__).parent / "wrong" / f"{lesson.path.stem[:2]}.py").read_text(), wrong)
-    assert sorted(wrong["WRONG"]) == lesson.exercises
+    assert sorted(wrong["WRONG"]) == list(lesson.exercises)
     for exercise, answers in wrong["WRONG"].items():
         assert len(answers) >= 2
         assert "not yet" in verdict(lesson, lived, exercise, "...")
@@ -74,8 +89,14 @@ def test_its_exercises_reject_holes_and_wrong_answers(lesson, lived):
             assert "not yet" in line and "Error" not in line.split(":")[2], f"with {answer!r}: {line}"
 
 
+def test_its_last_exercise_is_solved_by_the_cells_that_it_needs(lesson):
+    """As by `course check N.K`, from nothing."""
+    exercise = list(lesson.exercises)[-1]
+    assert f"exercise {exercise}: OK" in run_exercise(lesson, exercise, names_of(lesson))
+
+
 def test_its_pictures_exist_and_one_stands_in_the_readme(lesson, lived):
-    shown = re.findall(r"^\s*show\(.+, \"(\w+)\"\)$", lesson.text, re.MULTILINE)
+    shown = re.findall(r"^\s*show\(.+?, \"(\w+)\"(?:\)|, .+\))$", lesson.text, re.MULTILINE)
     assert shown
     for name in shown:
         assert (lesson.path.parent / "figures" / lesson.path.stem / f"{name}.png").stat().st_size > 3000
@@ -95,7 +116,7 @@ def test_what_it_says_of_the_package_is_there(lesson):
 
 def test_lessons_with_holes_run_without_a_crash(tmp_path):
     """The copy that a reader works in, as a script of its own."""
-    course.write(course.LESSONS, tmp_path)
+    write(LESSONS, tmp_path)
     for path in sorted(tmp_path.glob("0[1-4]_*.py")):
         done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=600)
         assert done.returncode == 0 and not done.stderr, done.stderr

@@ -7,21 +7,23 @@ import pytest
 
 import tinypredrnn as tp
 from tinypredrnn import course
+from tinypredrnn.course.lesson import lessons
+from tinypredrnn.course.run import execute
 from tinypredrnn.viz import flow
 
 
 def names_of(number, until):
     """The names of a lesson, its exercises solved, up to the cell that defines `until`; no picture is written."""
     matplotlib.use("agg")
-    (lesson,) = course.lessons(numbers=[number])
+    (lesson,) = lessons(numbers=[number])
     namespace = {"__name__": "__main__", "__file__": str(lesson.path)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYPREDRNN_LESSONS", "small")
-        patch.setattr(course, "remember", lambda *_: None)
+        patch.setattr("tinypredrnn.course.answers.remember", lambda *_: None)
         patch.setattr(course, "show", lambda figure, _: plt.close(figure))
         for cell in lesson.cells:
             if not cell.is_text:
-                course.execute(cell, lesson, namespace)
+                execute(cell, lesson, namespace)
             if until in namespace:
                 return namespace
 

@@ -4,20 +4,21 @@ import numpy as np
 import pytest
 
 import tinypredrnn as tp
-from tinypredrnn import course
+from tinypredrnn.course.lesson import lessons
+from tinypredrnn.course.run import execute
 
 
 @pytest.fixture(scope="module")
 def lesson():
     """The names of the lesson, up to the cell that completes the compiler; without pictures and timings."""
-    (lesson,) = course.lessons(numbers=[18])
+    (lesson,) = lessons(numbers=[18])
     namespace = {"__name__": "__main__", "__file__": str(lesson.path)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYPREDRNN_LESSONS", "small")
-        patch.setattr(course, "remember", lambda *_: None)
+        patch.setattr("tinypredrnn.course.answers.remember", lambda *_: None)
         for cell in lesson.cells:
             if not cell.is_text and "show(" not in cell.source:
-                course.execute(cell, lesson, namespace)
+                execute(cell, lesson, namespace)
             if "medians" in namespace:
                 namespace["medians"] = lambda rounds, **programs: dict.fromkeys(programs, 1.0)
             if "Fused" in namespace:

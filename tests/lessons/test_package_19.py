@@ -4,20 +4,21 @@ import numpy as np
 import pytest
 
 import tinypredrnn as tp
-from tinypredrnn import course
 from tinypredrnn.autograd import winograd
+from tinypredrnn.course.lesson import lessons
+from tinypredrnn.course.run import execute
 
 
 @pytest.fixture(scope="module")
 def lesson():
     """The names of the lesson, without pictures, exercises and timings."""
-    (lesson,) = course.lessons(numbers=[19])
+    (lesson,) = lessons(numbers=[19])
     namespace = {"__name__": "__main__", "__file__": str(lesson.path)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYPREDRNN_LESSONS", "small")
         for cell in lesson.cells:
             if not (cell.is_text or cell.exercise or "show(" in cell.source):
-                course.execute(cell, lesson, namespace)
+                execute(cell, lesson, namespace)
             if "growth" in namespace:
                 return namespace
 

@@ -69,6 +69,15 @@ def test_the_unit_has_seven_gates_and_four_inputs():
     assert sorted(what for what, x, y in starts if x < 0 or y < -0.4) == ["C", "M", "X", "X"]  # one of the thin ones is H
 
 
+def test_x_meets_h_and_m_in_boxes():
+    """Two boxes concatenate, and from each begins a line of its own: H is not wired to the gates of M."""
+    (axes,) = flow.draw_st_lstm().axes
+    boxes = [text.get_position() for text in axes.texts if text.get_text() == "[ ]"]
+    starts = [tuple(arrow.get_path().vertices[0]) for arrow in axes.patches if arrow.get_gid()]
+    assert len(boxes) == 2
+    assert [sum(np.hypot(x - start_x, y - start_y) < 0.5 for start_x, start_y in starts) for x, y in boxes] == [1, 1]
+
+
 def test_another_network_is_refused():
     with pytest.raises(tp.errors.ConfigError, match="convlstm, predrnn_m, predrnn"):
         flow.draw_stack("lstm")

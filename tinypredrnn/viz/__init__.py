@@ -1,6 +1,6 @@
 """Pictures: of what a model predicts (frames.py), also as maps of rain (maps.py), of what its probabilities are worth
 (reliability.py), of how it learns (curves.py), of what it computes (graph.py and layered.py), Figures 1 and 2 of the
-paper (flow.py), and tables (table.py).
+paper (flow.py), tables (table.py), and figures that move, or are told in words (moving.py).
 
 Every file is written under a temporary name and then renamed, so that no picture is ever seen half written.
 """

@@ -107,24 +107,27 @@ def draw_st_lstm():
         for x, sign, y in ((3.2, "\u2022", rail), (5.45, "\u2022", product), (5.45, "+", rail)):
             circle(axes, (x, y), sign)
 
-    arrow(axes, "X", (1.0, -1.3), (1.0, 5.4), head=False)
-    arrow(axes, "X", (-1.1, 5.4), (1.0, 5.4), head=False)
-    arrow(axes, "X", (1.0, 5.4), (7.3, 5.4), (7.3, 4.5), (8.05, 4.5))
-    arrow(axes, "X", (1.0, 3.6), (6.2, 3.6), head=False)
+    arrow(axes, "X", (0.6, -1.3), (0.6, 5.15))  # X is concatenated with H above, and with M below
+    arrow(axes, "X", (0.6, 3.6), (1.85, 3.6))
+    arrow(axes, "X", (-1.1, 5.4), (0.25, 5.4))
+    arrow(axes, "X", (0.95, 5.4), (7.3, 5.4), (7.3, 4.5), (8.05, 4.5))
+    arrow(axes, "X", (2.55, 3.6), (6.2, 3.6), head=False)
+    for place in ((0.6, 5.4), (2.2, 3.6)):
+        box(axes, place, "[ ]", 0.7, 0.5)
     arrow(axes, "X", (9.15, 4.5), (11.93, 4.5))
     arrow(axes, "X", (11.15, 6.45), (11.65, 6.45))
     arrow(axes, "X", (12.2, 6.1), (12.2, 4.77))
     arrow(axes, "H", (12.47, 4.5), (15.1, 4.5))
     arrow(axes, "H", (12.95, 4.5), (12.95, 10.3))
     arrow(axes, "C", (-1.1, 8.4), (15.1, 8.4))
-    arrow(axes, "M", (2.2, -1.3), (2.2, 3.6), head=False)
+    arrow(axes, "M", (2.2, -1.3), (2.2, 3.35))
     arrow(axes, "M", (2.2, 0.6), (13.5, 0.6), (13.5, 10.3))
     # both memories go to the output gate and to the 1x1 convolution
     for what, rail, up in (("C", 8.4, 1), ("M", 0.6, -1)):
         for x, y in ((8.6, 4.5), (10.6, 6.45)):
             arrow(axes, what, (x, rail), (x, y + 0.35 * up))
             dot(axes, (x, rail), COLOURS[what])
-    for place in ((1.0, 5.4), (1.0, 3.6), (2.2, 3.6), (12.95, 4.5)):
+    for place in ((0.6, 3.6), (12.95, 4.5)):
         dot(axes, place)
     dot(axes, (2.2, 0.6), COLOURS["M"])
     box(axes, (8.6, 4.5), r"$\sigma$", 1.1, 0.7, "C and M")
@@ -133,15 +136,15 @@ def draw_st_lstm():
     box(axes, (12.2, 6.45), r"$\tanh$", 1.1, 0.7)
     circle(axes, (12.2, 4.5), "\u2022")
 
-    for place, text in (((-1.6, 8.4), r"C_{t-1}^l"), ((-1.6, 5.4), r"H_{t-1}^l"), ((0.9, -1.75), "X_t"),
+    for place, text in (((-1.6, 8.4), r"C_{t-1}^l"), ((-1.6, 5.4), r"H_{t-1}^l"), ((0.6, -1.75), "X_t"),
                         ((2.4, -1.75), "M_t^{l-1}"),
                         ((15.7, 8.4), "C_t^l"), ((15.7, 4.5), "H_t^l"), ((12.8, 10.75), "H_t^l"),
                         ((13.8, 10.75), "M_t^l")):
         label(axes, place, rf"$\mathcal{{{text[0]}}}{text[1:]}$")
-    label(axes, (2.1, 5.8), r"$[\mathcal{X}_t, \mathcal{H}_{t-1}^{\,l}]$", size=12)
+    label(axes, (2.25, 5.8), r"$[\mathcal{X}_t, \mathcal{H}_{t-1}^{\,l}]$", size=12)
     label(axes, (4.0, 4.0), r"$[\mathcal{X}_t, \mathcal{M}_t^{\,l-1}]$", size=12)
-    label(axes, (9.9, -1.7),
-          r"coloured box: convolution, then $\sigma$ or tanh if it says so    $\odot$ product    $\oplus$ sum", size=12)
+    label(axes, (9.5, -1.4), r"coloured box: convolution, then $\sigma$ or tanh if it says so", size=12)
+    label(axes, (9.5, -2.1), r"$\odot$ product    $\oplus$ sum    [ ] concatenation", size=12)
     return axes.figure
 
 

@@ -146,6 +146,11 @@ def save_gif(path, inputs, truth, prediction, frames_per_second=5):
         draw.text((page.width / 2, page.height - line / 2), f"frame {t + 1} of {length}", COLOURS["input"], font,
                   anchor="mm")
         pages.append(page.quantize(256, dither=Image.Dither.NONE))
-    durations = [round(1000 / frames_per_second)] * (length - 1) + [1500]  # ms; the last frame is shown longer
+    save_movie(path, pages, round(1000 / frames_per_second))
+
+
+def save_movie(path, pages, milliseconds, last=1500):
+    """Write images as a looping GIF, each shown for so many milliseconds; `last` is for the last one."""
+    durations = [milliseconds] * (len(pages) - 1) + [last]
     with replacing(path) as temporary:
         pages[0].save(temporary, format="GIF", save_all=True, append_images=pages[1:], duration=durations, loop=0)
