@@ -101,6 +101,19 @@ def test_probabilities_and_what_they_are_worth(room, capsys):
     assert ("other weights" in capsys.readouterr().err) == moved == (not (room / "risk" / "probability.npy").exists())
 
 
+def test_forecasts_as_heavy_as_the_last_frame(room, capsys):
+    assert evaluate.main(["run", "--match"]) == 0
+    scores = json.loads((room / "run" / "metrics.json").read_text())
+    assert scores["radar-matched"]["copy_last"] == scores["radar"]["copy_last"]
+    assert scores["radar-matched"]["mse"] != scores["radar"]["mse"]
+    assert scores["radar-matched"]["bias_10"] == pytest.approx(scores["radar"]["copy_last"]["bias_10"])
+    assert (room / "run" / "maps-radar-matched.png").is_file()
+    assert predict.main(["run", "--input", "a.npz", "--out", "heavy", "--match"]) == 0
+    floats = np.load("heavy/prediction.npy")
+    last = np.sort(np.load("a.npz")["frames"][89].ravel() / 4.0).astype(np.float32)
+    np.testing.assert_allclose(np.sort(floats[2].ravel()), last.clip(0, 60), atol=0.2)
+
+
 @pytest.mark.parametrize("words, expected", [("--thresholds 70", "above 0 and up to 60 dBZ, got 70"),
                                              ("--thresholds 0", "above 0")])
 def test_probabilities_of_what_cannot_come_are_refused(words, expected):

@@ -3,6 +3,7 @@
     tinypredrnn evaluate runs/mnist --digits 3                  three digits, never seen in training
     tinypredrnn evaluate runs/mnist --data mnist_test_seq.npy   a file of sequences, here the official test set
     tinypredrnn evaluate runs/sequences
+    tinypredrnn evaluate runs/radar --match                     forecasts as heavy as the last frame, as "radar-matched"
     tinypredrnn evaluate runs/kth --beside runs/kth_convlstm    Figures 5 and 6 of the paper: networks beside each other
 
 The scores are added to RUN/metrics.json under the test set's name, such as "mnist-3". RUN/prediction-mnist-3.png and
@@ -56,6 +57,8 @@ def evaluate(ranks, words):
     source, tests, own = worlds(arguments.data, plan, changes, parts["data"], scores)
     if source.frame[2] != plan.frame[2]:
         raise ConfigError(f"{run} was trained on frames of {plan.frame[2]} channel(s), these have {source.frame[2]}")
+    if arguments.match:
+        tests = {f"{name}-matched": make for name, make in tests.items()}
     model = trained_model(plan, parts, arguments.device)
     beside = read_beside(arguments.beside, plan, arguments.device)
     with contextlib.ExitStack() as stack:
@@ -66,7 +69,7 @@ def evaluate(ranks, words):
             raise BusyError(f"the run in {run} has changed since it was read: start again")
         for sentence in source.messages:
             print(sentence)
-        report(model, plan, source, iteration, folder, tests, own, arguments.protocol, beside, ranks)
+        report(model, plan, source, iteration, folder, tests, own, arguments.protocol, beside, ranks, arguments.match)
     return 0
 
 
@@ -131,6 +134,9 @@ def base_parser(**options):
                         help="other runs, scored on the same test set before, to be drawn with this one")
     parser.add_argument("--sequences", type=int, dest="test_sequences", metavar="N",
                         help="how many test sequences to score (default: as many as after training)")
+    parser.add_argument("--match", action="store_true",
+                        help="give each forecast the values of the last frame seen, in its own order (probability "
+                             "matching): as much heavy rain as there was, where the model expects most")
     parser.add_argument("--protocol", choices=metrics.PROTOCOLS, default="float",
                         help="official: PSNR and SSIM after rounding down to 8 bits, as in the authors' code (default: "
                              "%(default)s)")

@@ -69,11 +69,12 @@ def main(words):
     past, future = whole[:end], whole[end:end + horizon]
     inputs = scale.to_model(past[None] if arguments.all else past[None, -plan.data.given:])  # (1,J,H,W,C)
     model = trained_model(plan, parts, arguments.device)
-    prediction = continue_clip(model, inputs, horizon, plan)  # (1,K,H,W,C)
+    prediction = continue_clip(model, inputs, horizon, plan, arguments.match)  # (1,K,H,W,C)
     unseen = np.isnan(inputs[0]).all(axis=0)  # (H,W,C)
     values = np.where(unseen, np.nan, plan.scale.to_units(prediction[0])).astype(np.float32)
     times = clips.times.get(name, ())[:end][-inputs.shape[1]:]
     timed = len(times) > 1
+    about = f"{plan.model} trained on {plan.source}, step {iteration}{', probability matched' * arguments.match}"
     probabilities = {threshold: np.where(unseen[..., 0], np.nan, film)
                      for threshold, film in probabilities_of(arguments.run, model, plan, inputs, horizon).items()}
 
@@ -83,7 +84,7 @@ def main(words):
             np.save(fresh / "prediction.npy", values)
             if timed and values.shape[-1] == 1:
                 write_forecast(fresh / "prediction.nc", values[..., 0], times, plan.scale.unit, clips.grids.get(name),
-                               getattr(plan.data, "zr", ""), f"{plan.model} trained on {plan.source}, step {iteration}",
+                               getattr(plan.data, "zr", ""), about,
                                probabilities)
             if probabilities:
                 np.save(fresh / "probability.npy", np.stack([*probabilities.values()], axis=-1))
@@ -162,13 +163,13 @@ def refuse(out, arguments):
                               "maps.png", "probability.npy", "probability.png", "checkpoint*.npz"))
 
 
-def continue_clip(model, inputs, frames, plan):
+def continue_clip(model, inputs, frames, plan, matched):
     """The next frames after `inputs` (1,J,H,W,C). ConfigError if the model cannot take such frames."""
     def kind(height, width, channels):
         return f"{ {1: 'gray', 3: 'colour'}.get(channels, f'{channels}-channel') } frames of {height}x{width}"
 
     try:
-        return predict(model, inputs, frames)
+        return predict(model, inputs, frames, matched)
     except ShapeError as error:
         raise ConfigError(f"the run was trained on {kind(*plan.frame)}, and its model cannot take the clip's "
                           f"{kind(*inputs.shape[2:])}: convert them with --fit") from error
@@ -215,6 +216,9 @@ def make_parser():
                         help="feed the whole clip to the model, not only as many of its last frames as in training")
     parser.add_argument("--fit", action="store_true",
                         help="resize the clip, and convert it to gray or colour, to match the run's training data")
+    parser.add_argument("--match", action="store_true",
+                        help="give each frame the values of the last one watched, in its own order (probability "
+                             "matching): as much heavy rain as there was, where the model expects most")
     parser.add_argument("--out", type=path_argument, default=Path("predicted"),
                         help="folder for the frames (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace the prediction in --out")

@@ -21,11 +21,13 @@ SSIM over the windows without unknown pixels. A frame without any known pixel is
     pixels.py     MSE, MAE, CE, PSNR                  report.py     scores in words
     structure.py  SSIM                                baselines.py  predictions without a model
     events.py     CSI, POD, FAR, frequency bias, FSS  flow.py       one of these: extrapolation by optical flow
-    sharpness.py  gradient energy                     reliability.py  of probabilities
+    sharpness.py  gradient energy                     matching.py   forecasts with the values of the last frame
+    reliability.py  of probabilities
 """
 
 from tinypredrnn.metrics.baselines import BASELINES, Baseline
 from tinypredrnn.metrics.events import event_metrics
+from tinypredrnn.metrics.matching import match
 from tinypredrnn.metrics.metric import Metric, mean_of, on_levels
 from tinypredrnn.metrics.pixels import CE, MAE, MSE, PSNR, cross_entropy, mae, mse, psnr
 from tinypredrnn.metrics.reliability import count_reliability
@@ -36,5 +38,5 @@ from tinypredrnn.metrics.structure import SSIM, SSIM_WINDOW, ssim
 
 __all__ = ["BASELINES", "CE", "DEFAULT", "DIGITS", "MAE", "MSE", "PROTOCOLS", "PSNR", "SHARPNESS", "SSIM",
            "SSIM_WINDOW", "Baseline", "Metric", "Scores", "as_sequences", "baselines_of", "comparison",
-           "count_reliability", "cross_entropy", "event_metrics", "mae", "mean_of", "metrics_of", "mse", "on_levels",
+           "count_reliability", "cross_entropy", "event_metrics", "mae", "match", "mean_of", "metrics_of", "mse", "on_levels",
            "psnr", "score", "ssim", "table"]

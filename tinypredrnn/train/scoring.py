@@ -7,7 +7,7 @@ from tinypredrnn.autograd import no_grad
 from tinypredrnn.data.scale import BYTES
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.files import read_json
-from tinypredrnn.metrics import BASELINES, DEFAULT, Scores, comparison, metrics_of, table
+from tinypredrnn.metrics import BASELINES, DEFAULT, Scores, comparison, match, metrics_of, table
 from tinypredrnn.train.checkpoint import checksum
 from tinypredrnn.train.parallel import ALONE
 from tinypredrnn.train.run import SCORED, Onlooker, RunFolder
@@ -17,9 +17,9 @@ MAX_PICTURED = 3  # sequences of a test set that are drawn
 FITTED_BATCHES, FITTED_BATCH = 20, 25  # of training sequences, on which baselines are fitted
 
 
-def predict(model, inputs, horizon):
+def predict(model, inputs, horizon, matched=False):
     """The next `horizon` frames as a NumPy array: (N,J,H,W,C) -> (N,horizon,H,W,C), clipped to [0, 1], without
-    gradients.
+    gradients; if `matched`, with the values of the last input frame (metrics.match).
 
     NaN, which marks places without data, is given to the model as 0. The model is in evaluation mode meanwhile.
     """
@@ -27,11 +27,12 @@ def predict(model, inputs, horizon):
         return np.empty((0, horizon, *inputs.shape[2:]), inputs.dtype)
     known = np.nan_to_num(inputs) if np.isnan(inputs).any() else inputs
     with no_grad(), model.evaluating():
-        return model(known, horizon).numpy().clip(0, 1)
+        frames = model(known, horizon).numpy().clip(0, 1)
+    return match(frames, inputs) if matched else frames
 
 
 def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=("copy_last",), protocol="float",
-              batch=25, progress=iter, training=None, ranks=ALONE):
+              batch=25, progress=iter, training=None, ranks=ALONE, matched=False):
     """Score a set of stored sequences (N,T,H,W,C): the model sees `given` frames and predicts the rest.
 
     scale                the Scale that maps the frames to [0, 1]
@@ -41,6 +42,7 @@ def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=(
     training             a function that gives an iterator over batches of stored training sequences, on which
                          baselines are fitted that need it
     ranks                the processes that share the batches (parallel.py); all return the scores of all sequences
+    matched              as for `predict`
 
     Returns an entry of metrics.json.
     """
@@ -51,14 +53,15 @@ def score_set(model, sequences, given, scale=BYTES, metrics=DEFAULT, baselines=(
     scores = Scores(metrics, baselines, protocol, training and (lambda: map(cut, training())))
     for start in progress(range(0, len(sequences), batch)[ranks.rows]):
         inputs, truth = cut(sequences[start:start + batch])
-        scores.add(predict(model, inputs, truth.shape[1]), truth, inputs)
+        scores.add(predict(model, inputs, truth.shape[1], matched), truth, inputs)
     counts = ranks.gather(scores.counts())
     for other in counts[:ranks.rank] + counts[ranks.rank + 1:]:
         scores.merge(other)
     return scores.result()
 
 
-def report(model, plan, source, iteration, out, tests=None, own=None, protocol="float", beside=None, ranks=ALONE):
+def report(model, plan, source, iteration, out, tests=None, own=None, protocol="float", beside=None, ranks=ALONE,
+           matched=False):
     """Score each test set of a world, print the tables, and save the scores and pictures in a run's folder.
 
     plan, iteration   those of the weights
@@ -71,6 +74,7 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
     beside            {name: (model, entries of its metrics.json)} of other networks, whose predictions and curves are
                       drawn with these (beside.png, beside_curves.png), as in the paper's Figures 5 and 6
     ranks             the processes that share the sequences (parallel.py)
+    matched           as for `predict`
 
     Raises DataError if metrics.json is damaged, ConfigError if a network beside was not scored on the same sequences,
     BusyError if another program is writing into the folder.
@@ -86,11 +90,13 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
             entry = source.notes | {"iteration": iteration, "weights_sha256": checksum(model.state_dict())} | score_set(
                 model, sequences, given, source.scale, source.metrics, source.baselines, protocol,
                 progress=lambda batches: tqdm(batches, "scoring", leave=False, dynamic_ncols=True, disable=None),
-                training=lambda: (source.batch(k, FITTED_BATCH) for k in range(FITTED_BATCHES)), ranks=ranks)
+                training=lambda: (source.batch(k, FITTED_BATCH) for k in range(FITTED_BATCHES)), ranks=ranks,
+                matched=matched)
             folder.write_json("metrics.json", read_scores(path) | {name: entry}, amends=True)
             chosen = np.linspace(0, len(sequences) - 1, min(MAX_PICTURED, len(sequences))).astype(int)
             frames = source.scale.to_model(sequences[chosen])
-            shown = frames[:, :given], frames[:, given:], predict(model, frames[:, :given], frames.shape[1] - given)
+            inputs, truth = frames[:, :given], frames[:, given:]
+            shown = inputs, truth, predict(model, inputs, truth.shape[1], matched)
             strip, animation, curves, maps, strips, all_curves = (
                 picture.format("" if name == own else f"-{name}") for picture in SCORED)
             folder.draw(strip, save_strip, *shown)
@@ -99,7 +105,7 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
             if source.scale.unit in LEVELS:
                 frames = wettest(sequences, source.scale)[None]
                 inputs, truth = frames[:, :given], frames[:, given:]
-                rows = hindcast(inputs, truth, predict(model, inputs, truth.shape[1]), source.baselines)
+                rows = hindcast(inputs, truth, predict(model, inputs, truth.shape[1], matched), source.baselines)
                 folder.draw(maps, save_maps, inputs[0], rows, source.scale)
             if beside:
                 entries = {plan.model: entry} | {other: of[1].get(name) for other, of in beside.items()}
