@@ -1,6 +1,7 @@
 """Continue a clip: predict the frames after its last one with the model of a run.
 
-    tinypredrnn predict                                      the trained model that comes with the package
+    tinypredrnn predict                                      the trained model of digits that comes with the package
+    tinypredrnn predict radar --input today.nc --fit         that of radar echoes: a nowcast at once
     tinypredrnn predict runs/sequences --input my_clips/take1 --frames 20
     tinypredrnn predict runs/sequences --input my_clips/take1 --until 30    from frame 31 on, with the true frames
     tinypredrnn predict runs/radar --input today.nc          a nowcast from the newest frames
@@ -202,7 +203,8 @@ def frame_or_time(text):
 def make_parser():
     parser = Parser(__doc__)
     parser.add_argument("run", type=path_argument, nargs="?", default=PRETRAINED,
-                        help="folder of a run, or a checkpoint file (default: the model that comes with the package)")
+                        help="folder of a run, or a checkpoint file; mnist (the default) or radar: the models that come "
+                             "with the package")
     parser.add_argument("--input", type=path_argument, help="the clip to continue (default: the run's own world)")
     parser.add_argument("--clip", type=whole_number_from(1), metavar="N",
                         help="which clip, if the input has several (default: the newest, or the first if there are no "

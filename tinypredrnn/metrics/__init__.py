@@ -38,5 +38,5 @@ from tinypredrnn.metrics.structure import SSIM, SSIM_WINDOW, ssim
 
 __all__ = ["BASELINES", "CE", "DEFAULT", "DIGITS", "MAE", "MSE", "PROTOCOLS", "PSNR", "SHARPNESS", "SSIM",
            "SSIM_WINDOW", "Baseline", "Metric", "Scores", "as_sequences", "baselines_of", "comparison",
-           "count_reliability", "cross_entropy", "event_metrics", "mae", "match", "mean_of", "metrics_of", "mse", "on_levels",
-           "psnr", "score", "ssim", "table"]
+           "count_reliability", "cross_entropy", "event_metrics", "mae", "match", "mean_of", "metrics_of", "mse",
+           "on_levels", "psnr", "score", "ssim", "table"]

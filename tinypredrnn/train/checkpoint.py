@@ -33,7 +33,9 @@ MAX_RATIO = 16  # a file is damaged if its options need this many times more, or
 MAX_CONFIG = 1 << 22  # bytes of a configuration's text: thousands of times as many as it needs
 FINGERPRINT_BYTES = 256 << 20  # bytes of each part of the data that are read for its fingerprint
 OLD_NAMES = {"fuse_cm": "merge_cm"}
-PRETRAINED = Path(__file__).parents[1] / "pretrained" / "mnist.npz"
+# the trained models that come with the package, by the names of their worlds
+SHIPPED = {world: Path(__file__).parents[1] / "pretrained" / f"{world}.npz" for world in ("mnist", "radar")}
+PRETRAINED = SHIPPED["mnist"]
 
 
 def save_checkpoint(path, plan, iteration, parts):
@@ -181,9 +183,10 @@ def fingerprint(parts):
 
 def read_trained(path):
     """What read_checkpoint returns, for prediction: from a run's folder, the weights that were best on the validation
-    set if there are any, else the newest.
+    set if there are any, else the newest. "mnist" and "radar" are the SHIPPED models, unless something here has that
+    name.
     """
-    path = Path(path)
+    path = Path(path) if Path(path).exists() else SHIPPED.get(str(path), Path(path))
     if not path.is_dir():
         return read_file(path)
     newest_found = newest(path)[1]
@@ -219,8 +222,8 @@ def load(path=PRETRAINED, device="cpu"):
     """The trained model of a run's folder or checkpoint file, ready to predict: `tp.load("runs/mnist")(frames,
     horizon=10)`.
 
-    From a run's folder, the weights that were best on the validation set are loaded. Without a path, the model that
-    comes with the package is loaded: two digits in 64x64 pixels, see tinypredrnn/pretrained/README.md. Raises
+    From a run's folder, the weights that were best on the validation set are loaded. Two models come with the package,
+    see tinypredrnn/pretrained/README.md: "mnist", the default, for two digits in 64x64 pixels, and "radar". Raises
     CheckpointError if the file is missing, damaged or not a checkpoint, TooLargeError if it does not fit into memory.
     """
     plan, _, parts = read_trained(path)
@@ -228,6 +231,8 @@ def load(path=PRETRAINED, device="cpu"):
 
 
 def export_weights(run, path):
-    """Write a checkpoint with only a run's model, a third as large. It serves for predictions but cannot be resumed."""
+    """Write a checkpoint with only a run's model, a third as large, for others: it serves for predictions, but cannot be
+    resumed, and does not say where the data were."""
     plan, iteration, parts = read_trained(run)
+    plan = plan.replace(**{name: "" for name in ("data", "validation", "test", "data_dir") if name in plan.data.names()})
     save_checkpoint(path, plan, iteration, parts | {"optimiser": {}, "data": {}})
