@@ -203,8 +203,8 @@ def frame_or_time(text):
 def make_parser():
     parser = Parser(__doc__)
     parser.add_argument("run", type=path_argument, nargs="?", default=PRETRAINED,
-                        help="folder of a run, or a checkpoint file; mnist (the default) or radar: the models that come "
-                             "with the package")
+                        help="folder of a run, or a checkpoint file; mnist (the default) or radar: one of the models "
+                             "that come with the package")
     parser.add_argument("--input", type=path_argument, help="the clip to continue (default: the run's own world)")
     parser.add_argument("--clip", type=whole_number_from(1), metavar="N",
                         help="which clip, if the input has several (default: the newest, or the first if there are no "

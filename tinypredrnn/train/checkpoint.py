@@ -231,8 +231,9 @@ def load(path=PRETRAINED, device="cpu"):
 
 
 def export_weights(run, path):
-    """Write a checkpoint with only a run's model, a third as large, for others: it serves for predictions, but cannot be
+    """Write a checkpoint with only a run's model, a third as large, for others: it serves for predictions, cannot be
     resumed, and does not say where the data were."""
     plan, iteration, parts = read_trained(run)
-    plan = plan.replace(**{name: "" for name in ("data", "validation", "test", "data_dir") if name in plan.data.names()})
+    places = {"data", "validation", "test", "data_dir"} & set(plan.data.names())
+    plan = plan.replace(**dict.fromkeys(places, ""))
     save_checkpoint(path, plan, iteration, parts | {"optimiser": {}, "data": {}})
