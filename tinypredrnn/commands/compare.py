@@ -76,7 +76,7 @@ def compare(ranks, words):
         "world": world, "changes": dict(sorted(changes.items()))}
     comparison = Comparison(arguments.out, protocol, arguments.device, arguments.data_dir or "", ranks)
     with comparison.folder:
-        comparison.add(arguments.models or ([] if comparison.networks else comparison.table.models or list(MODELS)),
+        comparison.add(arguments.models or ([] if comparison.networks else comparison.table.models),
                        arguments.seeds or ([] if comparison.seeds else [0]))
         for sentence in comparison.source.messages:
             print(sentence)
@@ -140,7 +140,8 @@ def base_parser(named, **options):
         parser.set_defaults(world=None)
     parser.add_argument("--models", nargs="+", metavar="NAME",
                         help="networks to compare, each with options of its own if it has any, as in predrnn:patch=4 "
-                             f"(default: those of the table; for {FIRST} all, {', '.join(MODELS)})")
+                             "(default: " + "; ".join(f"for {world} {' '.join(table.models)}"
+                                                      for world, table in TABLES.items()) + ")")
     parser.add_argument("--seeds", type=whole_number_from(0), nargs="+", metavar="N",
                         help="train each network once with each of these seeds, and show mean and spread (default: 0)")
     parser.add_argument("--budget", nargs="+", metavar="WORD",
