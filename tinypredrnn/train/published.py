@@ -40,7 +40,8 @@ class Table(NamedTuple):
 TABLES = {
     "mnist": Table(
         dict(digits=2), (dict(digits=2), dict(digits=3)), "trained on two digits only",
-        ("convlstm", "predrnn_m", "predrnn", "predrnn_pp", "predrnn_v2", "convlstm_shi", "fc_lstm", "cdna", "dfn", "vpn"),
+        ("convlstm", "predrnn_m", "predrnn", "predrnn_pp", "predrnn_v2", "convlstm_shi", "fc_lstm", "cdna", "dfn",
+         "vpn"),
         {"ce": Score("CE, MNIST-2", "mnist-2", "ce"), "mse_2": Score("MSE, MNIST-2", "mnist-2", "mse"),
          "mse_3": Score("MSE, MNIST-3", "mnist-3", "mse")},
         ("parameters", "multiply_adds", "iterations", "training_multiply_adds", "seconds"),
