@@ -222,7 +222,8 @@ def test_without_files_there_are_stick_figures():
     assert len(tests) == 3 and source.notes == {"people": "stick figures"}
     np.testing.assert_array_equal(source.batch(4, 4, slice(1, None, 2)), source.batch(4, 4)[1::2])
     np.testing.assert_array_equal(source.batch(1, 2), source.sequences.training.draw(stream("training", 5, 1), 2))
-    paper = new_plan("predrnn", "kth", "paper")
+    quick, paper = new_plan("predrnn", "kth"), new_plan("predrnn", "kth", "paper")
+    assert quick.data.size == (64, 64) and paper.data.size == (128, 128)
     assert (paper.options.hidden, paper.data.given, paper.data.horizon, paper.data.test_horizon) == ((128,) * 4, 10, 10, 20)
 
 
