@@ -112,6 +112,7 @@ def test_both_kinds_of_lists_are_read(tmp_path):
 @pytest.mark.parametrize("text, sentence", [
     ("person01_boxing_d1 frames 1-9\nperson01_boxing frames 1-9\n", "in line 2 a video and its frames, .* got 'person01_boxing frames"),
     ("person01_boxing_d1 frames 1-9, 10\n", "expected lines such as"),
+    ("person26_boxing_d1 frames 1-9\n", "persons 1 to 25, got person26_boxing_d1 in line 1"),
     ("person01_boxing_d1 frames 9-1\n", "in line 1 frames from 1 on, the smaller number first, got 9 to 1"),
     ("person01_boxing_d1 0 5\n", "in line 1 frames from 1 on"), ("", "expected lines such as")])
 def test_what_is_no_list_is_refused(tmp_path, text, sentence):
@@ -222,7 +223,8 @@ def test_without_files_there_are_stick_figures():
     assert len(tests) == 3 and source.notes == {"people": "stick figures"}
     np.testing.assert_array_equal(source.batch(4, 4, slice(1, None, 2)), source.batch(4, 4)[1::2])
     np.testing.assert_array_equal(source.batch(1, 2), source.sequences.training.draw(stream("training", 5, 1), 2))
-    paper = new_plan("predrnn", "kth", "paper")
+    quick, paper = new_plan("predrnn", "kth"), new_plan("predrnn", "kth", "paper")
+    assert quick.data.size == (64, 64) and paper.data.size == (128, 128)
     assert (paper.options.hidden, paper.data.given, paper.data.horizon, paper.data.test_horizon) == ((128,) * 4, 10, 10, 20)
 
 
@@ -260,6 +262,7 @@ def test_a_missing_person_is_named(folder):
 def test_other_files_are_named(folder, stored):
     (folder / "person01_boxing_d1_with_overlay.avi").write_bytes(b"anything")
     (folder / "notes.txt").write_text("is no video")
+    (folder / "._person01_boxing_d1_uncomp.avi").write_bytes(b"of a Mac")
     source = world(folder)
     assert said(source, "1 video(s) with other names than person01_walking_d1_uncomp.avi are left out: person01_boxing_d1_with_overlay.avi")
     (folder / "running" / "person01_boxing_d1_uncomp.avi").write_bytes(b"anything")

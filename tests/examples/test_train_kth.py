@@ -112,6 +112,8 @@ def test_the_example_is_the_command(capsys):
 
 def test_counts_without_videos(data_dir, capsys):
     lists = data_dir / "kth"
+    assert run("count_kth.py", str(lists / "00sequences.txt")) == 0
+    assert capsys.readouterr().out in (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
     assert run("count_kth.py", str(lists / "00sequences.txt"), str(lists)) == 0
     rows = [line.split()[-2:] for line in capsys.readouterr().out.splitlines()[1:]]
     assert rows == [["108,717", "4,086"], ["98,641", "3,894"], ["97,116", "3,559"], ["8,870", "3,254"]]

@@ -67,6 +67,9 @@ def read_ranges(path):
             if not row and line and begun:
                 raise DataError(f"expected in line {number} a video and its frames, such as `person01_walking_d1 "
                                 f"frames 1-75, 152-225`, got {line!r:.60}: correct it, or take the original {LIST}")
+            if row and person_of(row[1]) not in PERSONS:
+                raise DataError(f"expected persons 1 to 25, got {row[1]} in line {number}: correct it, or take the "
+                                f"original {LIST}")
             numbers = list(map(int, re.findall(r"\d+", row[2]))) if row else []
             for first, last in zip(numbers[::2], numbers[1::2]):
                 if not 1 <= first <= last:
@@ -164,12 +167,13 @@ def counts_in_words(ranges, lengths, rule):
 # the videos
 
 def find_videos(folder, messages):
-    """{person01_walking_d1: path} of the videos in a folder and in the folders within it, at most three deep.
+    """{person01_walking_d1: path} of the videos in a folder, in the folders in it, and in those in them.
 
     DataError if there is none, or if one is there twice.
     """
     with reading(folder):
-        files = sorted(path for depth in ("*", "*/*", "*/*/*") for path in folder.glob(depth) if path.is_file())
+        files = sorted(path for depth in ("*", "*/*", "*/*/*") for path in folder.glob(depth)
+                       if path.is_file() and not path.name.startswith("."))
     found, others = {}, []
     for file in files:
         name = NAME.fullmatch(file.stem)
