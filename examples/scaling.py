@@ -54,6 +54,7 @@ ASSUMED = {  # flag -> (default, unit, what it is)
     "network": (20.0, "GB/s", "bandwidth of a ring through several machines"),
     "latency": (20.0, "microseconds", "from one GPU to the next"),
 }
+TIMES = "input", "compute", "average", "iteration", "cores"
 PARTS = {"input": COLOURS["input"], "compute": COLOURS["truth"], "average": COLOURS["prediction"]}
 
 
@@ -88,7 +89,7 @@ def launch(count, steps):
             raise ConfigError("to start several processes needs mpiexec: pip install mpi4py mpich, or measure one with "
                               "--processes 1")
         words = [mpiexec, "-n", str(count), *words]
-    done = subprocess.run(words, capture_output=True, text=True)
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         raise ConfigError(f"{count} process(es) did not measure: {done.stderr.strip()[-500:]}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -114,10 +115,14 @@ def measure(steps):
             begun.append(now(ranks))
             parts.append([after - before for before, after in zip(begun, begun[1:])])
         with Prefetch(trainer.frames, start=trainer.iteration) as batches:
-            started = [now(ranks) for _ in range(steps + 1) if trainer.step(next(batches))]
+            trainer.step(next(batches))
+            spent = time.process_time()
+            started = [now(ranks), *(now(ranks) for _ in range(steps) if trainer.step(next(batches)))]
+            spent = sum(ranks.gather(time.process_time() - spent)) / steps
         input, step, average = map(median, zip(*parts))
+        iteration = median(after - before for before, after in zip(started, started[1:]))
         print(json.dumps({"threads": threads.THREADS, "rows": len(frames), "input": input, "compute": step - average,
-                          "average": average, "iteration": (started[-1] - started[0]) / steps}))
+                          "average": average, "iteration": iteration, "cores": spent}))
     return 0
 
 
@@ -132,13 +137,13 @@ def print_measured(measured):
     layers = ", ".join(map(str, plan.options.hidden))
     print(f"measured on {len(threads.bound_cores())} cores, in milliseconds: {MODEL} with layers of {layers}, batches "
           f"of {plan.recipe.batch}\n")
-    print(f"{'processes':>9} {'threads each':>13} {'sequences each':>15} {'input':>8} {'compute':>8} {'average':>8} "
-          f"{'iteration':>10}")
+    columns = {"processes": 9, "threads each": 13, "sequences each": 15, **dict.fromkeys(TIMES, 10)}
+    print(" ".join(f"{name:>{width}}" for name, width in columns.items()))
     for n, row in measured.items():
-        print(f"{n:9} {row['threads']:13.0f} {row['rows']:15.0f} "
-              + " ".join(f"{1e3 * row[name]:{width}.1f}" for name, width in
-                         (("input", 8), ("compute", 8), ("average", 8), ("iteration", 10))))
-    print("\nOn CPUs the input is made by the cores that compute, so an iteration is about the sum.")
+        times = " ".join(f"{1e3 * row[name]:10.1f}" for name in TIMES)
+        print(f"{n:9} {row['threads']:13.0f} {row['rows']:15.0f} {times}")
+    print("\nOn CPUs the input is made by the cores that compute, so an iteration is about the sum of the first three. "
+          "Cores: what\nall of them spend on an iteration: it says more than its time if other programs run as well.")
     if 1 in measured and len(measured) > 1:
         best = min((n for n in measured if n > 1), key=lambda n: measured[n]["iteration"])
         ratio = measured[1]["iteration"] / measured[best]["iteration"]

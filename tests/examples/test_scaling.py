@@ -34,7 +34,7 @@ def test_input_is_hidden_unless_it_is_the_slowest():
 def test_medians_of_several_rounds_are_printed_and_drawn(monkeypatch, tmp_path, capsys):
     rounds = {1: iter([0.3, 0.1, 0.2]), 2: iter([0.16, 0.12, 0.1])}
     monkeypatch.setattr(scaling, "launch", lambda n, steps: {"threads": 2 // n, "rows": 8 // n, "input": 0.001, "compute": 0.1 / n,
-                                                             "average": 0.01 * (n - 1), "iteration": next(rounds[n])})
+                                                             "average": 0.01 * (n - 1), "iteration": next(rounds[n]), "cores": 0.2})
     assert scaling.main(["--processes", "1", "2", "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert "2 processes do an iteration in 0.60 of the time of one process: the processes are faster here." in printed

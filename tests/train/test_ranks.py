@@ -39,7 +39,8 @@ def mpiexec():
 
     def start(count, folder, *names):
         words = [launcher, "-n", count, sys.executable, Path(many.__file__), folder, *names]
-        return subprocess.run(list(map(str, words)), env=environment, capture_output=True, text=True, timeout=LONG)
+        return subprocess.run(list(map(str, words)), env=environment, capture_output=True, encoding="utf-8", errors="replace",
+                              timeout=LONG)
 
     return start
 

@@ -145,6 +145,7 @@ class Ranks:
         if array_module(flat) is np:
             from mpi4py import MPI
 
+            self.wait(self.comm.Ibarrier())  # Allreduce would wait for the last one with all of a core
             self.comm.Allreduce(MPI.IN_PLACE, flat)
         else:
             self.nccl.all_reduce(flat, flat)
