@@ -326,14 +326,14 @@ def test_threads_change_nothing(monkeypatch, batch):
 
 @pytest.mark.parametrize("batch, channels, features", [(2, 3, 4), (8, 64, 128), (2, 64, 64)])
 def test_a_sum_that_is_made_in_parts_is_the_same_to_the_bit(batch, channels, features):
-    """As many uses as may wait: whole groups of those that are joined, and no more than hold as much as the sum."""
-    rng, g = np.random.default_rng(0), grid((8, 8), (3, 3))
-    uses = [(rng.random((batch, 8, 8, features), np.float32), [rng.random((batch, 8, 8, channels), np.float32)], g, 4) for _ in range(13)]
-    whole = winograd.weight_gradient(uses)
-    most = winograd.uses_in_a_sum(whole, *uses[0])
-    du = None
-    for first in range(0, 13, most):
-        du = winograd.weight_gradient(uses[first:first + most], du)
-    assert du.tobytes() == whole.tobytes()
-    held = sum(a.nbytes for dy, frames, _, _ in uses[:most] for a in (dy, *frames))
-    assert held >= whole.nbytes or most > 13
+    """Uses that others may join wait for these."""
+    rng, du, waiting = np.random.default_rng(0), None, []
+    uses = [(rng.random((batch, size, size, features), np.float32), [rng.random((batch, size, size, channels), np.float32)],
+             grid((size, size), (3, 3)), 4) for size in [8] * 13 + [12] * 2 + [8] * 4]
+    whole = winograd.weight_gradient(list(uses))
+    for first in range(0, len(uses), 3):
+        waiting += uses[first:first + 3]
+        du = winograd.weight_gradient(waiting, du, last=False)
+        assert waiting
+    du = winograd.weight_gradient(waiting, du)
+    assert du.tobytes() == whole.tobytes() and not waiting

@@ -21,9 +21,9 @@ def test_the_preset_paper_is_what_the_paper_and_the_authors_code_say():
     assert plan.data.as_dict() == plan.data.as_dict() | data
     recipe = dict(batch=8, steps=80_000, update="descent", optimiser="adam", rate=1e-3, rate_schedule="constant", clip=0.0, loss="l1+l2",
                   heavy=(), weights=(), loss_over="all", sampling="linear", sampling_until=50_000, sampling_from=0.5, sampling_alpha=0.05,
-                  sampling_scale=900.0, halve_every=4_000)
+                  sampling_scale=900.0, halve_every=4_000, truncate=0)
     assert plan.recipe.as_dict() == plan.recipe.as_dict() | recipe
-    assert set(plan.recipe.names()) - recipe.keys() == {"validate_every", "precision", "start", "seed"}  # which are not the method
+    assert set(plan.recipe.names()) - recipe.keys() == {"validate_every", "precision", "recompute", "start", "seed"}  # not the method
 
 
 @pytest.mark.parametrize("source", ["mnist", "sequences", "radar"])

@@ -134,23 +134,23 @@ class Accumulator:
         place, self.place = self.place, None
         return place(xp) if place else None
 
-    def defer(self, compute, use, most):
-        """Have compute(uses, total) make an array of several uses, since one large sum is faster than adding many
-        arrays: of `most` of them, or of fewer if no more arrive. It adds to the array `total`, unless that is None, and
-        returns it; else it makes a new one."""
+    def defer(self, compute, use):
+        """Have compute(uses, total, last) make the array of many uses, since one large sum is faster than adding many
+        arrays. It adds to the array `total`, or makes a new one if that is None, and takes out of the list what it has
+        summed: all of it if these are the `last` uses."""
         if self.uses is None:
             self.uses = {}
         self.uses.setdefault(compute, []).append(use)
-        if len(self.uses[compute]) == most:
-            self.sum_up(compute)
 
-    def sum_up(self, compute):
-        self.add(compute(self.uses.pop(compute), self.total if self.owned else None), owned=True)
+    def sum_up(self, last):
+        """Add up what was deferred."""
+        for compute, uses in (self.uses or {}).items():
+            if uses:
+                self.add(compute(uses, self.total if self.owned else None, last), owned=True)
 
     def result(self):
         """The sum of everything that arrived, or None."""
-        for compute in list(self.uses or ()):
-            self.sum_up(compute)
+        self.sum_up(last=True)
         return self.total
 
 
@@ -221,6 +221,8 @@ def backward(root, cotangent=None, retain_graph=False):
         del waiting[node]
         into = [accumulator_of(parent, accumulators) for parent in parents]
         if node.op.again:  # a segment is recorded now, so that backward can go on through its nodes
+            for accumulator in itertools.chain(*accumulators.values()):
+                accumulator.sum_up(last=False)  # what waits holds arrays of the segments before
             ready += begin(node.op.again(node), arrived, waiting, accumulators)
             heapq.heapify(ready)
         else:

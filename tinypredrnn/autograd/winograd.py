@@ -19,8 +19,7 @@ products over them: one matrix product over all tiles for each of n^2 "frequenci
     y = A^T M A                         scattered to tiles side by side
 
 All of it is linear in x and in w. So the gradients are these steps transposed: dM = A dy A^T, dV = dM U^T, dU = V^T dM,
-dx = B dV B^T and dw = G^T dU G. The dU of many steps of a sequence are one sum of products, computed once all of them
-are known: see weight_gradient.
+dx = B dV B^T and dw = G^T dU G. The dU of many steps of a sequence are one sum of products: see weight_gradient.
 
 The price is accuracy. Terms cancel that a direct convolution never adds, so rounding errors are amplified, by a factor
 that follows from the matrices. In float32 the norm of the error of values and gradients stays below 1e-5 of that of the
@@ -239,13 +238,18 @@ def frame_gradients(dy, frames, u, g, m, wanted):
     return [None] * first + dframes + [None] * (len(frames) - last)
 
 
-def weight_gradient(uses, du=None):
+def weight_gradient(uses, du=None, last=True):
     """du (F,C,K): the sum over `uses` (dy, frames, grid, m) of these weights, added to du if it is given. V is computed
-    again, which costs little."""
+    again, which costs little. What has been summed is taken out of the list: if the uses are not the `last`, those stay
+    that others may join, so that the sum is the same in the end."""
     dy, frames, g, m = uses[0]
     shape = transforms(g.kernel, m)[0].frequencies, sum(x.shape[3] for x in frames), dy.shape[3]
     du = array_module(dy).zeros(shape, dy.dtype) if du is None else du
-    for dy, frames, g, m in together(uses, shape):
+    while uses and (last or len(uses) > joined(uses, shape)):
+        count = joined(uses, shape)
+        dys, frames, (g, *_), (m, *_) = zip(*uses[:count])
+        dy, frames = join(dys), [join(x) for x in zip(*frames)]
+        del uses[:count], dys
         (of_x, of_y), (x_grid, y_grid) = transforms(g.kernel, m), tile_grids(g, m)
         step = samples_in_a_sum(x_grid, shape, g, m)
         for some in [slice(first, first + step) for first in range(0, len(dy), step)]:
@@ -255,26 +259,12 @@ def weight_gradient(uses, du=None):
     return du
 
 
-def together(uses, shape):
-    """The uses, with small ones of the same grid joined along the batch: one product of many tiles is faster than many
-    of a few."""
-    for (g, m), same in itertools.groupby(uses, key=lambda use: use[2:]):
-        same = list(same)
-        count = joined(len(same[0][0]), shape, g, m)
-        for i in range(0, len(same), count):
-            dys, frames, _, _ = zip(*same[i:i + count])
-            yield join(dys), [join(x) for x in zip(*frames)], g, m
-
-
-def joined(batch, shape, g, m):
-    """How many uses are joined: a quarter of what fits into one sum, since joining copies."""
-    return max(1, samples_in_a_sum(tile_grids(g, m)[0], shape, g, m) // max(1, 4 * batch))
-
-
-def uses_in_a_sum(u, dy, frames, g, m):
-    """How many uses may wait for their sum: until they hold as much memory as du, which has the shape of u."""
-    count, each = joined(len(dy), u.shape, g, m), dy.nbytes + sum(x.nbytes for x in frames)
-    return count * max(1, math.ceil(u.nbytes / max(1, count * each)))
+def joined(uses, shape):
+    """How many uses of one grid are joined along the batch, as one product of many tiles is faster than many of a few:
+    a quarter of what fits into one sum, since joining copies."""
+    dy, _, g, m = uses[0]
+    most = max(1, samples_in_a_sum(tile_grids(g, m)[0], shape, g, m) // max(1, 4 * len(dy)))
+    return len(list(itertools.takewhile(lambda use: use[2:] == (g, m), uses[:most])))
 
 
 def join(arrays):
@@ -386,7 +376,7 @@ def conv_rule(dy, inputs, inputs_into, kernel, tile, padding):
     u, b, *frames = inputs
     g = grid(frames[0].shape[1:3], kernel, padding=padding)
     if inputs_into[0]:
-        inputs_into[0].defer(weight_gradient, (dy, frames, g, tile), uses_in_a_sum(u, dy, frames, g, tile))
+        inputs_into[0].defer(weight_gradient, (dy, frames, g, tile))
     wanted = [into is not None for into in inputs_into[2:]]  # the frames of a data set are constants
     return [None, None if b is None else flat(dy).sum(axis=0), *frame_gradients(dy, frames, u, g, tile, wanted)]
 
