@@ -204,8 +204,7 @@ for norm, colours, place, label in ((of_gates, "viridis", axes[1:5], "gates: 0 c
 show(figure, "gates")
 
 # %% [markdown]
-# And here they are frame by frame, with the output gate `o`. Watch what happens where a digit arrives, and where it has
-# left.
+# And here they are frame by frame. Watch what happens where a digit arrives, and where it has left.
 
 # %%
 figure, axes = plt.subplots(2, 8, figsize=(7.5, 2.4), layout="constrained")

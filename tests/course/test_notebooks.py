@@ -41,36 +41,39 @@ def test_every_lesson_is_a_valid_notebook(solutions):
 def test_hints_fold_and_drawings_are_hidden():
     text = "## A\n\n### Exercise 1.1: a\nTwice.\n\n*Hint:* add\nit.\n\n*Hint 2:* by two."
     assert notebooks.with_folded_hint(text) == (
-        "## A\n\n### Exercise 1.1: a\nTwice.\n\n<details><summary>Hint</summary>\n\nadd\nit.\n\n</details>\n\n"
-        "<details><summary>Hint 2</summary>\n\nby two.\n\n</details>")
+        "## A\n\n### Exercise 1.1: a\nTwice.\n\n<details><summary>Hint</summary>\n\nAdd\nit.\n\n</details>\n\n"
+        "<details><summary>Hint 2</summary>\n\nBy two.\n\n</details>")
     assert notebooks.with_folded_hint("# No hint\n") == "# No hint"
+    assert notebooks.with_folded_hint("*Hint:* a\n\n## B\nc") == (
+        "<details><summary>Hint</summary>\n\nA\n\n</details>\n\n## B\nc")
     drawing = Cell('# %%\na = 1\nb = 2\nc = 3\nshow(figure, "a")\n', 0)
     assert notebooks.code_cell(drawing, False).metadata == {
         "jupyter": {"source_hidden": True}, "cellView": "form"}
     assert notebooks.code_cell(Cell("# %%\na = 1\n", 0), False).metadata == {}
 
 
-def test_notebooks_are_written_again_unless_they_were_changed(tmp_path, capsys):
-    notebooks.write_notebooks(lessons()[0].path.parent, tmp_path / "mine")
-    first, second, *_ = sorted((tmp_path / "mine").glob("*.ipynb"))
+def test_notebooks_are_written_again_unless_they_were_changed(folder, capsys):
+    notebooks.write_notebooks(folder, folder / "mine")
+    first, second = sorted((folder / "mine").glob("*.ipynb"))
     assert f"begin with: jupyter lab {first}" in capsys.readouterr().out
     assert nbformat.read(first, 4).cells[1].source.endswith('%pip install --quiet "tinypredrnn"')
     first.write_text(first.read_text(encoding="utf-8").replace("...  # your code", "my work"), encoding="utf-8")
     edited, untouched = first.read_bytes(), second.read_bytes()
-    notebooks.write_notebooks(lessons()[0].path.parent, tmp_path / "mine", True, "git+https://x.org")
+    notebooks.write_notebooks(folder, folder / "mine", solutions=True, requirement="git+https://x.org")
     assert first.read_bytes() == edited and second.read_bytes() != untouched
     assert f"{first} is there already and stays as it is" in capsys.readouterr().out
     assert '%pip install --quiet "git+https://x.org"' in nbformat.read(second, 4).cells[1].source
 
 
-def test_what_is_not_ours_stays(tmp_path):
-    name = f"{lessons()[0].path.stem}.ipynb"
-    (tmp_path / name).write_text("mine")
-    notebooks.write_notebooks(lessons()[0].path.parent, tmp_path)
-    assert (tmp_path / name).read_text() == "mine" and len(list(tmp_path.glob("*.ipynb"))) == len(lessons())
-    for target in (tmp_path / name, ""):
+def test_what_is_not_ours_stays(folder):
+    (folder / "mine").mkdir()
+    theirs = folder / "mine/01_a_lesson.ipynb"
+    theirs.write_text("mine")
+    notebooks.write_notebooks(folder, folder / "mine")
+    assert theirs.read_text() == "mine" and (folder / "mine/02_another.ipynb").is_file()
+    for target in (theirs, ""):
         with pytest.raises(ConfigError, match="is not a folder"):
-            notebooks.write_notebooks(lessons()[0].path.parent, target)
+            notebooks.write_notebooks(folder, target)
 
 
 def test_a_notebook_runs(tmp_path, monkeypatch):

@@ -160,7 +160,7 @@ def test_the_whole_course_is_sound(tmp_path, capsys):
         shown = [name for cell in lesson.cells if not cell.is_text for name in rendering.figure_names(cell)]
         assert text.count('class="missing"') == len(shown) > 0
         assert not re.search(r"\$|\*\*|&lt;/?solution", re.sub(r"<(pre|code).*?</\1>", "", text, flags=re.DOTALL))
-        assert "The lesson was not run when this page was made" in text
+        assert "The lesson was not run for this page, so there are no pictures." in text
 
 
 def test_complaints_are_found(tmp_path):
@@ -211,8 +211,8 @@ def test_a_lesson_is_run_and_shown(folder, tmp_path, capsys):
     assert '<a href="01_a.html">lesson 1</a>' in second and '<a href="01_a.html">lesson 1</a>' in teachers
     assert '<samp><span data-mark="~">loss &lt; 0.55</span>\nend</samp></pre>' in first
     assert "<mfrac>" in first and first.count("<table>") == 1 and '"a"' in re.sub("&quot;", '"', first)
-    assert '<summary>Hint</summary>\n<p>add it\nto itself.</p>\n<p>Or multiply.</p>\n</details>' in first
-    assert '<details class="hint"><summary>Hint 2</summary>\n<p>by two.</p>\n</details>' in first
+    assert '<summary>Hint</summary>\n<p>Add it\nto itself.</p>\n<p>Or multiply.</p>\n</details>' in first
+    assert '<details class="hint"><summary>Hint 2</summary>\n<p>By two.</p>\n</details>' in first
     plain = re.sub("<span.*?>|</span>", "", first)
     before, solution, after = re.split("<summary>Solution</summary>|</details>(?=\n</div>\n<h2)", plain)
     assert "y = x\nreturn y + x" in solution and "y + x" not in before + after and "    ...  # your code" in before
@@ -221,8 +221,9 @@ def test_a_lesson_is_run_and_shown(folder, tmp_path, capsys):
     assert (f'<source media="(prefers-reduced-motion: reduce)" srcset="01_a-moving.png"><img src="01_a-moving.gif" '
             f'alt="{alt}"' in first)
     assert '<details class="drawing"><summary>Code of the picture' in first
-    assert "The pictures are of a quick, small run" in first and "In this run it printed:" not in first
-    assert "In this run it printed:" in second and "expected &#39;fin&#39;, printed &#39;end&#39;" in second
+    assert "pictures show less than the text says; it printed the same.</p>" in first and "marked ~" in first
+    assert "it printed something else here:</p>" in second and "marked ?" not in second
+    assert "expected &#39;fin&#39;, printed &#39;end&#39;" in second
     assert '<h2 id="time">Time</h2>' in teachers and "Two lines of an idea." in index
     assert index.index("01_a.html") < index.index("02_b.html") < index.index("teachers.html")
 

@@ -26,7 +26,8 @@ PACKAGES = {  # name -> how to install it; no extras are named, since there may 
        for name in ("xarray", "netcdf4", "h5netcdf", "h5py", "zarr")},
     "imageio-ffmpeg": "to read videos: pip install imageio-ffmpeg",
     **{name: f"to write the course as pages or notebooks: {PAGES}" for name in ("markdown-it-py", "nbformat")},
-    "pytest": "to run the tests: pip install pytest pytest-xdist ruff setuptools",
+    "pytest": "to run the tests: pip install pytest pytest-xdist ruff setuptools html5lib nbclient ipykernel "
+              "playwright",
 }
 OTHER_NAMES = {"cupy": ("cupy-cuda13x", "cupy-cuda12x")}  # other names of the same package
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS",

@@ -21,6 +21,8 @@ def show(figure, name, update=None, frames=0):
     """
     import matplotlib.pyplot as plt
 
+    from tinypredrnn.viz.moving import in_words
+
     namespace = sys._getframe(1).f_globals
     lesson = path_of(namespace)
     if lesson and lesson.parent != INSTALLED:
@@ -38,7 +40,8 @@ def show(figure, name, update=None, frames=0):
         with TemporaryDirectory() as folder:
             path = Path(folder, "figure.png")
             save(path, figure, update, frames)
-            display(Image((path.with_suffix(".gif") if update else path).read_bytes()))
+            data = (path.with_suffix(".gif") if update else path).read_bytes()
+            display(Image(data, alt=in_words(figure)))
     plt.close(figure)
 
 

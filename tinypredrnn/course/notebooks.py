@@ -13,7 +13,7 @@ from nbformat import validate, writes
 
 from tinypredrnn.course.copies import quoted
 from tinypredrnn.course.lesson import lessons, with_holes
-from tinypredrnn.course.rendering import HINT, draws_only
+from tinypredrnn.course.rendering import HINT, capital, draws_only
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.folder import Folder
 
@@ -81,8 +81,8 @@ def code_cell(cell, solutions):
 
 
 def with_folded_hint(prose):
-    """Markdown in which the hint at the end of an exercise is folded; Jupyter and Colab show <details>."""
-    parts = re.split(rf"^\*{HINT.pattern}\* *", prose, flags=re.MULTILINE)
-    folded = (f"<details><summary>{title}</summary>\n\n{text.strip()}\n\n</details>\n\n"
-              for title, text in zip(parts[1::2], parts[2::2]))
-    return "".join([parts[0], *folded]).rstrip("\n")
+    """Markdown in which each hint is folded, to the next one or to the next heading; Jupyter and Colab show
+    <details>."""
+    hint = re.compile(rf"^\*{HINT.pattern}\* *(.*?)\s*(?=^\*Hint|^#+ |\Z)", re.MULTILINE | re.DOTALL)
+    return hint.sub(lambda found: f"<details><summary>{found[1]}</summary>\n\n{capital(found[2])}\n\n</details>\n\n",
+                    prose).rstrip("\n")

@@ -15,19 +15,21 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tinypredrnn.course.lesson import Lesson, lessons
-from tinypredrnn.course.rendering import Figure, FormulaError, as_html, lesson_as_html
+from tinypredrnn.course.rendering import Figure, FormulaError, as_html, capital, lesson_as_html
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.folder import Folder
 
 HERE = Path(__file__).parent
 KIND = "set of pages"
 RUNS = {  # how the lessons were run -> what the pages say of it
-    "full": "This lesson was run when the page was made, and printed what is shown here; numbers in lines marked ~ "
-            "may differ by a quarter, and those in lines marked ? depend on the machine.",
-    "small": "The pictures are of a quick, small run and show less than the text says. The output is that of a run at "
-             "full size; numbers in lines marked ~ depend on the size, those in lines marked ? on the machine.",
-    "none": "The lesson was not run when this page was made: the output is the recorded one, and there are no "
-            "pictures. Numbers in lines marked ? depend on the machine."}
+    "full": "The output is as the lesson records it. The lesson was run when this page was made",
+    "small": "The output is as the lesson records it, of a run at full size. For this page the lesson ran at the small "
+             "size of the tests, so its pictures show less than the text says",
+    "none": "The output is as the lesson records it. The lesson was not run for this page, so there are no pictures"}
+MARKS = {  # of lines of output -> what the pages say of them
+    "~": "Numbers in lines marked ~ depend on the size of the run, and are compared to a quarter.",
+    "?": "Numbers in lines marked ? depend on the machine, and are not compared.",
+    "+": "Lines marked + are printed only by a run of some minutes: tinypredrnn course run --long."}
 WELCOME = """# The course: from one number to PredRNN
 
 Learn how to predict the next frames of a video by reading and running real code. Each lesson is a script of short cells
@@ -91,7 +93,7 @@ def build(found, source, fresh, workplace, run):
         try:
             if page.lesson:
                 complaints[name] = live(page.lesson, workplace, run)
-                notes = [RUNS[run]] + ["In this run it printed:"] * bool(complaints[name])
+                notes = notes_on(page.lesson, run, complaints[name])
                 figures = collect(workplace / "figures" / name, name, fresh)
                 body, contents = lesson_as_html(page.lesson, figures, addresses)
             else:
@@ -106,7 +108,7 @@ def build(found, source, fresh, workplace, run):
 def environment():
     """Jinja2 with the template beside this file; a name that is missing there is an error."""
     found = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
-    found.filters["capital"] = lambda text: text[:1].upper() + text[1:]
+    found.filters["capital"] = capital
     return found
 
 
@@ -124,6 +126,13 @@ def page_of_text(path):
     lines = path.read_text(encoding="utf-8").splitlines()
     title = next((line[2:].strip() for line in lines if line.startswith("# ")), path.stem)
     return Page(f"{path.stem.lower()}.html", title, path)
+
+
+def notes_on(lesson, run, complaints):
+    """Sentences on where the output comes from; the last one introduces the complaints, if there are any."""
+    marks = {mark for cell in lesson.cells if not cell.is_text for mark, _ in cell.expected}
+    printed = "." if run == "none" else "; it printed something else here:" if complaints else "; it printed the same."
+    return [*(sentence for mark, sentence in MARKS.items() if mark in marks), RUNS[run] + printed]
 
 
 # a lesson's pictures

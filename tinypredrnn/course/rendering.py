@@ -158,9 +158,14 @@ def hint_in(inline):
         if found := HINT.fullmatch(inline.children[1].content):
             inline.children = inline.children[3:]
             if inline.children and inline.children[0].type == "text":
-                inline.children[0].content = inline.children[0].content.lstrip()
+                inline.children[0].content = capital(inline.children[0].content.lstrip())
             return found[1]
     return None
+
+
+def capital(text):
+    """Text whose first letter is a capital one."""
+    return text[:1].upper() + text[1:]
 
 
 # code cells
