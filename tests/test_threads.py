@@ -356,3 +356,17 @@ def test_every_part_is_computed_in_the_callers_context():
     with np.errstate(over="raise"):
         threads.share(lambda first, last: seen.append(np.geterr()["over"]), 6)
     assert seen and set(seen) == {"raise"}
+
+
+def test_fewer_cores_mean_fewer_threads_of_blas_as_well(monkeypatch):
+    """A process that shares its machine with others must not have more: Muon, for one, calls BLAS directly."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads, "CORES", threads.CORES)
+    monkeypatch.setattr(threads, "THREADS", threads.THREADS)
+    before = [library.get_num_threads() for library in threads.blas()]
+    try:
+        threads.use(1)
+        assert threads.THREADS == threads.CORES == 1 and all(library.get_num_threads() == 1 for library in threads.blas())
+    finally:
+        for library, number in zip(threads.blas(), before):
+            library.set_num_threads(number)

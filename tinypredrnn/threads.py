@@ -64,13 +64,18 @@ def count_threads(cores, asked):
     return min(cores, int(first))
 
 
+CORES = usable_cores()
+THREADS = count_threads(CORES, os.environ.get("OMP_NUM_THREADS"))
+
+
 def use(cores):
-    """Compute with so many threads from now on, or fewer if OMP_NUM_THREADS says so."""
+    """Compute with so many threads from now on, or fewer if OMP_NUM_THREADS says so; BLAS as well, where it is called
+    without `share`."""
     global CORES, THREADS
     CORES, THREADS = cores, count_threads(cores, os.environ.get("OMP_NUM_THREADS"))
+    for library in blas():
+        library.set_num_threads(THREADS)
 
-
-use(usable_cores())
 
 # the pool
 #

@@ -68,7 +68,7 @@ def check_same(one, other, tolerance):
         assert [float(x or -1) for x in other_log[column]] == pytest.approx([float(x or -1) for x in log[column]], rel=2e-5)
 
 
-@pytest.mark.parametrize("count, names", [(2, many.RUNS), (4, ["descent", "uneven"])])
+@pytest.mark.parametrize("count, names", [(2, many.RUNS), (4, ["descent"])])
 def test_they_train_as_one_process_would(mpiexec, alone, tmp_path, count, names):
     """Also if places without data, weights of heavy ones and rows are shared unevenly: to 1e-10 in float64."""
     done = mpiexec(count, tmp_path, *names)
