@@ -8,7 +8,7 @@ A row for each way to cut the ranges, `--windows` of train_kth.py.
 
 import sys
 
-from tinypredrnn.data.reading.kth import PAPER, RULES, count_paper_windows, read_lists
+from tinypredrnn.data.reading import kth
 from tinypredrnn.errors import command
 from tinypredrnn.files import path_argument
 from tinypredrnn.options import Parser
@@ -20,8 +20,9 @@ def main(words):
     parser.add_argument("trimmed", nargs="?", default="",
                         help="a list that replaces the ranges of its persons, or a folder of MCnet's two lists")
     arguments = parser.parse_args(words)
-    ranges = read_lists(arguments.list, arguments.trimmed)
-    rows = {"the paper": PAPER} | {f"--windows {rule}": count_paper_windows(ranges, (20, 30), rule) for rule in RULES}
+    ranges = kth.read_lists(arguments.list, arguments.trimmed)
+    rows = {"the paper": kth.PAPER}
+    rows |= {f"--windows {rule}": kth.count_paper_windows(ranges, (20, 30), rule) for rule in kth.RULES}
     print(f"{'':20}{'training: 20 frames, persons 1-16':>35}{'test: 30 frames, persons 17-25':>35}")
     for name, counts in rows.items():
         print(f"{name:20}" + "".join(f"{count:>35,}" for count in counts))

@@ -15,20 +15,7 @@ import numpy as np
 from tinypredrnn import metrics
 from tinypredrnn.data.own import OwnSequences
 from tinypredrnn.data.people import People
-from tinypredrnn.data.reading.clips import Sequences
-from tinypredrnn.data.reading.frames import bilinear
-from tinypredrnn.data.reading.kth import (
-    PERSONS,
-    RULES,
-    counts_in_words,
-    find_list,
-    in_words,
-    person_of,
-    read_lists,
-    read_videos,
-    starts_in,
-    windows,
-)
+from tinypredrnn.data.reading import Sequences, bilinear, kth
 from tinypredrnn.data.source import Source, SourceOptions, stream
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.options import called, option
@@ -48,7 +35,7 @@ class KTHOptions(SourceOptions):
     trimmed: str = option("", "a list that replaces the ranges of its persons, or the folder of both of MCnet's, "
                               "train_data_list_trimmed.txt and test_data_list.txt", may_change=True)
     windows: str = option("paper", "how sequences are cut from the ranges: as the paper says, or as the code of MCnet "
-                                   "or of PredRNN's authors does", tuple(RULES))
+                                   "or of PredRNN's authors does", tuple(kth.RULES))
     size: tuple = option((128, 128), "height and width in pixels to which all frames are resized",
                          least=metrics.SSIM_WINDOW, count=2)
     test_horizon: int = option(20, "frames that are predicted in validation and test", least=1)
@@ -58,7 +45,7 @@ class KTHOptions(SourceOptions):
     def __post_init__(self):
         super().__post_init__()
         for name in "validation_persons", "test_persons":
-            if unknown := set(getattr(self, name)) - set(PERSONS):
+            if unknown := set(getattr(self, name)) - set(kth.PERSONS):
                 raise ConfigError(f"{called(name)}: there are persons 1 to 25, got {min(unknown)}")
         if not self.persons()["training"]:
             raise ConfigError(f"{called('validation_persons')} and {called('test_persons')} have all persons: leave "
@@ -69,7 +56,7 @@ class KTHOptions(SourceOptions):
 
     def persons(self):
         """{"training", "validation" and "test": numbers of persons}"""
-        others = set(PERSONS) - {*self.validation_persons, *self.test_persons}
+        others = set(kth.PERSONS) - {*self.validation_persons, *self.test_persons}
         return {"training": tuple(sorted(others)), "validation": self.validation_persons, "test": self.test_persons}
 
     def lengths(self):
@@ -104,22 +91,23 @@ class Videos:
     def __init__(self, options):
         self.size, (self.length, self.longer) = options.size, options.lengths()
         folder = Path(options.data)
-        listed = read_lists(Path(options.ranges) if options.ranges else find_list(folder), options.trimmed)
-        self.clips, ranges, messages = read_videos(folder, listed)
+        listed = kth.read_lists(Path(options.ranges) if options.ranges else kth.find_list(folder), options.trimmed)
+        self.clips, ranges, messages = kth.read_videos(folder, listed)
         self.windows, words = {}, []
         for part, persons in options.persons().items():
             length = self.length_of(part)
-            found = windows(ranges, persons, length, options.windows, part != "training")
-            self.windows[part] = starts_in(self.clips, found)
+            found = kth.windows(ranges, persons, length, options.windows, part != "training")
+            self.windows[part] = kth.starts_in(self.clips, found)
             if not len(self.windows[part]):
-                present = {person_of(video) for video in self.clips.names}
+                present = {kth.person_of(video) for video in self.clips.names}
                 raise DataError(f"{folder} has no sequence of {length} frames for {part}, which is of "
-                                f"{in_words(persons)}, and videos of {in_words(present)}: add those that are missing, "
-                                f"or choose others with {called('validation_persons')} and {called('test_persons')}")
-            short = sum(one.last - one.first < length for one in ranges if person_of(one.video) in persons)
-            words.append(f"{len(self.windows[part]):,} of {length} frames of {in_words(persons)} for {part}"
+                                f"{kth.in_words(persons)}, and videos of {kth.in_words(present)}: add those that are "
+                                f"missing, or choose others with {called('validation_persons')} and "
+                                f"{called('test_persons')}")
+            short = sum(one.last - one.first < length for one in ranges if kth.person_of(one.video) in persons)
+            words.append(f"{len(self.windows[part]):,} of {length} frames of {kth.in_words(persons)} for {part}"
                          + (f" ({short} range(s) are shorter)" if short else ""))
-        self.messages = (counts_in_words(listed, options.lengths(), options.windows), *messages,
+        self.messages = (kth.counts_in_words(listed, options.lengths(), options.windows), *messages,
                          f"sequences from these videos: {'; '.join(words)}")
 
     def length_of(self, part):

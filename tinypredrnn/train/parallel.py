@@ -30,7 +30,8 @@ import numpy as np
 
 from tinypredrnn import threads
 from tinypredrnn.backend import array_module
-from tinypredrnn.errors import ConfigError, DeviceError, say
+from tinypredrnn.errors import ConfigError, say
+from tinypredrnn.gpu import collective
 
 # the variables in which launchers tell a process how many they have started, and which it is
 LAUNCHERS = (
@@ -152,14 +153,8 @@ class Ranks:
 
     @functools.cached_property
     def nccl(self):
-        """The connection of the processes' GPUs; MPI is only used to make it."""
-        try:
-            from cupyx.distributed import init_process_group
-
-            return init_process_group(self.size, self.rank, use_mpi=True)
-        except (ImportError, RuntimeError) as error:
-            raise DeviceError(f"several GPUs need NCCL, which CuPy does not find ({error}): pip install "
-                              "nvidia-nccl-cu13, or nvidia-nccl-cu12 for CUDA 12, or start one process") from error
+        """The connection of the processes' GPUs."""
+        return collective.connect(self.size, self.rank)
 
     def largest(self, number):
         """The largest of the numbers that the processes give."""

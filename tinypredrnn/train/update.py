@@ -222,7 +222,7 @@ class Adversarial(Descent):
             if self.model_learns:
                 norms.append(self.follow(loss, self.model, self.optimiser, rate, frames, k))
             with no_grad():
-                self.balance(*self.verdicts(*self.clips(x, truth)[1:]))
+                self.balance(self.verdicts(*self.clips(x, truth)[1:]), len(frames))
         return {"loss": loss.item(), "gradient_norm": math.hypot(*norms)}
 
     def clips(self, frames, truth):
@@ -244,15 +244,16 @@ class Adversarial(Descent):
         """A step of one of the two along the gradient of its loss. Returns the gradient's norm."""
         network.zero_grad()
         loss.backward()
-        self.ranks.average([loss.data, *(p.grad for p in network.parameters() if p.grad is not None)])
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        self.ranks.average([loss.data, *gradients], weight=len(frames))
         gradient_norm = clip_gradients(network.parameters(), self.clip)
         self.refuse_nonfinite(loss.item(), gradient_norm, frames, k)
         optimiser.step(rate)
         return gradient_norm
 
-    def balance(self, *verdicts):
-        """Stop or start who learns, by the two terms of L_D."""
-        self.ranks.average([term.data for term in verdicts])
+    def balance(self, verdicts, sequences):
+        """Stop or start who learns, by the two terms of L_D, the means over so many sequences."""
+        self.ranks.average([term.data for term in verdicts], weight=sequences)
         terms = [term.item() for term in verdicts]
         self.discriminator_learns &= min(terms) >= self.easy
         self.model_learns &= max(terms) <= self.hard
