@@ -214,7 +214,7 @@ ax.spines[:].set_visible(False)
 show(figure, "expected")
 
 # %% [markdown]
-# ### Exercise 0.1: a new op
+# ### Exercise 0.1: a new op (easy, 5 minutes)
 # Write `relu`: it keeps what is positive and turns the rest into 0. What becomes of the gradient?
 #
 # *Hint:* compare with `tanh`. Where x is positive, y moves as far as x; elsewhere, it does not move.
@@ -312,7 +312,7 @@ show(figure, "speeds")
 # the prediction is hardly better than a black frame. Lesson 14 asks what such numbers mean, and lesson 17 looks inside
 # this very network.
 #
-# ### Exercise 0.2: where is it?
+# ### Exercise 0.2: where is it? (stretch, 10 minutes)
 # Something starts at `start` and moves along a line by `velocity` per frame. Its place can be 0 to `room`, and at both
 # ends it bounces back. Where is it after `t` frames? Nothing is rounded.
 #

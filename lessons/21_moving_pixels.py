@@ -47,7 +47,7 @@ print(f"the dot moved by {row - 4} down and {column - 4} to the right")
 # The weight stands to the right, and the dot moves to the left. A kernel does not push pixels away; each pixel of the
 # result *looks* to where its weight is, and takes what is there.
 #
-# ### Exercise 21.1: a kernel that moves
+# ### Exercise 21.1: a kernel that moves (easy, 5 minutes)
 # Return the 5x5 kernel that moves a frame by `down` and `right` pixels, each from -2 to 2. Both may be fractions: then
 # the weight is shared by neighbours, in proportion to how near they are (for half a pixel to the right, two weights of
 # 1/2).
@@ -184,7 +184,7 @@ print(f"CDNA for frames of 64x64: {cdna.count_parameters():,} weights, {cdna.to_
 # DFN (De Brabandere et al. 2016) goes to the other end: each pixel of the next frame has a kernel of its own, computed
 # by the network for this frame. There are no masks, since each pixel chooses for itself.
 #
-# ### Exercise 21.2: filter locally
+# ### Exercise 21.2: filter locally (medium, 10 minutes)
 # `filters[i, j]` are the weights with which pixel (i, j) of the result looks around: 5x5 of them, the middle one at the
 # pixel itself. Outside of the frame, everything is 0.
 #
@@ -308,7 +308,7 @@ show(figure, "heads")
 # ## A motion that nobody labelled
 # The filters can be read. In which direction did a pixel come here?
 #
-# ### Exercise 21.3: from a filter to a motion
+# ### Exercise 21.3: from a filter to a motion (stretch, 10 minutes)
 # A filter of 3x3 weights, which are positive with sum 1, looks at places from (-1, -1) to (1, 1). The mean of these
 # places, weighted by the filter, is where the pixel came from. Return how far it *moved*: (down, right).
 #
@@ -391,7 +391,7 @@ print(f"everything that was not there before: {appeared:.0f} of {(later ** 2).su
 # worse. DFN's filters have 9x9 weights: four pixels per step, and the digits of Moving MNIST move by 3 to 5. CDNA's
 # kernels move by two pixels, and its new image paints the rest. A PredRNN has no such limit: it paints.
 #
-# ### Exercise 21.4: sum of the parts
+# ### Exercise 21.4: sum of the parts (medium, 5 minutes)
 # Let a filter's weights be positive, but let them have another sum $s$. Let the frame be the same everywhere, with
 # value $v$. What is the prediction after `steps` steps that feed back their results, far from the borders? Return it
 # for the three sums, and say why a softmax is wise.
