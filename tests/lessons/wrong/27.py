@@ -6,6 +6,7 @@ WRONG = {
     "27.2": ["x = matrix / np.sqrt((matrix ** 2).sum())\nfor _ in range(4):\n    p = x @ x.T\n"
              "    x = A * x + (B * p + C5 * p @ p) @ x\nreturn x",
              "x = matrix / np.sqrt((matrix ** 2).sum())\nfor _ in range(5):\n    x = A * x + B * x ** 3 + C5 * x ** 5\nreturn x",
-             "x = matrix / abs(matrix).max()\nfor _ in range(5):\n    p = x @ x.T\n    x = A * x + (B * p + C5 * p @ p) @ x\nreturn x"],
+             "x = matrix / np.sqrt((matrix ** 2).sum())\nfor _ in range(5):\n    p = x @ x.T\n"
+             "    x = A * x + (B * p + C5 * p) @ x\nreturn x"],
     "27.3": ["return 1 / min(rows, columns) ** 0.5", "return 1 / (rows * columns) ** 0.5", "return 1.0"],
 }
