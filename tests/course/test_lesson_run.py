@@ -88,12 +88,15 @@ def test_an_error_names_the_line_of_the_lesson(tmp_path):
 
 
 def test_lines_of_the_long_size(tmp_path, monkeypatch):
-    """Announced by `#+`, they are printed by no other size, and then numbers count."""
+    """Announced by a plus before the mark, they are printed by no other size."""
     lesson = lesson_of(tmp_path, """from tinypredrnn.course import size
 for steps in size([40], [4], long=[40, 200]):
     print(f"{steps} steps: {1 / steps}")
+    print("seconds", steps)
 #~ 40 steps: 0.025
-#+ 200 steps: 0.05
+#? seconds 3
+#+~ 200 steps: 0.05
+#+? seconds 3
 """)
     for extent, complaints in ("small", []), ("full", []), (
             "long", ["line 6: expected '200 steps: 0.05', printed '200 steps: 0.005'"]):

@@ -5,7 +5,7 @@ Within a code cell
     #> 14.0                  a line that the cell prints: the same words, and numbers to 1 part in 1,000
     #~ loss 0.63             the same, but the number depends on the size of the run: at full size, to 1 part in 4
     #? 3.1 ms                the same, but the number depends on the machine: only the words are compared
-    #+ loss 0.21             the same as #~, but only the long size prints it
+    #+~ loss 0.21            a plus before a mark: only the long size prints this line
     # <solution>             the reader writes what is between this line and `# </solution>`
 
 An exercise is a text cell that ends with `### Exercise 3.1: title (easy, 5 minutes)`, what is to be done, and a
@@ -24,7 +24,7 @@ INSTALLED = PACKAGE / "lessons"  # an installation has the lessons inside the pa
 LESSONS = INSTALLED if INSTALLED.is_dir() else PACKAGE.parent / "lessons"
 
 YOUR_CODE = "...  # your code"
-ANNOUNCED = re.compile(r"^\s*#([>~?+]) ?(.*)$", re.MULTILINE)
+ANNOUNCED = re.compile(r"^\s*#(\+?[>~?]) ?(.*)$", re.MULTILINE)
 HOLE = re.compile(r"^( *)# <solution>\n(.*?)^ *# </solution>\n", re.MULTILINE | re.DOTALL)
 
 

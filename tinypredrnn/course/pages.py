@@ -130,7 +130,7 @@ def page_of_text(path):
 
 def notes_on(lesson, run, complaints):
     """Sentences on where the output comes from; the last one introduces the complaints, if there are any."""
-    marks = {mark for cell in lesson.cells if not cell.is_text for mark, _ in cell.expected}
+    marks = "".join(mark for cell in lesson.cells if not cell.is_text for mark, _ in cell.expected)
     printed = "." if run == "none" else "; it printed something else here:" if complaints else "; it printed the same."
     return [*(sentence for mark, sentence in MARKS.items() if mark in marks), RUNS[run] + printed]
 

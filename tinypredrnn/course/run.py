@@ -46,7 +46,8 @@ def run(lesson):
                 printed = execute(cell, lesson, namespace)
                 verdicts = [line for line in printed if line.startswith("exercise ")]
                 found = [line for line in verdicts if not line.endswith(": OK")]
-                expected = [pair for pair in cell.expected if pair[0] != "+" or size(False, False, long=True)]
+                is_long = size(full=False, small=False, long=True)
+                expected = [(mark[-1], line) for mark, line in cell.expected if is_long or not mark.startswith("+")]
                 found += differences(expected, [line for line in printed if line not in verdicts])
                 complaints += [f"line {cell.line + 1}: {text}" for text in found]
     return namespace, complaints
@@ -68,8 +69,7 @@ def differences(expected, printed):
             return
         (mark, wanted), line = expected[index], printed[index]
         same_words = NUMBER.sub("0", wanted).split() == NUMBER.sub("0", line).split()
-        loose = 0.25 if size(True, small=False) else None  # None: any number will do
-        tolerance = {">": 1e-3, "~": loose, "+": loose, "?": None}[mark]
+        tolerance = {">": 1e-3, "~": 0.25 if size(full=True, small=False) else None, "?": None}[mark]  # None: any
         numbers = [[float(number.replace(",", "")) for number in NUMBER.findall(text)] for text in (line, wanted)]
         if not same_words or tolerance and not np.allclose(*numbers, rtol=tolerance, atol=1e-9 if mark == ">" else 0):
             yield f"expected {wanted!r}, printed {line!r}"
