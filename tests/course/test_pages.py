@@ -232,7 +232,7 @@ def test_a_lesson_that_ends_with_an_error_says_so(folder, tmp_path, capsys):
     (folder / "02_b.py").write_text(LESSON.replace("size(0.5, 7.0)", "1 / 0"))
     (folder / "01_a.py").unlink()
     assert pages.write_pages(folder, tmp_path / "site", run="small") == 1
-    assert "ended with an error" in capsys.readouterr().out
+    assert "ZeroDivisionError: division by zero" in capsys.readouterr().out
     assert "ZeroDivisionError: division by zero" in (tmp_path / "site/02_b.html").read_text(encoding="utf-8")
 
 

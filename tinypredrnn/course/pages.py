@@ -146,10 +146,10 @@ def live(lesson, workplace, run):
     done = subprocess.run(words + ["--full"] * (run == "full"), capture_output=True, text=True, encoding="utf-8",
                           errors="replace", env={**os.environ, "PYTHONIOENCODING": "utf-8"})
     (workplace / lesson.path.name).unlink()
-    print(done.stdout or f"{lesson.number:>3} {lesson.title:48} ended with an error\n", end="", flush=True)
     complaints = [line.strip() for line in done.stdout.splitlines() if line.startswith(" " * 6)]
     if done.returncode and not complaints:
         complaints = done.stderr.strip().splitlines()[-1:] or [f"it ended with status {done.returncode}"]
+    print(done.stdout or f"{lesson.number:>3} {lesson.title:48} {complaints[0]}\n", end="", flush=True)
     return complaints
 
 
