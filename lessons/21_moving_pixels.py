@@ -146,7 +146,7 @@ best = min(fits, key=lambda found: found[0])
 print("2 kernels, from four starts:", *(f"{error:.2f}" for error, _, _ in fits))
 print(f"the best: {best[0]:.2f}, the largest weights are {best[1].max(axis=1).min():.2f} or more")
 #> the same frame again: 18.00, a black one: 13.00
-#> 1 kernel: 5.33, its largest weight is 0.46
+#~ 1 kernel: 5.33, its largest weight is 0.46
 #~ 2 kernels, from four starts: 2.44 0.00 0.00 2.47
 #~ the best: 0.00, the largest weights are 0.98 or more
 

@@ -126,7 +126,7 @@ print("Adam has learnt nothing of the rare ones, with any seed:", (results["Adam
 # output's directions $U$, each with a strength in $S$. Muon (Jordan et al. 2024) throws the strengths away and steps
 # along $U V^\top$: the same directions, all equally strong. This is an **orthogonal** matrix, the one nearest to $G$.
 #
-# ### Exercise 27.1: the nearest orthogonal matrix
+# ### Exercise 27.1: the nearest orthogonal matrix (stretch, 10 minutes)
 # Return $U V^\top$ for a matrix of any shape. Its singular values are all 1.
 #
 # *Hint:* `np.linalg.svd(matrix, full_matrices=False)` returns $U$, the strengths, and $V^\top$ (already transposed).
@@ -186,7 +186,7 @@ show(figure, "rounds")
 # The values end between 0.7 and 1.2 and not at 1. That is good enough for a step, and Jordan chose speed over
 # exactness.
 #
-# ### Exercise 27.2: the rounds of a matrix
+# ### Exercise 27.2: the rounds of a matrix (medium, 10 minutes)
 # Apply five rounds to a matrix. First divide it by its Frobenius norm (the root of the sum of its squares), so that no
 # singular value is above 1.
 #
@@ -210,7 +210,7 @@ check("27.2", lambda: [by_rounds(wide), by_rounds(square)], [orthogonal(wide), o
 # One thing is missing: the size of a step. $U V^\top$ has no size of its own, so its numbers are small if the matrix is
 # large.
 #
-# ### Exercise 27.3: how large are the numbers?
+# ### Exercise 27.3: how large are the numbers? (easy, 5 minutes)
 # Return the root mean square of the numbers of an orthogonal matrix with `rows` rows and `columns` columns.
 #
 # *Hint:* the sum of the squares of all numbers of a matrix is the sum of the squares of its singular values. How many

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinypredrnn as tp
-from tinypredrnn import course
+from tinypredrnn.course import lesson as course
 
 END = "# Here the page ends"
 TRAINING = "network, films = train(seed=0)"
