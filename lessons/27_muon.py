@@ -186,7 +186,7 @@ show(figure, "rounds")
 # The values end between 0.7 and 1.2 and not at 1. That is good enough for a step, and Jordan chose speed over
 # exactness.
 #
-# ### Exercise 27.2: the rounds of a matrix (medium, 10 minutes)
+# ### Exercise 27.2: the rounds of a matrix (medium, 5 minutes)
 # Apply five rounds to a matrix. First divide it by its Frobenius norm (the root of the sum of its squares), so that no
 # singular value is above 1.
 #

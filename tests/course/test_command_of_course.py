@@ -151,10 +151,10 @@ def test_within_a_folder_of_copies_they_are_what_is_meant(tmp_path, monkeypatch,
     status, out = said("check", "1.2")
     assert status == 1 and out.startswith("exercise 1.2: not yet: nothing came back yet")
     _, out = said()
-    assert "exercises 1 of 3" in out and "\nnext: python 01_one_number.py\n" in out and "solutions" not in out
+    assert "exercises 1 of 3" in out and "\nnext: python 00_on_one_page.py\n" in out and "solutions" not in out
     for path in mine.glob("*.py"):
         path.rename(path.with_suffix(".ipynb"))
-    assert "exercises 1 of 3" in said()[1] and "next: jupyter lab 01_one_number.ipynb" in said()[1]
+    assert "exercises 1 of 3" in said()[1] and "next: jupyter lab 00_on_one_page.ipynb" in said()[1]
     monkeypatch.chdir(tmp_path)
     assert "these hold the solutions" in said()[1]
 

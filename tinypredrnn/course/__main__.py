@@ -177,9 +177,9 @@ def main(arguments=None):
                                                                        options.solutions, options.install))
     notebooks.add_argument("target", type=path_argument, metavar="FOLDER")
     notebooks.add_argument("--solutions", action="store_true", help="with the solutions (default: with holes)")
-    notebooks.add_argument("--install", default="tinypredrnn", metavar="WHAT",
-                           help="what pip installs where tinypredrnn is missing, as in Colab: a name, git+https://..., "
-                                "or a wheel (default: tinypredrnn)")
+    notebooks.add_argument("--install", default="", metavar="WHAT",
+                           help="what pip installs where tinypredrnn is missing, as in Colab: git+https://... or a "
+                                "wheel (default: nothing, a cell says that it is missing)")
     add("table", "the table in the README", lambda options: table(options.folder or LESSONS))
     parser.set_defaults(action=lambda options: show_progress(options.folder or current_folder()))
 

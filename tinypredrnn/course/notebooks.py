@@ -23,14 +23,20 @@ import importlib.util
 
 if importlib.util.find_spec("tinypredrnn") is None:
     %pip install --quiet "{requirement}\""""
+# without an address: a name alone might be somebody else's package
+ASK = """# Is tinypredrnn installed where this notebook runs?
+import importlib.util
+
+if importlib.util.find_spec("tinypredrnn") is None:
+    raise SystemExit("tinypredrnn is not installed here: install it as its README says")"""
 
 
-def write_notebooks(source, target, solutions=False, requirement="tinypredrnn"):
+def write_notebooks(source, target, solutions=False, requirement=""):
     """Write the lessons of the folder `source` as notebooks into the folder `target`.
 
     solutions     with the solutions; otherwise the exercises have holes
-    requirement   what pip installs where the package is missing: its name, an address such as git+https://..., or the
-                  file of a wheel
+    requirement   what pip installs where the package is missing: an address such as git+https://..., or the file of a
+                  wheel; "": the first cell only says that it is missing
 
     A notebook that is there already is replaced only if it is as this command wrote it.
     """
@@ -50,7 +56,7 @@ def write_notebooks(source, target, solutions=False, requirement="tinypredrnn"):
     print(f"begin with: jupyter lab {quoted(folder.path / f'{found[0].path.stem}.ipynb')}")
 
 
-def as_notebook(lesson, solutions=False, requirement="tinypredrnn"):
+def as_notebook(lesson, solutions=False, requirement=""):
     """A lesson as a valid notebook of format 4; the same lesson always gives the same one."""
     cells = []
     for cell in lesson.cells:
@@ -59,7 +65,7 @@ def as_notebook(lesson, solutions=False, requirement="tinypredrnn"):
         else:
             cells.append(code_cell(cell, solutions))
         if len(cells) == 1:
-            cells.append(nb.new_code_cell(INSTALL.format(requirement=requirement)))
+            cells.append(nb.new_code_cell(INSTALL.format(requirement=requirement) if requirement else ASK))
     for index, cell in enumerate(cells):
         cell["id"] = f"cell-{index}"  # instead of a random one
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
