@@ -11,10 +11,12 @@ from PIL import Image
 
 import tinypredrnn as tp
 from tinypredrnn.data.drawn_digits import draw_digits
+from tinypredrnn.data.echoes import SCALE, Echoes
 from tinypredrnn.data.moving_mnist import MovingMNIST
 from tinypredrnn.data.scale import BYTES
 from tinypredrnn.errors import CheckpointError
 from tinypredrnn.train import PRETRAINED, export_weights, predict, read_checkpoint
+from tinypredrnn.train.checkpoint import SHIPPED
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,6 +43,34 @@ def test_it_predicts_better_than_copying_and_than_black():
 def test_its_scores_stand_beside_it():
     scores = json.loads((PRETRAINED.parent / "scores.json").read_text())["mnist-2"]
     assert scores["mse"] < 0.7 * scores["black_mse"] and scores["iteration"] == read_checkpoint(PRETRAINED)[1]
+
+
+def test_the_model_of_radar_echoes_is_small_too_and_says_nothing_of_where_it_was_made():
+    plan, iteration, parts = read_checkpoint(SHIPPED["radar"])
+    assert SHIPPED["radar"].stat().st_size < 3e6 and not parts["optimiser"] and not parts["data"]
+    assert (plan.source, plan.frame, plan.scale.unit, plan.scale.units) == ("radar", (64, 64, 1), "dBZ", (0, 60))
+    assert not any((plan.data.data, plan.data.validation, plan.data.test))
+    entries = json.loads((PRETRAINED.parent / "radar-scores.json").read_text())
+    scores, matched = entries["radar"], entries["radar-matched"]
+    assert scores["iteration"] == matched["iteration"] == iteration and scores["mse"] < 0.5 * scores["copy_last_mse"]
+    assert all(matched[f"csi_{dbz}"] > scores["flow"][f"csi_{dbz}"] for dbz in (10, 20, 30))
+
+
+def test_a_nowcast_needs_no_training(tmp_path):
+    """On echoes of another size that move: with the name of the model alone, and better than leaving them where they are."""
+    assert tp.load("radar").count_parameters() == 577_552
+    frames = Echoes((64, 64), 20).fixed_set("test", 4)
+    given, truth = SCALE.to_model(frames[:, :10]), SCALE.to_model(frames[:, 10:])
+    error = lambda guess: np.square(guess - truth).sum(axis=(2, 3, 4)).mean()
+    assert error(predict(tp.load("radar"), given, 10)) < 0.8 * error(given[:, -1:])
+    times = np.datetime64("2026-07-01T12:00") + 5 * np.arange(12).astype("timedelta64[m]")
+    square = np.zeros((12, 90, 80), np.uint8)
+    for t in range(12):
+        square[t, 20:40, 10 + 2 * t:30 + 2 * t] = 160
+    np.savez(tmp_path / "today.npz", frames=square, times=times.astype(str))
+    done = run("radar", "--input", "today.npz", "--unit", "dBZ", "--values", 0, 60, "--fit", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "50 minutes from 2026-07-01T12:55:00 on" in done.stdout and (tmp_path / "predicted" / "prediction.nc").is_file()
 
 
 def test_a_look_needs_no_arguments(tmp_path):
