@@ -20,7 +20,8 @@ from numba import njit
 
 from tinypredrnn.course import check, show, size
 from tinypredrnn.data.drawn_digits import draw_digits
-from tinypredrnn.data.moving_mnist import MovingMNIST, stream
+from tinypredrnn.data.moving_mnist import MovingMNIST
+from tinypredrnn.data.source import stream
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 sequences = 80_000 * 8
@@ -515,7 +516,7 @@ print(np.array_equal(moving.fixed_set("test", 3)[2], moving.fixed_set("test", 1,
 # - The paper's generator: `tinypredrnn/data/moving_mnist.py`, `MovingMNIST`, with a choice between `reflect` (exercise
 #   9.1's formula) and Srivastava's rule (`clamp`); `tinypredrnn/data/moving_mnist.py`, `paint` first lays each digit
 #   out as one long line, so that the processor can take many pixels at once.
-# - Streams by name: `tinypredrnn/data/moving_mnist.py`, `stream`.
+# - Streams by name: `tinypredrnn/data/source.py`, `stream`.
 # - Digits: `tinypredrnn/data/drawn_digits.py`, `draw_digits`; MNIST itself: `tinypredrnn/data/digits.py`,
 #   `load_digits`.
 # - Batches made ahead by a thread, while the model still computes on the previous one: `tinypredrnn/data/batches.py`,

@@ -112,7 +112,7 @@ def parsers():
 def test_no_flag_may_be_abbreviated():
     """`--data x.npy` must not be taken for `--data-dir x.npy`."""
     found = dict(parsers())
-    assert len(found) > 10 and [where for where, words in found.items() if words.get("allow_abbrev") != "False"] == []
+    assert len(found) > 8 and [where for where, words in found.items() if words.get("allow_abbrev") != "False"] == []
 
 
 def test_whole_numbers_are_bounded():

@@ -113,15 +113,17 @@ def test_show_saves_beside_the_lesson(tmp_path):
 
 NOTEBOOK = """
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 figure, shown = plt.figure(), []
 display = ModuleType("IPython.display")
-display.display = shown.append
-sys.modules.update({"ipykernel": ModuleType("ipykernel"), "IPython": ModuleType("IPython"), display.__name__: display})
+display.display, display.Image = shown.append, lambda data, alt: data
+ipython = ModuleType("IPython")
+ipython.get_ipython = lambda: SimpleNamespace(kernel=None)
+sys.modules.update({"IPython": ipython, display.__name__: display})
 
 from tinypredrnn.course import check, show
 

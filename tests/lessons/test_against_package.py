@@ -29,7 +29,7 @@ def built_in(number):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYPREDRNN_LESSONS", "small")
         patch.setattr("tinypredrnn.course.answers.remember", lambda *_: None)
-        patch.setattr(course, "show", lambda figure, name: plt.close(figure))
+        patch.setattr(course, "show", lambda figure, *name, **moving: plt.close(figure))
         (lesson,) = lessons(numbers=[number])
         return SimpleNamespace(**run(lesson)[0])
 

@@ -20,7 +20,7 @@ def names_of(number, until):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYPREDRNN_LESSONS", "small")
         patch.setattr("tinypredrnn.course.answers.remember", lambda *_: None)
-        patch.setattr(course, "show", lambda figure, _: plt.close(figure))
+        patch.setattr(course, "show", lambda figure, *name, **moving: plt.close(figure))
         for cell in lesson.cells:
             if not cell.is_text:
                 execute(cell, lesson, namespace)

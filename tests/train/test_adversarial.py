@@ -75,7 +75,7 @@ def test_who_learns():
     for true, predicted, learns in ((0.6, 0.65, (True, True)), (0.5, 0.29, (False, True)), (0.5, 0.5, (False, True)),
                                     (0.71, 0.5, (True, True)), (0.4, 0.8, (True, False)), (0.5, 0.5, (True, False)),
                                     (0.1, 0.2, (True, True)), (0.1, 0.9, (True, True))):
-        update.balance(tp.tensor(true), tp.tensor(predicted))
+        update.balance((tp.tensor(true), tp.tensor(predicted)), 4)
         assert (update.discriminator_learns, update.model_learns) == learns, (true, predicted)
 
 

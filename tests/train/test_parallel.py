@@ -212,7 +212,7 @@ def test_sequences_are_scored_by_all_as_by_one(count):
 def test_the_networks_of_a_comparison_are_shared(digit_images, tmp_path, monkeypatch):
     """Each is trained by one process, and the first knows what became of all."""
     data = make_plan(size=(32, 32), given=3, horizon=3, test_sequences=4, validation_sequences=4).data
-    monkeypatch.setattr(Comparison, "world", lambda self, digits, seed=0: DrawnDigits(data.replace(digits=digits), seed, digit_images))
+    monkeypatch.setattr(Comparison, "world", lambda self, options, seed=0: DrawnDigits(data.replace(**options), seed, digit_images))
     for module in trainer, scoring:
         for name in "save_gif", "save_strip", "save_training_curves", "save_frame_curves":
             monkeypatch.setattr(module, name, lambda path, *what: path.write_bytes(b"a picture"), raising=False)

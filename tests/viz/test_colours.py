@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tinypredrnn import viz
-from tinypredrnn.course import LESSONS
+from tinypredrnn.course.lesson import LESSONS
 
 
 def test_no_picture_has_colours_of_its_own():

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tinypredrnn.course.lesson import INSTALLED
-from tinypredrnn.course.progress import is_script, path_of
+from tinypredrnn.course.progress import in_notebook, is_script, path_of
 from tinypredrnn.files import replacing
 
 
@@ -34,7 +34,7 @@ def show(figure, name, update=None, frames=0):
         else:
             if is_script(namespace):
                 print(f"figure: {from_here(path.with_suffix('.gif') if update else path)}")
-    if "ipykernel" in sys.modules:
+    if in_notebook():
         from IPython.display import Image, display
 
         with TemporaryDirectory() as folder:

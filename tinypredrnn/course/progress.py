@@ -14,9 +14,15 @@ def path_of(namespace):
     return Path(namespace["__file__"]).resolve() if "__file__" in namespace else None
 
 
+def in_notebook():
+    """Whether a kernel of Jupyter runs this program, and has not only been imported."""
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)
+    return hasattr(get_shell(), "kernel")
+
+
 def is_script(namespace):
     """Whether the lesson with these globals is the program that runs, and not a notebook or an editor's cells."""
-    return "__file__" in namespace and namespace is vars(sys.modules["__main__"]) and "ipykernel" not in sys.modules
+    return "__file__" in namespace and namespace is vars(sys.modules["__main__"]) and not in_notebook()
 
 
 def progress(folder):
