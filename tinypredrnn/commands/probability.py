@@ -50,8 +50,7 @@ def main(words):
                                                "thresholds": {f"{threshold:g}": as_entry(total)
                                                               for threshold, total in scores.items()}})
         for threshold, total in scores.items():
-            counts = {"model": total["head"], "the forecast itself": total["forecast"]}
-            folder.draw(f"reliability-{threshold:g}.png", viz.save_reliability, counts,
+            folder.draw(f"reliability-{threshold:g}.png", viz.save_reliability, total["head"],
                         f"{threshold:g} {unit} or more".replace("  ", " "))
     print("\n".join(table(scores, unit, len(sequences))))
     print(f"see {shlex.quote(str(arguments.run / f'reliability-{thresholds[0]:g}.png'))}")
