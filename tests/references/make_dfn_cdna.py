@@ -11,7 +11,7 @@ Their weights carry our names and lie as ours do, so that gradients come out in 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from references.make_references import HERE, under
+from references.make_references import under
 
 GIVEN = 2
 
@@ -203,7 +203,6 @@ def make(name, seed=0):
 
 
 if __name__ == "__main__":
-    for name in FILES:
-        path = HERE / f"{name}.npz"
-        np.savez_compressed(path, **make(name))
-        print(f"{path.name:15} {path.stat().st_size:8,} bytes")
+    from writing import write
+
+    write(FILES, make)

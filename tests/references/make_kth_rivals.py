@@ -13,7 +13,7 @@ package; a function puts their weights, or gradients, under our names into our m
 import numpy as np
 import torch
 import torch.nn.functional as F
-from references.make_references import HERE, under
+from references.make_references import under
 from references.make_rivals import conv_weights, draw, numbers
 
 
@@ -277,7 +277,6 @@ def make(name, seed=0):
 
 
 if __name__ == "__main__":
-    for name in FILES:
-        path = HERE / f"{name}.npz"
-        np.savez_compressed(path, **make(name))
-        print(f"{path.name:15} {path.stat().st_size:8,} bytes")
+    from writing import write
+
+    write(FILES, make)

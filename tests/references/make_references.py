@@ -18,14 +18,11 @@ both forget gates. `our_st_lstm` puts their weights, or gradients, under our nam
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-HERE = Path(__file__).parent
 
 
 def first(x):
@@ -303,7 +300,6 @@ def make(name, seed=0):
 
 
 if __name__ == "__main__":
-    for name in FILES:
-        path = HERE / f"{name}.npz"
-        np.savez(path, **make(name))
-        print(f"{path.name:15} {path.stat().st_size:8,} bytes")
+    from writing import write
+
+    write(FILES, make)

@@ -7,7 +7,6 @@ convolution for every letter; a function puts its weights, or gradients, under o
                                       after the given ones and loss ("bce") out; gradient/NAME and gradient/frames of the loss
 """
 
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +17,6 @@ try:
 except ImportError:  # as a script
     from make_references import under
 
-HERE = Path(__file__).parent
 
 
 def draw(rng, *shape):
@@ -204,7 +202,6 @@ def make(name, seed=0):
 
 
 if __name__ == "__main__":
-    for name in FILES:
-        path = HERE / f"{name}.npz"
-        np.savez(path, **make(name))
-        print(f"{path.name:22} {path.stat().st_size:8,} bytes")
+    from writing import write
+
+    write(FILES, make)

@@ -8,7 +8,6 @@ our names into our merged and channels-last arrays.
         weight/NAME, frames (B,T,H,W,1), truth (B,T-1) in; outputs and loss out; gradient/NAME and gradient/frames of the loss
 """
 
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,7 +19,6 @@ except ImportError:  # as a script
     import equations
     import make_references
 
-HERE = Path(__file__).parent
 HIDDEN, KERNEL, PATCH, GIVEN = (3, 2, 2), 3, 2, 3
 TRUTH = np.array([[1, 1, 1, 0, 1], [1, 1, 1, 1, 0]])
 BETA = 0.3
@@ -265,7 +263,6 @@ def make(name, seed=0):
 
 
 if __name__ == "__main__":
-    for name in FILES:
-        path = HERE / f"{name}.npz"
-        np.savez(path, **make(name))
-        print(f"{path.name:25} {path.stat().st_size:8,} bytes")
+    from writing import write
+
+    write(FILES, make)
