@@ -68,7 +68,7 @@ class Half:
         else:
             u = array.view(np.uint32)
             u[...] = self.bits
-            u <<= 16
+            u *= 1 << 16
         remember(array, self)
         return array
 
