@@ -24,6 +24,7 @@ from tqdm import tqdm
 import tinypredrnn as tp
 from tinypredrnn.autograd.elementwise import TABLE
 from tinypredrnn.autograd.fuse import Fused, Loop, gradients
+from tinypredrnn.autograd.kept import gpu_halve
 from tinypredrnn.autograd.symbol import Symbol
 from tinypredrnn.backend import first_line
 from tinypredrnn.errors import DeviceError, command, whole_number_from
@@ -89,23 +90,32 @@ def as_compiled(code, options=(), headers=True):
         compiler._compile_module_with_cache = keep
 
 
-def fused_kernels():
-    """{name: (source, options)} of all fused kernels, as ElementwiseKernel makes them."""
+def elementwise(kernel, inputs, outputs, axes, whole):
+    """(source, options) of an ElementwiseKernel for arrays of these dtypes and so many axes, contiguous if `whole`."""
     import cupy
     from cupy._core import _kernel
     from cupy._core._carray import Indexer
 
+    inputs, outputs = [tuple(map(np.dtype, dtypes)) for dtypes in (inputs, outputs)]
+    arrays = [_kernel._ArgInfo(ARRAY, cupy.ndarray, dtype, axes, whole, True) for dtype in inputs + outputs]
+    indexer = _kernel._ArgInfo(INDEXER, Indexer, None, axes, True, True)
+    *_, types = _kernel._decide_params_type(kernel.in_params, kernel.out_params, inputs, outputs)
+    return as_compiled(_kernel._get_elementwise_kernel_code((*arrays, indexer), types, kernel.params, kernel.operation,
+                                                            kernel.name, kernel.preamble))
+
+
+def fused_kernels():
+    """{name: (source, options)} of all fused kernels, and of the one that rounds activations."""
+    import cupy
+
     found = {}
-    for loop in {loop.gpu_parts(): loop for loop in loops()}.values():
-        kernel = loop.gpu_kernel(cupy)
-        for dtype, (layout, (axes, whole)) in itertools.product(("float32", "float64"), LAYOUTS.items()):
-            array = _kernel._ArgInfo(ARRAY, cupy.ndarray, np.dtype(dtype), axes, whole, True)
-            indexer = _kernel._ArgInfo(INDEXER, Indexer, None, axes, True, True)
-            dtypes = [(np.dtype(dtype),) * len(parameters) for parameters in (kernel.in_params, kernel.out_params)]
-            *_, types = _kernel._decide_params_type(kernel.in_params, kernel.out_params, *dtypes)
-            code = _kernel._get_elementwise_kernel_code((array,) * kernel.nargs + (indexer,), types, kernel.params,
-                                                        kernel.operation, kernel.name, kernel.preamble)
-            found[f"{loop.title}, {dtype}, {layout}, {len(found)}"] = as_compiled(code)
+    for layout, (axes, whole) in LAYOUTS.items():
+        for loop, dtype in itertools.product({loop.gpu_parts(): loop for loop in loops()}.values(), "fd"):
+            kernel = loop.gpu_kernel(cupy)
+            dtypes = [dtype * len(parameters) for parameters in (kernel.in_params, kernel.out_params)]
+            found[f"{loop.title}, {np.dtype(dtype)}, {layout}, {len(found)}"] = elementwise(kernel, *dtypes,
+                                                                                        axes, whole)
+        found[f"halve, {layout}"] = elementwise(gpu_halve(), ["uint32"], ["uint16"], axes, whole)
     return found
 
 

@@ -1,15 +1,16 @@
-"""Peak memory and time of a training step over the length of a sequence, with and without recomputation.
+"""Peak memory and time of a training step over the length of a sequence, with and without recomputation, and in bf16.
 
     python examples/long_sequences.py --plot long_sequences.png                  a small network, a few minutes
     python examples/long_sequences.py --hidden 128 128 128 128 --frames 20 80    the paper's
     python examples/long_sequences.py --hidden 128 128 128 128 --batch 8 --frames 20 --kept     what takes its memory
 
 With recomputation (`--recompute` of the training commands), the state is kept once for every so many steps, the square
-root of their number, and backward computes the steps between again: the same gradients, to the last bit. Each row is
-measured in a process of its own, which first loads and compiles everything with a tiny network. Memory is what the step
-adds to that at its peak, with weights, gradients and Adam's moments; time is the fastest of several steps. That both
-ways have the same gradients is checked. With `--kept`, nothing is measured: the arrays that backward needs are counted
-after the forward pass, each once, by the ops that keep them.
+root of their number, and backward computes the steps between again: the same gradients, to the last bit. In bf16
+(`--activations bf16`), everything is kept, rounded to half its size: gradients of less precision, and how much less is
+printed. Each number is measured in a process of its own, which first loads and compiles everything with a tiny network.
+Memory is what the step adds to that at its peak, with weights, gradients and Adam's moments; time is the fastest of
+several steps. With `--kept`, nothing is measured: the arrays that backward needs are counted after the forward pass,
+each once, by the ops that keep them.
 """
 
 import json
@@ -17,8 +18,8 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 import time
-import zlib
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -35,40 +36,49 @@ from tinypredrnn.train.recipe import Recipe
 from tinypredrnn.viz import COLOURS
 from tinypredrnn.viz.graph import history
 
-TINY = dict(hidden=[4], size=16, batch=1, frames=3, steps=1)
-ROW = "{frames:>6}{whole:>14.0f}{again:>14.0f}{less:>8.2f}{seconds:>12.2f}{seconds_again:>12.2f}{longer:>8.2f}"
-HEADER = (f"{'':>6}{'peak memory of a step, MiB':^36}{'seconds':^32}\n"
-          f"{'frames':>6}{'all kept':>14}{'recomputed':>14}{'':>8}{'all kept':>12}{'recomputed':>12}")
+TINY = dict(hidden=[4], size=32, batch=4, frames=3, steps=1)
+WAYS = {"all kept": {}, "in bf16": dict(activations="bf16"), "recomputed": dict(recompute=True)}
+COLOUR = dict(zip(WAYS, (COLOURS["truth"], COLOURS["input"], COLOURS["prediction"])))
+HEADER = (f"{'':>6}{'peak memory of a step, MiB':^36}{'of all kept':^16}{'seconds':^36}{'of all kept':^16}\n"
+          f"{'frames':>6}" + 2 * ("".join(f"{way:>12}" for way in WAYS) + f"{'bf16':>8}{'rec.':>8}"))
 
 
-def model_and_loss(hidden, size, batch, frames, recompute):
+def model_and_loss(hidden, size, batch, frames, recompute=False):
     """A PredRNN, and a function that computes its training loss on random frames."""
     model = tp.build_model("predrnn", (size, size), 1, hidden=hidden, kernel=5, patch=4)
     clips = np.random.default_rng(0).random((batch, frames, size, size, 1), np.float32)
     truth = np.repeat([[1.0] * (frames // 2) + [0.0] * (frames - 1 - frames // 2)], batch, axis=0)
     segment = Recipe(recompute=recompute).segment(frames - 1)
-    return model, lambda: l1_l2(model.unroll(clips, truth, segment=segment), clips[:, 1:])
+
+    def loss_of():
+        return l1_l2(model.unroll(clips, truth, segment=segment), clips[:, 1:])
+
+    return model, loss_of
 
 
-def measure(hidden, size, batch, frames, steps, recompute):
-    """Train `steps` steps on random frames: {"memory": bytes, "seconds": of the fastest, "gradients": a checksum}."""
+def measure(steps, gradients=None, **options):
+    """Train `steps` steps on random frames, and write the gradient of the last to the file `gradients`. Returns the
+    peak of the memory, and the seconds of the fastest step."""
     start = resident(reset=True)
-    model, loss_of = model_and_loss(hidden, size, batch, frames, recompute)
-    optimiser, times, checksum = Adam(model.parameters()), [], 0
+    activations = options.pop("activations", "fp32")
+    model, loss_of = model_and_loss(**options)
+    optimiser, times = Adam(model.parameters()), []
     for _ in range(steps):
         before = time.perf_counter()
         model.zero_grad()
-        loss_of().backward()
+        with tp.activations(activations):
+            loss_of().backward()
         optimiser.step()
         times.append(time.perf_counter() - before)
-        for p in model.parameters():
-            checksum = zlib.crc32(np.ascontiguousarray(p.grad), checksum)
-    return {"memory": resident(reset=False) - start, "seconds": min(times), "gradients": checksum}
+    peak = resident(reset=False) - start
+    if gradients:
+        np.save(gradients, np.concatenate([p.grad.ravel() for p in model.parameters()]))
+    return {"memory": peak / 2**20, "seconds": min(times)}
 
 
 def print_what_is_kept(**options):
     """What backward needs, by shape and by the ops that keep it. An array that several ops keep counts once."""
-    model, loss_of = model_and_loss(**options, recompute=False)
+    model, loss_of = model_and_loss(**options)
     users, arrays, parameters, loss = defaultdict(set), {}, {id(p.data) for p in model.parameters()}, loss_of()
     for node in history([loss]):
         for name, value in saved_values(node).items():
@@ -93,18 +103,41 @@ def in_a_process_of_its_own(options, threads):
     return json.loads(done.stdout)
 
 
+def row_of(options, threads):
+    """What each of the WAYS needs, and how its gradient differs from the first one's: {way: {"memory", "seconds",
+    "error"}}."""
+    found, first = {}, None
+    with tempfile.TemporaryDirectory() as folder:
+        for way, changes in WAYS.items():
+            path = Path(folder) / "gradients.npy"
+            found[way] = in_a_process_of_its_own(options | changes | {"gradients": str(path)}, threads)
+            gradients = np.load(path)
+            first = gradients if first is None else first
+            found[way]["error"] = float(np.linalg.norm(gradients - first) / np.linalg.norm(first))
+    return found
+
+
+def print_row(frames, row):
+    print(f"{frames:>6}", end="")
+    for name, digits in ("memory", 0), ("seconds", 2):
+        all_kept, *less = (row[way][name] for way in WAYS)
+        print("".join(f"{value:12.{digits}f}" for value in (all_kept, *less)), end="")
+        # a tiny step needs no new page
+        print("".join(f"{value / all_kept if all_kept else math.nan:8.2f}" for value in less), end="")
+    print(flush=True)
+
+
 def save_picture(path, rows):
-    figure, (memory, seconds) = panels(2, (9, 3.6), sharey=False)
-    frames = [row["frames"] for row in rows]
-    for axes, names, title in ((memory, ("whole", "again"), "peak memory of a step, MiB"),
-                               (seconds, ("seconds", "seconds_again"), "time of a step, seconds")):
-        for name, label, colour in zip(names, ("all kept", "recomputed"), (COLOURS["truth"], COLOURS["prediction"])):
-            axes.plot(frames, [row[name] for row in rows], "o-", color=colour, label=label)
+    figure, panels_of = panels(2, (9, 3.6), sharey=False)
+    for axes, name, title in zip(panels_of, ("memory", "seconds"),
+                                 ("peak memory of a step, MiB", "time of a step, seconds")):
+        for way in WAYS:
+            axes.plot(list(rows), [row[way][name] for row in rows.values()], "o-", color=COLOUR[way], label=way)
         axes.set(xscale="log", yscale="log", xlabel="frames of a sequence", title=title)
-        axes.set_xticks(frames, frames)
+        axes.set_xticks(list(rows), list(rows))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
-    memory.legend(frameon=False)
+    panels_of[0].legend(frameon=False)
     save(figure, path)
 
 
@@ -124,24 +157,20 @@ def main(words):
     parser.add_argument("--kept", action="store_true", help="count the arrays that backward needs instead")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the table here")
     chosen = parser.parse_args(words)
-    network, rows = dict(hidden=chosen.hidden, size=chosen.size, batch=chosen.batch), []
+    network, rows = dict(hidden=chosen.hidden, size=chosen.size, batch=chosen.batch), {}
     if chosen.kept:
         for frames in chosen.frames:
             print_what_is_kept(**network, frames=frames)
         return 0
     print(HEADER)
     for frames in chosen.frames:
-        options = network | dict(frames=frames, steps=chosen.steps)
-        whole, again = (in_a_process_of_its_own(options | {"recompute": way}, chosen.threads) for way in (False, True))
-        less = again["memory"] / whole["memory"] if whole["memory"] else math.nan  # a tiny step needs no new page
-        rows.append(dict(frames=frames, whole=whole["memory"] / 2**20, again=again["memory"] / 2**20, less=less,
-                         seconds=whole["seconds"], seconds_again=again["seconds"],
-                         longer=again["seconds"] / whole["seconds"]))
-        same = whole["gradients"] == again["gradients"]
-        print(ROW.format(**rows[-1]) + ("" if same else "  other gradients"), flush=True)
-        if not same:
-            return 1
-    print("all gradients are the same to the last bit")
+        rows[frames] = row_of(network | dict(frames=frames, steps=chosen.steps), chosen.threads)
+        print_row(frames, rows[frames])
+    if any(row["recomputed"]["error"] for row in rows.values()):
+        print("gradients with recomputation are others")
+        return 1
+    print("gradients with recomputation are the same to the last bit; those from what was kept in bf16 differ by "
+          f"{max(row['in bf16']['error'] for row in rows.values()):.1e} of their norm")
     if chosen.plot:
         save_picture(chosen.plot, rows)
     return 0
@@ -150,6 +179,7 @@ def main(words):
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1].startswith("{"):  # a process that measures one row
         measure(**TINY, recompute=True)
+        measure(**TINY, activations="bf16")
         print(json.dumps(measure(**json.loads(sys.argv[1]))))
     else:
         sys.exit(command(lambda: main(sys.argv[1:])))

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from tinypredrnn.autograd import tensor
+from tinypredrnn.autograd import kept, tensor
 from tinypredrnn.errors import ConfigError, TrainingError
 from tinypredrnn.gpu import check_precision, convolution, precision
 
@@ -24,9 +24,11 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("options", [
     dict(sampling_until=2), dict(clip=0.05, sampling="reverse", loss_over="future", loss="l2"), dict(horizon=9),
-    dict(model="predrnn_pp"), dict(model="predrnn_v2"), dict(model="convlstm_shi"), dict(recompute=True, truncate=2)], ids=str)
-def test_replays_are_the_steps_that_were_launched_one_by_one(options, make, gpu, tmp_path):
+    dict(model="predrnn_pp"), dict(model="predrnn_v2"), dict(model="convlstm_shi"), dict(recompute=True, truncate=2),
+    dict(activations="bf16")], ids=str)
+def test_replays_are_the_steps_that_were_launched_one_by_one(options, make, gpu, tmp_path, monkeypatch):
     """Scheduled sampling, the loss and Adam's factors change from step to step; the graph is recorded once, in the second."""
+    monkeypatch.setattr(kept, "SMALL", 1)  # these networks are small
     captured = make(tmp_path, gpu, **options)
     launched = losses_and_weights(make(tmp_path, gpu, graph=False, **options))
     assert_same(losses_and_weights(captured), launched)

@@ -29,9 +29,10 @@ def measured(plan):
         for _ in range(2):
             model.zero_grad()
             truth, states = truth_mask(plan.recipe, data.given, data.horizon, 0), [] if model.loss_needs_states else None
-            outputs = model.unroll(frames, truth, states, data.given, plan.recipe.segment(truth.shape[1]))
-            loss = model.loss(find_loss(plan.recipe.loss), outputs, frames[:, 1:], states)
-            loss.backward()
+            with tp.activations(plan.recipe.activations):
+                outputs = model.unroll(frames, truth, states, data.given, plan.recipe.segment(truth.shape[1]))
+                loss = model.loss(find_loss(plan.recipe.loss), outputs, frames[:, 1:], states)
+                loss.backward()
             optimiser.step(1e-3)
         return tracemalloc.get_traced_memory()[1]
     finally:
@@ -41,7 +42,8 @@ def measured(plan):
 @pytest.mark.parametrize("changes", [{}, dict(batch=8), dict(hidden=(32,) * 3), dict(kernel=5), dict(size=(64, 64), patch=8),
                                      dict(patch=2), dict(model="convlstm"), dict(model="predrnn_m"), dict(layer_norm=True),
                                      dict(channels=3), dict(size=(30, 31)), dict(given=10, horizon=10),
-                                     dict(given=10, horizon=10, recompute=True), dict(given=20, horizon=20, recompute=True),
+                                     dict(given=10, horizon=10, recompute=True),
+                                     dict(batch=32, activations="bf16"), dict(given=20, horizon=20, recompute=True),
                                      dict(model="predrnn_v2", given=10, horizon=10, recompute=True), dict(model="predrnn_v2"),
                                      dict(model="dfn", width=8), dict(model="dfn", width=16, size=(20, 40)),
                                      dict(model="cdna", width=8), dict(model="cdna", width=16, given=2),

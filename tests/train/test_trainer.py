@@ -14,6 +14,7 @@ import pytest
 from watched import at_each_step, bits, log_without_seconds, stop_after
 
 import tinypredrnn as tp
+from tinypredrnn.autograd import kept
 from tinypredrnn.errors import CheckpointError, DataError, DeviceError, TrainingError
 from tinypredrnn.train import fingerprint, predict, rate_at, read_checkpoint, read_log, read_plan
 
@@ -82,11 +83,13 @@ KINDS = {
     "as in the paper": {},
     "everything else": dict(sampling="reverse", clip=0.1, rate_schedule="cosine", loss="l2", loss_over="future", model="convlstm", seed=3,
                             recompute=True, truncate=2),
+    "activations in half the memory": dict(activations="bf16"),
 }
 
 
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
-def test_resuming_is_bit_for_bit_the_run_that_was_never_stopped(small_trainer, tmp_path, options):
+def test_resuming_is_bit_for_bit_the_run_that_was_never_stopped(small_trainer, tmp_path, options, monkeypatch):
+    monkeypatch.setattr(kept, "SMALL", 1)  # these networks are small
     seen = {"straight": [], "stopped": []}
     straight = at_each_step(small_trainer(tmp_path / "straight", **options), lambda frames: seen["straight"].append(frames))
     straight.run()

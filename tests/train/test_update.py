@@ -7,6 +7,7 @@ import pytest
 from plans import DrawnDigits, make_plan
 
 import tinypredrnn as tp
+from tinypredrnn.autograd import kept
 from tinypredrnn.data.drawn_digits import draw_digits
 from tinypredrnn.data.scale import Scale
 from tinypredrnn.errors import TrainingError
@@ -126,6 +127,16 @@ def test_a_rehearsal_changes_nothing(frames):
     before = numbers(update)
     update.rehearse(frames, 0)
     assert numbers(update) == before and all(p.grad is None for p in update.model.parameters())
+
+
+@pytest.mark.parametrize("options", [{}, dict(recompute=True), dict(truncate=2), dict(gaps=True), dict(update="both_ways")], ids=str)
+def test_a_step_from_activations_in_half_the_memory_is_nearly_the_same(frames, options, monkeypatch):
+    monkeypatch.setattr(kept, "SMALL", 1)  # this network is small
+    exact, rounded = (make(activations=name, **options) for name in ("fp32", "bf16"))
+    (loss, norm), (same, about) = (update(frames, 0).values() for update in (exact, rounded))
+    assert about == pytest.approx(norm, rel=1e-2) and about != norm
+    assert loss == same or options.get("update") and loss == pytest.approx(same, rel=1e-3)  # the second step has other weights
+    assert kept.halves.get() is None
 
 
 @pytest.mark.parametrize("options", [{}, dict(model="predrnn_v2", hidden=(3, 3), sampling="reverse")], ids=str)

@@ -2,7 +2,7 @@
 
 Read in this order: tensor.py (what a tensor is), op.py (what an op is), elementwise.py (the table of maths), engine.py
 (backward), arrays.py, normalisation.py and convolution.py (the other ops), gradcheck.py (why to trust it), recompute.py
-(less memory for more time). Here the ops become operators and methods.
+and kept.py (less memory for more time, or for less exact gradients). Here the ops become operators and methods.
 """
 
 from tinypredrnn.autograd import arrays
@@ -26,13 +26,14 @@ from tinypredrnn.autograd.engine import Node, no_grad
 from tinypredrnn.autograd.filtering import local_filter
 from tinypredrnn.autograd.fuse import fuse, unfused
 from tinypredrnn.autograd.gradcheck import gradcheck
+from tinypredrnn.autograd.kept import activations
 from tinypredrnn.autograd.normalisation import log_softmax, normalise, softmax
 from tinypredrnn.autograd.op import Op, op
 from tinypredrnn.autograd.recompute import checkpoint
 from tinypredrnn.autograd.tensor import Tensor, from_dlpack, tensor
 
 __all__ = [
-    *maths.__all__, "Node", "Op", "Tensor", "checkpoint", "concat", "conv2d", "conv2d_transpose",
+    *maths.__all__, "Node", "Op", "Tensor", "activations", "checkpoint", "concat", "conv2d", "conv2d_transpose",
     "convolution_by", "debug", "depth_to_space", "from_dlpack", "fuse", "gradcheck", "insert_zeros", "local_filter",
     "log_softmax", "matmul", "max_pool", "no_grad", "normalise", "op", "pad", "shared_weights", "softmax",
     "space_to_depth", "split", "stack", "tensor", "unfused", "upsample", "windows",

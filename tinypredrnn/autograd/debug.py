@@ -32,6 +32,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from tinypredrnn.autograd.engine import current_call, watches
+from tinypredrnn.autograd.kept import Half
 from tinypredrnn.autograd.kinds import brief
 from tinypredrnn.autograd.tensor import Tensor
 from tinypredrnn.backend import array_module, device_of, synchronise, to_numpy
@@ -187,7 +188,7 @@ def saved_values(node):
 
 def changeable(name, value, inside=False):
     """(name, part) for each array in `value`; `inside` a list or dict, also for its length and its numbers."""
-    value = value.data if isinstance(value, Tensor) else value
+    value = value.data if isinstance(value, Tensor) else value.bits if isinstance(value, Half) else value
     if isinstance(value, (list, tuple)):
         inside = inside or isinstance(value, list)
         if inside:

@@ -27,6 +27,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
+from tinypredrnn.autograd.kept import whole
 from tinypredrnn.backend import array_module, device_of
 from tinypredrnn.errors import DeviceError, DTypeError, GraphError, ShapeError
 
@@ -59,7 +60,7 @@ class Node:
               constant
     shapes    the shapes of the inputs
     dtype     the float dtype of the inputs, which their cotangents must have
-    saved     the values that the rules asked for, by name; None once backward has used them
+    saved     the values that the rules asked for, by name, as kept.py keeps them; None once backward has used them
     outputs   how many arrays the op returned
     call      the Call of a module during which this happened, or None: for pictures and messages, not for backward
     number    how many nodes were recorded before
@@ -75,6 +76,10 @@ class Node:
     def __lt__(self, other):
         """Whether this node is visited first, if both are ready."""
         return self.number > other.number
+
+    def value(self, name):
+        """A saved value as a rule takes it."""
+        return whole(self.saved[name])
 
     def require_saved(self):
         """GraphError if backward has used this node up."""

@@ -319,7 +319,7 @@ class Fused(Op):
         kernel, like = self.kernels[1] if len(dy) == node.outputs else self.loop_back(*dy), next(iter(dy.values()))
         places = [accumulator.destination(array_module(like)) if accumulator and shape == like.shape else None
                   for accumulator, shape in zip(into, node.shapes)]
-        return kernel(*(node.saved[name] for name in self.inputs), *dy.values(), into=places)
+        return kernel(*(node.value(name) for name in self.inputs), *dy.values(), into=places)
 
 
 def fuse(function):

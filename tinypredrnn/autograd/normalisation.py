@@ -198,7 +198,7 @@ class Normalise(Op):
         super().__init__(forward, dict.fromkeys(("x", "gain", "bias"), normalise_rule), (NEW,))
 
     def pull_back(self, dy, node, into):
-        return normalise_rule(dy, **node.saved)[:len(node.parents)]
+        return normalise_rule(dy, **{name: node.value(name) for name in node.saved})[:len(node.parents)]
 
 
 @Normalise

@@ -34,6 +34,7 @@ from types import MethodType
 import numpy as np
 
 from tinypredrnn.autograd.engine import Node, recording, watches
+from tinypredrnn.autograd.kept import halves, keep
 from tinypredrnn.autograd.kinds import Kind, brief
 from tinypredrnn.autograd.symbol import Symbol
 from tinypredrnn.autograd.tensor import Tensor, tensor
@@ -171,6 +172,9 @@ class Op:
             if name not in self.rules:
                 raise DTypeError(f"{self.name}: has no derivative with respect to {name}: pass {name}.detach()")
         saved = options if self.gives_pieces else {need: known[need] for name in wanted for need in self.asks[name]}
+        if halves.get() is not None:
+            made = {id(a) for a in (*outputs, *(x.data for x in inputs if isinstance(x, Tensor) and x.node))}
+            saved = {need: in_half(value, made) for need, value in saved.items()}
         return Node(self, parents, shapes, dtype, saved, len(outputs))
 
     def pull_back(self, dy, node, into):
@@ -178,12 +182,12 @@ class Op:
         input's Accumulator."""
         if self.variadic:
             name = self.inputs[0]
-            needed = (into if need == name + "_into" else node.saved[need] for need in self.asks[name])
+            needed = (into if need == name + "_into" else node.value(need) for need in self.asks[name])
             return self.rules[name](dy, *needed)
         return [self.rule(name, dy, node) if parent else None for name, parent in zip(self.inputs, node.parents)]
 
     def rule(self, name, dy, node):
-        return self.rules[name](dy, *(node.saved[need] for need in self.asks[name]))
+        return self.rules[name](dy, *(node.value(need) for need in self.asks[name]))
 
     def check(self, arrays):
         """The one float dtype of the inputs, before anything is computed; None if they are integers.
@@ -225,6 +229,14 @@ class Op:
                  if hasattr(a, "dtype") and hasattr(a, "shape") else f"{name}={brief(a)}"
                  for name, a in zip(names, arrays)]
         return f"{self.name}({', '.join(parts + [f'{name}={brief(value)}' for name, value in dict(options).items()])})"
+
+
+def in_half(value, made):
+    """What to keep of a value that a rule asked for, an array or a list of them; `made` are the ids of those arrays
+    that ops made."""
+    if type(value) is list:
+        return [in_half(part, made) for part in value]
+    return keep(value) if id(value) in made else value
 
 
 def plain(value):

@@ -41,6 +41,7 @@ import numpy as np
 from tinypredrnn import threads
 from tinypredrnn.autograd.arrays import flat
 from tinypredrnn.autograd.grid import Grid, fold, grid, unfold
+from tinypredrnn.autograd.kept import keep, keep_as_is, whole
 from tinypredrnn.autograd.kinds import COUNT, PADDING, SIDES
 from tinypredrnn.autograd.op import NEW, op
 from tinypredrnn.autograd.products import product
@@ -239,12 +240,14 @@ def frame_gradients(dy, frames, u, g, m, wanted):
 
 
 def weight_gradient(uses, du=None, last=True):
-    """du (F,C,K): the sum over `uses` (dy, frames, grid, m) of these weights, added to du if it is given. V is computed
-    again, which costs little. What has been summed is taken out of the list: if the uses are not the `last`, those stay
-    that others may join, so that the sum is the same in the end."""
+    """du (F,C,K): the sum over `uses` (dy, frames, grid, m) of these weights, added to du if it is given; dy and frames
+    as kept.py keeps them. V is computed again, which costs little. What has been summed is taken out of the list: if
+    the uses are not the `last`, those stay that others may join, so that the sum is the same in the end."""
     dy, frames, g, m = uses[0]
     shape = transforms(g.kernel, m)[0].frequencies, sum(x.shape[3] for x in frames), dy.shape[3]
-    du = array_module(dy).zeros(shape, dy.dtype) if du is None else du
+    if du is None:
+        dy = whole(dy)
+        du = array_module(dy).zeros(shape, dy.dtype)
     while uses and (last or len(uses) > joined(uses, shape)):
         count = joined(uses, shape)
         dys, frames, (g, *_), (m, *_) = zip(*uses[:count])
@@ -263,12 +266,13 @@ def joined(uses, shape):
     """How many uses of one grid are joined along the batch, as one product of many tiles is faster than many of a few:
     a quarter of what fits into one sum, since joining copies."""
     dy, _, g, m = uses[0]
-    most = max(1, samples_in_a_sum(tile_grids(g, m)[0], shape, g, m) // max(1, 4 * len(dy)))
+    most = max(1, samples_in_a_sum(tile_grids(g, m)[0], shape, g, m) // max(1, 4 * dy.shape[0]))
     return len(list(itertools.takewhile(lambda use: use[2:] == (g, m), uses[:most])))
 
 
 def join(arrays):
-    """n x (B,...) -> (n B,...); the array itself if it is one."""
+    """n x (B,...) -> (n B,...), of what was kept of each; the array itself if it is one."""
+    arrays = [whole(a) for a in arrays]
     return arrays[0] if len(arrays) == 1 else array_module(*arrays).concatenate(arrays)
 
 
@@ -368,15 +372,16 @@ def winograd_weights(w, *, tile: COUNT):
     """Weights (kh,kw,C,K) as the frequencies (F,C,K) that winograd_conv takes. It is an op of its own so that, if many
     convolutions share weights, their gradients are summed as frequencies and transformed back once. tile: m, the same
     as there."""
-    return product(weight_matrix(w.shape[:2], tile, w),
-                   w.reshape(w.shape[0] * w.shape[1], -1)).reshape(-1, *w.shape[2:])
+    u = product(weight_matrix(w.shape[:2], tile, w), w.reshape(w.shape[0] * w.shape[1], -1)).reshape(-1, *w.shape[2:])
+    keep_as_is(u)
+    return u
 
 
 def conv_rule(dy, inputs, inputs_into, kernel, tile, padding):
     u, b, *frames = inputs
     g = grid(frames[0].shape[1:3], kernel, padding=padding)
     if inputs_into[0]:
-        inputs_into[0].defer(weight_gradient, (dy, frames, g, tile))
+        inputs_into[0].defer(weight_gradient, (keep(dy), [keep(x) for x in frames], g, tile))
     wanted = [into is not None for into in inputs_into[2:]]  # the frames of a data set are constants
     return [None, None if b is None else flat(dy).sum(axis=0), *frame_gradients(dy, frames, u, g, tile, wanted)]
 

@@ -23,7 +23,8 @@ def remedy(plan):
     smaller = " or ".join(f"--{name}" for name in ("batch", "hidden", "width") if name in plan.names())
     patch = ", a larger --patch" if "patch" in plan.names() else ""
     again = "" if plan.recipe.recompute else ", --recompute"
-    return f"take a smaller {smaller}{patch}{again}, fewer frames (--given, --horizon) or smaller ones (--size)"
+    half = "" if plan.recipe.activations == "bf16" else ", --activations bf16"
+    return f"take a smaller {smaller}{patch}{again}{half}, fewer frames (--given, --horizon) or smaller ones (--size)"
 
 
 def step_memory(plan):
@@ -45,7 +46,8 @@ def step_memory(plan):
     between = steps // segment * state if segment < steps else 0
     if model.loss_needs_states:
         between = steps * state
-    return least + max(between, segment * state), least + between + model.kept * segment * state
+    within = segment * state / (2 if plan.recipe.activations == "bf16" else 1)
+    return least + int(max(between, within)), least + int(between + model.kept * within)
 
 
 def measure_memory(trainer):

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from tinypredrnn.autograd.kept import KEPT_IN
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.gpu import PRECISIONS
 from tinypredrnn.nn.losses import LOSSES
@@ -64,6 +65,9 @@ class Recipe(Options):
     precision: str = option("auto", "precision of convolutions on a GPU; auto: tf32, as in PyTorch; a CPU always "
                                     "computes in fp32",
                             ("auto", *PRECISIONS))
+    activations: str = option("fp32", "in what backward's arrays are kept; bf16: rounded to half their size, so that "
+                                      "gradients are less exact; the forward pass stays as it is",
+                              KEPT_IN)
     recompute: bool = option(False, "keep the state of every so many steps only, the square root of their number, and "
                                     "compute the others again in backward: less memory for more time, the same numbers",
                              may_change=True)

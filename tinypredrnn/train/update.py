@@ -1,12 +1,13 @@
 """Update: one training step, from a batch to better weights. Descent follows the gradient of one loss."""
 
 import abc
+import contextlib
 import io
 import math
 
 import numpy as np
 
-from tinypredrnn.autograd import bce_with_logits, concat, debug, no_grad, tensor, where
+from tinypredrnn.autograd import activations, bce_with_logits, concat, debug, no_grad, tensor, where
 from tinypredrnn.backend import array_module
 from tinypredrnn.errors import CheckpointError, GraphError, TrainingError
 from tinypredrnn.gpu import check_precision, has_tensor_cores, precision
@@ -83,19 +84,25 @@ class Descent(Update):
 
     def __call__(self, frames, k):
         truth, rate = self.truth(k), rate_at(self.plan.recipe, k)
-        with precision(self.precision):
+        with self.arithmetic():
             # a recorded step has the same factors for all parameters, so they must have done the same number of steps
             recorded = self.captured and not any(self.optimiser.skipped)
             loss, gradient_norm = (self.captured if recorded else self.step_eagerly)(frames, truth, rate)
         self.refuse_nonfinite(loss, gradient_norm, frames, k)
         return {"loss": loss, "gradient_norm": gradient_norm}
 
+    @contextlib.contextmanager
+    def arithmetic(self):
+        """In what a step computes, and in what it keeps activations."""
+        with precision(self.precision), activations(self.plan.recipe.activations):
+            yield
+
     def truth(self, k):
         """The mask of true frames in iteration k, (B, steps)."""
         return truth_mask(self.plan.recipe, self.plan.data.given, self.plan.data.horizon, k, self.ranks.rows)
 
     def rehearse(self, frames, k):
-        with precision(self.precision):
+        with self.arithmetic():
             loss = self.gradient(frames, self.truth(k))
         self.refuse_nonfinite(loss, clip_gradients(self.model.parameters(), math.inf), frames, k)
         self.model.zero_grad()
@@ -158,7 +165,7 @@ class Descent(Update):
         """Say which op made the first NaN or infinity, "" if none: the iteration is computed again with every op
         checked."""
         try:
-            with debug(2, file=io.StringIO()), precision(self.precision):
+            with debug(2, file=io.StringIO()), self.arithmetic():
                 self.differentiate(tensor(frames, device=self.device), self.truth(k))
         except GraphError as error:
             return str(error)
@@ -213,7 +220,7 @@ class Adversarial(Descent):
 
     def __call__(self, frames, k):
         x, truth, rate, norms = tensor(frames, device=self.device), self.truth(k), rate_at(self.plan.recipe, k), []
-        with precision(self.precision):
+        with self.arithmetic():
             loss, true, predicted = self.clips(x, truth)
             if self.discriminator_learns:
                 doubt = sum(self.verdicts(true, predicted.detach()))
