@@ -26,9 +26,12 @@ import math
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from statistics import median
+
+import numpy as np
 
 from tinypredrnn import threads
 from tinypredrnn.data import find_source
@@ -61,13 +64,15 @@ PARTS = {"input": COLOURS["input"], "compute": COLOURS["truth"], "average": COLO
 def main(words):
     arguments = make_parser().parse_args(words)
     if arguments.worker:
-        return measure(arguments.steps)
+        return measure(arguments.steps, arguments.worker)
     folder = Folder(arguments.out, "measurement")
     with folder:
         folder.refuse_foreign_files(["scaling.*"])
         rounds = [{n: launch(n, arguments.steps) for n in arguments.processes} for _ in range(arguments.rounds)]
+        weights = [{n: row.pop("weights") for n, row in one.items()} for one in rounds][-1]
         measured = {n: {name: median(one[n][name] for one in rounds) for name in rounds[0][n]} for n in rounds[0]}
         print_measured(measured)
+        print_difference(weights, trained(arguments.steps))
         assumed = {name: getattr(arguments, name) for name in ASSUMED}
         row = measured[min(measured)]
         estimated = estimate(assumed, row["input"] / row["rows"])
@@ -81,8 +86,15 @@ def main(words):
 # measured
 
 def launch(count, steps):
-    """What `measure` finds with so many processes: {name: number}."""
-    words = [sys.executable, __file__, "--worker", "--steps", str(steps)]
+    """What `measure` finds with so many processes: {name: number}, and the "weights" that they have in the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights.npy"
+        return run(count, ["--worker", str(weights), "--steps", str(steps)]) | {"weights": np.load(weights)}
+
+
+def run(count, words):
+    """Run this file with `words` in so many processes; what the first prints last."""
+    words = [sys.executable, __file__, *words]
     if count > 1:
         mpiexec = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which("mpiexec")
         if not mpiexec:
@@ -95,10 +107,16 @@ def launch(count, steps):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(steps):
-    """Print the seconds of the parts of a step, as the first of the processes finds them."""
+def trained(steps):
+    """How many iterations `measure` trains for."""
+    return WARM_UP + 2 * steps + 1
+
+
+def measure(steps, weights):
+    """Print the seconds of the parts of a step, as the first of the processes finds them. It writes the weights that
+    the processes have in the end to the file `weights`."""
     with processes() as ranks:
-        plan = new_plan(MODEL, WORLD).replace(steps=WARM_UP + 2 * steps)
+        plan = new_plan(MODEL, WORLD).replace(steps=trained(steps))
         source = find_source(WORLD)(plan.data, plan.recipe.seed)
         trainer = Trainer(plan.on(source), source, "nowhere", ranks=ranks)  # writes only if it is run
         for k in range(WARM_UP):
@@ -119,6 +137,8 @@ def measure(steps):
             spent = time.process_time()
             started = [now(ranks), *(now(ranks) for _ in range(steps) if trainer.step(next(batches)))]
             spent = sum(ranks.gather(time.process_time() - spent)) / steps
+        if ranks.first:
+            np.save(weights, np.concatenate([p.numpy().ravel() for p in trainer.model.parameters()]))
         input, step, average = map(median, zip(*parts))
         iteration = median(after - before for before, after in zip(started, started[1:]))
         print(json.dumps({"threads": threads.THREADS, "rows": len(frames), "input": input, "compute": step - average,
@@ -149,6 +169,15 @@ def print_measured(measured):
         ratio = measured[1]["iteration"] / measured[best]["iteration"]
         print(f"{best} processes do an iteration in {1 / ratio:.2f} of the time of one process: "
               f"{'the processes are' if ratio > 1 else 'one process is'} faster here.")
+
+
+def print_difference(weights, iterations):
+    """By how much several processes, who add in another order, end with other weights than one."""
+    alone, others = weights[min(weights)], {n: w for n, w in weights.items() if n > min(weights)}
+    if others:
+        print(f"After {iterations} iterations in float32, the weights differ from those of {min(weights)} process(es): "
+              + ", ".join(f"{n} processes by {np.linalg.norm(w - alone) / np.linalg.norm(alone):.1e}"
+                          for n, w in others.items()) + " of their norm.")
 
 
 # estimated
@@ -236,7 +265,7 @@ def make_parser():
                         help="how often each is measured, in turns; medians are shown (default: %(default)s)")
     parser.add_argument("--out", type=path_argument, default=Path("runs/scaling"),
                         help="folder of scaling.png and scaling.json (default: %(default)s)")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", metavar="FILE", help=argparse.SUPPRESS)
     for name, (default, unit, what) in ASSUMED.items():
         parser.add_argument(f"--{name}", type=positive, default=default, metavar="X",
                             help=f"{unit}: {what} (default: %(default)s)")

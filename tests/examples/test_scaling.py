@@ -4,6 +4,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -34,9 +35,11 @@ def test_input_is_hidden_unless_it_is_the_slowest():
 def test_medians_of_several_rounds_are_printed_and_drawn(monkeypatch, tmp_path, capsys):
     rounds = {1: iter([0.3, 0.1, 0.2]), 2: iter([0.16, 0.12, 0.1])}
     monkeypatch.setattr(scaling, "launch", lambda n, steps: {"threads": 2 // n, "rows": 8 // n, "input": 0.001, "compute": 0.1 / n,
-                                                             "average": 0.01 * (n - 1), "iteration": next(rounds[n]), "cores": 0.2})
+                                                             "average": 0.01 * (n - 1), "iteration": next(rounds[n]), "cores": 0.2,
+                                                             "weights": np.array([3.0, 4.0 + 5e-6 * (n - 1)])})
     assert scaling.main(["--processes", "1", "2", "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out
     assert "2 processes do an iteration in 0.60 of the time of one process: the processes are faster here." in printed
+    assert "After 44 iterations in float32, the weights differ from those of 1 process(es): 2 processes by 1.0e-06 of their" in printed
     assert "estimated, not measured" in printed and (tmp_path / "out" / "scaling.png").stat().st_size > 10_000
     assert json.loads((tmp_path / "out" / "scaling.json").read_text())["measured"]["2"]["iteration"] == 0.12
