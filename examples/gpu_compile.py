@@ -115,7 +115,7 @@ def fused_kernels():
             dtypes = [dtype * len(parameters) for parameters in (kernel.in_params, kernel.out_params)]
             found[f"{loop.title}, {np.dtype(dtype)}, {layout}, {len(found)}"] = elementwise(kernel, *dtypes,
                                                                                         axes, whole)
-        found[f"halve, {layout}"] = elementwise(gpu_halve(), ["uint32"], ["uint16"], axes, whole)
+        found[f"halve, {layout}"] = elementwise(gpu_halve(cupy), ["uint32"], ["uint16"], axes, whole)
     return found
 
 

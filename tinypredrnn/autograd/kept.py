@@ -22,7 +22,6 @@ from contextvars import ContextVar
 import numpy as np
 
 from tinypredrnn.backend import array_module
-from tinypredrnn.compiled import kernel
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.threads import share
 
@@ -56,15 +55,15 @@ class Half:
     def __init__(self, array):
         self.bits = array_module(array).empty(array.shape, np.uint16)
         if isinstance(array, np.ndarray):
-            by_rows(halve, array, self.bits)
+            by_rows(kernels().halve, array, self.bits)
         else:
-            gpu_halve()(array.view(np.uint32), self.bits)
+            gpu_halve(array_module(array))(array.view(np.uint32), self.bits)
 
     def whole(self):
         """A float32 array, of which other callers of `keep` get this Half again."""
         array = array_module(self.bits).empty(self.shape, np.float32)
         if isinstance(array, np.ndarray):
-            by_rows(widen, self.bits, array)
+            by_rows(kernels().widen, self.bits, array)
         else:
             u = array.view(np.uint32)
             u[...] = self.bits
@@ -106,26 +105,14 @@ def whole(value):
     return value
 
 
-# the kernels; u is a float32 seen as an unsigned integer, so that adding to its lower half carries into the upper one
+# on the CPU and on a GPU
 
-@kernel(nogil=True)
-def halve(x, bits):
-    """bits = the upper half of u, after half of its last place has been added; of two neighbours equally near, the even
-    one. NaN stays NaN."""
-    for row in range(x.shape[0]):
-        for column in range(x.shape[1]):
-            u = x[row, column]
-            if u & 0x7fffffff > 0x7f800000:
-                bits[row, column] = u >> 16 | 0x40
-            else:
-                bits[row, column] = u + 0x7fff + (u >> 16 & 1) >> 16
+@functools.cache
+def kernels():
+    """half_kernels.py, imported when it is first needed, since numba takes long to import."""
+    from tinypredrnn.autograd import half_kernels
 
-
-@kernel(nogil=True)
-def widen(bits, x):
-    for row in range(x.shape[0]):
-        for column in range(x.shape[1]):
-            x[row, column] = np.uint32(bits[row, column]) << 16
+    return half_kernels
 
 
 def by_rows(work, source, made):
@@ -141,10 +128,8 @@ COST = 2  # of an element, in multiplications of a matrix product
 
 
 @functools.cache
-def gpu_halve():
-    """The first of them as CuPy's kernel, in which a comparison is 0 or 1."""
-    import cupy
-
+def gpu_halve(xp):
+    """`halve` of half_kernels.py as CuPy's kernel, in which a comparison is 0 or 1."""
     nan = "((u & 0x7fffffff) > 0x7f800000)"
     body = f"bits = (u + (0x7fff + (u >> 16 & 1)) * (1 - {nan})) >> 16 | 0x40 * {nan}"
-    return cupy.ElementwiseKernel("uint32 u", "uint16 bits", body, "tinypredrnn_halve")
+    return xp.ElementwiseKernel("uint32 u", "uint16 bits", body, "tinypredrnn_halve")
