@@ -181,7 +181,7 @@ def test_sequences_are_those_of_the_videos(kept):
         np.testing.assert_array_equal(tests[k], resized[video][first:first + 7])
     np.testing.assert_array_equal(tests[[5, 0]], np.stack([tests[5], tests[0]]))
     assert len(world(kept, test_sequences=3).tests()["kth"]()) == 3 and list(source.samples(2)) == ["test sequence 1", "test sequence 2"]
-    assert source.notes == {"people": str(kept)} and KTH.places(source.options) == {"--data": str(kept)}
+    assert source.notes == {"people": str(kept)} and KTH.places(source.options) == {"data": str(kept)}
 
 
 def test_what_is_read_and_counted_is_said(kept):

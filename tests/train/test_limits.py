@@ -61,10 +61,10 @@ HUGE = [dict(hidden=(10**6,)), dict(width=10**6), dict(size=(10**6, 10**6)), dic
 @pytest.mark.parametrize("model, changes", [(name, changes) for name, model in tp.models.MODELS.items() for changes in HUGE
                                             if changes.keys() <= {*model.Options.names(), "size", "given", "horizon", "batch"}], ids=str)
 def test_what_cannot_fit_is_refused_at_once(changes, model):
-    flags = [f"--{name}" for name in ("batch", "hidden", "width", "patch") if name in ("batch", *tp.models.MODELS[model].Options.names())]
+    options = [name for name in ("batch", "hidden", "width", "patch") if name in ("batch", *tp.models.MODELS[model].Options.names())]
     tracemalloc.start()
     try:
-        with pytest.raises(TooLargeError, match="a training step would take at least .*" + ".*".join(flags)):
+        with pytest.raises(TooLargeError, match="a training step would take at least .*" + ".*".join(options)):
             check_memory(make_plan(**small_options(model, hidden=(8,), kernel=5, patch=4) | dict(model=model) | changes))
         assert tracemalloc.get_traced_memory()[1] < 50_000_000
     finally:
@@ -76,7 +76,7 @@ def test_what_may_just_not_fit_is_said_and_tried(monkeypatch, capsys):
     monkeypatch.setattr("tinypredrnn.train.limits.memory_limit", lambda device: (least + about) // 2)
     check_memory(make_plan(**BASE | dict(batch=64)))
     message = capsys.readouterr().err
-    assert message.count("\n") == 1 and "a training step takes about" in message and "--batch" in message
+    assert message.count("\n") == 1 and "a training step takes about" in message and "smaller batch" in message
 
 
 @pytest.mark.parametrize("batch", [2, 7, 64])
@@ -93,15 +93,15 @@ def test_the_batch_that_fits_is_the_largest_one(share, batch):
 
 
 def test_a_memory_error_says_what_a_step_takes_and_what_to_change(monkeypatch):
-    with pytest.raises(TooLargeError, match=r"not enough memory \(Unable to allocate .*about .*iB: take a smaller --batch"):
+    with pytest.raises(TooLargeError, match=r"not enough memory \(Unable to allocate .*about .*iB: take a smaller batch"):
         with saying_what_a_step_takes(make_plan(**BASE)):
             np.empty(1 << 60, np.uint8)
-    with (pytest.raises(TooLargeError, match="not even --batch 1 would fit"),
+    with (pytest.raises(TooLargeError, match="not even batch 1 would fit"),
           saying_what_a_step_takes(make_plan(**BASE | dict(batch=1)))):
         raise MemoryError
     least, about = step_memory(make_plan(**BASE))
     monkeypatch.setattr("tinypredrnn.train.limits.memory_limit", lambda device: about)
-    with (pytest.raises(TooLargeError, match="by this estimate --batch 3 would fit$"),
+    with (pytest.raises(TooLargeError, match="by this estimate batch 3 would fit$"),
           saying_what_a_step_takes(make_plan(**BASE))):
         raise MemoryError
     with pytest.raises(TooLargeError, match="cudaErrorMemoryAllocation"), saying_what_a_step_takes(make_plan(**BASE)):
@@ -123,7 +123,7 @@ def test_where_memory_ends_in_a_run_the_last_checkpoint_is_kept_and_a_smaller_ba
         return step(frames)
 
     trainer.step = full
-    with pytest.raises(TooLargeError, match="not enough memory .*about .*--batch"):
+    with pytest.raises(TooLargeError, match="not enough memory .*about .*batch"):
         trainer.run()
     assert tp.train.read_checkpoint(tmp_path)[1] == 3
     plan = tp.train.prepare_run(tmp_path, make_plan(), True, False, dict(batch=2))

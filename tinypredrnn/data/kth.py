@@ -67,9 +67,8 @@ class KTHOptions(SourceOptions):
 class Figures:
     """Stick figures, drawn as they are needed."""
 
-    messages = ("no --data: stick figures, drawn as they are needed",)
-
     def __init__(self, options):
+        self.messages = (f"no {called('data')}: stick figures, drawn as they are needed",)
         self.training, self.longer = (People(options.size, length) for length in options.lengths())
 
     def batch(self, seed, k, count, rows):
@@ -164,7 +163,7 @@ class KTH(Source):
 
     @classmethod
     def places(cls, options):
-        return {f"--{name}": getattr(options, name) for name in PLACES if getattr(options, name)}
+        return {name: getattr(options, name) for name in PLACES if getattr(options, name)}
 
     def batch(self, k, count, rows=slice(None)):
         return self.sequences.batch(self.seed, k, count, rows)

@@ -125,13 +125,14 @@ def whole_protocol(given):
 def same_protocol(saved, given, out):
     """The protocol of a comparison that goes on. ConfigError if what is given now is another one."""
     if (world := given.get("world", saved.get("world", FIRST))) != saved.setdefault("world", FIRST):
-        raise ConfigError(f"the comparison in {out} is on {saved['world']}, not on {world}: name another --out")
+        raise ConfigError(f"the comparison in {out} is on {saved['world']}, not on {world}: name another "
+                          f"{called('out')}")
     old, new = ({**protocol, **protocol["changes"]} for protocol in (saved, given))
     for name, value in new.items():
         if name != "changes" and plain(old.get(name)) != plain(value):
             began = "without" if name not in old else f"with {called(name)} {in_words(old[name])}, not"
             raise ConfigError(f"the comparison in {out} began {began} {called(name)} {in_words(value)}: go on without "
-                              "this flag, or name another --out")
+                              f"this, or name another {called('out')}")
     return saved
 
 
@@ -165,7 +166,8 @@ class Comparison:
         path = self.out / "comparison.json"
         saved = read_json(path) if path.is_file() else {}
         if saved is None or saved and not folder.is_ours(path.name):
-            raise ConfigError(f"{path} is damaged, or not as this program wrote it: name another --out")
+            raise ConfigError(f"{path} is damaged, or not as this program wrote it: name another "
+                              f"{called('out')}")
         if not saved:
             folder.refuse_foreign_files(WRITTEN)
         self.folder = folder if ranks.first else Onlooker(out)

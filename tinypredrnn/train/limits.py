@@ -14,16 +14,18 @@ from tinypredrnn.memory import SMALL, in_words, lacks_memory, memory_limit, requ
 from tinypredrnn.models import find_model
 from tinypredrnn.nn.layout import generator, hollow, layout_only
 from tinypredrnn.optim import OPTIMISERS
+from tinypredrnn.options import called
 
 MARGIN = 0.9  # of the memory that is left, a smaller batch may take: the pool is never filled without gaps
 
 
 def remedy(plan):
-    """What makes a training step of this plan smaller, by the flags that its network has."""
-    smaller = " or ".join(f"--{name}" for name in ("batch", "hidden", "width") if name in plan.names())
-    patch = ", a larger --patch" if "patch" in plan.names() else ""
-    again = "" if plan.recipe.recompute else ", --recompute"
-    return f"take a smaller {smaller}{patch}{again}, fewer frames (--given, --horizon) or smaller ones (--size)"
+    """What makes a training step of this plan smaller, by the options that its network has."""
+    smaller = " or ".join(called(name) for name in ("batch", "hidden", "width") if name in plan.names())
+    patch = f", a larger {called('patch')}" if "patch" in plan.names() else ""
+    again = "" if plan.recipe.recompute else f", {called('recompute')}"
+    return (f"take a smaller {smaller}{patch}{again}, fewer frames ({called('given')}, {called('horizon')}) or smaller "
+            f"ones ({called('size')})")
 
 
 def step_memory(plan):
@@ -93,6 +95,6 @@ def saying_what_a_step_takes(plan, device="cpu"):
         if not lacks_memory(error) or isinstance(error, TooLargeError):
             raise
         about, fits = in_words(step_memory(plan)[1]), batch_that_fits(plan, room)
-        fits = f"--batch {fits} would fit" if fits else "not even --batch 1 would fit"
+        fits = f"{called('batch')} {fits} would fit" if fits else f"not even {called('batch')} 1 would fit"
         raise TooLargeError(f"there is not enough memory ({str(error) or 'none is left'}), and a training step takes "
                             f"about {about}: {remedy(plan)}; by this estimate {fits}") from error

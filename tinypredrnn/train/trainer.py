@@ -108,13 +108,14 @@ class Trainer:
         if not ours or not ours.keys() <= saved.keys():  # older checkpoints have no fingerprint
             if plan.recipe.batch != self.plan.recipe.batch:
                 raise CheckpointError(f"the checkpoint in {self.out} identifies its data only by the first batch of "
-                                      f"{plan.recipe.batch}: resume it without --batch first; the next checkpoint can "
-                                      "then be resumed with another --batch")
+                                      f"{plan.recipe.batch}: resume it without {called('batch')} first; the next "
+                                      f"checkpoint can then be resumed with another {called('batch')}")
             ours = {"first_batch": self.data["first_batch"]}
         other = [part for part in ours if not np.array_equal(ours[part], saved.get(part))]
         if other:
             raise CheckpointError(f"the run in {self.out} was trained on other data than these (what differs: "
-                                  f"{', '.join(other)}): name its own, or start another run with another --out")
+                                  f"{', '.join(other)}): name its own, or start another run with another "
+                                  f"{called('out')}")
 
     def save(self, name=NAME, previous=PREVIOUS):
         """Write a checkpoint, if this is the first process; the one before it is kept as `previous`."""

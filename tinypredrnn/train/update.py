@@ -12,6 +12,7 @@ from tinypredrnn.errors import CheckpointError, GraphError, TrainingError
 from tinypredrnn.gpu import check_precision, has_tensor_cores, precision
 from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import OPTIMISERS, clip_gradients
+from tinypredrnn.options import called
 from tinypredrnn.train.captured import CapturedStep
 from tinypredrnn.train.parallel import ALONE
 from tinypredrnn.train.schedules import rate_at, truth_mask
@@ -152,7 +153,8 @@ class Descent(Update):
             made = [sentence for sentence in self.ranks.gather(self.explain_nonfinite(frames, k)) if sentence]
             raise TrainingError(f"the loss of iteration {k + 1} is {loss:.4g}, the norm of its gradient "
                                 f"{gradient_norm:.4g} ({made[0] if made else 'no single op produced it'}): the last "
-                                "checkpoint is kept; start again with a smaller --rate or with --clip 1")
+                                f"checkpoint is kept; start again with a smaller {called('rate')} or with "
+                                f"{called('clip')} 1")
 
     def explain_nonfinite(self, frames, k):
         """Say which op made the first NaN or infinity, "" if none: the iteration is computed again with every op

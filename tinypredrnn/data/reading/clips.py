@@ -10,6 +10,7 @@ from tinypredrnn.data.reading.frames import fit, placement
 from tinypredrnn.data.reading.room import Room, file_of, let_go, some_at_a_time
 from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import DataError
+from tinypredrnn.options import called
 
 
 class Grid(NamedTuple):
@@ -113,7 +114,7 @@ class Clips:
         if (others.size, others.channels) != (self.size, self.channels):
             raise DataError(f"expected frames of the same kind, got {self.size[0]}x{self.size[1]} with {self.channels} "
                             f"channel(s) and, for {part}, {others.size[0]}x{others.size[1]} with {others.channels}: "
-                            "name a --size and --channels for both")
+                            f"name a {called('size')} and {called('channels')} for both")
         if others.scale.stored != self.scale.stored and others.scale.units == self.scale.units != (0, 1):
             others = others.stored_as(self.scale)
         if others.scale.stored != self.scale.stored:

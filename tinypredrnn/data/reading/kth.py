@@ -25,6 +25,7 @@ from tinypredrnn.data.reading.videos import VIDEOS, decode_video
 from tinypredrnn.data.reading.words import in_short
 from tinypredrnn.errors import DataError
 from tinypredrnn.files import allow_open_files, user_cache
+from tinypredrnn.options import called
 
 LIST, TRIMMED = "00sequences.txt", ("train_data_list_trimmed.txt", "test_data_list.txt")
 PERSONS = range(1, 26)
@@ -88,7 +89,7 @@ def find_list(folder):
         if (place / LIST).is_file():
             return place / LIST
     raise DataError(f"{folder} has no {LIST}, which says which frames show the actions: put it there, from where the "
-                    "videos are from, or name a list with --ranges")
+                    f"videos are from, or name a list with {called('ranges')}")
 
 
 def read_lists(path, trimmed=""):

@@ -22,6 +22,7 @@ from tinypredrnn.data.reading.room import let_go
 from tinypredrnn.data.reading.times import uneven
 from tinypredrnn.data.reading.words import listed
 from tinypredrnn.errors import DataError
+from tinypredrnn.options import called
 
 SEVERAL = {".apng", ".gif", ".npy", ".png", ".tif", ".tiff", ".webp"}  # formats that may hold several frames
 IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".ppm"} | SEVERAL - {".npy"}
@@ -58,8 +59,8 @@ class Pictures:
                 check_size(frame.shape[:2], *self.first)
                 frames.append(self.room.hold(frame))
         if 0 < colour <= GRAY_TOLERANCE and self.channels is None:
-            messages.append(f"red, green and blue differ by at most {colour} of 255: read as gray; --channels 3 keeps "
-                            "the colours")
+            messages.append(f"red, green and blue differ by at most {colour} of 255: read as gray; "
+                            f"{called('channels')} 3 keeps the colours")
             frames = [fit(frame, None, 1) for frame in frames]
         with reading(files[0]):
             return stack(frames, messages, self.room), sizes

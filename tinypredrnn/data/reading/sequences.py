@@ -237,8 +237,8 @@ def convert(clips, size, channels, missing, aspect, room):
     if channels is None and len(has) > 1 and not has <= {1, 3}:
         raise DataError(f"expected clips with as many channels as each other, got some with {listed(has)}")
     if len(kinds := {clip.dtype if clip.dtype.kind != "f" else "floats" for clip in clips.values()}) > 1:
-        raise DataError(f"expected clips of one kind of numbers, got {listed(kinds)}: choose some with --array, or "
-                        "convert them")
+        raise DataError(f"expected clips of one kind of numbers, got {listed(kinds)}: choose some with "
+                        f"{called('array')}, or convert them")
     shapes = {name: (len(clip), *(size or clip.shape[1:3]), channels or max(has)) for name, clip in clips.items()}
     for name, clip in clips.items():
         check_size(shapes[name][1:3], first, shapes[first][1:3])
