@@ -45,8 +45,6 @@ def step_memory(plan):
     least, state = weights + (2 * steps + 1) * frames, sum(t.data.nbytes for t in tensors_in(state))
     segment = plan.recipe.segment(steps) or steps
     between = steps // segment * state if segment < steps else 0
-    if model.loss_needs_states:
-        between = steps * state
     return least + max(between, segment * state), least + between + model.kept * segment * state
 
 

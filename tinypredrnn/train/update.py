@@ -132,18 +132,17 @@ class Descent(Update):
         if self.gaps:
             known = ~array_module(frames.data).isnan(frames.data)
             frames = where(known, frames, 0.0)
-        states = [] if self.model.loss_needs_states else None
-        # (B,T-1-first,H,W,C)
-        predictions = self.unroll(frames, truth, states)[:, first:]
+        summaries = []
+        predictions = self.unroll(frames, truth, summaries)[:, first:]  # (B,T-1-first,H,W,C)
         targets = frames[:, first + 1:]
         if self.gaps:  # prediction and target are both 0 in a place without data, so that it adds nothing to any loss
             predictions = where(known[:, first + 1:], predictions, 0.0)
-        return self.model.loss(self.pixel_loss, predictions, targets, states), frames, predictions
+        return self.model.loss(self.pixel_loss, predictions, targets, summaries), frames, predictions
 
-    def unroll(self, frames, truth, states):
+    def unroll(self, frames, truth, summaries):
         """What the model predicts, with as much kept for backward as the recipe says."""
         recipe, steps = self.plan.recipe, truth.shape[1]
-        return self.model.unroll(frames, truth, states, self.given, recipe.segment(steps), recipe.truncate)
+        return self.model.unroll(frames, truth, summaries, self.given, recipe.segment(steps), recipe.truncate)
 
     def refuse_nonfinite(self, loss, gradient_norm, frames, k):
         if not math.isfinite(loss + gradient_norm):
