@@ -13,7 +13,7 @@ from tinypredrnn.models import construct
 from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import Adam
 from tinypredrnn.train import check_memory, truth_mask
-from tinypredrnn.train.limits import batch_that_fits, saying_what_a_step_takes, step_memory
+from tinypredrnn.train.limits import batch_that_fits, explain_memory_error, step_memory
 
 BASE = dict(hidden=(16, 16), kernel=3, patch=4, size=(32, 32), batch=4, given=5, horizon=5)
 
@@ -106,21 +106,21 @@ def test_the_batch_that_fits_is_the_largest_one(share, batch):
 
 def test_a_memory_error_says_what_a_step_takes_and_what_to_change(monkeypatch):
     with pytest.raises(TooLargeError, match=r"not enough memory \(Unable to allocate .*about .*iB: take a smaller batch"):
-        with saying_what_a_step_takes(make_plan(**BASE)):
+        with explain_memory_error(make_plan(**BASE)):
             np.empty(1 << 60, np.uint8)
     with (pytest.raises(TooLargeError, match="not even batch 1 would fit"),
-          saying_what_a_step_takes(make_plan(**BASE | dict(batch=1)))):
+          explain_memory_error(make_plan(**BASE | dict(batch=1)))):
         raise MemoryError
     least, about = step_memory(make_plan(**BASE))
     monkeypatch.setattr("tinypredrnn.train.limits.memory_limit", lambda device: about)
     with (pytest.raises(TooLargeError, match="by this estimate batch 3 would fit$"),
-          saying_what_a_step_takes(make_plan(**BASE))):
+          explain_memory_error(make_plan(**BASE))):
         raise MemoryError
-    with pytest.raises(TooLargeError, match="cudaErrorMemoryAllocation"), saying_what_a_step_takes(make_plan(**BASE)):
+    with pytest.raises(TooLargeError, match="cudaErrorMemoryAllocation"), explain_memory_error(make_plan(**BASE)):
         raise RuntimeError("cudaErrorMemoryAllocation: out of memory")
-    with pytest.raises(ZeroDivisionError), saying_what_a_step_takes(make_plan(**BASE)):
+    with pytest.raises(ZeroDivisionError), explain_memory_error(make_plan(**BASE)):
         _ = 1 / 0
-    with pytest.raises(TooLargeError, match="^mine$"), saying_what_a_step_takes(make_plan(**BASE)):
+    with pytest.raises(TooLargeError, match="^mine$"), explain_memory_error(make_plan(**BASE)):
         raise TooLargeError("mine")
 
 

@@ -10,7 +10,7 @@ from tinypredrnn.autograd import Tensor
 from tinypredrnn.autograd.recompute import tensors_in
 from tinypredrnn.backend import memory_held, memory_within_reach
 from tinypredrnn.errors import TooLargeError, say_once
-from tinypredrnn.memory import SMALL, in_words, lacks_memory, memory_limit, require_memory
+from tinypredrnn.memory import SMALL, format_bytes, lacks_memory, memory_limit, require_memory
 from tinypredrnn.models import find_model
 from tinypredrnn.nn.layout import generator, hollow, layout_only
 from tinypredrnn.optim import OPTIMISERS
@@ -70,8 +70,8 @@ def check_memory(plan, device="cpu"):
     least, about = step_memory(plan)
     require_memory(least, "a training step", remedy(plan), device)
     if about > SMALL and about > (most := memory_limit(device)):
-        say_once(f"a training step takes about {in_words(about)} of memory, and {device} has {in_words(most)}: if that "
-                 f"fails, {remedy(plan)}")
+        say_once(f"a training step takes about {format_bytes(about)} of memory, and {device} has {format_bytes(most)}: "
+                 f"if that fails, {remedy(plan)}")
 
 
 def batch_that_fits(plan, room):
@@ -84,7 +84,7 @@ def batch_that_fits(plan, room):
 
 
 @contextlib.contextmanager
-def saying_what_a_step_takes(plan, device="cpu"):
+def explain_memory_error(plan, device="cpu"):
     """Turn a MemoryError of NumPy or CuPy into a TooLargeError that says how much a step takes and what would fit."""
     room = memory_limit("cpu") if device == "cpu" else memory_within_reach(device)
     try:
@@ -92,7 +92,7 @@ def saying_what_a_step_takes(plan, device="cpu"):
     except Exception as error:
         if not lacks_memory(error) or isinstance(error, TooLargeError):
             raise
-        about, fits = in_words(step_memory(plan)[1]), batch_that_fits(plan, room)
+        about, fits = format_bytes(step_memory(plan)[1]), batch_that_fits(plan, room)
         fits = f"{called('batch')} {fits} would fit" if fits else f"not even {called('batch')} 1 would fit"
         raise TooLargeError(f"there is not enough memory ({str(error) or 'none is left'}), and a training step takes "
                             f"about {about}: {remedy(plan)}; by this estimate {fits}") from error

@@ -70,7 +70,7 @@ class RunFolder(Folder):
             retry((self.path / PREVIOUS).replace, self.path / NAME)
 
 
-class Onlooker:
+class ReadOnlyRun:
     """The folder of a run as all processes but the first see it: they may read it, and write nothing. All that would
     write is left to the first process."""
 

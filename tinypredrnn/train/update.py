@@ -19,8 +19,8 @@ from tinypredrnn.train.schedules import rate_at, truth_mask
 
 
 class Update(abc.ABC):
-    """update(frames, k) does training iteration k, counted from 0. One defines `__call__`, `rehearse`, `state_dict` and
-    `load_state_dict`, with whatever optimisers it needs.
+    """update(frames, k) does training iteration k, counted from 0. One defines `__call__`, `check_first_gradient`,
+    `state_dict` and `load_state_dict`, with whatever optimisers it needs.
 
     model   a Predictor on the device that trains it
     plan    the run's Plan
@@ -44,7 +44,7 @@ class Update(abc.ABC):
         """
 
     @abc.abstractmethod
-    def rehearse(self, frames, k):
+    def check_first_gradient(self, frames, k):
         """Compute the gradient of iteration k without changing the weights: a run that cannot be trained fails here."""
 
     @abc.abstractmethod
@@ -95,7 +95,7 @@ class Descent(Update):
         """The mask of true frames in iteration k, (B, steps)."""
         return truth_mask(self.plan.recipe, self.plan.data.given, self.plan.data.horizon, k, self.ranks.rows)
 
-    def rehearse(self, frames, k):
+    def check_first_gradient(self, frames, k):
         with precision(self.precision):
             loss = self.gradient(frames, self.truth(k))
         self.refuse_nonfinite(loss, clip_gradients(self.model.parameters(), math.inf), frames, k)
@@ -217,11 +217,12 @@ class Adversarial(Descent):
         with precision(self.precision):
             loss, true, predicted = self.clips(x, truth)
             if self.discriminator_learns:
-                doubt = sum(self.verdicts(true, predicted.detach()))
-                norms.append(self.follow(doubt, self.discriminator, self.discriminator_optimiser, rate, frames, k))
+                loss_of_d = sum(self.verdicts(true, predicted.detach()))
+                norms.append(self.step_along_gradient(loss_of_d, self.discriminator, self.discriminator_optimiser,
+                                                      rate, frames, k))
             loss = loss + self.deception(predicted)
             if self.model_learns:
-                norms.append(self.follow(loss, self.model, self.optimiser, rate, frames, k))
+                norms.append(self.step_along_gradient(loss, self.model, self.optimiser, rate, frames, k))
             with no_grad():
                 self.balance(self.verdicts(*self.clips(x, truth)[1:]), len(frames))
         return {"loss": loss.item(), "gradient_norm": math.hypot(*norms)}
@@ -241,7 +242,7 @@ class Adversarial(Descent):
         """What is added to the model's loss."""
         return self.weight * bce_with_logits(self.discriminator(predicted), 1.0).mean()
 
-    def follow(self, loss, network, optimiser, rate, frames, k):
+    def step_along_gradient(self, loss, network, optimiser, rate, frames, k):
         """A step of one of the two along the gradient of its loss. Returns the gradient's norm."""
         network.zero_grad()
         loss.backward()

@@ -19,7 +19,7 @@ from tinypredrnn.data.reading.clips import Piece
 from tinypredrnn.data.reading.frames import check_frame
 from tinypredrnn.data.reading.meaning import META, VALID, explained
 from tinypredrnn.data.reading.order import SHAPES, array_to_clips
-from tinypredrnn.data.reading.room import PIECE, let_go
+from tinypredrnn.data.reading.room import PIECE, release_pages
 from tinypredrnn.data.reading.times import STARTS, TIMES, times_apart
 from tinypredrnn.data.reading.words import in_short
 from tinypredrnn.errors import DataError
@@ -94,7 +94,7 @@ def member(file, name, header, room):
         numbers = memoryview(array.view(np.uint8))
         for start in range(0, len(numbers), PIECE):
             stream.readinto(numbers[start:start + PIECE])  # the whole piece, since `headers` has compared the sizes
-            let_go(array)
+            release_pages(array)
     return array.reshape(header.shape, order="F" if header.fortran else "C")
 
 
@@ -168,7 +168,7 @@ def join(x, y, beginnings, ends, messages, room):
 def one_after_the_other(a, b, room):
     whole = room((len(a) + len(b), *a.shape[1:]), a.dtype)
     np.concatenate([a, b], out=whole)
-    let_go(a, b, whole)
+    release_pages(a, b, whole)
     return whole
 
 

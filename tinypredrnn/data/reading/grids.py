@@ -17,7 +17,7 @@ import numpy as np
 
 from tinypredrnn.data.reading.clips import Grid, Piece
 from tinypredrnn.data.reading.frames import check_frame, reading
-from tinypredrnn.data.reading.room import PIECE, let_go
+from tinypredrnn.data.reading.room import PIECE, release_pages
 from tinypredrnn.data.reading.times import TIMES, cut_in_pieces, gaps, times_of
 from tinypredrnn.data.reading.words import in_short
 from tinypredrnn.data.scale import Scale
@@ -72,7 +72,7 @@ def in_order(parts, order, room):
     for part, last in zip(parts, np.cumsum([len(part) for part in parts])):
         for t, frame in zip(where[last - len(part):last], part):
             film[t] = frame
-            let_go(part, film)
+            release_pages(part, film)
     return film
 
 
@@ -139,7 +139,7 @@ def read_frames(array, room):
     step = chunk * max(1, PIECE // (chunk * 4 * array[0].size))
     for t in range(0, len(frames), step):
         frames[t:t + step] = array.isel({dim: slice(t, t + step)}).values
-        let_go(frames)
+        release_pages(frames)
     return frames
 
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, ImageSequence
 
 from tinypredrnn.data.arrays import read_header
 from tinypredrnn.data.reading.frames import GRAY_TOLERANCE, check_bytes, check_frame, check_size, fit, reading, tint
-from tinypredrnn.data.reading.room import let_go
+from tinypredrnn.data.reading.room import release_pages
 from tinypredrnn.data.reading.times import uneven
 from tinypredrnn.data.reading.words import listed
 from tinypredrnn.errors import DataError
@@ -90,7 +90,7 @@ def stack(frames, messages, room):
     for t in reversed(range(len(clip))):
         frame = frames.pop()
         clip[t] = np.rint(frame / divisor) if divisor > 1 and frame.dtype != np.uint8 else frame
-        let_go(frame, clip)
+        release_pages(frame, clip)
     return clip
 
 

@@ -41,7 +41,7 @@ from tinypredrnn.data.reading.parts import PARTS
 from tinypredrnn.data.reading.pictures import Pictures
 from tinypredrnn.data.reading.room import Room, file_of
 from tinypredrnn.data.reading.times import runs
-from tinypredrnn.data.reading.values import find_scale, flags, hints
+from tinypredrnn.data.reading.values import find_scale, hints, is_boolean
 from tinypredrnn.data.reading.videos import decode_video
 from tinypredrnn.data.reading.words import in_short, listed
 from tinypredrnn.data.scale import Scale
@@ -245,7 +245,7 @@ def convert(clips, size, channels, missing, aspect, room):
         if clip.shape == (*shapes[name][:3], 1):  # gray among colours: a view
             clips[name] = np.broadcast_to(clip, shapes[name])
     changed = [name for name, clip in clips.items() if clip.shape != shapes[name]]
-    true = [name for name, clip in clips.items() if flags(clip)]
+    true = [name for name, clip in clips.items() if is_boolean(clip)]
     if true and (changed or len(true) < len(clips)):  # averages need values between 0 and 1
         clips |= {name: room.each(clips[name], lambda frames: frames * np.uint8(255)) for name in true}
     fitted = lambda frame: fit(frame, size, channels or max(has), missing, aspect)

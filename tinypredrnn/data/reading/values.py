@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinypredrnn.data.reading.room import let_go
+from tinypredrnn.data.reading.room import release_pages
 from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.options import called
@@ -40,7 +40,7 @@ def pieces(clips):
         count = 1 if stride > 1 else max(1, PIECE // clip[0].nbytes)
         for t in range(0, len(clip), max(stride, count)):
             yield name, t, clip[t:t + count]
-            let_go(clip)
+            release_pages(clip)
 
 
 def survey(clips, missing):
@@ -68,7 +68,7 @@ def find_scale(clips, range, unit, missing, messages, meaning=None, values=None)
 
     DataError if there are no known numbers, if some are infinite, or if some seem to be codes for missing data.
     """
-    dtypes, true = {clip.dtype for clip in clips.values()}, all(map(flags, clips.values()))
+    dtypes, true = {clip.dtype for clip in clips.values()}, all(map(is_boolean, clips.values()))
     in_bytes = dtypes == {np.dtype(np.uint8)} and not true
     if meaning and range is None and meaning.stored != meaning.units:
         range = meaning.stored
@@ -85,7 +85,7 @@ def find_scale(clips, range, unit, missing, messages, meaning=None, values=None)
         hint_at_a_part(found.high, 1, messages)
     elif range is None:
         bytes_in_others = 0 <= found.low < 64 and 128 < found.high <= 255
-        range = (0.0, 255.0) if bytes_in_others else outwards(found.low, found.high)
+        range = (0.0, 255.0) if bytes_in_others else round_outwards(found.low, found.high)
         sample = " in a sample of the frames" if sum(clip.nbytes for clip in clips.values()) > MAX_EXAMINED else ""
         messages.append(f"the numbers ({', '.join(sorted(map(str, dtypes)))}) go from {found.low:g} to {found.high:g}"
                         f"{sample}; {range[0]:g} becomes 0 and {range[1]:g} becomes 1 for the model ({called('range')} "
@@ -129,7 +129,7 @@ def known(clips, missing, range, messages):
     return found
 
 
-def flags(clip):
+def is_boolean(clip):
     """Whether an array of bytes is a view of an array of bool, so that it holds only 0 and 1."""
     while isinstance(clip, np.ndarray):
         if clip.dtype == bool:
@@ -138,7 +138,7 @@ def flags(clip):
     return False
 
 
-def outwards(low, high):
+def round_outwards(low, high):
     """The range from `low` to `high`, rounded outwards to two significant digits of its length."""
     if low == high:
         return low, low + 1.0
@@ -161,12 +161,12 @@ def refuse_codes(clips, found, range, messages):
         what = (f"{count:,} places ({100 * count / found.places:.2g}%) hold {code:g}, far from all others "
                 f"({rest.low:g} to {rest.high:g}), the first in {first}")
         if range is None:
-            raise DataError(f"{what}: if that marks missing data, use {called('missing')} {exactly(code, clips)}; else "
-                            f"give the range with {called('range')} LO HI")
-        messages.append(f"{what}; use {called('missing')} {exactly(code, clips)} if that marks missing data")
+            raise DataError(f"{what}: if that marks missing data, use {called('missing')} "
+                            f"{format_exactly(code, clips)}; else give the range with {called('range')} LO HI")
+        messages.append(f"{what}; use {called('missing')} {format_exactly(code, clips)} if that marks missing data")
 
 
-def exactly(number, clips):
+def format_exactly(number, clips):
     """A number as text from which the same number of the clips' dtype can be read."""
     stored = next(iter(clips.values())).dtype.type
     return f"{number:g}" if stored(float(f"{number:g}")) == stored(number) else str(stored(number))
@@ -184,7 +184,7 @@ def hint_at_a_part(most, full, messages):
     """Add a hint if the numbers, up to `most`, use only a small part of the range from 0 to `full`."""
     if 0 < most < full / 10:
         messages.append(f"the numbers go up to {most:.4g}, {100 * most / full:.2g}% of the range from 0 to {full}: "
-                        f"{called('range')} 0 {outwards(0, most)[1]:g} makes use of all of it")
+                        f"{called('range')} 0 {round_outwards(0, most)[1]:g} makes use of all of it")
 
 
 def looked_at(clips):
