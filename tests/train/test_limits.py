@@ -60,9 +60,9 @@ def test_recomputation_needs_less_memory_also_if_the_loss_looks_at_states(change
     """What the loss needs of each state is computed with the segment: the states themselves are not kept."""
     base = dict(size=(32, 32), batch=4, given=2, horizon=23)
     plans = [make_plan(**base | changes | dict(recompute=recompute)) for recompute in (False, True)]
-    measured(plans[0].replace(batch=1))  # the first step compiles
+    measured(plans[0])  # the first step compiles
     whole, again = map(measured, plans)
-    assert again < 0.5 * whole
+    assert again < 0.55 * whole
 
 
 HUGE = [dict(hidden=(10**6,)), dict(width=10**6), dict(size=(10**6, 10**6)), dict(given=10**9), dict(horizon=10**10),
