@@ -36,7 +36,7 @@ setup(
         "gpu12": ["cupy-cuda12x[ctk]>=14"],
         "mpi": ["mpi4py>=4", "mpich; sys_platform != 'win32'", "impi-rt; sys_platform == 'win32'"],
         "radar": ["xarray>=2024.1", "netcdf4", "h5netcdf", "h5py", "zarr"],
-        "video": ["imageio[ffmpeg]"],
+        "video": ["imageio-ffmpeg"],
         "pages": ["jinja2>=3", "markdown-it-py>=3", "mdit-py-plugins>=0.4", "latex2mathml>=3.77", "pygments>=2.15",
                   "nbformat>=5.7"],
         # setuptools: a test builds the wheel; html5lib, nbclient, ipykernel, playwright: pages and notebooks are tried

@@ -15,7 +15,7 @@ from tinypredrnn.errors import command, whole_number_from
 from tinypredrnn.models import MODELS
 from tinypredrnn.options import Parser, add_arguments, command_line, given_options
 from tinypredrnn.train.comparison import FIRST, plan_of
-from tinypredrnn.train.overfit import by_heart, overfit
+from tinypredrnn.train.overfit import overfit, overfit_plan
 
 NOT_OPTIONS = "test_sequences", "validation_sequences"  # no set is drawn
 
@@ -36,7 +36,7 @@ def main(words):
     plans = []
     for name in arguments.models:
         plan, own = plan_of(name, "quick")
-        plans.append(by_heart(plan, **{"steps": arguments.steps} | changes | own))
+        plans.append(overfit_plan(plan, **{"steps": arguments.steps} | changes | own))
 
     print(f"{'network':30}{'iterations':>12}{'seconds':>10}{'of copy last':>14}")
     missed = 0

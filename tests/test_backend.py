@@ -145,7 +145,7 @@ def test_without_cupy(no_cupy):
     for name in ("gpu", "gpu:0", "gpu:3"):
         with pytest.raises(DeviceError, match='needs CuPy, which is not installed: install it with `pip install "cupy-cuda13x'):
             backend.find_device(name)
-    with pytest.raises(DeviceError, match="use --device cpu"):
+    with pytest.raises(DeviceError, match="use device cpu"):
         tp.tensor([1.0], device="gpu")
     assert tp.tensor([1.0], device="auto").device == "cpu"
 
@@ -198,7 +198,7 @@ def test_a_gpu_that_is_there_but_cannot_compute(gpu, monkeypatch, capsys):
         raise MemoryError("Out of memory allocating 512 bytes")
 
     monkeypatch.setattr(sys.modules["cupy"], "ones", full, raising=False)
-    with pytest.raises(DeviceError, match="Out of memory .*: look at it with nvidia-smi, or use --device cpu"):
+    with pytest.raises(DeviceError, match="Out of memory .*: look at it with nvidia-smi, or use device cpu"):
         backend.find_device("gpu")
 
 
@@ -218,7 +218,7 @@ def test_a_cupy_that_cannot_be_imported(code, tmp_path, monkeypatch, capfd):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.setattr(backend, "say_once", backend.say_once.__wrapped__)
-    with pytest.raises(DeviceError, match=r"CuPy is installed but cannot be imported \(.+\): install it with .*--device cpu") as caught:
+    with pytest.raises(DeviceError, match=r"CuPy is installed but cannot be imported \(.+\): install it with .*device cpu") as caught:
         backend.find_device("gpu")
     assert "\n" not in str(caught.value)
     assert backend.find_device("auto") == "cpu"
@@ -347,4 +347,4 @@ def test_gpu_tests_skip_with_the_reason_where_there_is_no_gpu():
         command = [sys.executable, "-m", "pytest", "-rs", "-q", "-p", "no:cacheprovider", case, *options]
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert run.returncode == 0 and outcome in run.stdout, run.stdout + run.stderr
-        assert ("GPU" in run.stdout and "use --device cpu" in run.stdout) == (outcome == "1 skipped")
+        assert ("GPU" in run.stdout and "use device cpu" in run.stdout) == (outcome == "1 skipped")

@@ -38,9 +38,9 @@ ENDS = {
     "an error of the user's": ("raise ConfigError('no such option')", 2, "-c: no such option\n"),
     "no such file": ("open('/nowhere/x')", 2, "-c: [Errno 2] No such file or directory: '/nowhere/x'\n"),
     "NumPy's memory": ("import numpy; numpy.empty(1 << 60, 'u1')", 2, "-c: there is not enough memory (Unable to allocate 1.00 EiB for an "
-                       "array with shape (1152921504606846976,) and data type uint8): ask for less at a time, such as a smaller --batch\n"),
+                       "array with shape (1152921504606846976,) and data type uint8): ask for less at a time, such as a smaller batch\n"),
     "Python's memory": ("raise MemoryError", 2, "-c: there is not enough memory (none is left): ask for less at a time, such as a smaller "
-                        "--batch\n"),
+                        "batch\n"),
     "Ctrl-C": ("os.kill(os.getpid(), signal.SIGINT); signal.pause()", 130, "-c: stopped\n"),
     "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM); signal.pause()", 143, ""),
     "SIGHUP": ("os.kill(os.getpid(), signal.SIGHUP); signal.pause()", 129, ""),

@@ -278,11 +278,11 @@ def test_an_output_among_the_data(folder, tmp_path, monkeypatch):
     (tmp_path / "data" / "clip" / "1.png").touch()
     write(folder, "a", "x")
     for out in ("data", ".", "data/clip", tmp_path, "data/../data"):
-        with pytest.raises(ConfigError, match="--out .* name another --out"):
-            refuse_overlap(tmp_path / out, tmp_path / "data", "--data")
+        with pytest.raises(ConfigError, match="out .* name another out"):
+            refuse_overlap(tmp_path / out, tmp_path / "data", "data")
     shutil.copytree(folder.path, "data/ours")
     for out in ("out", "data/new", "data/clip/new/new", "data/ours", "data2"):
-        refuse_overlap(tmp_path / out, tmp_path / "data", "--data")
+        refuse_overlap(tmp_path / out, tmp_path / "data", "data")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

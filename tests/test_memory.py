@@ -7,7 +7,7 @@ import pytest
 
 from tinypredrnn import cgroups, memory
 from tinypredrnn.errors import TooLargeError
-from tinypredrnn.memory import ASSUMED, in_words, memory_limit, require_memory
+from tinypredrnn.memory import ASSUMED, format_bytes, memory_limit, require_memory
 
 
 @pytest.fixture
@@ -63,4 +63,4 @@ def test_what_cannot_fit_is_refused_in_one_sentence():
 @pytest.mark.parametrize("count, words", [(0, "0 KiB"), (1536, "1.5 KiB"), (5 << 20, "5 MiB"), (7 << 30, "7 GiB"),
                                           (3 << 42, "12 TiB"), (3 << 50, "3,072 TiB")])
 def test_bytes_in_words(count, words):
-    assert in_words(count) == words
+    assert format_bytes(count) == words

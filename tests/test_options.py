@@ -1,17 +1,23 @@
 """Records that check themselves: what is refused, and that every option of every record has a flag that works."""
 
 import argparse
+import ast
 import dataclasses
 import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import tinypredrnn
 from tinypredrnn.commands import evaluate, predict
 from tinypredrnn.commands.train import train
 from tinypredrnn.data import SOURCES
+from tinypredrnn.data.own import OwnOptions
+from tinypredrnn.data.reading import read_sequences
 from tinypredrnn.errors import ConfigError, Error
 from tinypredrnn.models import MODELS
 from tinypredrnn.options import Options, Parser, add_arguments, called, command_line, flag_of, from_text, given_options, option
@@ -266,3 +272,45 @@ def test_texts_that_mean_nothing_are_refused():
     for name, text in ("salt", "much"), ("pots", "2.5"), ("sizes", "1,x"), ("sizes", ""):
         with pytest.raises(ConfigError, match=f"{name} is given like"):
             from_text(fields[name], text)
+
+
+# who calls from Python has no flags
+
+PACKAGE = Path(tinypredrnn.__file__).parent
+OF_COMMANDS = {"commands", "course", "__main__.py"}  # what only a command line reaches
+OF_OTHERS = {"--layer_norm"}  # flags of other people's programs
+
+
+def literal_flags(path):
+    """The flags in the texts of a module, except in docstrings and in the help of flags."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    left_out = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in ("option", "add_argument"):
+            left_out |= set(ast.walk(node))
+    texts = [node.value for node in ast.walk(tree)
+             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in left_out]
+    return {flag for text in texts for flag in re.findall(r"(?<![\w-])--[a-z][\w-]+", text)} - OF_OTHERS
+
+
+@pytest.mark.parametrize("path", [path for path in sorted(PACKAGE.rglob("*.py"))
+                                  if path.relative_to(PACKAGE).parts[0] not in OF_COMMANDS],
+                         ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_message_names_options_as_the_user_does(path):
+    """By `called`: a flag that is written out would be wrong for those who call from Python."""
+    assert not literal_flags(path)
+
+
+def test_python_hears_of_parameters_and_a_command_of_flags(tmp_path):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(9, 12, 12)).astype(np.float32))
+    (heard,) = [m for m in read_sequences(tmp_path / "a.npy").messages if "becomes 0" in m]
+    assert heard.endswith("(range LO HI changes that)")
+
+    @command_line
+    def read(words):
+        parser = Parser("Read.")
+        add_arguments(parser, OwnOptions())
+        parser.parse_args(words)
+        return [m for m in read_sequences(tmp_path / "a.npy").messages if "becomes 0" in m]
+
+    assert read([])[0].endswith("(--range LO HI changes that)")

@@ -10,10 +10,10 @@ import sys
 import numpy as np
 
 from tinypredrnn.errors import DeviceError, DTypeError, Error, GraphError, say_once
+from tinypredrnn.options import called
 
 DLPACK_CPU, DLPACK_CUDA = (1, 3), 2  # kDLCPU, kDLCUDAHost (the CPU's memory, pinned); kDLCUDA
-GPU_HELP = ('install it with `pip install "cupy-cuda13x[ctk]"` (CUDA 13) or `"cupy-cuda12x[ctk]"` (CUDA 12), '
-            "or use --device cpu")
+INSTALL = 'install it with `pip install "cupy-cuda13x[ctk]"` (CUDA 13) or `"cupy-cuda12x[ctk]"` (CUDA 12)'
 
 
 def array_module(*arrays):
@@ -60,17 +60,17 @@ def gpu_count():
         cupy.cuda  # noqa: B018 (a folder of this name is a package as well, but an empty one)
     except Exception as error:  # an installation can be broken in as many ways as there are libraries below it
         if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
-            raise DeviceError(f"the GPU needs CuPy, which is not installed: {GPU_HELP}") from error
+            raise DeviceError(f"the GPU needs CuPy, which is not installed: {INSTALL}, or {use_cpu()}") from error
         sys.modules.pop("cupy", None)  # an import that failed leaves an incomplete module
-        raise DeviceError(f"CuPy is installed but cannot be imported ({first_line(error)}): {GPU_HELP}") from error
+        raise DeviceError(f"CuPy is installed but cannot be imported ({first_line(error)}): {INSTALL}, or {use_cpu()}"
+                          ) from error
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # no driver, or one too old: CUDARuntimeError, or ImportError of a missing library
-        raise DeviceError(f"CuPy finds no usable GPU ({first_line(error)}): check the driver with nvidia-smi, or use "
-                          "--device cpu"
-                          ) from error
+        raise DeviceError(f"CuPy finds no usable GPU ({first_line(error)}): check the driver with nvidia-smi, or "
+                          f"{use_cpu()}") from error
     if count == 0:
-        raise DeviceError("CuPy finds no GPU on this machine: use --device cpu")
+        raise DeviceError(f"CuPy finds no GPU on this machine: {use_cpu()}")
     return count
 
 
@@ -85,9 +85,14 @@ def try_gpu(number):
             float(cupy.ones(()) + 1)
     except Exception as error:
         of_cuda = isinstance(error, MemoryError) or type(error).__module__.startswith("cupy_backends")
-        remedy = "look at it with nvidia-smi, or use --device cpu" if of_cuda else GPU_HELP
-        raise DeviceError(f"CuPy finds gpu:{number} but cannot compute on it ({first_line(error)}): {remedy}"
-                          ) from error
+        remedy = "look at it with nvidia-smi" if of_cuda else INSTALL
+        raise DeviceError(f"CuPy finds gpu:{number} but cannot compute on it ({first_line(error)}): {remedy}, or "
+                          f"{use_cpu()}") from error
+
+
+def use_cpu():
+    """The remedy if there is no GPU to compute on."""
+    return f"use {called('device')} cpu"
 
 
 def first_line(error):

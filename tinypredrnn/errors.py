@@ -114,7 +114,7 @@ def command(main):
     except MemoryError as error:  # those of NumPy and CuPy say how much was asked for, Python's own says nothing
         status = 2
         sentence = (f"there is not enough memory ({str(error) or 'none is left'}): ask for less at a time, such "
-                    "as a smaller --batch")
+                    "as a smaller batch")
     try:
         sys.stdout.flush()  # so that an error in writing is noticed now, not when Python ends
     except OSError as error:

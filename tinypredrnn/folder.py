@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tinypredrnn.errors import ConfigError, say
 from tinypredrnn.files import as_json, lies_within, locked, read_json, replacing, retry
+from tinypredrnn.options import called
 
 LIST = ".tinypredrnn.json"
 ABOUT = "What tinypredrnn wrote into this folder, with the SHA-256 of each file: it replaces and deletes nothing else."
@@ -112,7 +113,7 @@ class Folder:
         if strangers:
             more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
             raise ConfigError(f"{self.path} holds files that are not known to be written by this program, or were "
-                              f"changed since ({', '.join(strangers[:3])}{more}): name another --out, or move them "
+                              f"changed since ({', '.join(strangers[:3])}{more}): name another folder, or move them "
                               "elsewhere")
 
     def adopt(self, names):
@@ -152,7 +153,7 @@ class Folder:
             self.check()
             if self.leads_outside(name) and (self.path / name).parent != self.path:
                 raise ConfigError(f"{(self.path / name).parent} is a link: nothing is written behind it; replace it by "
-                                  "a folder, or name another --out")
+                                  "a folder, or name another one")
             if not self.listed:
                 self.write_list()  # it has the name of `staging`, which must be known before anything is in there
 
@@ -285,12 +286,13 @@ def is_output(path):
     return bool(entries) and all(entry.is_dir() and is_output(entry) for entry in entries)
 
 
-def refuse_overlap(out, data, flag):
-    """ConfigError if the folder `out` is the `data` that a flag names, contains them, or lies within them and has files
-    that are not ours."""
+def refuse_overlap(out, data, name):
+    """ConfigError if the folder `out` is the `data` that the option `name` names, contains them, or lies within them
+    and has files that are not ours."""
     if lies_within(data, out):
-        raise ConfigError(f"--out {out} is the path that {flag} names, or contains it: name another --out")
+        raise ConfigError(f"{called('out')} {out} is the path that {called(name)} names, or contains it: name another "
+                          f"{called('out')}")
     theirs = out.exists() and not is_output(out) and any(not p.name.startswith(".") for p in out.iterdir())
     if theirs and lies_within(out, data):
-        raise ConfigError(f"--out {out} lies within {flag} {data} and contains files that this program did not "
-                          "write: name another --out")
+        raise ConfigError(f"{called('out')} {out} lies within {called(name)} {data} and contains files that this "
+                          f"program did not write: name another {called('out')}")

@@ -57,8 +57,8 @@ def process_limits():
 def require_memory(least, what, remedy, device="cpu"):
     """TooLargeError if `what`, which takes at least `least` bytes, cannot fit on `device`; `remedy` says what to do."""
     if least > SMALL and least > (most := memory_limit(device)):
-        raise TooLargeError(f"{what} would take at least {in_words(least)} of memory, more than the {in_words(most)} "
-                            f"of {device}: {remedy}")
+        raise TooLargeError(f"{what} would take at least {format_bytes(least)} of memory, more than the "
+                            f"{format_bytes(most)} of {device}: {remedy}")
 
 
 def lacks_memory(error):
@@ -67,7 +67,7 @@ def lacks_memory(error):
     return isinstance(error, MemoryError) or any(code in str(error) for code in codes)
 
 
-def in_words(count):
+def format_bytes(count):
     """A number of bytes as text, such as 3.2 GiB."""
     power = min(4, max(1, (int(count).bit_length() - 1) // 10))
     count /= 1024**power

@@ -14,7 +14,7 @@ def test_a_mask_is_no_film(tmp_path, name):
     np.savez(tmp_path / "cells.npz", **{"images": frames, name: (frames > 100).astype(np.uint8)})
     clips = read_sequences(tmp_path / "cells.npz")
     check(clips, [frames])
-    assert mentions(clips, f"left out {name} (30, 24, 24)") and mentions(clips, "--array")
+    assert mentions(clips, f"left out {name} (30, 24, 24)") and mentions(clips, "array NAME reads")
     check(read_sequences(tmp_path / "cells.npz", array=name), [(frames > 100).astype(np.uint8)])
     with pytest.raises(DataError, match=f"expected an array nothing, got images, {name}"):
         read_sequences(tmp_path / "cells.npz", array="nothing")
@@ -24,7 +24,7 @@ def test_a_mask_is_no_film(tmp_path, name):
 
 def test_numbers_of_two_kinds_are_no_clips_of_one_data_set(tmp_path):
     np.savez(tmp_path / "a.npz", cells=film(30), flow=film(30) / 255)
-    with pytest.raises(DataError, match="clips of one kind of numbers.*--array"):
+    with pytest.raises(DataError, match="clips of one kind of numbers.*array"):
         read_sequences(tmp_path / "a.npz")
     check(read_sequences(tmp_path / "a.npz", array="cells"), [film(30)])
 
@@ -49,7 +49,7 @@ def test_frames_that_x_and_y_have_in_common_are_taken_once(tmp_path, shift):
 @pytest.mark.parametrize("y", [film(9), films(8)[:, :5], films(9, height=12)])
 def test_an_x_and_a_y_that_do_not_fit_are_asked_about(tmp_path, y):
     np.savez(tmp_path / "a.npz", x=films(9), y=y)
-    with pytest.raises(DataError, match="--array x or --array y"):
+    with pytest.raises(DataError, match="array x or array y"):
         read_sequences(tmp_path / "a.npz")
     assert len(read_sequences(tmp_path / "a.npz", array="x")) == 9
 

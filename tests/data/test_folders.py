@@ -128,10 +128,9 @@ def test_a_new_size_is_said_beside_the_one_that_was_read(tmp_path, kind, monkeyp
         first.save(path := tmp_path / "a.tif", save_all=True, append_images=rest)
     else:
         pytest.importorskip("imageio_ffmpeg")
-        from imageio import v3 as imageio
+        from video_files import write
 
-        imageio.imwrite(path := tmp_path / "a.avi", film(9, 32, 24)[..., None].repeat(3, -1), plugin="FFMPEG", fps=25,
-                        macro_block_size=1)
+        path = write(tmp_path / "a.avi", film(9, 32, 24))
     for _ in range(2):  # a video comes from the cache the second time
         clips = read_sequences(path, size=(16, 12))
         assert clips.messages[0].startswith(f"read 1 clip(s) of 9 frames of {32 if kind == 'avi' else 24}x24, resized to 16x12, gray")

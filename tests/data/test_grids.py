@@ -178,7 +178,7 @@ def test_what_cannot_be_read_is_said(tmp_path, values):
         ("timeless", whole.drop_vars("time"), "expected a time for each frame, got a variable reflectivity (time, y, x) without"),
         ("flat", whole.isel(time=0, drop=True), "expected a time for each frame"),
         ("twice", whole.assign_coords(time=np.repeat(whole.time.values[::2], 2)), "two frames have the same time, 2024-06-01T12:00:00"),
-        ("two", whole.assign(other=whole.reflectivity), "which of reflectivity, other is to be read? Say it with --array reflectivity"),
+        ("two", whole.assign(other=whole.reflectivity), "which of reflectivity, other is to be read? Say it with array reflectivity"),
         ("none", whole.drop_vars("reflectivity"), "expected a variable (time, y, x) of numbers"),
         ("deep", whole.expand_dims(height=[1, 2]), "save one level"),
         ("infinite", whole.assign(reflectivity=whole.reflectivity.where(whole.reflectivity < 40, np.inf)), "expected finite numbers"),

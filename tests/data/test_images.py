@@ -115,10 +115,10 @@ def test_a_video_without_a_decoder(tmp_path, monkeypatch):
 
 def test_videos(tmp_path):
     pytest.importorskip("imageio_ffmpeg")
-    from imageio import v3 as imageio
+    from video_files import write
 
     levels = np.linspace(20, 230, 12).astype(np.uint8)
-    imageio.imwrite(tmp_path / "a.mp4", np.broadcast_to(levels[:, None, None, None], (12, 32, 48, 3)), plugin="FFMPEG", fps=25)
+    write(tmp_path / "a.mp4", np.broadcast_to(levels[:, None, None], (12, 32, 48)))
     clip = read_sequences(tmp_path / "a.mp4", channels=1)[0]
     assert clip.shape == (12, 32, 48, 1) and abs(clip.mean((1, 2, 3)) - levels).max() < 8
     (tmp_path / "b.avi").write_bytes((tmp_path / "a.mp4").read_bytes()[:100])

@@ -12,7 +12,7 @@ from tinypredrnn.data.kth import KTH, KTHOptions
 from tinypredrnn.data.reading import kth as reading
 from tinypredrnn.data.reading import videos
 from tinypredrnn.data.reading.frames import bilinear
-from tinypredrnn.data.reading.kth import Range, count_paper_windows, counts_in_words, in_words, read_lists, read_ranges, windows
+from tinypredrnn.data.reading.kth import Range, count_paper_windows, describe_windows, format_persons, read_lists, read_ranges, windows
 from tinypredrnn.data.source import check_source
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.train import new_plan
@@ -141,11 +141,11 @@ def test_windows_by_each_rule():
 
 def test_counts_are_told_beside_the_papers():
     ranges = [Range("person01_boxing_d1", 0, 40), Range("person17_running_d1", 0, 40)]
-    assert counts_in_words(ranges, (20, 30), "paper") == (
+    assert describe_windows(ranges, (20, 30), "paper") == (
         "windows of the whole list, cut as the paper says: 21 of 20 frames of persons 1-16, 4 of 30 frames of persons 17-25; the paper has "
         "108,717 and 4,086: its authors trimmed the ranges by hand, and theirs are not public")
-    assert counts_in_words(ranges, (5, 7), "paper").endswith("its windows have 20 and 30 frames")
-    assert in_words([1, 2, 3, 7, 9, 10]) == "persons 1-3, 7, 9-10" and in_words([4]) == "person 4"
+    assert describe_windows(ranges, (5, 7), "paper").endswith("its windows have 20 and 30 frames")
+    assert format_persons([1, 2, 3, 7, 9, 10]) == "persons 1-3, 7, 9-10" and format_persons([4]) == "person 4"
 
 
 def test_the_papers_split_from_the_published_lists(data_dir):
@@ -181,7 +181,7 @@ def test_sequences_are_those_of_the_videos(kept):
         np.testing.assert_array_equal(tests[k], resized[video][first:first + 7])
     np.testing.assert_array_equal(tests[[5, 0]], np.stack([tests[5], tests[0]]))
     assert len(world(kept, test_sequences=3).tests()["kth"]()) == 3 and list(source.samples(2)) == ["test sequence 1", "test sequence 2"]
-    assert source.notes == {"people": str(kept)} and KTH.places(source.options) == {"--data": str(kept)}
+    assert source.notes == {"people": str(kept)} and KTH.places(source.options) == {"data": str(kept)}
 
 
 def test_what_is_read_and_counted_is_said(kept):

@@ -9,15 +9,15 @@ from tinypredrnn.errors import ConfigError, DataError
 
 
 @pytest.mark.parametrize("array, orders", [
-    (films(30).swapaxes(0, 1), "--order TNHW or --order NTHW"),
-    (films(30)[..., None].swapaxes(0, 1), "--order TNHWC or --order NTHWC"),
-    (films(30)[:, :, None].swapaxes(0, 1), "--order TNCHW or --order NTCHW"),
-    (np.repeat(film(20)[:, None], 3, 1), "--order TCHW or --order TNHW or --order NTHW"),  # red, green, blue; or three clips
-    (np.moveaxis(film(40), 0, 2), "--order HWT or --order THW"),
-    (np.moveaxis(film(90, 24, 32), 0, 2), "--order HWT or --order THW"),
-    (np.moveaxis(films(6, frames=18)[[0, 3, 4, 5]], 1, 3), "--order NHWT or --order NTHW"),
-    (noise(4, 40, 30, 6), "--order THWC or --order NTHW"),  # 6 channels, or frames 6 pixels wide
-    (noise(2, 9, 20, 24, 30), "--order NTHWC or --order NTCHW or --order NCTHW"),
+    (films(30).swapaxes(0, 1), "order TNHW or order NTHW"),
+    (films(30)[..., None].swapaxes(0, 1), "order TNHWC or order NTHWC"),
+    (films(30)[:, :, None].swapaxes(0, 1), "order TNCHW or order NTCHW"),
+    (np.repeat(film(20)[:, None], 3, 1), "order TCHW or order TNHW or order NTHW"),  # red, green, blue; or three clips
+    (np.moveaxis(film(40), 0, 2), "order HWT or order THW"),
+    (np.moveaxis(film(90, 24, 32), 0, 2), "order HWT or order THW"),
+    (np.moveaxis(films(6, frames=18)[[0, 3, 4, 5]], 1, 3), "order NHWT or order NTHW"),
+    (noise(4, 40, 30, 6), "order THWC or order NTHW"),  # 6 channels, or frames 6 pixels wide
+    (noise(2, 9, 20, 24, 30), "order NTHWC or order NTCHW or order NCTHW"),
 ])
 @pytest.mark.parametrize("ending", [".npy", ".npz"])
 def test_axes_that_are_not_clear_are_asked_for(tmp_path, array, orders, ending):
@@ -25,7 +25,7 @@ def test_axes_that_are_not_clear_are_asked_for(tmp_path, array, orders, ending):
     np.save(path, array) if ending == ".npy" else np.savez(path, own=array)
     with pytest.raises(DataError, match=f"own.*mean.*{orders}"):
         read_sequences(path)
-    for order in orders.removeprefix("--order ").split(" or --order "):
+    for order in orders.removeprefix("order ").split(" or order "):
         clips = read_sequences(path, order=order)  # each of them can be said
         letters = [letter for letter in "NTHWC" if letter in order]
         expected = array.transpose([order.index(letter) for letter in letters])
@@ -38,7 +38,7 @@ def test_channels_in_another_place_are_recognised_and_said(tmp_path, array, orde
     clips = read_sequences(saved(tmp_path / "a.npy", array))
     expected = array.transpose([order.index(letter) for letter in "NTHWC" if letter in order])
     check(clips, list(expected) if "N" in order else [expected])
-    assert mentions(clips, order) and mentions(clips, "--order")
+    assert mentions(clips, order) and mentions(clips, "order NTHW" if order == "TCHW" else "; order names another one")
 
 
 @pytest.mark.parametrize("array", [
@@ -91,7 +91,7 @@ def test_real_clips_with_time_first_are_asked_about(tmp_path, data_dir):
     with np.load(data_dir / "moving_mnist" / "mnist_test_seq_first500.npz") as file:
         digits = file["frames"]
     check(read_sequences(saved(tmp_path / "plain.npy", digits)), list(digits))
-    with pytest.raises(DataError, match="--order TNHW"):
+    with pytest.raises(DataError, match="order TNHW"):
         read_sequences(saved(tmp_path / "own.npy", digits.swapaxes(0, 1)))
     clips = read_sequences(saved(tmp_path / "mnist_test_seq.npy", digits.swapaxes(0, 1)))
     check(clips, list(digits))

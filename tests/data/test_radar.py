@@ -44,7 +44,7 @@ def test_bytes_of_different_ranges_are_on_one_scale(tmp_path):
         assert clips[0].dtype == np.uint8  # nothing is copied
         np.testing.assert_allclose(dbz, frames / 255 * most, atol=1e-4)
     dbz, clips = read(tmp_path / "a.npz", dbz=(10.0, 40.0), unit="mm", values=(0.0, 1.0))
-    assert any("--values and --unit are not used" in sentence for sentence in clips.messages)
+    assert any("values and unit are not used" in sentence for sentence in clips.messages)
     np.testing.assert_allclose(dbz, (frames / 255 * 52.5).clip(10, 40), atol=1e-4)
     clips = read_echoes(tmp_path, RadarOptions())  # both together
     np.testing.assert_allclose(clips[1], frames[..., None] / 255 * 60, atol=1e-4)
@@ -72,7 +72,7 @@ def test_rates_and_sums_become_dbz(tmp_path, unit, factor):
 
 def test_a_sum_needs_the_length_of_its_step(tmp_path):
     np.save(tmp_path / "a.npy", film(10).astype(np.float32) / 100)
-    assert "say how many minutes a step has with --step" in refused(tmp_path / "a.npy", unit="mm")
+    assert "say how many minutes a step has with step" in refused(tmp_path / "a.npy", unit="mm")
     np.testing.assert_allclose(read(tmp_path / "a.npy", unit="mm", step=10.0)[0], to_dbz(film(10) / 100 * 6.0).clip(0, 60), atol=1e-3)
     np.savez(tmp_path / "b.npz", frames=film(10).astype(np.float32) / 100, times=clock(10))
     np.testing.assert_allclose(read(tmp_path / "b.npz", unit="mm", every=2)[0], to_dbz(film(10)[::2] * 0.12).clip(0, 60), atol=1e-3)
@@ -106,14 +106,14 @@ def test_what_the_numbers_are_is_never_guessed(tmp_path):
     np.save(tmp_path / "words.npy", film(30).astype(np.uint16))
     save_images(tmp_path / "map", noise(30, 24, 24, 3))
     dataset(270 + reflectivity(30), clock(30), unit="K").to_netcdf(tmp_path / "kelvin.nc")
-    assert "does not say what its numbers are: say it with --unit (dBZ, mm/h, or mm in each step) and --values" in refused(
+    assert "does not say what its numbers are: say it with unit (dBZ, mm/h, or mm in each step) and values" in refused(
         tmp_path / "bytes.npy")
-    assert "which dBZ are the stored numbers, uint8? Say it with --values" in refused(tmp_path / "bytes.npy", unit="dBZ")
+    assert "which dBZ are the stored numbers, uint8? Say it with values" in refused(tmp_path / "bytes.npy", unit="dBZ")
     for kind, path in ("pad", "bytes.npy"), ("picture", save_images(tmp_path / "images", film(30))):
         asked = refused(tmp_path / path, unit="dBZ", size=(24, 40))
         assert "which dBZ are the stored numbers, uint8?" in asked, kind  # also if they have become floats, to be padded
     assert "which dBZ are the stored numbers 0 and 250?" in refused(tmp_path / "bytes.npy", unit="dBZ", range=(0.0, 250.0))
-    assert "Say it with --range" in refused(tmp_path / "words.npy", unit="dBZ", values=(0.0, 60.0))
+    assert "Say it with range" in refused(tmp_path / "words.npy", unit="dBZ", values=(0.0, 60.0))
     assert "between -100 and 100 dBZ, got 270 to" in refused(tmp_path / "kelvin.npy", unit="dBZ")
     assert "expected rain in dBZ, mm/h, or mm in each step, got 'K'" in refused(tmp_path / "kelvin.nc")
     assert "colours of a map cannot be turned into rain" in refused(tmp_path / "map", unit="dBZ", values=(0.0, 60.0))

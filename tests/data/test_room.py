@@ -93,7 +93,7 @@ def test_only_what_is_beyond_the_limit_goes_to_the_disk(monkeypatch):
     assert room.file_of(arrays[3]) is room.file_of(arrays[4])  # one file for both
     for k, a in enumerate(arrays):
         a[:] = k
-        room.let_go(a)
+        room.release_pages(a)
     assert [a.tolist() for a in arrays] == [[k] * 100 for k in range(5)]
 
 
@@ -141,7 +141,7 @@ def test_pages_are_given_back_after_each_piece(tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(room, "PIECE", 2_000)
     clips = read_sequences(saved(tmp_path / "a.npy", film(60)))
-    monkeypatch.setattr(room, "let_go", lambda *arrays: given.append(1))
+    monkeypatch.setattr(room, "release_pages", lambda *arrays: given.append(1))
     clips.shares_above(10)
     assert len(given) == 20
     parts.hashes(clips[0])

@@ -36,7 +36,7 @@ def test_numbers_stay_as_they_are_stored(tmp_path, array, stored, units, ending)
     assert seen.dtype == np.float32 and seen.min() >= 0 and seen.max() <= 1
     expected = (np.stack([array[0, :5], array[3, 2:7]]).astype(np.float64)[..., None] - stored[0]) / (stored[1] - stored[0])
     np.testing.assert_allclose(seen, expected.clip(0, 1), atol=1e-6)
-    assert mentions(clips, "--range LO HI") == (stored != (0, 1))  # what was assumed is said
+    assert mentions(clips, "range LO HI") == (stored != (0, 1))  # what was assumed is said
 
 
 def test_a_npy_of_any_numbers_stays_on_the_disk(tmp_path):
@@ -68,8 +68,8 @@ def test_range_and_unit_are_said(tmp_path):
 @pytest.mark.parametrize("array, most", [(X * 0.004, 0.004), ((X * 9).astype(np.uint8), 9)])
 def test_a_small_part_of_the_range_is_said(tmp_path, array, most):
     clips = read_sequences(saved(tmp_path / "a.npy", array.astype(np.float32) if array.dtype.kind == "f" else array))
-    assert mentions(clips, f"--range 0 {most}")
-    assert not mentions(read_sequences(saved(tmp_path / "b.npy", X)), "--range")
+    assert mentions(clips, f"range 0 {most}")
+    assert not mentions(read_sequences(saved(tmp_path / "b.npy", X)), "range 0")
 
 
 # no data
@@ -89,16 +89,16 @@ def test_a_code_for_no_data_is_asked_about(tmp_path, code, dtype, x):
     array = x.astype(dtype)
     array[1:, 3, 5:9] = code
     path = saved(tmp_path / "a.npy", array)
-    with pytest.raises(DataError, match=r"288 places \(1%\) hold .*first in a\[1\], frame 3, row 5, column 0: .*--missing"):
+    with pytest.raises(DataError, match=r"288 places \(1%\) hold .*first in a\[1\], frame 3, row 5, column 0: .*use missing"):
         read_sequences(path)
     with pytest.raises(DataError) as caught:
         read_sequences(path)
-    clips = read_sequences(path, missing=float(str(caught.value).partition("--missing ")[2].partition(";")[0]))  # as it says
+    clips = read_sequences(path, missing=float(str(caught.value).partition("use missing ")[2].partition(";")[0]))  # as it says
     assert mentions(clips, "288 places (1%) have no data, the first in a[1], frame 3, row 5, column 0")
     known = array[array != array.dtype.type(code)]
     assert clips.scale.stored[0] <= known.min() and known.max() <= clips.scale.stored[1] < 2 * max(1, abs(float(known.max())))
     assert np.isnan(clips.scale.to_model(clips[2])).sum() == 96
-    assert mentions(read_sequences(path, range=(0, 1)), "--missing")
+    assert mentions(read_sequences(path, range=(0, 1)), "use missing")
 
 
 def test_numbers_that_only_look_like_a_code(tmp_path):
@@ -153,8 +153,8 @@ def test_deep_pictures_among_bytes(tmp_path):
 @pytest.mark.parametrize("array, words", [
     (np.zeros((6, 12, 24, 24), np.uint8), "there is nothing to predict"),
     (np.repeat(films(6)[:, :1], 12, 1), "nothing moves"),
-    (np.repeat(films(6), 5, 1), "--every 5 takes one of each"),
-    (np.repeat(films(6), 2, 1), "--every 2 takes one of each"),
+    (np.repeat(films(6), 5, 1), "every 5 takes one of each"),
+    (np.repeat(films(6), 2, 1), "every 2 takes one of each"),
     (films(6)[:, :1] + (np.arange(12)[:, None, None] % 2 * (np.arange(576).reshape(24, 24) == 0)).astype(np.uint8), "hardly change"),
 ])
 def test_what_does_not_move_is_said(tmp_path, array, words):
@@ -165,13 +165,13 @@ def test_gray_in_colour_is_said(tmp_path):
     gray = films(4)[..., None].repeat(3, -1)
     clips = read_sequences(saved(tmp_path / "a.npy", gray))
     check(clips, list(gray))
-    assert mentions(clips, "--channels 1 makes them gray")
+    assert mentions(clips, "channels 1 makes them gray")
 
 
 @pytest.mark.parametrize("array", [films(6), noise(3, 9, 24, 24), films(6) / 255, np.where(films(6) < 9, np.nan, films(6) / 255)])
 def test_what_moves_needs_no_hint(tmp_path, array):
     clips = read_sequences(saved(tmp_path / "a.npy", array))
-    assert not any(mentions(clips, words) for words in ("nothing", "--every", "hardly"))
+    assert not any(mentions(clips, words) for words in ("nothing", "every ", "hardly"))
 
 
 def test_every_takes_one_frame_of_so_many(tmp_path):

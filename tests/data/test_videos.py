@@ -1,7 +1,9 @@
 """Videos give each stored frame once, of what they are; decoded, they stay in a cache that may be spoilt, full or missing."""
 
+import itertools
 import os
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -35,7 +37,7 @@ def test_every_container_gives_its_frames(tmp_path, name):
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_a_variable_frame_rate(tmp_path, name):
     """ffmpeg would repeat frames until they come at an even rate: 49 of 20."""
-    vfr = videos.as_stored()[0], "vfr"
+    vfr = videos.as_stored(ffmpeg.get_ffmpeg_exe())[0], "vfr"
     clips = read_sequences(write(tmp_path / name, FILM, *SLOWER, *vfr))
     assert [len(clip) for clip in clips] == [20] and abs(clips[0][..., 0].astype(int) - FILM).mean() < 8
     assert mentions(clips, "variable frame rate")
@@ -91,6 +93,73 @@ def test_a_computer_without_ffmpeg(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="the decoder for videos is not installed") as caught:
         read_sequences(tmp_path / "a.avi")
     assert "damaged" not in str(caught.value)
+
+
+def test_another_program_in_place_of_ffmpeg(tmp_path, monkeypatch):
+    write(tmp_path / "a.avi", FILM)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "nothing here"))
+    with pytest.raises(DataError, match="the decoder for videos is not installed") as caught:
+        read_sequences(tmp_path / "a.avi")
+    assert "damaged" not in str(caught.value)
+
+
+# the pipe
+
+def test_a_busy_machine_decodes_as_well(tmp_path, monkeypatch):
+    """However long ffmpeg takes to begin, nothing gives it up: here minutes pass at every look at the clock."""
+    write(tmp_path / "a.avi", FILM)
+    monkeypatch.setattr(time, "time", itertools.count(0, 100).__next__)
+    assert len(read_sequences(tmp_path / "a.avi")[0]) == 20
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The processes that are started."""
+    found, popen = [], subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *words, **named: found.append(popen(*words, **named)) or found[-1])
+    return found
+
+
+@pytest.mark.parametrize("end", ["close", "Ctrl-C"])
+def test_frames_come_as_they_are_asked_for_and_the_decoder_ends_with_us(tmp_path, started, end):
+    frames = iter(videos.Video(write(tmp_path / "a.avi", FILM)))
+    assert next(frames).shape == (48, 64, 3)
+    decoder = started[-1]
+    assert decoder.poll() is None  # the other frames are more than a pipe holds: it waits until they are read
+    assert os.name == "nt" or os.getpgid(decoder.pid) != os.getpgid(0)  # a Ctrl-C at the terminal does not reach it
+    if end == "close":
+        frames.close()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            frames.throw(KeyboardInterrupt)
+    assert decoder.returncode is not None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals that end a process")
+def test_a_decoder_that_is_killed_is_not_taken_for_the_end_of_the_video(tmp_path, started):
+    frames = iter(videos.Video(write(tmp_path / "a.avi", FILM)))
+    next(frames)
+    started[-1].kill()
+    with pytest.raises(DataError, match="a.avi: the decoder was ended by signal 9 after .* try again") as caught:
+        list(frames)
+    assert "damaged" not in str(caught.value)
+
+
+def test_a_file_without_a_frame_is_told_with_the_decoders_reason(tmp_path):
+    path = write(tmp_path / "a.avi", FILM)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match="a.avi: expected a video, got a file without a frame.*: replace it"):
+        read_sequences(path)
+
+
+def test_the_times_are_those_of_the_stream_that_is_read(tmp_path):
+    """ffmpeg reads the stream that the file calls its default; the preview before it has other frames and no pause."""
+    write(tmp_path / "preview.mkv", FILM[:8, :24, :32])
+    write(tmp_path / "film.mkv", FILM, *PAUSE, videos.as_stored(ffmpeg.get_ffmpeg_exe())[0], "vfr")
+    command = [ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", tmp_path / "preview.mkv", "-i", tmp_path / "film.mkv", "-map", "0",
+               "-map", "1", "-c", "copy", "-disposition:v:0", "0", "-disposition:v:1", "default", tmp_path / "both.mkv"]
+    subprocess.run(command, check=True)
+    assert [clip.shape for clip in read_sequences(tmp_path / "both.mkv")] == [(10, 48, 64, 1)] * 2
 
 
 def test_colour(tmp_path):

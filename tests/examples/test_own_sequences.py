@@ -386,7 +386,7 @@ def test_what_no_computer_holds_is_refused_at_once(room, refusal, script, words)
     ("run --input colour_clip", "cannot take the clip's colour frames of 12x16: convert them with --fit"),
     ("fixed --input large", "cannot take the clip's gray frames of 24x32"),
     ("run --input squares --out held", "held holds files that are not known to be written by this program"),
-    ("run --input squares --out held --overwrite", "(frame_0001.png): name another --out"),
+    ("run --input squares --out held --overwrite", "(frame_0001.png): name another folder"),
     ("run --input squares --out squares --overwrite", "--out squares is the path that --input names, or contains it: name another --out"),
     ("run --input squares --out . --overwrite", "--out . is the path that --input names, or contains it"),
     ("run --input squares --out squares/clip1 --overwrite", "lies within --input squares"),

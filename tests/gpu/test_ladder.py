@@ -350,7 +350,7 @@ def test_without_memory_a_step_says_what_would_fit(injected, fallen, make, monke
     error = OutOfMemoryError("Out of memory allocating 8,589,934,592 bytes")
     monkeypatch.setattr(stand_in.Stream, "begin_capture", raising(error))
     with pytest.raises(TooLargeError, match=r"not enough memory \(Out of memory allocating .* bytes\), and a training "
-                                            r"step takes about .*: take .*; by this estimate --batch 5 would fit"):
+                                            r"step takes about .*: take .*; by this estimate batch 5 would fit"):
         trainer.run()
     assert not fallen
 
@@ -361,5 +361,5 @@ def test_a_gpu_that_stops_in_a_graph_says_what_to_do(injected, make, monkeypatch
     dead = raising(CUDARuntimeError("cudaErrorIllegalAddress: an illegal memory access was encountered"))
     monkeypatch.setattr(stand_in.Graph, "launch", dead)
     monkeypatch.setattr(Recording, "launch", dead)
-    with pytest.raises(DeviceError, match="the GPU did not go on .*: start again with --no-graph"):
+    with pytest.raises(DeviceError, match="the GPU did not go on .*: start again without a recorded step .graph."):
         losses_and_weights(trainer, 1)

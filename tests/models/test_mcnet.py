@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from small import random_frames, shake
-from transcribed import assert_transcribed, committed, part, training_loss
+from transcribed import assert_transcribed, committed, part, states_of, training_loss
 
 import tinypredrnn as tp
 from tinypredrnn import build_model, gradcheck, tensor
@@ -111,9 +111,7 @@ def test_a_given_frame_before_the_last_is_seen_by_the_motion_encoder_alone():
 def test_a_forecast_sees_the_last_frame_and_how_all_of_them_moved():
     """Brighter frames without any other motion look alike to the motion encoder, and the ConvLSTM remembers the first ones."""
     model, frames = small_mcnet((16, 16), 1), random_frames(1, 4, 16, 16, 1)
-    states = [[], []]
-    for kept, brighter in zip(states, (0, 0.1)):
-        model.unroll(frames + brighter, np.ones((1, 4)), kept, given=4)
+    states = [states_of(model, frames + brighter, np.ones((1, 4)), given=4)[1] for brighter in (0, 0.1)]
     for one, other in zip(states[0][-1].motion, states[1][-1].motion):
         np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-12)
     changed = frames.copy()

@@ -6,7 +6,7 @@ from plans import DrawnDigits
 
 from tinypredrnn.models import MODELS
 from tinypredrnn.train.comparison import plan_of
-from tinypredrnn.train.overfit import by_heart, overfit
+from tinypredrnn.train.overfit import overfit, overfit_plan
 
 
 def dots():
@@ -23,7 +23,7 @@ FASTER = {"vpn": "vpn:encoder_blocks=1:decoder_blocks=2", "convlstm_shi": "convl
 def test_four_sequences_by_heart(name):
     """Until a fifth of the error of copying the last frame is left, on 16x16 pixels."""
     plan, own = plan_of(FASTER.get(name, name), "quick")
-    plan = by_heart(plan, **own | dict(steps=1000, size=(16, 16), digits=1, given=3, horizon=3))
+    plan = overfit_plan(plan, **own | dict(steps=1000, size=(16, 16), digits=1, given=3, horizon=3))
     world = DrawnDigits(plan.data, 0, dots())
     shares = []
     for _, share in overfit(plan.on(world), world):

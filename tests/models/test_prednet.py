@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from small import random_frames, shake
-from transcribed import assert_transcribed, committed, part, training_loss
+from transcribed import assert_transcribed, committed, part, states_of, training_loss
 
 from tinypredrnn import build_model, gradcheck, tensor
 from tinypredrnn.models import MODELS, lay_out
@@ -78,8 +78,9 @@ def test_what_was_expected_is_no_error_and_the_frame_of_the_code_comes_late():
     """Fed with its own prediction, the network sees no error at the bottom; as in the code it sees that of the frame before."""
     frames = random_frames(1, 3, 8, 8, 1)
     model, as_code = (small_prednet((8, 8), 1, as_code=as_code) for as_code in (False, True))
-    truth, states, late = np.array([[1, 1, 1, 0, 0]]), [], []
-    outputs, late_outputs = model.unroll(frames, truth, states).numpy(), as_code.unroll(frames, truth, late).numpy()
+    truth = np.array([[1, 1, 1, 0, 0]])
+    (outputs, states), (late_outputs, late) = states_of(model, frames, truth), states_of(as_code, frames, truth)
+    outputs, late_outputs = outputs.numpy(), late_outputs.numpy()
     assert [state.errors[0].numpy().any() for state in states] == [True, True, True, False, False]
     np.testing.assert_array_equal(outputs[:, :3], late_outputs[:, :3])
     assert 0.01 < outputs[:, 1:4].mean() < 0.99
@@ -90,9 +91,8 @@ def test_what_was_expected_is_no_error_and_the_frame_of_the_code_comes_late():
 
 
 def test_its_first_prediction_knows_nothing_of_the_frames():
-    model, states = small_prednet((8, 8), 1), [[], []]
-    for seed, kept in enumerate(states):
-        model.unroll(random_frames(1, 2, 8, 8, 1, seed=seed), np.ones((1, 2)), kept)
+    model = small_prednet((8, 8), 1)
+    states = [states_of(model, random_frames(1, 2, 8, 8, 1, seed=seed), np.ones((1, 2)))[1] for seed in (0, 1)]
     np.testing.assert_array_equal(*(kept[0].earlier.numpy() for kept in states))
     assert np.any(states[0][1].earlier.numpy() != states[1][1].earlier.numpy())
 
@@ -100,13 +100,13 @@ def test_its_first_prediction_knows_nothing_of_the_frames():
 def test_errors_of_the_upper_layers_are_those_of_all_frames_but_the_first():
     model = small_prednet((8, 8), 1, upper_errors=0.3)
     plain = small_prednet((8, 8), 1)
-    frames, states = tensor(random_frames(2, 4, 8, 8, 1)), []
-    model.unroll(frames, np.ones((2, 4)), states)  # one step more, which sees the last frame
+    frames = tensor(random_frames(2, 4, 8, 8, 1))
+    _, states = states_of(model, frames, np.ones((2, 4)))  # one step more, which sees the last frame
     errors = np.mean([[e.numpy().mean() for e in state.errors] for state in states[1:]], axis=0)
     (_, whole), (outputs, lowest) = (training_loss(network, frames, np.ones((2, 3)), 2, "l1") for network in (model, plain))
     np.testing.assert_allclose(lowest.numpy(), 2 * errors[0], rtol=1e-12)
     np.testing.assert_allclose(whole.numpy(), 2 * errors[0] + 2 * 0.3 * errors[1:].sum(), rtol=1e-12)
-    assert not plain.loss_needs_states and 0 <= outputs.numpy().min() and outputs.numpy().max() <= 1
+    assert 0 <= outputs.numpy().min() and outputs.numpy().max() <= 1
 
 
 @pytest.mark.parametrize("upper_errors", [0.0, 0.1])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from small import random_frames, shake
-from transcribed import assert_transcribed, committed, training_loss
+from transcribed import assert_transcribed, committed, states_of, training_loss
 
 from tinypredrnn import build_model, gradcheck, tensor
 from tinypredrnn.errors import ConfigError
@@ -127,9 +127,8 @@ def test_the_gates_of_c_see_the_last_c_in_the_paper_and_not_in_the_code(as_code)
 
 def test_the_decoupling_loss_is_the_mean_cosine_over_steps_layers_sequences_and_channels():
     model = shake(make_small("predrnn_v2"))
-    frames, states = random_frames(2, 4, 6, 8, 1), []
-    outputs = model.unroll(frames, np.ones((2, 3)), states)
-    cosines = []
+    frames, cosines = random_frames(2, 4, 6, 8, 1), []
+    outputs, states = states_of(model, frames, np.ones((2, 3)))
     for _, increments in states:
         assert len(increments) == 2
         for pair in increments:
@@ -137,7 +136,7 @@ def test_the_decoupling_loss_is_the_mean_cosine_over_steps_layers_sequences_and_
             a, b = (np.moveaxis(d, 1, 2).reshape(4, 12) for d in (a, b))  # for each sequence and channel, a vector over space
             cosines += [abs(p @ q) / np.linalg.norm(p) / np.linalg.norm(q) for p, q in zip(a, b)]
     assert len(cosines) == 3 * 2 * 2 * 2
-    found = model.loss(find_loss("l2"), outputs, tensor(frames[:, 1:]), states)
+    _, found = training_loss(model, tensor(frames), np.ones((2, 3)), 2, "l2")
     np.testing.assert_allclose(found.numpy(), find_loss("l2")(outputs, frames[:, 1:]).numpy() + 0.3 * np.mean(cosines), rtol=1e-12)
 
 
@@ -146,8 +145,7 @@ def test_increments_are_what_is_new_in_the_memories():
     model = shake(make_small("predrnn_v2"))
     for cell in model.cells:
         cell.from_xh.bias.data[2:4] = cell.from_xm.bias.data[2:4] = -60
-    states = []
-    model.unroll(random_frames(2, 3, 6, 8, 1), np.ones((2, 3)), states)
+    _, states = states_of(model, random_frames(2, 3, 6, 8, 1), np.ones((2, 3)))
     for (layers, m), increments in states:
         for (_, c), (dc, _) in zip(layers, increments):
             np.testing.assert_allclose(c.numpy(), dc.numpy(), rtol=1e-12)
@@ -161,9 +159,10 @@ def test_the_adapters_gradient_does_not_vanish_and_both_memories_get_one():
 
     def gradients(pixels):
         model.zero_grad()
-        states = []
-        outputs = model.unroll(frames, np.ones((2, 3)), states)
-        model.loss(lambda prediction, truth: pixels * find_loss("l2")(prediction, truth), outputs, tensor(frames[:, 1:]), states).backward()
+        summaries = []
+        outputs = model.unroll(frames, np.ones((2, 3)), summaries)
+        loss = model.loss(lambda prediction, truth: pixels * find_loss("l2")(prediction, truth), outputs, tensor(frames[:, 1:]), summaries)
+        loss.backward()
         return {name: t.grad for name, t in model.named_tensors() if t.requires_grad}
 
     alone = gradients(pixels=0)
@@ -183,10 +182,9 @@ def test_increments_of_nothing_give_a_finite_gradient():
     assert loss.item() == 0 and all(np.isfinite(t.grad).all() for t in model.parameters())
 
 
-def test_only_the_loss_of_predrnn_v2_needs_states_and_it_predicts_like_predrnn():
+def test_predrnn_v2_predicts_like_predrnn():
     v2 = shake(make_small("predrnn_v2"))
     v1 = build_model("predrnn", **SMALL, hidden=(2, 2)).to(dtype=np.float64)
-    assert v2.loss_needs_states and not v1.loss_needs_states
     weights = v2.state_dict()
     weights.pop("adapter")
     v1.load_state_dict(weights)

@@ -22,10 +22,19 @@ def part(arrays, prefix):
 
 def training_loss(model, frames, truth, given, pixel_loss, loss_over="all"):
     """(outputs, loss) as Descent has them."""
-    states = [] if model.loss_needs_states else None
-    outputs = model.unroll(frames, truth, states, given)
+    summaries = []
+    outputs = model.unroll(frames, truth, summaries, given)
     first = given - 1 if loss_over == "future" or model.forecasts_only else 0
-    return outputs, model.loss(find_loss(pixel_loss), outputs[:, first:], frames[:, first + 1:], states)
+    return outputs, model.loss(find_loss(pixel_loss), outputs[:, first:], frames[:, first + 1:], summaries)
+
+
+def states_of(model, frames, truth, given=None):
+    """(outputs, the states after each step) of a model that is unrolled."""
+    summary, states = model.summary, []
+    model.summary = lambda state, last: states.append(state) or summary(state, last)
+    outputs = model.unroll(frames, truth, [], given)
+    del model.summary
+    return outputs, states
 
 
 def assert_transcribed(model, arrays, given, pixel_loss, loss_over="future", device="cpu"):

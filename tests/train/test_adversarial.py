@@ -90,10 +90,10 @@ def test_who_does_not_learn_stays_as_it_is(frames, it_learns, model_learns):
     assert moved == [it_learns, model_learns] and np.isfinite(list(result.values())).all()
 
 
-def test_a_rehearsal_changes_nothing(frames):
+def test_checking_the_first_gradient_changes_nothing(frames):
     update = make()
     before = numbers(update)
-    update.rehearse(frames, 0)
+    update.check_first_gradient(frames, 0)
     assert numbers(update) == before and all(p.grad is None for p in update.model.parameters())
 
 

@@ -68,7 +68,7 @@ def test_higher_may_be_better(small_trainer, tmp_path):
     run = small_trainer(tmp_path)
     run.source.metrics = (tp.metrics.SSIM,)
     assert run.score_column == "validation_ssim"
-    assert [run.judge(score, k) for k, score in enumerate((0.5, 0.4, None, 0.6, 0.6))] == [True, False, False, True, False]
+    assert [run.update_best(score, k) for k, score in enumerate((0.5, 0.4, None, 0.6, 0.6))] == [True, False, False, True, False]
 
 
 def test_a_best_of_another_run_of_the_same_network_is_passed_over(make, tmp_path, capsys):

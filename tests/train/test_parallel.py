@@ -145,14 +145,14 @@ def test_resuming_reads_on_all_and_writes_on_the_first(trainers, small_trainer, 
         np.testing.assert_array_equal(array, other[name])
 
 
-def test_replacing_a_run_is_rehearsed_by_all(trainers, tmp_path):
+def test_before_a_run_is_replaced_all_check_the_first_gradient(trainers, tmp_path):
     def act(ranks):
         trainer = trainers(ranks)
-        rehearse, rehearsed = trainer.update.rehearse, []
-        trainer.update.rehearse = lambda *batch: rehearsed.append(batch) or rehearse(*batch)
+        check, checked = trainer.update.check_first_gradient, []
+        trainer.update.check_first_gradient = lambda *batch: checked.append(batch) or check(*batch)
         with trainer.folder(overwrite=True):
             assert trainer.run() is None
-        return len(rehearsed)
+        return len(checked)
 
     assert together(act) == [0, 0] and together(act) == [1, 1]
 

@@ -40,7 +40,7 @@ def test_a_file_in_the_way(tmp_path):
 
 def test_nothing_to_resume(tmp_path):
     for out in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(CheckpointError, match="nothing to resume in .*start the run without --resume"):
+        with pytest.raises(CheckpointError, match="nothing to resume in .*start the run without resume"):
             prepare_run(out, make_plan(), True, False, {})
     assert os.listdir(tmp_path) == []
 
@@ -69,7 +69,7 @@ def contents(folder):
 def test_a_run_is_not_overwritten_without_being_told(small_trainer, tmp_path):
     small_trainer(tmp_path, steps=1).run()
     before = contents(tmp_path)
-    with pytest.raises(ConfigError, match="holds a run: .*--resume.*--overwrite.*--out"):
+    with pytest.raises(ConfigError, match="holds a run: .*resume.*overwrite.*out"):
         prepare_run(tmp_path, make_plan(), False, False, {})
     config = make_plan(seed=4)
     assert prepare_run(tmp_path, config, False, True, {}) is config and contents(tmp_path) == before
@@ -83,7 +83,7 @@ def test_what_has_the_name_of_a_runs_file_and_is_not_ours_is_never_overwritten(s
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(ConfigError, match=f"not known to be written by this program.*{name}.*name another --out, or move") as caught:
+        with pytest.raises(ConfigError, match=f"not known to be written by this program.*{name}.*name another folder, or move") as caught:
             prepare_run(tmp_path, make_plan(), False, overwrite, {})
         assert "overwrite" not in str(caught.value) and "delete" not in str(caught.value)
         with pytest.raises(ConfigError), small_trainer(tmp_path).folder(overwrite=overwrite):
@@ -134,7 +134,7 @@ def test_pictures_behind_a_link_are_left_alone(small_trainer, tmp_path, capsys):
     out.mkdir()
     (out / "pictures").symlink_to(tmp_path / "photographs")
     for overwrite in (False, True):
-        with pytest.raises(ConfigError, match="pictures.*name another --out"):
+        with pytest.raises(ConfigError, match="pictures.*name another folder"):
             prepare_run(out, make_plan(), False, overwrite, {})
     (out / "pictures").unlink()
     trainer = small_trainer(out)
@@ -222,7 +222,7 @@ def test_an_old_run_is_known_by_its_checkpoint(old_run, small_trainer):
         (old_run / name).write_text("mine")
     (old_run / ".unfinished-17-checkpoint.npz").write_text("left by a kill")
     assert set(RunFolder(old_run).own_files()) == written
-    with pytest.raises(ConfigError, match="holds a run: .*--resume"):
+    with pytest.raises(ConfigError, match="holds a run: .*resume"):
         prepare_run(old_run, make_plan(), False, False, {})
     with pytest.raises(ConfigError, match="pictures/000002.png, prediction-4.png"), small_trainer(old_run).folder(overwrite=True):
         pass

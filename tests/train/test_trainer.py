@@ -209,7 +209,7 @@ def test_data_that_differ_in_one_part_are_refused_by_its_name(small_trainer, tmp
 def test_a_checkpoint_of_before_there_were_fingerprints_goes_on_and_gets_one(small_trainer, tmp_path):
     stop_after(small_trainer(tmp_path), 2).run()
     data = {"training": np.ones(32, np.uint8)}
-    with pytest.raises(CheckpointError, match="resume it without --batch first"):
+    with pytest.raises(CheckpointError, match="resume it without batch first"):
         small_trainer(tmp_path, data=data, batch=1).restore()
     trainer = small_trainer(tmp_path, data=data)
     trainer.data["first_batch"] += 1
@@ -277,7 +277,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(small_trai
     message = r"iteration 5 is nan, .*\(\w+\(.*made NaN or infinity from inputs that already had it"
     with pytest.raises(TrainingError, match=message) as caught, np.errstate(all="ignore"):
         at_each_step(trainer, spoil).run()
-    assert "--rate" in str(caught.value) and "\n" not in str(caught.value)
+    assert "smaller rate" in str(caught.value) and "\n" not in str(caught.value)
     _, iteration, parts = read_checkpoint(tmp_path)
     assert iteration == 3 and all(np.isfinite(a).all() for part in parts.values() for a in part.values())
     second, straight = small_trainer(tmp_path), small_trainer(tmp_path / "other")

@@ -1,4 +1,4 @@
-"""From a batch to better weights: the model's own loss, states only if it asks for them, places without data."""
+"""From a batch to better weights: the model's own loss, of states what it asks for, places without data."""
 
 import dataclasses
 
@@ -108,7 +108,8 @@ def test_nan_that_nobody_announced_is_said(frames):
 class Quiet(PredRNN):
     """A network whose loss adds the size of its states."""
 
-    loss_needs_states = True
+    def summary(self, state, last):
+        return state
 
     def loss(self, pixel_loss, predictions, frames, states):
         self.seen = states
@@ -122,10 +123,10 @@ def test_a_models_own_loss_gets_the_states_that_it_asks_for(frames):
     assert numbers(quiet) != numbers(plain)
 
 
-def test_a_rehearsal_changes_nothing(frames):
+def test_checking_the_first_gradient_changes_nothing(frames):
     update = make()
     before = numbers(update)
-    update.rehearse(frames, 0)
+    update.check_first_gradient(frames, 0)
     assert numbers(update) == before and all(p.grad is None for p in update.model.parameters())
 
 
@@ -148,7 +149,7 @@ def test_both_ways_is_a_step_forwards_and_one_backwards_in_time(frames, options)
     for name, value in found.items():
         assert value == pytest.approx((results[0][name] + results[1][name]) / 2)
     before = numbers(both)
-    both.rehearse(frames, 3)
+    both.check_first_gradient(frames, 3)
     assert numbers(both) == before
 
 
@@ -257,7 +258,7 @@ class Opposed(Update):
         self.optimisers["model"].step()
         return {"loss": loss, "gradient_norm": gradient_norm}
 
-    def rehearse(self, frames, k):
+    def check_first_gradient(self, frames, k):
         self.gradients(frames, k, 1, self.model)
 
     def state_dict(self):

@@ -25,14 +25,15 @@ def heard_by_network(kind, layer):
     given = {(what, n): tp.tensor(rng.standard_normal((1, 2, 2, 2)), requires_grad=True) for what in "HCM" for n in range(1, LAYERS + 1)}
     pairs = [(given["H", n], given["C", n]) for n in range(1, LAYERS + 1)]
     top = given["M", LAYERS]
-    state = {"convlstm": pairs, "predrnn_m": (given["H", LAYERS], top), "predrnn": (pairs, top)}[kind]
+    state = {"convlstm": pairs, "predrnn_m": (given["H", LAYERS], top), "predrnn": (pairs, top), "predrnn_v2": ((pairs, top), [])}[kind]
     features, state = model.step_cells(x, state)
-    new = {"convlstm": state, "predrnn_m": {LAYERS - 1: (features,)}, "predrnn": state[0]}[kind]
+    new = {"convlstm": state, "predrnn_m": {LAYERS - 1: (features,)}, "predrnn": state[0], "predrnn_v2": state[0][0]}[kind]
     new[layer - 1][0].backward(rng.standard_normal((1, 2, 2, 2)))
     return {n for (_, n), t in given.items() if t.grad is not None and t.grad.any()}
 
 
-@pytest.mark.parametrize("kind, layers", [("convlstm", (1, 2, 3)), ("predrnn_m", (3,)), ("predrnn", (1, 2, 3))])
+@pytest.mark.parametrize("kind, layers", [("convlstm", (1, 2, 3)), ("predrnn_m", (3,)), ("predrnn", (1, 2, 3)),
+                                          ("predrnn_v2", (1, 2, 3))])
 def test_arrows_lead_where_gradients_come_from(kind, layers):
     for layer in layers:
         assert heard_by_edges(kind, layer) == heard_by_network(kind, layer)
@@ -48,7 +49,7 @@ def test_edges_by_hand():
     assert sorted(flow.edges("predrnn", 2, 2)) == sorted(both + along + climb)
 
 
-@pytest.mark.parametrize("kind", flow.CELLS)
+@pytest.mark.parametrize("kind", flow.FLOWS)
 def test_a_stack_shows_every_arrow_once_from_cell_to_cell(kind):
     (axes,) = flow.draw_stack(kind, layers=2, steps=3).axes
     arrows = [patch for patch in axes.patches if patch.get_gid()]
@@ -79,5 +80,5 @@ def test_x_meets_h_and_m_in_boxes():
 
 
 def test_another_network_is_refused():
-    with pytest.raises(tp.errors.ConfigError, match="convlstm, predrnn_m, predrnn"):
-        flow.draw_stack("lstm")
+    with pytest.raises(tp.errors.ConfigError, match="convlstm, predrnn_m, predrnn, predrnn_v2, got 'predrnn_pp': viz.draw_graph draws"):
+        flow.draw_stack("predrnn_pp")

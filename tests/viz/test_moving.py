@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tinypredrnn.viz.flow import draw_stack
-from tinypredrnn.viz.moving import LONGEST, in_words, plain, save_moving
+from tinypredrnn.viz.moving import LONGEST, describe_figure, plain, save_moving
 
 
 def test_a_figure_moves(tmp_path):
@@ -35,16 +35,16 @@ def test_a_figure_in_words():
     left.plot([2, 1], label=r"$\sigma(x)$")
     left.legend()
     right.text(0, 0, "a\nlabel")
-    assert in_words(figure) == "both. X_t-1: error over frame: first, σ(x). a label"
+    assert describe_figure(figure) == "both. X_t-1: error over frame: first, σ(x). a label"
 
 
 def test_every_figure_has_words():
     figure = Figure()
     figure.subplots(2, 3)
-    assert in_words(figure) == "6 images"
-    assert in_words(draw_stack("convlstm")).startswith("memory C, hidden state H: ConvLSTM, X_1")
+    assert describe_figure(figure) == "6 images"
+    assert describe_figure(draw_stack("convlstm")).startswith("memory C, hidden state H: ConvLSTM, X_1")
     figure.suptitle("long " * LONGEST)
-    assert len(in_words(figure)) == LONGEST and in_words(figure).endswith("...")
+    assert len(describe_figure(figure)) == LONGEST and describe_figure(figure).endswith("...")
 
 
 @pytest.mark.parametrize("text, words", [

@@ -127,22 +127,16 @@ def fold(sums):
 
 @kernel(nogil=True)
 def average(sums, rows, whole):
-    """The mean of each group: in the first place if there is only one."""
+    """For each column, the mean of its group, in row 0."""
     fold(sums)
     columns = sums.shape[1]
     if whole:
-        sums[0, 0] = sum_of(sums, 0) / (rows * columns)
+        mean = sum_of(sums, 0) / (rows * columns)
+        for c in range(columns):
+            sums[0, c] = mean
     else:
         for c in range(columns):
             sums[0, c] /= rows
-
-
-@kernel(nogil=True)
-def spread(values, whole):
-    """Put what a whole block has in common, in the first place, in every column's place."""
-    if whole:
-        for c in range(1, values.shape[1]):
-            values[0, c] = values[0, 0]
 
 
 @kernel(nogil=True, error_model="numpy")
@@ -156,7 +150,6 @@ def moments(x, b, mean, scale, eps, whole):
             for c in range(columns):
                 mean[k, c] += x[b, r, c]
     average(mean, rows, whole)
-    spread(mean, whole)
     for k in range(scale.shape[0]):
         for c in range(columns):
             scale[k, c] = 0
@@ -164,9 +157,8 @@ def moments(x, b, mean, scale, eps, whole):
             for c in range(columns):
                 scale[k, c] += (x[b, r, c] - mean[0, c]) ** 2
     average(scale, rows, whole)
-    for c in range(1 if whole else columns):
-        scale[0, c] = 1 / math.sqrt(scale[0, c] + eps)
-    spread(scale, whole)
+    for c in range(columns):  # the square root is taken only once for a whole block
+        scale[0, c] = scale[0, 0] if whole and c else 1 / math.sqrt(scale[0, c] + eps)
 
 
 @kernel(nogil=True, error_model="numpy")
@@ -207,8 +199,6 @@ def normalise_rule(first, last, dy, x, gain, dx, dgain, dbias, eps, whole):
             along_y[0, c] *= gain[c]
         average(along_1[:1], rows, whole)
         average(along_y[:1], rows, whole)
-        spread(along_1, whole)
-        spread(along_y, whole)
         for r in range(rows):
             for c in range(columns):
                 y = (x[b, r, c] - mean[0, c]) * scale[0, c]

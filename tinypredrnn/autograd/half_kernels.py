@@ -1,5 +1,5 @@
-"""The numba kernels of kept.py: float32 to bfloat16 and back. A float32 is seen as an unsigned integer, so that adding to
-its lower half carries into the upper one."""
+"""The numba kernels of kept.py: float32 to bfloat16 and back. A float32 is seen as an unsigned integer, so that adding
+to its lower half carries into the upper one."""
 
 import numpy as np
 

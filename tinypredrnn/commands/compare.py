@@ -48,7 +48,7 @@ from tinypredrnn.train.budget import COSTS
 from tinypredrnn.train.comparison import FIRST, FIXED, PRESETS, RECIPES, Comparison, world_of
 from tinypredrnn.train.parallel import processes
 from tinypredrnn.train.published import TABLES
-from tinypredrnn.train.scoring import wettest
+from tinypredrnn.train.scoring import most_active
 
 SAMPLES = 2  # sequences of each test set that are drawn
 
@@ -117,7 +117,7 @@ def draw(comparison, rows):
     for test, make in comparison.tests().items():
         sequences = make()
         if source.scale.unit in viz.LEVELS:
-            chosen = wettest(sequences, source.scale)[None]
+            chosen = most_active(sequences, source.scale)[None]
         else:
             chosen = sequences[np.linspace(0, len(sequences) - 1, min(SAMPLES, len(sequences))).astype(int)]
         if not (predictions := comparison.predictions(chosen)):

@@ -26,7 +26,7 @@ from tinypredrnn.files import locked, path_argument
 from tinypredrnn.options import Parser, add_arguments, command_line, given_options
 from tinypredrnn.train import RunFolder, fingerprint, read_scores, read_trained, report, trained_model
 from tinypredrnn.train.parallel import processes
-from tinypredrnn.train.run import Onlooker
+from tinypredrnn.train.run import ReadOnlyRun
 
 # options of a world that are no flags here: the run fixes them, another flag sets them, or they do not concern a test
 EXCLUDED = ("given", "data", "test_sequences", "validation_sequences", "validation", "test", "groups", "stride",
@@ -64,7 +64,7 @@ def evaluate(ranks, words):
     with contextlib.ExitStack() as stack:
         if ranks.first:
             stack.enter_context(locked(run, ".lock-scoring", wait=True))
-        folder = stack.enter_context((RunFolder if ranks.first else Onlooker)(run))
+        folder = stack.enter_context((RunFolder if ranks.first else ReadOnlyRun)(run))
         if read_trained(run)[:2] != (plan, iteration):
             raise BusyError(f"the run in {run} has changed since it was read: start again")
         for sentence in source.messages:

@@ -155,7 +155,7 @@ def moment(clips, time):
 def refuse(out, arguments):
     """ConfigError if the prediction must not go into the Folder `out`: it overlaps the input, or has files to keep."""
     if arguments.input:
-        refuse_overlap(out.path, arguments.input, "--input")
+        refuse_overlap(out.path, arguments.input, "input")
         if lies_within(out.path, arguments.input):
             raise ConfigError(f"--out {out.path} lies within --input {arguments.input}: name another --out")
     if out.own_files() and not arguments.overwrite:

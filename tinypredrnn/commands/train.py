@@ -72,13 +72,13 @@ def train_together(ranks, world, *words):
     plan = prepare_run(arguments.out, base if choice.resume else base.replace(**changes), arguments.resume,
                        arguments.overwrite, changes)
     if not choice.resume:
-        for flag, place in world_class.places(plan.data).items():
-            refuse_overlap(arguments.out, place, flag)
+        for name, place in world_class.places(plan.data).items():
+            refuse_overlap(arguments.out, place, name)
     source = world_class(plan.data, plan.recipe.seed)
     if choice.resume and plan.frame != tuple(source.frame):
         raise CheckpointError(f"the run in {arguments.out} was trained on other data than these, with frames "
                               f"{plan.frame}, not {tuple(source.frame)}: name its own")
-    trainer = Trainer(plan.on(source), source, arguments.out, arguments.device, not arguments.no_graph,
+    trainer = Trainer(plan.on(source), source, arguments.out, arguments.device, arguments.graph,
                       ranks, start=not arguments.resume)
     with trainer.folder(arguments.resume, arguments.overwrite) as folder:
         return run(trainer, folder)
@@ -127,7 +127,7 @@ def base_parser(world, **options):
                         help=f"which defaults the options below have (default: {presets[0]})")
     parser.add_argument("--device", default="cpu",
                         help="cpu, gpu, gpu:N, or auto: a GPU if there is one (default: %(default)s)")
-    parser.add_argument("--no-graph", action="store_true",
+    parser.add_argument("--no-graph", dest="graph", action="store_false",
                         help="on a GPU, launch each kernel separately instead of replaying a CUDA graph")
     parser.add_argument("--out", type=path_argument, default=Path("runs") / world,
                         help="folder of the run (default: %(default)s)")

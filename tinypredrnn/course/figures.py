@@ -21,7 +21,7 @@ def show(figure, name, update=None, frames=0):
     """
     import matplotlib.pyplot as plt
 
-    from tinypredrnn.viz.moving import in_words
+    from tinypredrnn.viz.moving import describe_figure
 
     namespace = sys._getframe(1).f_globals
     lesson = path_of(namespace)
@@ -41,17 +41,17 @@ def show(figure, name, update=None, frames=0):
             path = Path(folder, "figure.png")
             save(path, figure, update, frames)
             data = (path.with_suffix(".gif") if update else path).read_bytes()
-            display(Image(data, alt=in_words(figure)))
+            display(Image(data, alt=describe_figure(figure)))
     plt.close(figure)
 
 
 def save(path, figure, update, frames):
-    from tinypredrnn.viz.moving import in_words, save_moving
+    from tinypredrnn.viz.moving import describe_figure, save_moving
 
     if update:
         save_moving(path.with_suffix(".gif"), figure, update, frames)
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Description": in_words(figure)})
+        figure.savefig(temporary, dpi=110, bbox_inches="tight", metadata={"Description": describe_figure(figure)})
 
 
 def from_here(path):

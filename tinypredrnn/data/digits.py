@@ -20,6 +20,7 @@ import pooch
 from tinypredrnn.data.drawn_digits import SIDE, draw_digits
 from tinypredrnn.errors import ConfigError, DataError, say_once
 from tinypredrnn.files import user_cache
+from tinypredrnn.options import called
 
 STEMS = {"train": "train-images", "validation": "train-images", "test": "t10k-images"}
 ENDINGS = ("-idx3-ubyte.gz", "-idx3-ubyte", ".idx3-ubyte.gz", ".idx3-ubyte")  # under which MNIST is distributed
@@ -156,7 +157,8 @@ def _download(folder):
         else:
             print(
                 f"MNIST could not be downloaded ({reason}), so digits are drawn instead; for real ones put "
-                f"{' and '.join(SHA256)} into {folder} or a folder that --data-dir or TINYPREDRNN_DATA names.",
+                f"{' and '.join(SHA256)} into {folder} or a folder that {called('data_dir')} or TINYPREDRNN_DATA "
+                "names.",
                 file=sys.stderr,
             )
             return False

@@ -67,9 +67,8 @@ class KTHOptions(SourceOptions):
 class Figures:
     """Stick figures, drawn as they are needed."""
 
-    messages = ("no --data: stick figures, drawn as they are needed",)
-
     def __init__(self, options):
+        self.messages = (f"no {called('data')}: stick figures, drawn as they are needed",)
         self.training, self.longer = (People(options.size, length) for length in options.lengths())
 
     def batch(self, seed, k, count, rows):
@@ -101,13 +100,13 @@ class Videos:
             if not len(self.windows[part]):
                 present = {kth.person_of(video) for video in self.clips.names}
                 raise DataError(f"{folder} has no sequence of {length} frames for {part}, which is of "
-                                f"{kth.in_words(persons)}, and videos of {kth.in_words(present)}: add those that are "
-                                f"missing, or choose others with {called('validation_persons')} and "
+                                f"{kth.format_persons(persons)}, and videos of {kth.format_persons(present)}: add "
+                                f"those that are missing, or choose others with {called('validation_persons')} and "
                                 f"{called('test_persons')}")
             short = sum(one.last - one.first < length for one in ranges if kth.person_of(one.video) in persons)
-            words.append(f"{len(self.windows[part]):,} of {length} frames of {kth.in_words(persons)} for {part}"
+            words.append(f"{len(self.windows[part]):,} of {length} frames of {kth.format_persons(persons)} for {part}"
                          + (f" ({short} range(s) are shorter)" if short else ""))
-        self.messages = (kth.counts_in_words(listed, options.lengths(), options.windows), *messages,
+        self.messages = (kth.describe_windows(listed, options.lengths(), options.windows), *messages,
                          f"sequences from these videos: {'; '.join(words)}")
 
     def length_of(self, part):
@@ -164,7 +163,7 @@ class KTH(Source):
 
     @classmethod
     def places(cls, options):
-        return {f"--{name}": getattr(options, name) for name in PLACES if getattr(options, name)}
+        return {name: getattr(options, name) for name in PLACES if getattr(options, name)}
 
     def batch(self, k, count, rows=slice(None)):
         return self.sequences.batch(self.seed, k, count, rows)

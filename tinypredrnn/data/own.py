@@ -135,7 +135,7 @@ class OwnSequences(Source):
     def __init__(self, options, seed):
         super().__init__(options, seed)
         if not options.data:
-            raise ConfigError("nothing to train on: name a folder of sequences with --data")
+            raise ConfigError(f"nothing to train on: name a folder of sequences with {called('data')}")
         clips = self.read(options.data, options)
         for part, path in (("validation", options.validation), ("test", options.test)):
             if path:
@@ -143,8 +143,8 @@ class OwnSequences(Source):
         height, width = clips.size
         if min(height, width) < metrics.SSIM_WINDOW:
             raise ConfigError(f"frames of {height}x{width} are too small to score, "
-                              f"{metrics.SSIM_WINDOW}x{metrics.SSIM_WINDOW} is the least: resize them with --size 64 "
-                              "64")
+                              f"{metrics.SSIM_WINDOW}x{metrics.SSIM_WINDOW} is the least: resize them with "
+                              f"{called('size')} 64 64")
         self.scale, self.frame = clips.scale, (height, width, clips.channels)
         self.metrics = metrics_of(type(self), options, clips.scale)
         dates = options.dates()
@@ -166,7 +166,7 @@ class OwnSequences(Source):
 
     @classmethod
     def places(cls, options):
-        return {f"--{name}": getattr(options, name) for name in PLACES if getattr(options, name)}
+        return {name: getattr(options, name) for name in PLACES if getattr(options, name)}
 
     def batch(self, k, count, rows=slice(None)):
         drawn = stream("training", self.seed, k).integers(len(self.windows), size=count)[rows]

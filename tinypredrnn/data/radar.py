@@ -91,7 +91,7 @@ class Radar(OwnSequences):
         self.echoes, self.scale = Echoes(self.options.size, self.length), SCALE
         self.metrics = metrics_of(type(self), self.options, self.scale)
         self.frame = *self.options.size, 1
-        self.messages = ("no --data: synthetic echoes, generated as they are needed",)
+        self.messages = (f"no {called('data')}: synthetic echoes, generated as they are needed",)
 
     def batch(self, k, count, rows=slice(None)):
         if not self.echoes:

@@ -86,7 +86,7 @@ class Source(abc.ABC):
 
     @classmethod
     def places(cls, options):
-        """The files and folders that it reads, {flag: path}: no run may be written into them."""
+        """The files and folders that it reads, {option: path}: no run may be written into them."""
         return {}
 
     def fingerprint(self):

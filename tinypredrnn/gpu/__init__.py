@@ -45,7 +45,7 @@ def check_precision(name, device):
     if device == "cpu":
         if name not in ("auto", "fp32"):
             raise ConfigError(f"{called('precision')} {name} is the tensor cores' of a GPU, and the CPU computes in "
-                              f"fp32 only: leave out {called('precision')}, or use --device gpu")
+                              f"fp32 only: leave out {called('precision')}, or use {called('device')} gpu")
         return "fp32"
     if name in ("tf32", "bf16") and not has_tensor_cores(device):
         raise ConfigError(f"{called('precision')} {name} needs a GPU of compute capability 8.0 or more (Ampere), which "

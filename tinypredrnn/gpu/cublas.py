@@ -22,7 +22,7 @@ def padded(batch, channels, like, g):
     return whole, whole[:, g.before[0]:g.before[0] + g.size[0], g.before[1]:g.before[1] + g.size[1]]
 
 
-def beside(frames, g):
+def join_padded(frames, g):
     """The frames, one or two side by side, with zeros around."""
     whole, inner = padded(len(frames[0]), sum(a.shape[3] for a in frames), frames[0], g)
     first = 0
@@ -38,7 +38,7 @@ def flat(a):
 
 def convolve(frames, w, b, g):
     """y (B,H',W',K)"""
-    x = beside(frames, g)
+    x = join_padded(frames, g)
     y = sum(gpu.product(flat(x[place]), w[i, j]) for i, j, place in taps(g))
     return (y if b is None else y + b).reshape(len(x), *g.out, w.shape[3])
 
@@ -54,7 +54,7 @@ def input_gradients(dy, w, channels, g):
 
 def weight_gradient(frames, dy, g, dw=None, db=None, with_bias=True):
     """(dw, db), added in place to what is given; db is None if there is no bias."""
-    x, xp = beside(frames, g), array_module(dy)
+    x, xp = join_padded(frames, g), array_module(dy)
     dw = xp.zeros((*g.kernel, x.shape[3], dy.shape[3]), dy.dtype) if dw is None else dw
     for i, j, place in taps(g):
         dw[i, j] += gpu.product(flat(x[place]).T, flat(dy))

@@ -18,6 +18,7 @@ import numpy as np
 from tinypredrnn.backend import first_line
 from tinypredrnn.errors import DeviceError, Error, say_once
 from tinypredrnn.memory import lacks_memory
+from tinypredrnn.options import called
 
 capturing = ContextVar("capturing", default=False)  # whether work is recorded as a CUDA graph
 
@@ -86,7 +87,7 @@ def own_kernel(device):
 def recorded_step(device):
     """The Rung of one training step as a CUDA graph on `device`."""
     return Rung(f"the training step recorded as a CUDA graph on {device}", "steps are launched op by op from now on",
-                "start again with --no-graph")
+                f"start again without a recorded step ({called('graph')})")
 
 
 def require_agreement(found, expected, start, bound, what):

@@ -3,7 +3,7 @@
 import operator
 
 from tinypredrnn.errors import ConfigError, TooLargeError
-from tinypredrnn.memory import in_words, memory_limit
+from tinypredrnn.memory import format_bytes, memory_limit
 from tinypredrnn.models.cdna import CDNA
 from tinypredrnn.models.convlstm import ConvLSTMForecaster, ConvLSTMNetwork
 from tinypredrnn.models.dfn import DFN
@@ -49,8 +49,9 @@ def construct(name, frame, options, seed):
         lay_out(memory_limit(), name, frame, options, seed)
     except TooLargeError as error:
         smaller = ", ".join(option for option in options.names() if option in ("hidden", "width", "kernel"))
-        raise TooLargeError(f"build_model: the weights of this network do not fit into the {in_words(memory_limit())} "
-                            f"of memory that there is: choose a smaller {smaller} or size") from error
+        raise TooLargeError("build_model: the weights of this network do not fit into the "
+                            f"{format_bytes(memory_limit())} of memory that there is: choose a smaller {smaller} or "
+                            "size") from error
     return find_model(name)(frame, options, generator(seed))
 
 

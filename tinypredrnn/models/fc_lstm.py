@@ -57,7 +57,7 @@ class FCLSTM(EncoderForecaster):
         def lstm(inputs):
             return ConvLSTM(inputs, width, 1, (1, 1), rng, options.forget_bias)
 
-        self.composite = self.loss_needs_states = options.composite
+        self.composite = options.composite
         if self.composite:
             self.encoder, self.forecaster, self.reconstructor = [lstm(pixels)], [lstm(pixels)], [lstm(pixels)]
             self.to_given = Conv2d(width, pixels, 1, rng)
@@ -79,11 +79,14 @@ class FCLSTM(EncoderForecaster):
     def read_out(self, features):
         return sigmoid(self.to_frame(features[-1]))
 
-    def loss(self, pixel_loss, predictions, frames, states):
+    def summary(self, state, last):
+        return state if self.composite and last else None
+
+    def loss(self, pixel_loss, predictions, frames, summaries):
         loss = pixel_loss(predictions, frames)
         if self.composite:
-            past = states[-1].watched
-            loss = loss + pixel_loss(self.reconstruct(states[-1]), stack(*past, axis=1))
+            memory = summaries[-1]
+            loss = loss + pixel_loss(self.reconstruct(memory), stack(*memory.watched, axis=1))
         return loss
 
     def reconstruct(self, memory):

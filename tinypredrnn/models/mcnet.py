@@ -108,7 +108,7 @@ class MCnet(Predictor):
         _, motion = self.lstm(motion, state.motion)
         return maps, Memory(x, motion)
 
-    def loss(self, pixel_loss, predictions, frames, states):
+    def loss(self, pixel_loss, predictions, frames, summaries):
         return 4 * pixel_loss(predictions, frames) + gradient_difference(predictions, frames)
 
     def adversary(self, length, rng):

@@ -35,7 +35,6 @@ class Predictor(Module, abc.ABC):
         any_size            whether it takes frames of any height and width, not only of the size that it was built for
         capturable          whether its training step can be recorded as a CUDA graph: it may only use convolutions
                             that our own kernel computes
-        loss_needs_states   whether its loss needs the states of all steps; if not, they are not kept
         kept                about how many arrays of the state's size each step keeps for backward, as measured in
                             tests/train/test_limits.py, for estimates of memory
         forecasts_only      whether outputs before that of the last given frame predict nothing, so that no loss counts
@@ -46,7 +45,7 @@ class Predictor(Module, abc.ABC):
     """
 
     paper, Options, recipe, published, kept = None, Options, {}, {}, 8
-    any_size, capturable, loss_needs_states, forecasts_only = False, False, False, False
+    any_size, capturable, forecasts_only = False, False, False
 
     def __init__(self, frame, options):
         self.frame, self.options = tuple(frame), options
@@ -75,12 +74,18 @@ class Predictor(Module, abc.ABC):
         """What the next step sees in place of a true frame, from what the last one returned: the prediction of it."""
         return prediction
 
-    def loss(self, pixel_loss, predictions, frames, states):
+    def summary(self, state, last):
+        """What the loss needs of the state after a step, Tensors in nested lists and tuples; `last`: it is the last
+        step's. By default nothing. It is kept for all steps, also if segments are computed again, so it has to be
+        small: numbers rather than maps.
+        """
+
+    def loss(self, pixel_loss, predictions, frames, summaries):
         """The training loss, a scalar Tensor.
 
         pixel_loss    the loss that the recipe names: (predictions, frames) -> Tensor
         predictions   (B,T,H,W,C), the predictions of `frames` (B,T,H,W,C)
-        states        the states after each step, from first to last, if `loss_needs_states`; else None
+        summaries     of the states after each step (`summary`), from first to last
         """
         return pixel_loss(predictions, frames)
 
@@ -109,17 +114,17 @@ class Predictor(Module, abc.ABC):
         truth = np.concatenate([np.ones((batch, given)), np.zeros((batch, horizon - 1))], axis=1)
         return self.unroll(frames, truth)[:, given - 1:]
 
-    def unroll(self, frames, truth, states=None, given=None, segment=None, truncate=None):
+    def unroll(self, frames, truth, summaries=None, given=None, segment=None, truncate=None):
         """Run the network over frames (B,T,H,W,C) -> (B,steps,H,W,C), where output t is the prediction of frame t + 1.
 
-        truth    (B, steps): if 1, step t sees the true frame t, if 0, the network's own prediction of it; scheduled
-                 sampling draws these numbers
-        states   a list to which the state after each step is appended
-        given    how many frames are given; None: all of them
-        segment  of so many steps in a row, only the state before them is kept, and backward computes them again
-                 (`checkpoint`), with the same result; None: all are kept
-        truncate after every so many steps, no gradient goes further back in time (truncated BPTT, Williams and Peng
-                 1990): what goes on from there, the state and a prediction that is fed back, is detached; None: never
+        truth      (B, steps): if 1, step t sees the true frame t, if 0, the network's own prediction of it; scheduled
+                   sampling draws these numbers
+        summaries  a list to which the `summary` of the state after each step is appended
+        given      how many frames are given; None: all of them
+        segment    of so many steps in a row, only the state before them is kept, and backward computes them again
+                   (`checkpoint`), with the same result; None: all are kept
+        truncate   after every so many steps, no gradient goes further back in time (truncated BPTT, Williams and Peng
+                   1990): what goes on from there, the state and a prediction that is fed back, is detached; None: never
         """
         frames = self.check(frames)
         x = self.enter(frames)  # (B,T,h,w,X)
@@ -136,9 +141,9 @@ class Predictor(Module, abc.ABC):
         steps, truth = truth.shape[1], truth[..., None, None, None]  # (B,steps,1,1,1)
 
         def run(first, state, fed):
-            """The steps of the segment that begins with step `first`: their predictions, the states after them if they
-            are asked for, the last one, and what is fed back after it."""
-            predictions, after = [], []
+            """The steps of the segment that begins with step `first`: their predictions, the summaries of the states
+            after them if they are asked for, the last state, and what is fed back after it."""
+            predictions, found = [], []
             for t in range(first, min(first + length, steps)):
                 if truncate and t and t % truncate == 0:
                     state, fed = map_tensors(Tensor.detach, (state, fed))
@@ -151,18 +156,18 @@ class Predictor(Module, abc.ABC):
                 prediction, state = (self.watch if t < given - 1 else self.step)(seen, state)
                 fed = self.feedback(prediction, state)
                 predictions.append(prediction)
-                if states is not None:
-                    after.append(state)
-            return predictions, after, state, fed
+                if summaries is not None:
+                    found.append(self.summary(state, t == steps - 1))
+            return predictions, found, state, fed
 
         length, run_segment = segment or steps, checkpoint(run) if segment else run
         state, fed, predictions = self.start(x), None, []
         with shared_weights():
             for first in range(0, steps, length):
-                new, after, state, fed = run_segment(first, state, fed)
+                new, found, state, fed = run_segment(first, state, fed)
                 predictions += new
-                if states is not None:
-                    states += after
+                if summaries is not None:
+                    summaries += found
         return self.leave(stack(*predictions, axis=1), frames.shape[2:4])
 
     def count_multiply_adds(self, given=1, horizon=1):

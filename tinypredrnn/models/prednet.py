@@ -64,7 +64,6 @@ class PredNet(Predictor):
 
     def __init__(self, frame, options, rng):
         super().__init__(frame, options)
-        self.loss_needs_states = options.upper_errors > 0
         w = options.width
         widths = (self.frame[2], w), (w, 2 * w), (2 * w, 4 * w), (4 * w, 0)
         self.layers = [Layer(width, above, rng) for width, above in widths]
@@ -104,17 +103,25 @@ class PredNet(Predictor):
     def feedback(self, prediction, state):
         return state.earlier if self.options.as_code else prediction
 
-    def loss(self, pixel_loss, predictions, frames, states):
+    def summary(self, state, last):
+        """The mean errors of the upper layers, if they are in the loss, and after the last step what is expected."""
+        return (means_of_upper(state.errors), state.expected if last else None) if self.options.upper_errors else None
+
+    def loss(self, pixel_loss, predictions, frames, summaries):
         """The pixel loss; and, if their weight is above 0, the errors of the upper layers: the mean of each E_l, summed
         over l and averaged over the steps but the first, whose errors are those of knowing nothing. Their weight is
         doubled, since the L1 loss is twice the mean of E_0.
         """
         loss = pixel_loss(predictions, frames)
-        if not self.loss_needs_states:
+        if not self.options.upper_errors:
             return loss
-        last = self.compare(frames[:, -1], states[-1].expected)  # no step sees the last frame
-        steps = [*(state.errors for state in states[1:]), last]
-        return loss + 2 * self.options.upper_errors * sum(e.mean() for errors in steps for e in errors[1:]) / len(steps)
+        last = self.compare(frames[:, -1], summaries[-1][1])  # no step sees the last frame
+        steps = [*(means for means, _ in summaries[1:]), means_of_upper(last)]
+        return loss + 2 * self.options.upper_errors * sum(mean for means in steps for mean in means) / len(steps)
+
+
+def means_of_upper(errors):
+    return [e.mean() for e in errors[1:]]
 
 
 class Layer(Module):

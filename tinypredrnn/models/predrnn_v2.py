@@ -48,7 +48,7 @@ class PredRNNV2(PredRNN):
 
     paper = ("Wang, Wu, Zhang, Gao, Wang, Yu, Long: PredRNN: A Recurrent Neural Network for Spatiotemporal Predictive "
              "Learning. TPAMI 2022")
-    Options, loss_needs_states = PredRNNV2Options, True
+    Options = PredRNNV2Options
     recipe = dict(loss="l2", rate=1e-4, sampling="reverse", update="both_ways")
 
     def __init__(self, frame, options, rng):
@@ -68,10 +68,14 @@ class PredRNNV2(PredRNN):
         x, state = super().step_cells(x, state[0], increments)
         return x, (state, increments)
 
-    def loss(self, pixel_loss, predictions, frames, states):
-        pairs = [pair for _, increments in states for pair in increments]
-        decoupling = sum(self.similarity(*pair) for pair in pairs) / len(pairs)
-        return pixel_loss(predictions, frames) + self.options.decoupling * decoupling
+    def summary(self, state, last):
+        """The similarity of what is written in each layer: numbers, so that dC and dM need not be kept."""
+        _, increments = state
+        return [self.similarity(*pair) for pair in increments]
+
+    def loss(self, pixel_loss, predictions, frames, summaries):
+        similarities = [similarity for summary in summaries for similarity in summary]
+        return pixel_loss(predictions, frames) + self.options.decoupling * sum(similarities) / len(similarities)
 
     def similarity(self, dc, dm):
         """The mean absolute cosine of the projected dC and dM (B,H,W,K), as vectors over space."""

@@ -30,7 +30,7 @@ from tinypredrnn.train.parallel import ALONE
 from tinypredrnn.train.plan import new_plan
 from tinypredrnn.train.published import TABLES
 from tinypredrnn.train.recipe import Recipe
-from tinypredrnn.train.run import Onlooker, prepare_run, read_log
+from tinypredrnn.train.run import ReadOnlyRun, prepare_run, read_log
 from tinypredrnn.train.scoring import predict, read_scores, report
 from tinypredrnn.train.trainer import Trainer
 
@@ -125,21 +125,22 @@ def whole_protocol(given):
 def same_protocol(saved, given, out):
     """The protocol of a comparison that goes on. ConfigError if what is given now is another one."""
     if (world := given.get("world", saved.get("world", FIRST))) != saved.setdefault("world", FIRST):
-        raise ConfigError(f"the comparison in {out} is on {saved['world']}, not on {world}: name another --out")
+        raise ConfigError(f"the comparison in {out} is on {saved['world']}, not on {world}: name another "
+                          f"{called('out')}")
     old, new = ({**protocol, **protocol["changes"]} for protocol in (saved, given))
     for name, value in new.items():
         if name != "changes" and plain(old.get(name)) != plain(value):
-            began = "without" if name not in old else f"with {called(name)} {in_words(old[name])}, not"
-            raise ConfigError(f"the comparison in {out} began {began} {called(name)} {in_words(value)}: go on without "
-                              "this flag, or name another --out")
+            began = "without" if name not in old else f"with {called(name)} {format_value(old[name])}, not"
+            raise ConfigError(f"the comparison in {out} began {began} {called(name)} {format_value(value)}: go on "
+                              f"without this, or name another {called('out')}")
     return saved
 
 
-def united(dictionaries):
+def merged(dictionaries):
     return functools.reduce(operator.or_, dictionaries)
 
 
-def in_words(value):
+def format_value(value):
     return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
@@ -165,10 +166,11 @@ class Comparison:
         path = self.out / "comparison.json"
         saved = read_json(path) if path.is_file() else {}
         if saved is None or saved and not folder.is_ours(path.name):
-            raise ConfigError(f"{path} is damaged, or not as this program wrote it: name another --out")
+            raise ConfigError(f"{path} is damaged, or not as this program wrote it: name another "
+                              f"{called('out')}")
         if not saved:
             folder.refuse_foreign_files(WRITTEN)
-        self.folder = folder if ranks.first else Onlooker(out)
+        self.folder = folder if ranks.first else ReadOnlyRun(out)
         self.networks, self.seeds = saved.get("networks", {}), saved.get("seeds", [])
         self.protocol = same_protocol(saved["protocol"], protocol, out) if saved else whole_protocol(protocol)
         self.preset, self.budget = PRESETS[self.protocol["preset"]], Budget(self.protocol["budget"])
@@ -231,7 +233,7 @@ class Comparison:
         for name in own:  # now, so that comparison.json has them whatever ends a process
             with contextlib.suppress(*REPORTED, MemoryError):  # `train` will raise it again
                 self.measure(name)
-        self.networks |= united(self.ranks.gather({name: self.networks[name] for name in own}))
+        self.networks |= merged(self.ranks.gather({name: self.networks[name] for name in own}))
         self.save()
         for seed in self.seeds:
             for name in own:
@@ -247,7 +249,7 @@ class Comparison:
                     failed[name, seed] = str(error) or "there is not enough memory"
                     say(f"{name}, seed {seed}, is not trained: {failed[name, seed]}")
                 after_each(failed)
-        return None, united(self.ranks.gather(failed))
+        return None, merged(self.ranks.gather(failed))
 
     def measure(self, name):
         """Find out how many iterations the budget allows a network; its first seed decides for all."""

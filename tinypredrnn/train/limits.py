@@ -10,21 +10,23 @@ from tinypredrnn.autograd import Tensor
 from tinypredrnn.autograd.recompute import tensors_in
 from tinypredrnn.backend import memory_held, memory_within_reach
 from tinypredrnn.errors import TooLargeError, say_once
-from tinypredrnn.memory import SMALL, in_words, lacks_memory, memory_limit, require_memory
+from tinypredrnn.memory import SMALL, format_bytes, lacks_memory, memory_limit, require_memory
 from tinypredrnn.models import find_model
 from tinypredrnn.nn.layout import generator, hollow, layout_only
 from tinypredrnn.optim import OPTIMISERS
+from tinypredrnn.options import called
 
 MARGIN = 0.9  # of the memory that is left, a smaller batch may take: the pool is never filled without gaps
 
 
 def remedy(plan):
-    """What makes a training step of this plan smaller, by the flags that its network has."""
-    smaller = " or ".join(f"--{name}" for name in ("batch", "hidden", "width") if name in plan.names())
-    patch = ", a larger --patch" if "patch" in plan.names() else ""
-    again = "" if plan.recipe.recompute else ", --recompute"
-    half = "" if plan.recipe.activations == "bf16" else ", --activations bf16"
-    return f"take a smaller {smaller}{patch}{again}{half}, fewer frames (--given, --horizon) or smaller ones (--size)"
+    """What makes a training step of this plan smaller, by the options that its network has."""
+    smaller = " or ".join(called(name) for name in ("batch", "hidden", "width") if name in plan.names())
+    patch = f", a larger {called('patch')}" if "patch" in plan.names() else ""
+    again = "" if plan.recipe.recompute else f", {called('recompute')}"
+    half = "" if plan.recipe.activations == "bf16" else f", {called('activations')} bf16"
+    return (f"take a smaller {smaller}{patch}{again}{half}, fewer frames ({called('given')}, {called('horizon')}) or "
+            f"smaller ones ({called('size')})")
 
 
 def step_memory(plan):
@@ -44,8 +46,6 @@ def step_memory(plan):
     least, state = weights + (2 * steps + 1) * frames, sum(t.data.nbytes for t in tensors_in(state))
     segment = plan.recipe.segment(steps) or steps
     between = steps // segment * state if segment < steps else 0
-    if model.loss_needs_states:
-        between = steps * state
     within = segment * state / (2 if plan.recipe.activations == "bf16" else 1)
     return least + int(max(between, within)), least + int(between + model.kept * within)
 
@@ -72,8 +72,8 @@ def check_memory(plan, device="cpu"):
     least, about = step_memory(plan)
     require_memory(least, "a training step", remedy(plan), device)
     if about > SMALL and about > (most := memory_limit(device)):
-        say_once(f"a training step takes about {in_words(about)} of memory, and {device} has {in_words(most)}: if that "
-                 f"fails, {remedy(plan)}")
+        say_once(f"a training step takes about {format_bytes(about)} of memory, and {device} has {format_bytes(most)}: "
+                 f"if that fails, {remedy(plan)}")
 
 
 def batch_that_fits(plan, room):
@@ -86,7 +86,7 @@ def batch_that_fits(plan, room):
 
 
 @contextlib.contextmanager
-def saying_what_a_step_takes(plan, device="cpu"):
+def explain_memory_error(plan, device="cpu"):
     """Turn a MemoryError of NumPy or CuPy into a TooLargeError that says how much a step takes and what would fit."""
     room = memory_limit("cpu") if device == "cpu" else memory_within_reach(device)
     try:
@@ -94,7 +94,7 @@ def saying_what_a_step_takes(plan, device="cpu"):
     except Exception as error:
         if not lacks_memory(error) or isinstance(error, TooLargeError):
             raise
-        about, fits = in_words(step_memory(plan)[1]), batch_that_fits(plan, room)
-        fits = f"--batch {fits} would fit" if fits else "not even --batch 1 would fit"
+        about, fits = format_bytes(step_memory(plan)[1]), batch_that_fits(plan, room)
+        fits = f"{called('batch')} {fits} would fit" if fits else f"not even {called('batch')} 1 would fit"
         raise TooLargeError(f"there is not enough memory ({str(error) or 'none is left'}), and a training step takes "
                             f"about {about}: {remedy(plan)}; by this estimate {fits}") from error

@@ -8,10 +8,10 @@ from tinypredrnn.train.update import UPDATES
 # how: it sees its own predictions in training, as when it predicts
 RECIPE = dict(batch=4, optimiser="adam", rate=3e-3, rate_schedule="constant", clip=1.0, sampling="off",
               update="descent")
-LOSSES = {"prednet": "l2", "mcnet": "bce"}  # in place of a network's own: see by_heart
+LOSSES = {"prednet": "l2", "mcnet": "bce"}  # in place of a network's own: see overfit_plan
 
 
-def by_heart(plan, **changes):
+def overfit_plan(plan, **changes):
     """The Plan with which its network learns four sequences by heart, with some options changed.
 
     The loss is its own, since with L2 a sigmoid at the output may get stuck at black, or else L2, which is measured. On

@@ -14,7 +14,7 @@ from tinypredrnn.options import Options, called
 from tinypredrnn.train.recipe import Recipe
 
 # names that an option cannot have: entries of a plan's records, and other flags of the commands
-RESERVED = {"name", "frame", "scale", "model", "preset", "device", "no_graph", "out", "resume", "overwrite", "run",
+RESERVED = {"name", "frame", "scale", "model", "preset", "device", "graph", "out", "resume", "overwrite", "run",
             "protocol", "beside", "help"}
 
 

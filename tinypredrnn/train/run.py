@@ -52,8 +52,8 @@ class RunFolder(Folder):
         has the name of one of its files.
         """
         if self.own_files() and not overwrite:
-            raise ConfigError(f"{self.path} holds a run: continue it with --resume, replace it with --overwrite, or "
-                              "name another --out")
+            raise ConfigError(f"{self.path} holds a run: continue it with {called('resume')}, replace it with "
+                              f"{called('overwrite')}, or name another {called('out')}")
         self.refuse_foreign_files(WRITTEN)
 
     def promote_previous(self):
@@ -70,7 +70,7 @@ class RunFolder(Folder):
             retry((self.path / PREVIOUS).replace, self.path / NAME)
 
 
-class Onlooker:
+class ReadOnlyRun:
     """The folder of a run as all processes but the first see it: they may read it, and write nothing. All that would
     write is left to the first process."""
 
@@ -164,11 +164,12 @@ def prepare_run(out, plan, resume, overwrite, changes):
     for name in changes:
         if not plan.may_change(name) and saved.get(name) != plan.get(name):
             raise ConfigError(f"the run in {out} has {called(name)} {saved.get(name)}, not {plan.get(name)}: go on "
-                              "with it without this option and without --preset, or start another run with another "
-                              "--out")
+                              f"with it without this option and without {called('preset')}, or start another run with "
+                              f"another {called('out')}")
     old, new = saved.recipe, plan.recipe
     if iteration > new.steps:
-        raise ConfigError(f"the run in {out} has done {iteration} steps already: ask for at least as many with --steps")
+        raise ConfigError(f"the run in {out} has done {iteration} steps already: ask for at least as many with "
+                          f"{called('steps')}")
     if old.batch != new.batch:
         print(f"batches now have {new.batch} sequences, no longer {old.batch}: from step {iteration + 1:,} on "
               "they differ from those of the run without this change, and so do its results")
@@ -181,7 +182,8 @@ def prepare_run(out, plan, resume, overwrite, changes):
 def resumable(out):
     """(Plan, iteration) of the run in a folder; CheckpointError if there is none."""
     if not any((out / name).is_file() for name in (NAME, PREVIOUS)):
-        raise CheckpointError(f"nothing to resume in {out}: no {NAME} there; start the run without --resume")
+        raise CheckpointError(f"nothing to resume in {out}: no {NAME} there; start the run without "
+                              f"{called('resume')}")
     return read_checkpoint(out)[:2]
 
 

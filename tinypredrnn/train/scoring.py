@@ -10,7 +10,7 @@ from tinypredrnn.files import read_json
 from tinypredrnn.metrics import BASELINES, DEFAULT, Scores, comparison, match, metrics_of, table
 from tinypredrnn.train.checkpoint import checksum
 from tinypredrnn.train.parallel import ALONE
-from tinypredrnn.train.run import SCORED, Onlooker, RunFolder
+from tinypredrnn.train.run import SCORED, ReadOnlyRun, RunFolder
 from tinypredrnn.viz import LEVELS, save_frame_curves, save_gif, save_maps, save_strip
 
 MAX_PICTURED = 3  # sequences of a test set that are drawn
@@ -67,7 +67,7 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
     plan, iteration   those of the weights
     source            a Source; each of its test sets becomes an entry of metrics.json under its name, with the source's
                       notes and the iteration and checksum of the weights
-    out               the folder: a path, or a RunFolder (or Onlooker) that the caller has entered
+    out               the folder: a path, or a RunFolder (or ReadOnlyRun) that the caller has entered
     tests             {name: function that returns sequences} to score in place of the source's own test sets
     own               name of the run's own test set (default: the source's first), whose pictures are prediction.png
                       and .gif and frame_curves.png; the pictures of other test sets have the set's name in their names
@@ -79,7 +79,7 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
     Raises DataError if metrics.json is damaged, ConfigError if a network beside was not scored on the same sequences,
     BusyError if another program is writing into the folder.
     """
-    with out if isinstance(out, (RunFolder, Onlooker)) else RunFolder(out) as folder:
+    with out if isinstance(out, (RunFolder, ReadOnlyRun)) else RunFolder(out) as folder:
         path = folder.path / "metrics.json"
         read_scores(path)  # a damaged file should be reported before the work, not after it
         if tests is None:
@@ -103,7 +103,7 @@ def report(model, plan, source, iteration, out, tests=None, own=None, protocol="
             folder.draw(animation, save_gif, *shown)
             folder.draw(curves, save_frame_curves, entry)
             if source.scale.unit in LEVELS:
-                frames = wettest(sequences, source.scale)[None]
+                frames = most_active(sequences, source.scale)[None]
                 inputs, truth = frames[:, :given], frames[:, given:]
                 rows = hindcast(inputs, truth, predict(model, inputs, truth.shape[1], matched), source.baselines)
                 folder.draw(maps, save_maps, inputs[0], rows, source.scale)
@@ -132,7 +132,7 @@ def same_test(entry, other):
     return scores[0].shape == scores[1].shape and np.allclose(*scores, rtol=1e-6, atol=0, equal_nan=True)
 
 
-def wettest(sequences, scale):
+def most_active(sequences, scale):
     """The sequence (T,H,W,C) of the largest mean on the model's scale, for which a forecast matters most."""
     return max((scale.to_model(frames) for frames in sequences), key=lambda frames: np.nan_to_num(frames).mean())
 

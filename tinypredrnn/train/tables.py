@@ -9,7 +9,7 @@ from tinypredrnn.data.own import PLACES
 from tinypredrnn.errors import Error
 from tinypredrnn.metrics import baselines_of
 from tinypredrnn.train.budget import count, count_iteration
-from tinypredrnn.train.comparison import in_words
+from tinypredrnn.train.comparison import format_value
 
 
 class Cost(NamedTuple):
@@ -107,7 +107,7 @@ def notes_of(comparison, rows):
     data, protocol, changed = comparison.source.options, comparison.protocol, comparison.protocol["changes"]
     seeds = len(comparison.seeds)
     spread = f" Mean and standard deviation over {seeds} seeds." if seeds > 1 else ""
-    changes = ", ".join(f"{name} {in_words(value)}" for name, value in changed.items() if name not in PLACES)
+    changes = ", ".join(f"{name} {format_value(value)}" for name, value in changed.items() if name not in PLACES)
     more = f" Changed: {changes}." if changes else ""
     ended = next(filter(None, comparison.outcomes().values()), None)
     sets = " and ".join(f"{entry['sequences']:,} of {test}" for test, entry in ended[0].scores.items()) if ended else ""

@@ -17,9 +17,9 @@ from tinypredrnn.metrics import Scores
 from tinypredrnn.models import construct
 from tinypredrnn.options import called
 from tinypredrnn.train.checkpoint import BEST, NAME, PREVIOUS, fingerprint, newest, read_trained, write_checkpoint
-from tinypredrnn.train.limits import check_memory, saying_what_a_step_takes
+from tinypredrnn.train.limits import check_memory, explain_memory_error
 from tinypredrnn.train.parallel import ALONE, interleaved
-from tinypredrnn.train.run import Log, Onlooker, RunFolder, catch_signals, read_log
+from tinypredrnn.train.run import Log, ReadOnlyRun, RunFolder, catch_signals, read_log
 from tinypredrnn.train.schedules import rate_at
 from tinypredrnn.train.scoring import predict
 from tinypredrnn.train.update import UPDATES
@@ -45,7 +45,7 @@ class Trainer:
 
     def __init__(self, plan, source, out, device="cpu", graph=True, ranks=ALONE, start=True):
         self.plan, self.source, self.ranks, self.device = plan, source, ranks, find_device(device)
-        self.files = (RunFolder if ranks.first else Onlooker)(out)
+        self.files = (RunFolder if ranks.first else ReadOnlyRun)(out)
         self.out = self.files.path
         if plan.recipe.batch < ranks.size:
             raise ConfigError(f"{called('batch')} {plan.recipe.batch} leaves some of the {ranks.size} processes "
@@ -77,7 +77,7 @@ class Trainer:
                 files.refuse(overwrite)  # checked again: another program may have written here in the meantime
                 old = files.own_files()
                 if self.ranks.largest(bool(old)):
-                    self.update.rehearse(self.frames(0), 0)
+                    self.update.check_first_gradient(self.frames(0), 0)
                     self.save(previous=None)
                     files.remove([name for name in old if name != NAME])
             self.ready = True
@@ -100,7 +100,7 @@ class Trainer:
         log = read_log(self.out / "log.csv") if kept else {}
         for k, value in zip(log.get("iteration", ()), log.get(self.score_column, ())):
             if value and int(k) <= iteration:
-                self.judge(float(value), int(k))
+                self.update_best(float(value), int(k))
 
     def check_data(self, plan, saved):
         """CheckpointError if a checkpoint, with this plan and these saved fingerprints, was trained on other data."""
@@ -108,13 +108,14 @@ class Trainer:
         if not ours or not ours.keys() <= saved.keys():  # older checkpoints have no fingerprint
             if plan.recipe.batch != self.plan.recipe.batch:
                 raise CheckpointError(f"the checkpoint in {self.out} identifies its data only by the first batch of "
-                                      f"{plan.recipe.batch}: resume it without --batch first; the next checkpoint can "
-                                      "then be resumed with another --batch")
+                                      f"{plan.recipe.batch}: resume it without {called('batch')} first; the next "
+                                      f"checkpoint can then be resumed with another {called('batch')}")
             ours = {"first_batch": self.data["first_batch"]}
         other = [part for part in ours if not np.array_equal(ours[part], saved.get(part))]
         if other:
             raise CheckpointError(f"the run in {self.out} was trained on other data than these (what differs: "
-                                  f"{', '.join(other)}): name its own, or start another run with another --out")
+                                  f"{', '.join(other)}): name its own, or start another run with another "
+                                  f"{called('out')}")
 
     def save(self, name=NAME, previous=PREVIOUS):
         """Write a checkpoint, if this is the first process; the one before it is kept as `previous`."""
@@ -150,7 +151,7 @@ class Trainer:
         recipe, upload = self.plan.recipe, uploader(self.device)
         record, validation = Record(self) if self.ranks.first else NoRecord(), self.source.validation()
         with (
-            saying_what_a_step_takes(self.share, self.device),
+            explain_memory_error(self.share, self.device),
             catch_signals() as caught,
             Prefetch(lambda k: upload(self.frames(k)), start=self.iteration) as batches,
             record,
@@ -206,11 +207,11 @@ class Trainer:
         self.files.draw(f"pictures/{self.iteration:06d}.png", save_strip, *shown)
         self.files.draw(f"pictures/{self.iteration:06d}.gif", save_gif, *shown)
         score = scores.result()[metric.name]
-        if self.judge(score, self.iteration):
+        if self.update_best(score, self.iteration):
             self.save(BEST, previous=None)
         return "" if score is None else f"{score:.6g}"
 
-    def judge(self, score, iteration):
+    def update_best(self, score, iteration):
         """Whether this score of the validation set is the best so far; if so, remember it. None never is."""
         sign = -1 if self.source.metrics[0].higher_is_better else 1
         if score is None or self.best and sign * score >= sign * self.best[0]:

@@ -13,14 +13,15 @@ from tinypredrnn.errors import CheckpointError, GraphError, TrainingError
 from tinypredrnn.gpu import check_precision, has_tensor_cores, precision
 from tinypredrnn.nn import find_loss
 from tinypredrnn.optim import OPTIMISERS, clip_gradients
+from tinypredrnn.options import called
 from tinypredrnn.train.captured import CapturedStep
 from tinypredrnn.train.parallel import ALONE
 from tinypredrnn.train.schedules import rate_at, truth_mask
 
 
 class Update(abc.ABC):
-    """update(frames, k) does training iteration k, counted from 0. One defines `__call__`, `rehearse`, `state_dict` and
-    `load_state_dict`, with whatever optimisers it needs.
+    """update(frames, k) does training iteration k, counted from 0. One defines `__call__`, `check_first_gradient`,
+    `state_dict` and `load_state_dict`, with whatever optimisers it needs.
 
     model   a Predictor on the device that trains it
     plan    the run's Plan
@@ -44,7 +45,7 @@ class Update(abc.ABC):
         """
 
     @abc.abstractmethod
-    def rehearse(self, frames, k):
+    def check_first_gradient(self, frames, k):
         """Compute the gradient of iteration k without changing the weights: a run that cannot be trained fails here."""
 
     @abc.abstractmethod
@@ -101,7 +102,7 @@ class Descent(Update):
         """The mask of true frames in iteration k, (B, steps)."""
         return truth_mask(self.plan.recipe, self.plan.data.given, self.plan.data.horizon, k, self.ranks.rows)
 
-    def rehearse(self, frames, k):
+    def check_first_gradient(self, frames, k):
         with self.arithmetic():
             loss = self.gradient(frames, self.truth(k))
         self.refuse_nonfinite(loss, clip_gradients(self.model.parameters(), math.inf), frames, k)
@@ -138,18 +139,17 @@ class Descent(Update):
         if self.gaps:
             known = ~array_module(frames.data).isnan(frames.data)
             frames = where(known, frames, 0.0)
-        states = [] if self.model.loss_needs_states else None
-        # (B,T-1-first,H,W,C)
-        predictions = self.unroll(frames, truth, states)[:, first:]
+        summaries = []
+        predictions = self.unroll(frames, truth, summaries)[:, first:]  # (B,T-1-first,H,W,C)
         targets = frames[:, first + 1:]
         if self.gaps:  # prediction and target are both 0 in a place without data, so that it adds nothing to any loss
             predictions = where(known[:, first + 1:], predictions, 0.0)
-        return self.model.loss(self.pixel_loss, predictions, targets, states), frames, predictions
+        return self.model.loss(self.pixel_loss, predictions, targets, summaries), frames, predictions
 
-    def unroll(self, frames, truth, states):
+    def unroll(self, frames, truth, summaries):
         """What the model predicts, with as much kept for backward as the recipe says."""
         recipe, steps = self.plan.recipe, truth.shape[1]
-        return self.model.unroll(frames, truth, states, self.given, recipe.segment(steps), recipe.truncate)
+        return self.model.unroll(frames, truth, summaries, self.given, recipe.segment(steps), recipe.truncate)
 
     def refuse_nonfinite(self, loss, gradient_norm, frames, k):
         if not math.isfinite(loss + gradient_norm):
@@ -159,7 +159,8 @@ class Descent(Update):
             made = [sentence for sentence in self.ranks.gather(self.explain_nonfinite(frames, k)) if sentence]
             raise TrainingError(f"the loss of iteration {k + 1} is {loss:.4g}, the norm of its gradient "
                                 f"{gradient_norm:.4g} ({made[0] if made else 'no single op produced it'}): the last "
-                                "checkpoint is kept; start again with a smaller --rate or with --clip 1")
+                                f"checkpoint is kept; start again with a smaller {called('rate')} or with "
+                                f"{called('clip')} 1")
 
     def explain_nonfinite(self, frames, k):
         """Say which op made the first NaN or infinity, "" if none: the iteration is computed again with every op
@@ -223,11 +224,12 @@ class Adversarial(Descent):
         with self.arithmetic():
             loss, true, predicted = self.clips(x, truth)
             if self.discriminator_learns:
-                doubt = sum(self.verdicts(true, predicted.detach()))
-                norms.append(self.follow(doubt, self.discriminator, self.discriminator_optimiser, rate, frames, k))
+                loss_of_d = sum(self.verdicts(true, predicted.detach()))
+                norms.append(self.step_along_gradient(loss_of_d, self.discriminator, self.discriminator_optimiser,
+                                                      rate, frames, k))
             loss = loss + self.deception(predicted)
             if self.model_learns:
-                norms.append(self.follow(loss, self.model, self.optimiser, rate, frames, k))
+                norms.append(self.step_along_gradient(loss, self.model, self.optimiser, rate, frames, k))
             with no_grad():
                 self.balance(self.verdicts(*self.clips(x, truth)[1:]), len(frames))
         return {"loss": loss.item(), "gradient_norm": math.hypot(*norms)}
@@ -247,7 +249,7 @@ class Adversarial(Descent):
         """What is added to the model's loss."""
         return self.weight * bce_with_logits(self.discriminator(predicted), 1.0).mean()
 
-    def follow(self, loss, network, optimiser, rate, frames, k):
+    def step_along_gradient(self, loss, network, optimiser, rate, frames, k):
         """A step of one of the two along the gradient of its loss. Returns the gradient's norm."""
         network.zero_grad()
         loss.backward()

@@ -2,15 +2,32 @@
 
 Time goes to the right and layers go up. C, the memory along time, is blue; M, the memory across layers, is orange;
 frames and hidden states are gray.
+
+These figures are of stacks whose layers are alike and pass nothing on but H, C and M. The other networks are not: there
+is a highway between two layers of PredRNN++, and many are no stacks. draw_graph (graph.py) draws any of them, from
+what it has computed.
 """
 
 import math
+from typing import NamedTuple
 
 from tinypredrnn.errors import ConfigError
 from tinypredrnn.viz.colours import COLOURS, box_colours
 
 MEANING = {"C": "memory C", "M": "memory M", "H": "hidden state H"}
-CELLS = {"convlstm": "ConvLSTM", "predrnn_m": "ConvLSTM", "predrnn": "ST-LSTM"}
+
+
+class Flow(NamedTuple):
+    """A network's cells, and what goes from each cell to others, as letters: "HM" is H and M."""
+
+    cell: str
+    up: str  # to the layer above
+    along: str  # to the same layer at the next step
+    zigzag: str  # from the top layer to the bottom layer at the next step
+
+
+FLOWS = {"convlstm": Flow("ConvLSTM", "H", "HC", ""), "predrnn_m": Flow("ConvLSTM", "HM", "", "HM"),
+         **dict.fromkeys(("predrnn", "predrnn_v2"), Flow("ST-LSTM", "HM", "HC", "M"))}
 
 
 # The stacks
@@ -21,14 +38,13 @@ def edges(kind, layers, steps):
     t counts the steps and l the layers, both from 1; (t, 0) is the frame X_t and (t, layers + 1) the prediction of
     X_t+1. The zeros before the first step are left out.
 
-    kind    "convlstm" (Figure 1, right), "predrnn_m" (Figure 1, left) or "predrnn" (Figure 2, right); else ConfigError
+    kind    "convlstm" (Figure 1, right), "predrnn_m" (Figure 1, left), "predrnn" (Figure 2, right) or "predrnn_v2", in
+            which nothing flows otherwise; else ConfigError
     """
-    if kind not in CELLS:
-        raise ConfigError(f"flow: kind is one of {', '.join(CELLS)}, got {kind!r}")
-    up = {"convlstm": "H", "predrnn_m": "HM", "predrnn": "HM"}[kind]  # to the layer above
-    along = {"convlstm": "HC", "predrnn_m": "", "predrnn": "HC"}[kind]  # to the same layer at the next step
-    # from the top layer to the bottom layer at the next step
-    zigzag = {"convlstm": "", "predrnn_m": "HM", "predrnn": "M"}[kind]
+    if kind not in FLOWS:
+        raise ConfigError(f"flow: the figures show {', '.join(FLOWS)}, got {kind!r}: viz.draw_graph draws what any "
+                          "network has computed")
+    _, up, along, zigzag = FLOWS[kind]
     found = []
     for t in range(1, steps + 1):
         found += [("X", (t, 0), (t, 1)), ("H", (t, layers), (t, layers + 1))]
@@ -71,7 +87,7 @@ def draw_stack(kind, layers=4, steps=3):
         arrow(axes, what, *route)
     for t in range(1, steps + 1):
         for layer in range(1, layers + 1):
-            box(axes, place(t, layer), CELLS[kind], 2 * half_width, 2 * half_height)
+            box(axes, place(t, layer), FLOWS[kind].cell, 2 * half_width, 2 * half_height)
         x, y = place(t, layers)
         label(axes, (x, -1.6), rf"$\mathcal{{X}}_{{{t}}}$")
         label(axes, (x, y + 1.75), rf"$\hat{{\mathcal{{X}}}}_{{{t + 1}}}$")

@@ -23,17 +23,17 @@ def save_moving(path, figure, update, frames, milliseconds=900):
     save_movie(path, pages, milliseconds, last=2500)
 
 
-def in_words(figure):
+def describe_figure(figure):
     """What stands in a figure: its titles; of each panel its title, what is drawn over what, its legend and its other
     texts."""
     title = figure.get_suptitle()
-    panels = [panel for panel in map(panel_in_words, figure.axes) if panel]
+    panels = [panel for panel in map(describe_panel, figure.axes) if panel]
     words = plain(". ".join(dict.fromkeys(part for part in (title, *panels) if part)))
     words = words or f"{len(figure.axes)} images"
     return words if len(words) <= LONGEST else words[:LONGEST - 3] + "..."
 
 
-def panel_in_words(axes):
+def describe_panel(axes):
     across, up = axes.get_xlabel(), axes.get_ylabel()
     legend = axes.get_legend()
     texts = [text.get_text() for text in axes.texts]

@@ -19,10 +19,11 @@ from tinypredrnn.data.reading.clips import Piece
 from tinypredrnn.data.reading.frames import check_frame
 from tinypredrnn.data.reading.meaning import META, VALID, explained
 from tinypredrnn.data.reading.order import SHAPES, array_to_clips
-from tinypredrnn.data.reading.room import PIECE, let_go
+from tinypredrnn.data.reading.room import PIECE, release_pages
 from tinypredrnn.data.reading.times import STARTS, TIMES, times_apart
 from tinypredrnn.data.reading.words import in_short
 from tinypredrnn.errors import DataError
+from tinypredrnn.options import called
 
 PARTS = {**dict.fromkeys(["train", "training"], "training"), **dict.fromkeys(["test", "testing"], "test"),
          **dict.fromkeys(["val", "valid", "validation", "dev"], "validation")}
@@ -42,7 +43,8 @@ def read_arrays(path, order, array, messages, room):
     with np.load(path, allow_pickle=False) as file:
         shapes = headers(file, objects=True)
         if array and array not in shapes:
-            raise DataError(f"expected an array {array}, got {in_short(shapes, 20)}: name one of these with --array")
+            raise DataError(f"expected an array {array}, got {in_short(shapes, 20)}: name one of these with "
+                            f"{called('array')}")
         if AUTHORS <= set(shapes) and not array:
             clips = authors_clips(file["clips"], file["dims"],
                                   member(file, "input_raw_data", shapes["input_raw_data"], room), room)
@@ -64,21 +66,21 @@ def read_arrays(path, order, array, messages, room):
             names += clocks + used
     if left := [f"{name} {header.shape}" for name, header in shapes.items() if name not in names]:
         messages.append(f"{path.name}: read {in_short(names, 9)}, left out {in_short(left, 9)}"
-                        f"{'' if array else '; --array NAME reads another'}")
+                        + ("" if array else f"; {called('array')} NAME reads another"))
     return pieces
 
 
 def read_npy(path, order, array, messages):
     """{name: clip} of a .npy, whose numbers stay on disk until they are used."""
     if array:
-        raise DataError(f"a .npy holds one array without a name, got --array {array}: leave it out")
+        raise DataError(f"a .npy holds one array without a name, got {called('array')} {array}: leave it out")
     with open(path, "rb") as file:
         shape = read_header(file, path.stem).shape  # gives a clear error for arrays of objects
     named = len(shape) == 4 and shape[0] == 20 and path.name.startswith("mnist_test_seq")
     if not order and (named or shape == (20, 10_000, 64, 64)):
         order = "TNHW"
-        messages.append(f"{path.name} {shape} is read as the Moving MNIST test set, which has time first; use --order "
-                        "NTHW if it does not")
+        messages.append(f"{path.name} {shape} is read as the Moving MNIST test set, which has time first; use "
+                        f"{called('order')} NTHW if it does not")
     return array_to_clips(path.stem, np.load(path, mmap_mode="r", allow_pickle=False), order, messages)
 
 
@@ -92,7 +94,7 @@ def member(file, name, header, room):
         numbers = memoryview(array.view(np.uint8))
         for start in range(0, len(numbers), PIECE):
             stream.readinto(numbers[start:start + PIECE])  # the whole piece, since `headers` has compared the sizes
-            let_go(array)
+            release_pages(array)
     return array.reshape(header.shape, order="F" if header.fortran else "C")
 
 
@@ -153,20 +155,20 @@ def join(x, y, beginnings, ends, messages, room):
     alike = one.shape[1:] == other.shape[1:] and one.dtype == other.dtype
     if len(beginnings) != len(ends) or len(beginnings) == 1 or not alike:
         raise DataError(f"{x} and {y} seem to be inputs and targets, but they are not beginnings and ends of the same "
-                        f"sequences: choose one of them with --array {x} or --array {y}")
+                        f"sequences: choose one of them with {called('array')} {x} or {called('array')} {y}")
     halves = list(zip(beginnings.values(), ends.values()))
     both = next(count for count in range(min(len(one), len(other)), -1, -1)  # frames that x ends with and y begins with
                 if all(np.array_equal(a[len(a) - count:], b[:count]) for a, b in halves))
     messages.append(f"{x} and {y} are read as the beginnings ({len(one)} frames) and ends ({len(other)}) of the same "
-                    f"sequences{f', which have {both} frames in common' if both else ''}; --array {x} reads the one "
-                    "alone")
+                    f"sequences{f', which have {both} frames in common' if both else ''}; {called('array')} {x} "
+                    "reads the one alone")
     return {f"{x}+{y}[{n}]": one_after_the_other(a, b[both:], room) for n, (a, b) in enumerate(halves)}
 
 
 def one_after_the_other(a, b, room):
     whole = room((len(a) + len(b), *a.shape[1:]), a.dtype)
     np.concatenate([a, b], out=whole)
-    let_go(a, b, whole)
+    release_pages(a, b, whole)
     return whole
 
 

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from tinypredrnn.data.reading.frames import fit, placement
-from tinypredrnn.data.reading.room import Room, file_of, let_go, some_at_a_time
+from tinypredrnn.data.reading.room import Room, file_of, in_pieces, release_pages
 from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import DataError
+from tinypredrnn.options import called
 
 
 class Grid(NamedTuple):
@@ -113,7 +114,7 @@ class Clips:
         if (others.size, others.channels) != (self.size, self.channels):
             raise DataError(f"expected frames of the same kind, got {self.size[0]}x{self.size[1]} with {self.channels} "
                             f"channel(s) and, for {part}, {others.size[0]}x{others.size[1]} with {others.channels}: "
-                            "name a --size and --channels for both")
+                            f"name a {called('size')} and {called('channels')} for both")
         if others.scale.stored != self.scale.stored and others.scale.units == self.scale.units != (0, 1):
             others = others.stored_as(self.scale)
         if others.scale.stored != self.scale.stored:
@@ -135,7 +136,7 @@ class Clips:
 
     def shares_above(self, stored):
         """For each clip, which share of each frame's pixels is above a stored number: [(T_n,), ...]"""
-        return [np.concatenate([[], *((frames > stored).mean(axis=(1, 2, 3)) for frames in some_at_a_time(self[n]))])
+        return [np.concatenate([[], *((frames > stored).mean(axis=(1, 2, 3)) for frames in in_pieces(self[n]))])
                 for n in range(len(self))]
 
     def windows(self, length, stride=1):
@@ -146,7 +147,7 @@ class Clips:
     def cut(self, windows, length):
         """The frames of these windows: (N,length,H,W,C) in the stored dtype."""
         frames = np.stack([self[n][start:start + length] for n, start in windows])
-        let_go(*(self.clips[n] for n in {n for n, _ in windows}))
+        release_pages(*(self.clips[n] for n in {n for n, _ in windows}))
         return frames
 
 

@@ -17,11 +17,12 @@ import numpy as np
 
 from tinypredrnn.data.reading.clips import Grid, Piece
 from tinypredrnn.data.reading.frames import check_frame, reading
-from tinypredrnn.data.reading.room import PIECE, let_go
+from tinypredrnn.data.reading.room import PIECE, release_pages
 from tinypredrnn.data.reading.times import TIMES, cut_in_pieces, gaps, times_of
 from tinypredrnn.data.reading.words import in_short
 from tinypredrnn.data.scale import Scale
 from tinypredrnn.errors import DataError
+from tinypredrnn.options import called
 
 HDF5, ZARR = {".h5", ".hdf5", ".hdf", ".he5"}, {".zarr"}
 GRIDS = {".nc", ".nc4", ".cdf"} | HDF5 | ZARR
@@ -71,7 +72,7 @@ def in_order(parts, order, room):
     for part, last in zip(parts, np.cumsum([len(part) for part in parts])):
         for t, frame in zip(where[last - len(part):last], part):
             film[t] = frame
-            let_go(part, film)
+            release_pages(part, film)
     return film
 
 
@@ -138,7 +139,7 @@ def read_frames(array, room):
     step = chunk * max(1, PIECE // (chunk * 4 * array[0].size))
     for t in range(0, len(frames), step):
         frames[t:t + step] = array.isel({dim: slice(t, t + step)}).values
-        let_go(frames)
+        release_pages(frames)
     return frames
 
 
@@ -147,7 +148,7 @@ def choose(dataset, variable, file, messages):
     if variable:
         if variable not in dataset.data_vars:
             raise DataError(f"expected a variable {variable}, got {in_short(dataset.data_vars, 20)}: name one of these "
-                            "with --array")
+                            f"with {called('array')}")
         return variable
     films = [name for name, array in dataset.data_vars.items()
              if array.dtype.kind in "biuf" and sum(size > 1 for size in array.shape) >= 2
@@ -157,7 +158,7 @@ def choose(dataset, variable, file, messages):
     if not films:
         raise DataError(f"expected a variable (time, y, x) of numbers, got {in_short(dataset.data_vars, 20) or 'none'}")
     if len(films) > 1:
-        raise DataError(f"which of {in_short(films, 20)} is to be read? Say it with --array {films[0]}")
+        raise DataError(f"which of {in_short(films, 20)} is to be read? Say it with {called('array')} {films[0]}")
     if left := [name for name in dataset.data_vars if name not in films]:
         messages.append(f"{file}: read {films[0]}, left out {in_short(left, 9)}")
     return films[0]

@@ -25,6 +25,7 @@ from tinypredrnn.data.reading.videos import VIDEOS, decode_video
 from tinypredrnn.data.reading.words import in_short
 from tinypredrnn.errors import DataError
 from tinypredrnn.files import allow_open_files, user_cache
+from tinypredrnn.options import called
 
 LIST, TRIMMED = "00sequences.txt", ("train_data_list_trimmed.txt", "test_data_list.txt")
 PERSONS = range(1, 26)
@@ -88,7 +89,7 @@ def find_list(folder):
         if (place / LIST).is_file():
             return place / LIST
     raise DataError(f"{folder} has no {LIST}, which says which frames show the actions: put it there, from where the "
-                    "videos are from, or name a list with --ranges")
+                    f"videos are from, or name a list with {called('ranges')}")
 
 
 def read_lists(path, trimmed=""):
@@ -152,7 +153,7 @@ def count_paper_windows(ranges, lengths, rule):
                  ((range(1, 17), lengths[0], False), (range(17, 26), lengths[1], True)))
 
 
-def counts_in_words(ranges, lengths, rule):
+def describe_windows(ranges, lengths, rule):
     """How many windows of `lengths` (for training, for the test) a list has, beside the paper's numbers."""
     how = {"paper": "as the paper says", "mcnet": "as MCnet's code does", "authors": "as its authors' code does"}
     training, test = count_paper_windows(ranges, lengths, rule)
@@ -208,7 +209,7 @@ def read_videos(folder, ranges):
     named = list(dict.fromkeys(one.video for one in ranges))
     if lacking := [video for video in named if video not in found]:
         whole = set(map(person_of, named)) - {person_of(video) for video in named if video in found}
-        of_all = f" (nothing of {in_words(whole)})" if whole else ""
+        of_all = f" (nothing of {format_persons(whole)})" if whole else ""
         messages.append(f"{len(lacking)} of the {len(named)} videos that the list names are not there{of_all}: "
                         f"{in_short(lacking)}")
     if unnamed := [video for video in found if video not in named]:
@@ -243,7 +244,7 @@ def within(ranges, clips, messages):
     return [one for one in cut if one.first < one.last]
 
 
-def in_words(persons):
+def format_persons(persons):
     """Numbers of persons in words: "persons 1-3, 5"."""
     runs = []
     for person in sorted(persons):

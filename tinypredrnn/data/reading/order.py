@@ -2,14 +2,15 @@
 
 The plain orders are THW, THWC, NTHW and NTHWC. Channels in another place are recognised by their number, and the user
 is told so. If the shape does not decide, the frames are compared: successive frames are more alike than frames of two
-clips. If that contradicts the plain order, the array is refused, never guessed, and the error names the flag that gives
-the order.
+clips. If that contradicts the plain order, the array is refused, never guessed, and the error names the option that
+gives the order.
 """
 
 import numpy as np
 
 from tinypredrnn.data.reading.frames import check_frame
 from tinypredrnn.errors import DataError
+from tinypredrnn.options import called
 
 SHAPES = "clips (N,T,H,W) or (N,T,H,W,C), or one clip (T,H,W) or (T,H,W,C)"
 MAX_CHANNELS_ANYWHERE = 4  # an axis this short may be channels in any place: gray, a vector field, colour, infrared
@@ -48,7 +49,7 @@ def find_order(name, array, messages):
         return "THWC"
     if axes == 4 and shape[1] == 1:
         messages.append(f"{name} {shape} is read as one film whose second axis holds its single channel (order TCHW); "
-                        "--order NTHW if it holds clips of one frame each")
+                        f"{called('order')} NTHW if it holds clips of one frame each")
         return "TCHW"
     if axes == 4 and shape[1] <= MAX_CHANNELS_ANYWHERE < shape[0] and first_axis_is_time(array):
         refuse(name, shape, "neighbours along its first axis are alike, as frames that follow each other are", "TCHW",
@@ -66,7 +67,7 @@ def find_order(name, array, messages):
     elif axes == 5 and shape[4] > MAX_CHANNELS:
         refuse(name, shape, f"{shape[4]} channels are more than is usual", "NTHWC", "NTCHW", "NCTHW")
     if order in ("NTCHW", "NCTHW"):
-        messages.append(f"{name} {shape} is read in the order {order}; --order names another one")
+        messages.append(f"{name} {shape} is read in the order {order}; {called('order')} names another one")
     if order.startswith("NT") and time_is_first(array):
         refuse(name, shape, "neighbours along its first axis, where clips would be, are more alike than along its "
                "second, where time would be", "TN" + order[2:], order)
@@ -74,8 +75,9 @@ def find_order(name, array, messages):
 
 
 def refuse(name, shape, why, *orders):
-    raise DataError(f"what do the axes of {name} {shape} mean? {why[0].upper() + why[1:]}: say it with --order "
-                    f"{' or --order '.join(orders)} (N clips, T times, H rows, W columns, C channels)")
+    raise DataError(f"what do the axes of {name} {shape} mean? {why[0].upper() + why[1:]}: say it with "
+                    + " or ".join(f"{called('order')} {order}" for order in orders)
+                    + " (N clips, T times, H rows, W columns, C channels)")
 
 
 def distance(one, other):

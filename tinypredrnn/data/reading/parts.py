@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinypredrnn.data.reading.clips import Clips
-from tinypredrnn.data.reading.room import let_go, some_at_a_time
+from tinypredrnn.data.reading.room import in_pieces, release_pages
 from tinypredrnn.errors import DataError
 
 PARTS = "training", "validation", "test"
@@ -54,7 +54,7 @@ def split(clips, length, seed=0, grouped=True, dates=None):
                             "parts of the data: take one of them out")
     lacking = [part for part in PARTS[1:] if not clips.parts.get(part)]
     pool = [film for film in films if part_of[min(film.places)] == "training"]
-    if dates is not None and (dates or dated(clips) or all(len(film.places) == 1 for film in pool)):
+    if dates is not None and (dates or all_have_times(clips) or all(len(film.places) == 1 for film in pool)):
         chosen, how = by_date(clips, sorted(n for film in pool for n in film.places), length, lacking, dates)
     else:
         chosen, how = set_apart(clips, pool, length, seed, lacking, clips.groups if grouped else {})
@@ -70,10 +70,10 @@ def split(clips, length, seed=0, grouped=True, dates=None):
             raise DataError(f"expected {length} frames in a row for each of training, validation and test, got none "
                             f"for {part}: give more or longer clips, or ask for fewer frames")
         parts.append(Clips(cut, clips.scale, times=times, grids=clips.grids))
-    return *parts, in_words(clips, films, length, how, parts, again(marks, chosen))
+    return *parts, describe_split(clips, films, length, how, parts, count_repeated(marks, chosen))
 
 
-def in_words(clips, films, length, how, parts, repeated):
+def describe_split(clips, films, length, how, parts, repeated):
     counts = [f"{sum(map(len, part.clips)):,} frames of {len(part)} clip(s) for {name}"
               for part, name in zip(parts, PARTS)]
     short = sum(len(clip) < length for clip in clips.clips)
@@ -150,18 +150,18 @@ def by_time(clips, films, cuttable, length, lacking):
     return parts
 
 
-def dated(clips):
+def all_have_times(clips):
     return all(name in clips.times for name in clips.names)
 
 
 def by_date(clips, numbers, length, lacking, dates):
     """Divide the clips of these numbers where a part begins, at the same moment in all of them: as `set_apart`."""
-    if dates and not dated(clips):
+    if dates and not all_have_times(clips):
         raise DataError(f"{' and '.join(dates)} are to begin at a time, but the times of {clips.names[0]} are not "
                         "known: leave these options out, or give data with times")
     if unused := dates.keys() - set(lacking):
         raise DataError(f"the data say which part is {' and '.join(unused)}, so it cannot begin at a time as well")
-    clock = dated(clips)
+    clock = all_have_times(clips)
     firsts = np.cumsum([0] + [len(clips[n]) for n in numbers])
     moments = {n: clips.times[clips.names[n]].astype(np.int64) if clock else first + np.arange(len(clips[n]))
                for n, first in zip(numbers, firsts)}
@@ -204,7 +204,7 @@ def fingerprints(clips):
     for n, clip in enumerate(clips.clips):
         if clip[0].min() != clip[0].max():  # frames of a single value prove nothing
             firsts[hash(clip[0].tobytes())].add(n)
-        let_go(clip)
+        release_pages(clip)
     for n in np.random.default_rng(0).permutation(len(clips)).tolist():
         if clips[n].nbytes <= left:
             left -= clips[n].nbytes
@@ -215,13 +215,13 @@ def fingerprints(clips):
 
 
 def hashes(clip):
-    return [hash(frame.tobytes()) for frames in some_at_a_time(clip) for frame in frames]
+    return [hash(frame.tobytes()) for frames in in_pieces(clip) for frame in frames]
 
 
 def find_films(clips, marks):
     """The Films that the clips belong to, in the order of their first clips."""
     neighbours = defaultdict(dict)
-    for (one, other), offset in links(clips, marks).items():
+    for (one, other), offset in find_overlaps(clips, marks).items():
         neighbours[one][other] = offset
         neighbours[other][one] = None if offset is None else -offset
     films, seen = [], set()
@@ -238,18 +238,18 @@ def find_films(clips, marks):
             first = min(places.values())
             places = {m: place - first for m, place in sorted(places.items())}
             frames = max(place + len(clips[m]) for m, place in places.items())
-            films.append(Film(places, frames, sound and agree(marks, places)))
+            films.append(Film(places, frames, sound and overlaps_agree(marks, places)))
     return films
 
 
-def agree(marks, places):
+def overlaps_agree(marks, places):
     """Whether clips, at their places in a film, have the same frames wherever they overlap."""
     film = {}
     return len(places) == 1 or all(film.setdefault(place + t, code) == code
                                    for n, place in places.items() for t, code in enumerate(marks[n]))
 
 
-def links(clips, marks):
+def find_overlaps(clips, marks):
     """{(clip, another): which frame of the first is the other's first} for clips that share frames.
 
     The offset is None if they share frames but no offset fits. Evidence is a frame that occurs only once in a clip, or
@@ -280,7 +280,7 @@ def links(clips, marks):
     return found
 
 
-def again(marks, chosen):
+def count_repeated(marks, chosen):
     """How many test frames are equal to a training frame, among those that were hashed."""
     of = lambda part: [code for n, frames in chosen[part] if marks[n] for code in marks[n][frames]]
     return sum(code in known for code in of("test")) if (known := set(of("training"))) else 0

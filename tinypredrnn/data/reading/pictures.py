@@ -18,10 +18,11 @@ from PIL import Image, ImageOps, ImageSequence
 
 from tinypredrnn.data.arrays import read_header
 from tinypredrnn.data.reading.frames import GRAY_TOLERANCE, check_bytes, check_frame, check_size, fit, reading, tint
-from tinypredrnn.data.reading.room import let_go
+from tinypredrnn.data.reading.room import release_pages
 from tinypredrnn.data.reading.times import uneven
 from tinypredrnn.data.reading.words import listed
 from tinypredrnn.errors import DataError
+from tinypredrnn.options import called
 
 SEVERAL = {".apng", ".gif", ".npy", ".png", ".tif", ".tiff", ".webp"}  # formats that may hold several frames
 IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".ppm"} | SEVERAL - {".npy"}
@@ -58,8 +59,8 @@ class Pictures:
                 check_size(frame.shape[:2], *self.first)
                 frames.append(self.room.hold(frame))
         if 0 < colour <= GRAY_TOLERANCE and self.channels is None:
-            messages.append(f"red, green and blue differ by at most {colour} of 255: read as gray; --channels 3 keeps "
-                            "the colours")
+            messages.append(f"red, green and blue differ by at most {colour} of 255: read as gray; "
+                            f"{called('channels')} 3 keeps the colours")
             frames = [fit(frame, None, 1) for frame in frames]
         with reading(files[0]):
             return stack(frames, messages, self.room), sizes
@@ -89,7 +90,7 @@ def stack(frames, messages, room):
     for t in reversed(range(len(clip))):
         frame = frames.pop()
         clip[t] = np.rint(frame / divisor) if divisor > 1 and frame.dtype != np.uint8 else frame
-        let_go(frame, clip)
+        release_pages(frame, clip)
     return clip
 
 

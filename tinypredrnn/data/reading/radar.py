@@ -11,6 +11,7 @@ from tinypredrnn.data.reading.sequences import read_films
 from tinypredrnn.data.reading.values import BYTE_RANGE, check_ends, known
 from tinypredrnn.data.scale import Scale
 from tinypredrnn.errors import DataError
+from tinypredrnn.options import called
 
 PER_HOUR = {"mm/h": 1, "mm/s": 3600, "m/s": 3_600_000}  # units of rain rates in mm/h
 LOUDEST = 100.0  # dBZ: nothing echoes more strongly, so larger numbers have another unit
@@ -41,12 +42,12 @@ def read_radar(path, size=None, channels=None, range=None, values=None, unit="",
         low, high = (meaning.units[0] + (end - meaning.stored[0]) * meaning.step() for end in (survey.low, survey.high))
         if meaning.unit == "dBZ" and not -LOUDEST <= low <= high <= LOUDEST:
             raise DataError(f"expected reflectivities between {-LOUDEST:g} and {LOUDEST:g} dBZ, got {low:g} to "
-                            f"{high:g}: is the unit right, or do some mark missing data (--missing)?")
+                            f"{high:g}: is the unit right, or do some mark missing data ({called('missing')})?")
         if meaning.unit != "dBZ" and low < 0:
             raise DataError(f"expected rain of 0 {meaning.unit} or more, got {low:g}: is the unit right, or does it "
-                            "mark missing data (--missing)?")
+                            f"mark missing data ({called('missing')})?")
         messages.append(f"the numbers are {low:.3g} to {high:.3g} {meaning.unit}; {dbz[0]:g} dBZ become 0 and "
-                        f"{dbz[1]:g} dBZ become 1 for the model (--dbz LO HI changes that)")
+                        f"{dbz[1]:g} dBZ become 1 for the model ({called('dbz')} LO HI changes that)")
         found = usual_step(films.times, every)
         if run and found and step and abs(found / step - 1) > 0.1:
             messages.append(f"the frames are {found:g} minutes apart, those of the run {step:g}: predictions go as "
@@ -65,23 +66,26 @@ def find_meaning(films, range, values, unit):
     if said := films.meaning:
         if not find_unit(said.unit):
             raise DataError(f"expected rain in {UNITS_OF_RAIN}, got {said.unit!r:.60}: name another variable with "
-                            "--array")
+                            f"{called('array')}")
         if range or values or unit:
-            films.messages.append("the files say what their numbers are: --range, --values and --unit are not used")
+            films.messages.append(f"the files say what their numbers are: {called('range')}, {called('values')} and "
+                                  f"{called('unit')} are not used")
         return dataclasses.replace(said, unit=find_unit(said.unit))
     dtype = max(films.dtypes, key=lambda dtype: dtype.kind)  # "u", unsigned, comes last
     if not unit:
-        raise DataError(f"the file does not say what its numbers are: say it with --unit ({UNITS_OF_RAIN})"
-                        + (" and --values, such as --unit dBZ --values 0 60 for 0 to 255" if dtype.kind == "u" else ""))
+        ends = (f" and {called('values')}, such as {called('unit')} dBZ {called('values')} 0 60 for 0 to 255"
+                if dtype.kind == "u" else "")
+        raise DataError(f"the file does not say what its numbers are: say it with {called('unit')} ({UNITS_OF_RAIN})"
+                        f"{ends}")
     if range and not values:
-        raise DataError(f"which {unit} are the stored numbers {range[0]:g} and {range[1]:g}? Say it with --values LO "
-                        "HI, or leave out --range")
+        raise DataError(f"which {unit} are the stored numbers {range[0]:g} and {range[1]:g}? Say it with "
+                        f"{called('values')} LO HI, or leave out {called('range')}")
     if dtype.kind == "u" and not values:  # nobody stores rain or dBZ without a scale in numbers without a sign
-        raise DataError(f"which {unit} are the stored numbers, {dtype}? Say it with --values LO HI: what 0 and 255 "
-                        "are, or the numbers of --range")
+        raise DataError(f"which {unit} are the stored numbers, {dtype}? Say it with {called('values')} LO HI: what 0 "
+                        f"and 255 are, or the numbers of {called('range')}")
     if values and not range and dtype != np.uint8:
         raise DataError(f"which of the stored numbers, {dtype}, are {values[0]:g} and {values[1]:g} {unit}? Say it "
-                        "with --range LO HI")
+                        f"with {called('range')} LO HI")
     ends = check_ends(range or BYTE_RANGE) if values else (0.0, 1.0)
     return Scale(stored=ends, units=check_ends(values) if values else ends, unit=find_unit(unit))
 
@@ -90,12 +94,12 @@ def rain_to_dbz(films, meaning, step, zr):
     """The same Films with rain rates, or rain in a step of so many minutes, as float32 in dBZ."""
     if not step and meaning.unit not in PER_HOUR:
         raise DataError("mm is the rain of a step, and the times of the frames are not known: say how many minutes a "
-                        "step has with --step")
+                        f"step has with {called('step')}")
     factor = PER_HOUR.get(meaning.unit) or 60 / step
     room, convert = Room(), lambda frames: to_dbz(meaning.physical(frames) * factor, zr).astype(np.float32)
     clips = {name: room.each(clip, convert) for name, clip in films.clips.items()}
     a, b = find_relationship(zr)
-    films.messages.append(f"rain rates are turned into reflectivities by Z = {a:g} R^{b:g} (--zr {zr})")
+    films.messages.append(f"rain rates are turned into reflectivities by Z = {a:g} R^{b:g} ({called('zr')} {zr})")
     return films._replace(clips=clips)
 
 

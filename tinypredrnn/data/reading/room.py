@@ -15,7 +15,7 @@ import numpy as np
 
 from tinypredrnn.errors import DataError
 from tinypredrnn.files import user_cache
-from tinypredrnn.memory import in_words, memory_limit
+from tinypredrnn.memory import format_bytes, memory_limit
 
 IN_MEMORY = 1 << 30  # bytes of frames that are kept in memory, but at most a quarter of what there is
 BLOCK = 1 << 28  # bytes of a file: arrays share one, since a program cannot have many files open
@@ -58,35 +58,35 @@ class Room:
             return frame
         copy = self(frame.shape, frame.dtype)
         copy[...] = frame
-        let_go(copy)
+        release_pages(copy)
         return copy
 
     def each(self, clip, compute):
         """compute(frames) -> frames of a whole clip (T,...), some frames at a time."""
         first, done = compute(clip[:1]), 0
         made = self((len(clip), *first.shape[1:]), first.dtype)
-        for frames in some_at_a_time(clip, max(first.nbytes, clip[:1].nbytes)):
+        for frames in in_pieces(clip, max(first.nbytes, clip[:1].nbytes)):
             made[done:done + len(frames)] = compute(frames)
             done += len(frames)
-            let_go(made)
+            release_pages(made)
         return made
 
 
-def some_at_a_time(clip, size=None):
+def in_pieces(clip, size=None):
     """A clip (T,...) in pieces of about PIECE bytes, if a frame has `size`; what has been used is given back."""
     step = max(1, PIECE // max(1, size or clip[:1].nbytes))
     for t in range(0, len(clip), step):
         yield clip[t:t + step]
-        let_go(clip)
+        release_pages(clip)
 
 
 @contextlib.contextmanager
-def refusing(folder, size):
+def explain_disk_error(folder, size):
     """A context in which an OSError becomes a DataError that says that the folder cannot hold so many bytes."""
     try:
         yield
     except OSError as error:
-        raise DataError(f"its frames take {in_words(size)} more than may be kept in memory, and {folder} cannot be "
+        raise DataError(f"its frames take {format_bytes(size)} more than may be kept in memory, and {folder} cannot be "
                         f"used ({error.strerror or error}): name another folder with TINYPREDRNN_CACHE") from error
 
 
@@ -94,20 +94,20 @@ def require_disk(size):
     """The folder for files of frames. DataError if its disk has no room for so many bytes; a tenth is left to others.
     """
     folder = user_cache() / "frames"
-    with refusing(folder, size):
+    with explain_disk_error(folder, size):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
     if size > 0.9 * free:
-        raise DataError(f"its frames take {in_words(size)} more than may be kept in memory, and {folder} has "
-                        f"{in_words(free)} free: free some, name another folder with TINYPREDRNN_CACHE, or give fewer "
-                        "or smaller frames")
+        raise DataError(f"its frames take {format_bytes(size)} more than may be kept in memory, and {folder} has "
+                        f"{format_bytes(free)} free: free some, name another folder with TINYPREDRNN_CACHE, or give "
+                        "fewer or smaller frames")
     return folder
 
 
 def on_disk(size):
     """Bytes (size,) in a file without a name. DataError if there is no room for them."""
     folder = require_disk(size)
-    with refusing(folder, size), tempfile.TemporaryFile(dir=folder) as file:
+    with explain_disk_error(folder, size), tempfile.TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)  # a disk that became full later would end the program
         else:
@@ -122,7 +122,7 @@ def file_of(array):
     return array if isinstance(array, mmap.mmap) else None
 
 
-def let_go(*arrays):
+def release_pages(*arrays):
     """Give back the memory that pages of mapped files take once they have been used; they can be read again.
 
     The system would do so only when memory becomes scarce: until then a pass over a large file would look as if all of

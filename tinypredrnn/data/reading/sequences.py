@@ -41,7 +41,7 @@ from tinypredrnn.data.reading.parts import PARTS
 from tinypredrnn.data.reading.pictures import Pictures
 from tinypredrnn.data.reading.room import Room, file_of
 from tinypredrnn.data.reading.times import runs
-from tinypredrnn.data.reading.values import find_scale, flags, hints
+from tinypredrnn.data.reading.values import find_scale, hints, is_boolean
 from tinypredrnn.data.reading.videos import decode_video
 from tinypredrnn.data.reading.words import in_short, listed
 from tinypredrnn.data.scale import Scale
@@ -237,15 +237,15 @@ def convert(clips, size, channels, missing, aspect, room):
     if channels is None and len(has) > 1 and not has <= {1, 3}:
         raise DataError(f"expected clips with as many channels as each other, got some with {listed(has)}")
     if len(kinds := {clip.dtype if clip.dtype.kind != "f" else "floats" for clip in clips.values()}) > 1:
-        raise DataError(f"expected clips of one kind of numbers, got {listed(kinds)}: choose some with --array, or "
-                        "convert them")
+        raise DataError(f"expected clips of one kind of numbers, got {listed(kinds)}: choose some with "
+                        f"{called('array')}, or convert them")
     shapes = {name: (len(clip), *(size or clip.shape[1:3]), channels or max(has)) for name, clip in clips.items()}
     for name, clip in clips.items():
         check_size(shapes[name][1:3], first, shapes[first][1:3])
         if clip.shape == (*shapes[name][:3], 1):  # gray among colours: a view
             clips[name] = np.broadcast_to(clip, shapes[name])
     changed = [name for name, clip in clips.items() if clip.shape != shapes[name]]
-    true = [name for name, clip in clips.items() if flags(clip)]
+    true = [name for name, clip in clips.items() if is_boolean(clip)]
     if true and (changed or len(true) < len(clips)):  # averages need values between 0 and 1
         clips |= {name: room.each(clips[name], lambda frames: frames * np.uint8(255)) for name in true}
     fitted = lambda frame: fit(frame, size, channels or max(has), missing, aspect)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinypredrnn.data.reading.room import let_go
+from tinypredrnn.data.reading.room import release_pages
 from tinypredrnn.data.scale import BYTES, Scale
 from tinypredrnn.errors import ConfigError, DataError
 from tinypredrnn.options import called
@@ -40,7 +40,7 @@ def pieces(clips):
         count = 1 if stride > 1 else max(1, PIECE // clip[0].nbytes)
         for t in range(0, len(clip), max(stride, count)):
             yield name, t, clip[t:t + count]
-            let_go(clip)
+            release_pages(clip)
 
 
 def survey(clips, missing):
@@ -68,7 +68,7 @@ def find_scale(clips, range, unit, missing, messages, meaning=None, values=None)
 
     DataError if there are no known numbers, if some are infinite, or if some seem to be codes for missing data.
     """
-    dtypes, true = {clip.dtype for clip in clips.values()}, all(map(flags, clips.values()))
+    dtypes, true = {clip.dtype for clip in clips.values()}, all(map(is_boolean, clips.values()))
     in_bytes = dtypes == {np.dtype(np.uint8)} and not true
     if meaning and range is None and meaning.stored != meaning.units:
         range = meaning.stored
@@ -85,18 +85,18 @@ def find_scale(clips, range, unit, missing, messages, meaning=None, values=None)
         hint_at_a_part(found.high, 1, messages)
     elif range is None:
         bytes_in_others = 0 <= found.low < 64 and 128 < found.high <= 255
-        range = (0.0, 255.0) if bytes_in_others else outwards(found.low, found.high)
+        range = (0.0, 255.0) if bytes_in_others else round_outwards(found.low, found.high)
         sample = " in a sample of the frames" if sum(clip.nbytes for clip in clips.values()) > MAX_EXAMINED else ""
         messages.append(f"the numbers ({', '.join(sorted(map(str, dtypes)))}) go from {found.low:g} to {found.high:g}"
-                        f"{sample}; {range[0]:g} becomes 0 and {range[1]:g} becomes 1 for the model (--range LO HI "
-                        "changes that)")
+                        f"{sample}; {range[0]:g} becomes 0 and {range[1]:g} becomes 1 for the model ({called('range')} "
+                        "LO HI changes that)")
     else:
         range = tuple(float(end) for end in range)
         if len(range) != 2 or not np.isfinite(range).all() or not range[0] < range[1]:
             raise ConfigError(f"{called('range')} is a smaller and a larger number, got {range}")
         if found.high < range[0] or found.low > range[1]:
             raise DataError(f"expected numbers between {range[0]:g} and {range[1]:g}, got {found.low:g} to "
-                            f"{found.high:g}: scale them as the others, or name another --range")
+                            f"{found.high:g}: scale them as the others, or name another {called('range')}")
         if found.low < range[0] or found.high > range[1]:
             messages.append(f"the numbers go from {found.low:g} to {found.high:g}; what lies outside of {range[0]:g} "
                             f"to {range[1]:g} is set to its nearer end for the model")
@@ -117,8 +117,8 @@ def known(clips, missing, range, messages):
     """The Survey of clips, with sentences about places without data. DataError as for `find_scale`."""
     found = survey(clips, missing)
     if found.low > found.high:
-        raise DataError(f"expected numbers, got {found.unknown:,} places without data and none with: is --missing "
-                        "right?")
+        raise DataError(f"expected numbers, got {found.unknown:,} places without data and none with: is "
+                        f"{called('missing')} right?")
     if found.unknown:
         share = 100 * found.unknown / found.places
         messages.append(f"{found.unknown:,} places ({share:.2g}%) have no data, the first in {found.first}")
@@ -129,7 +129,7 @@ def known(clips, missing, range, messages):
     return found
 
 
-def flags(clip):
+def is_boolean(clip):
     """Whether an array of bytes is a view of an array of bool, so that it holds only 0 and 1."""
     while isinstance(clip, np.ndarray):
         if clip.dtype == bool:
@@ -138,7 +138,7 @@ def flags(clip):
     return False
 
 
-def outwards(low, high):
+def round_outwards(low, high):
     """The range from `low` to `high`, rounded outwards to two significant digits of its length."""
     if low == high:
         return low, low + 1.0
@@ -161,12 +161,12 @@ def refuse_codes(clips, found, range, messages):
         what = (f"{count:,} places ({100 * count / found.places:.2g}%) hold {code:g}, far from all others "
                 f"({rest.low:g} to {rest.high:g}), the first in {first}")
         if range is None:
-            raise DataError(f"{what}: if that marks missing data, use --missing {exactly(code, clips)}; else give the "
-                            "range with --range LO HI")
-        messages.append(f"{what}; use --missing {exactly(code, clips)} if that marks missing data")
+            raise DataError(f"{what}: if that marks missing data, use {called('missing')} "
+                            f"{format_exactly(code, clips)}; else give the range with {called('range')} LO HI")
+        messages.append(f"{what}; use {called('missing')} {format_exactly(code, clips)} if that marks missing data")
 
 
-def exactly(number, clips):
+def format_exactly(number, clips):
     """A number as text from which the same number of the clips' dtype can be read."""
     stored = next(iter(clips.values())).dtype.type
     return f"{number:g}" if stored(float(f"{number:g}")) == stored(number) else str(stored(number))
@@ -184,7 +184,7 @@ def hint_at_a_part(most, full, messages):
     """Add a hint if the numbers, up to `most`, use only a small part of the range from 0 to `full`."""
     if 0 < most < full / 10:
         messages.append(f"the numbers go up to {most:.4g}, {100 * most / full:.2g}% of the range from 0 to {full}: "
-                        f"--range 0 {outwards(0, most)[1]:g} makes use of all of it")
+                        f"{called('range')} 0 {round_outwards(0, most)[1]:g} makes use of all of it")
 
 
 def looked_at(clips):
@@ -200,8 +200,8 @@ def hints(clips, scale, every, messages):
     looked = list(looked_at(clips))
     floats = looked[0].dtype.kind == "f"
     if looked[0].shape[3] == 3 and all(np.array_equal(f[..., :2], f[..., 1:], equal_nan=floats) for f in looked):
-        messages.append("red, green and blue are equal in the frames looked at: --channels 1 makes them gray, which is "
-                        "a third of the work")
+        messages.append(f"red, green and blue are equal in the frames looked at: {called('channels')} 1 makes them "
+                        "gray, which is a third of the work")
     empty = sum(bool((frames == frames[:1, :1, :1]).all()) for frames in looked)
     if empty:
         messages.append(f"in {empty} of the {len(looked)} clips looked at all frames hold one number: there is nothing "
@@ -217,11 +217,11 @@ def hints(clips, scale, every, messages):
     elif moved <= steps / 2:
         apart = [n for c in changes for n in np.diff(np.flatnonzero(c))]
         often = every * int(np.median(apart)) if apart else round(every * steps / moved)
-        messages.append(f"{steps - moved} of {steps} frames looked at repeat the one before: --every {max(2, often)} "
-                        "takes one of each")
+        messages.append(f"{steps - moved} of {steps} frames looked at repeat the one before: {called('every')} "
+                        f"{max(2, often)} takes one of each")
     elif mean < MIN_CHANGE * span:
         messages.append(f"the frames hardly change from one to the next ({100 * mean / span:.2g}% of the range on "
-                        "average): --every N takes one of N")
+                        f"average): {called('every')} N takes one of N")
 
 
 def change(one, other):

@@ -1,9 +1,10 @@
 """Videos: their stored frames, decoded by ffmpeg, which the extra `video` installs, and a cache of what was decoded.
 
 By default ffmpeg repeats and drops frames to get an even rate, follows files that refer to other files, and does not
-report that a file was cut off, nor, as it is called by imageio, that it is damaged. Here every stored frame is returned
-once, only known containers are opened, the number of frames is compared with what the container announces, and the
-decoder's errors are told.
+report that a file was cut off. Here every stored frame is returned once, only known containers are opened, the number
+of frames is compared with what the container announces, and the decoder's errors are told. imageio-ffmpeg brings the
+program; its own reader gives up if the program needs more than ten seconds to begin, as on a busy machine, so the
+frames are read from a pipe here.
 
 The cache has a file of frames for each video, in the user's cache, which is mapped into memory and read as needed: a
 line of JSON, padded with spaces to HEAD bytes, and then the frames. The JSON says what the file was made from (path,
@@ -22,6 +23,7 @@ import math
 import os
 import re
 import subprocess
+import tempfile
 
 import numpy as np
 
@@ -29,6 +31,7 @@ from tinypredrnn.data.reading.frames import GRAY_TOLERANCE, check_bytes, check_f
 from tinypredrnn.data.reading.times import gaps, uneven
 from tinypredrnn.errors import DataError
 from tinypredrnn.files import replacing, user_cache
+from tinypredrnn.options import called
 
 VIDEOS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"}
 UNKNOWN = -(1 << 62)  # ffmpeg's times below this mean "no time"
@@ -43,16 +46,17 @@ CONTAINERS = {
 }
 HEAD = 4096  # bytes, so that the frames begin at a page of memory
 DATE = 1_500_000_000  # seconds since 1970
-FORMAT = 3  # to be increased whenever the format of the cache changes
-GRAY = "videos whose colours differ by no more than a codec makes them are read as gray; --channels 3 keeps colours"
+# a Ctrl-C at the terminal is ours alone: who catches it must not get half a video (on POSIX and on Windows)
+APART = dict(stdin=subprocess.DEVNULL, start_new_session=True,
+             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0))
+FORMAT = 4  # to be increased whenever the format of the cache changes
 
 
 @functools.cache
-def as_stored():
-    """Options that keep ffmpeg from repeating and dropping frames; their name depends on the version."""
-    import imageio_ffmpeg
-
-    version = re.match(r"n?(\d+)\.(\d+)", imageio_ffmpeg.get_ffmpeg_version())
+def as_stored(ffmpeg):
+    """Options that keep the program `ffmpeg` from repeating and dropping frames; their name depends on its version."""
+    answer = subprocess.run([ffmpeg, "-version"], capture_output=True, text=True, errors="replace", check=True, **APART)
+    version = re.match(r"ffmpeg version n?(\d+)\.(\d+)", answer.stdout)
     modern = version is None or (int(version[1]), int(version[2])) >= (5, 1)
     return ["-fps_mode" if modern else "-vsync", "passthrough"]
 
@@ -61,18 +65,20 @@ class Video:
     """A video file; iterating yields its frames, (H,W,3) uint8. DataError if it is not a video or cannot be decoded.
 
     starts     after the iteration: the frames before which there is a gap in time
-    messages      after the iteration: sentences about what was read
+    messages   after the iteration: sentences about what was read
     """
 
     def __init__(self, path):
         try:
             import imageio_ffmpeg
 
-            imageio_ffmpeg.get_ffmpeg_exe()
-        except (ImportError, RuntimeError) as error:  # the second if it comes without ffmpeg for this computer
+            self.ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+            self.as_stored = as_stored(self.ffmpeg)
+        # it comes without ffmpeg for this computer, or $IMAGEIO_FFMPEG_EXE names something else
+        except (ImportError, RuntimeError, OSError, subprocess.CalledProcessError) as error:
             raise DataError(f"{path} is a video, and the decoder for videos is not installed: `pip install "
                             "imageio-ffmpeg`, or convert the video to a folder of images") from error
-        self.path, self.ffmpeg, self.starts, self.messages = path, imageio_ffmpeg, [], []
+        self.path, self.starts, self.messages = path, [], []
         with reading(path), open(path, "rb") as file:
             self.head = file.read(512)
             kinds = [kind for kind, start in CONTAINERS.items() if re.match(start, self.head, re.DOTALL)]
@@ -80,25 +86,37 @@ class Video:
                 raise DataError("expected a video in a container that is known (AVI, MP4, QuickTime, Matroska, WebM, "
                                 "MPEG), got something else: convert it")
         # the format is fixed, and incomplete frames are left out
-        self.input = ["-f", kinds[0], "-fflags", "+discardcorrupt"]
+        self.input = ["-f", kinds[0], "-fflags", "+discardcorrupt", "-i", str(path.absolute())]
 
     def __iter__(self):
-        with reading(self.path):
-            source = self.ffmpeg.read_frames(str(self.path.absolute()), pix_fmt="rgb24", input_params=self.input,
-                                             output_params=as_stored())
-            about, count = next(source), 0
-            width, height = about["size"]
-            check_frame(height, width)
-            for frame in source:
-                yield np.frombuffer(frame, np.uint8).reshape(height, width, 3)
-                count += 1
+        # as PPMs, frames say how large they are
+        words = [self.ffmpeg, "-nostats", "-loglevel", "level+info", *self.input, "-pix_fmt", "rgb24", "-c:v", "ppm",
+                 "-f", "image2pipe", *self.as_stored, "-"]
+        with tempfile.TemporaryFile() as log, reading(self.path):
+            count = 0
+            with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, **APART) as ffmpeg:
+                try:
+                    while (frame := next_frame(ffmpeg.stdout)) is not None:
+                        yield frame
+                        count += 1
+                    ffmpeg.wait()
+                finally:
+                    ffmpeg.kill()  # if not all frames were asked for; else it has ended
+            if ffmpeg.returncode < 0:
+                raise DataError(f"the decoder was ended by signal {-ffmpeg.returncode} after {count} frame(s), perhaps "
+                                "for lack of memory: try again")
+            log.seek(0)
+            said = log.read().decode(errors="replace")
+            errors = re.findall(r"\[(?:error|fatal|panic)\] *(.+)", said)
             if not count:
-                raise DataError("expected a video, got a file without a frame: replace it")
-            self.check(count, about["duration"] * about["fps"])
+                why = f" (the decoder: {errors[0]!r:.80})" if errors else ""
+                raise DataError(f"expected a video, got a file without a frame{why}: replace it")
+            self.check(count, announced_frames(said), errors)
 
-    def check(self, count, due):
-        """Compare the number of frames with what the file announces (`due`, if evenly spaced), and with their times."""
-        name, (times, errors) = self.path.name, self.examine()
+    def check(self, count, due, errors):
+        """Compare the number of frames with what the file announces (`due`, if evenly spaced), and with their times;
+        tell the decoder's errors."""
+        name, times = self.path.name, self.times()
         if errors:
             self.messages.append(f"{name}: the decoder finds errors in it, the first is {errors[0]!r:.80}: some of its "
                                  "frames may be wrong or lost, replace it by a sound copy")
@@ -112,23 +130,42 @@ class Video:
             elif not regular or uneven(times):
                 self.messages.append(f"{name}: its frames are not evenly spaced in time (variable frame rate); they "
                                      "are taken one by one as if they were")
-            elif np.isfinite(due) and due > 1.05 * count + 1:
+            elif due > 1.05 * count + 1:
                 announced = max(announced, round(due))
         if count < announced:
             self.messages.append(f"{name}: {count} of the {announced} frames that it announces are there; it seems to "
                                  "be cut short")
 
-    def examine(self):
-        """(when each stored frame is shown, in units of the container, in order; the decoder's errors)"""
-        words = [self.ffmpeg.get_ffmpeg_exe(), "-v", "error", *self.input, "-i", str(self.path.absolute()),
-                 "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-",
-                 "-map", "0:v:0", *as_stored(), "-f", "null", "-"]  # again, as imageio keeps errors to itself
-        answer = subprocess.run(words, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+    def times(self):
+        """When each stored frame is shown, in units of the container, in order; [] if that is not known."""
+        words = [self.ffmpeg, "-v", "error", *self.input, "-an", "-sn", "-dn", "-c", "copy", "-f", "framecrc", "-"]
+        answer = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace",
+                                **APART)
         # stream, decoding time, time, duration, bytes, ...; without bytes the frame before stays on
         rows = re.findall(r"^\d+, *[^,]+, *(-?\d+), *[^,]+, *(?!0,)\d+,", answer.stdout, re.MULTILINE)
         times = sorted(map(int, rows))
-        errors = [re.sub(r"^(\[[^]]*\] *)*", "", line) for line in answer.stderr.splitlines() if line.strip()]
-        return (times if not times or times[0] > UNKNOWN else []), errors
+        return times if not times or times[0] > UNKNOWN else []
+
+
+def next_frame(stream):
+    """The next of several PPMs in a row, (H,W,3) uint8; None if there is no more, or not all of it."""
+    _, size, last = (stream.readline() for _ in range(3))  # b"P6", b"WIDTH HEIGHT", b"255"
+    if not last:
+        return None
+    width, height = map(int, size.split())
+    check_frame(height, width)
+    pixels = stream.read(3 * height * width)
+    return np.frombuffer(pixels, np.uint8).reshape(height, width, 3) if len(pixels) == 3 * height * width else None
+
+
+def announced_frames(said):
+    """How many frames a video of an even rate has, by the duration and the rate in what ffmpeg says; 0 if it says none.
+    """
+    duration, rate = re.search(r"Duration: (\d+):(\d+):([\d.]+)", said), re.search(r" ([\d.]+) fps", said)
+    if not (duration and rate):
+        return 0
+    hours, minutes, seconds = map(float, duration.groups())
+    return (3600 * hours + 60 * minutes + seconds) * float(rate[1])
 
 
 # the cache
@@ -143,47 +180,58 @@ def decode_video(path, size, channels):
     # a new version of a video replaces the old one
     name = json.dumps([asked["video"], asked["size"], channels]).encode()
     place = user_cache() / "frames" / f"{hashlib.sha256(name).hexdigest()[:32]}.frames"
-    if found := kept(place, asked):
-        return found
-    with contextlib.suppress(OSError):  # the cache cannot be used: no space, not permitted, ...
+    frames, found = kept(place, asked) or decoded(place, path, size, channels, asked)
+    gray = [f"videos whose colours differ by no more than a codec makes them are read as gray; {called('channels')} 3 "
+            "keeps colours"] if found["gray"] else []
+    return frames, found["starts"], found["messages"] + gray, found["stored"]
+
+
+def decoded(place, path, size, channels, asked):
+    """(frames (T,H,W,C), what was found out) of a video: in the cache if it can be written, else in memory."""
+    with contextlib.suppress(OSError):  # no space, not permitted, ...
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with replacing(place) as temporary:
             with open(temporary, "wb") as file:
-                decode_into(file, path, size, channels, asked)
+                found = {"asked": asked} | decode_into(file, path, size, channels)
+                head = json.dumps(found)
+                if len(head) > HEAD:
+                    raise OSError("there is more to say about this video than a cache entry has room for")
+                file.seek(0)
+                file.write(head.encode().ljust(HEAD))
             os.utime(temporary, (DATE, DATE))
-        if found := kept(place, asked):
-            return found
+        if there := kept(place, asked):
+            return there
     memory = io.BytesIO()
-    shape, *about = decode_into(memory, path, size, channels, asked)
-    return np.frombuffer(memory.getbuffer(), np.uint8, offset=HEAD).reshape(shape), *about
+    found = decode_into(memory, path, size, channels)
+    return np.frombuffer(memory.getbuffer(), np.uint8, offset=HEAD).reshape(found["shape"]), found
 
 
 def kept(place, asked):
-    """What `decode_video` returns, from the cache. None if it is missing, damaged, or of another video."""
+    """What `decoded` returns, from the cache. None if it is missing, damaged, or of another video."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         with open(place, "rb") as file:
-            head = json.loads(file.read(HEAD))
-        shape, now = tuple(head["shape"]), place.stat()
-        if head["asked"] != asked or len(shape) != 4 or now.st_size != HEAD + math.prod(shape) or now.st_mtime != DATE:
+            found = json.loads(file.read(HEAD))
+        shape, now = tuple(found["shape"]), place.stat()
+        if found["asked"] != asked or len(shape) != 4 or now.st_size != HEAD + math.prod(shape) or now.st_mtime != DATE:
             return None
-        about = list(head["starts"]), list(head["messages"]), list(head["stored"])
-        return np.memmap(place, np.uint8, "r", HEAD, shape), *about
+        return np.memmap(place, np.uint8, "r", HEAD, shape), found
+    return None
 
 
 class NotGray(Exception):
     """A video that seemed to be gray has a coloured frame."""
 
 
-def decode_into(file, path, size, channels, asked):
-    """Decode a video into a file of the cache, or into a BytesIO. The result is as that of `decode_video`, with the
-    frames' shape in place of the frames.
+def decode_into(file, path, size, channels):
+    """Decode a video into a file or a BytesIO, from place HEAD on. What was found out: the "shape" (T,H,W,C) of the
+    frames, "starts", "messages" and "stored" as `decode_video` returns them, and "gray", whether it was taken as gray.
     """
     for wanted in (channels,) if channels else (1, 3):
         video, count = Video(path), 0
         file.seek(HEAD)
         file.truncate()
-        with contextlib.suppress(NotGray):
-            for frame in video:
+        with contextlib.suppress(NotGray), contextlib.closing(iter(video)) as frames:
+            for frame in frames:
                 if wanted == 1 and channels is None and tint(frame) > GRAY_TOLERANCE:
                     raise NotGray
                 frame, stored = np.ascontiguousarray(fit(frame, size, wanted)), frame.shape[:2]
@@ -193,11 +241,5 @@ def decode_into(file, path, size, channels, asked):
                 count += 1
                 file.write(frame)
             break
-    shape, messages = (count, *frame.shape), video.messages + ([GRAY] if channels is None and wanted == 1 else [])
-    head = json.dumps({"asked": asked, "shape": shape, "starts": video.starts, "messages": messages, "stored": stored})
-    if not isinstance(file, io.BytesIO):
-        if len(head) > HEAD:
-            raise OSError("there is more to say about this video than a cache entry has room for")
-        file.seek(0)
-        file.write(head.encode().ljust(HEAD))
-    return shape, video.starts, messages, stored
+    return {"shape": (count, *frame.shape), "starts": video.starts, "messages": video.messages, "stored": stored,
+            "gray": channels is None and wanted == 1}
