@@ -237,23 +237,27 @@ def all_gather(chunks, send):
     # </solution>
 
 
-def ring(arrays):
-    """(the array that each rank then has, (N,numbers); how many bytes each rank sent)"""
-    chunks, sent = [np.array_split(array.copy(), len(arrays)) for array in arrays], [0] * len(arrays)
-
+def counting(sent):
+    """A `send` that adds up in the list `sent` how many bytes each rank sends"""
     def send(rank, chunk):
         sent[rank] += chunk.nbytes
         return chunk.copy()
 
-    reduce_scatter(chunks, send)
-    all_gather(chunks, send)
+    return send
+
+
+def ring(arrays):
+    """(the array that each rank then has, (N,numbers); how many bytes each rank sent)"""
+    chunks, sent = [np.array_split(array.copy(), len(arrays)) for array in arrays], [0] * len(arrays)
+    reduce_scatter(chunks, counting(sent))
+    all_gather(chunks, counting(sent))
     return np.array([np.concatenate(parts) for parts in chunks]), sent
 
 
 def facts_of_ring(ranks):
     arrays = np.random.default_rng(ranks).standard_normal((ranks, 12 * ranks)).astype(np.float32)
     results, sent = ring(arrays)
-    right = [bool(np.allclose(result, arrays.sum(axis=0), atol=1e-5)) for result in results]
+    right = [np.allclose(result, arrays.sum(axis=0), atol=1e-5) for result in results]
     same = all(np.array_equal(result, results[0]) for result in results)
     return {"ranks with the sum": sum(right), "the same bits on all": same,
             "chunks sent by each": [count // (12 * 4) for count in sent]}
@@ -271,14 +275,9 @@ check("25.3", lambda: [facts_of_ring(ranks) for ranks in (2, 3, 4, 7)],
 # %%
 def bytes_of_ring(ranks):
     """How many bytes each of so many ranks sends, as a multiple of the gradient's"""
-    chunks, sent = [[np.zeros(10) for _ in range(ranks)] for _ in range(ranks)], np.zeros(ranks)
-
-    def send(rank, chunk):
-        sent[rank] += chunk.nbytes
-        return chunk.copy()
-
-    reduce_scatter(chunks, send)
-    return 2 * sent.max() / sum(chunk.nbytes for chunk in chunks[0])
+    chunks, sent = [[np.zeros(10) for _ in range(ranks)] for _ in range(ranks)], [0] * ranks
+    reduce_scatter(chunks, counting(sent))
+    return 2 * max(sent) / sum(chunk.nbytes for chunk in chunks[0])
 
 
 for ranks in (2, 4, 8, 64):
