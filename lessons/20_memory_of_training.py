@@ -6,8 +6,8 @@
 # - **Minutes:** 55
 # - **Needs:** lesson 5 (what ops save), lesson 10 (backward through time, and the cut), lesson 17 (PredRNN).
 # - **You will see:** what a PredRNN keeps for each frame; memory that grows with the length of a sequence, with its
-#   square root, or with its logarithm, for the same gradient; what that costs in time; and a cut, which costs nothing
-#   and gives another gradient.
+#   square root, or with its logarithm, for the same gradient; what that costs in time; and a cut, which is cheap and
+#   gives another gradient.
 # - **Why:** memory decides how long the sequences can be, and how large the batches. Table 2 of the paper has a column
 #   for it, beside the error.
 
@@ -303,7 +303,8 @@ print("each level makes it smaller:", growth[0][-1] / 2 > growth[1][-1] > growth
 #> each level makes it smaller: True
 
 # %% [markdown]
-# The last number is the factor for twice as many steps: about 2, then nearly $\sqrt 2 = 1.41$ and $\sqrt[3] 2 = 1.26$.
+# The last number is the factor for twice as many steps. Without the constant it would be 2, $\sqrt 2 = 1.41$ and
+# $\sqrt[3] 2 = 1.26$.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
@@ -328,7 +329,7 @@ show(figure, "growth")
 # ### Exercise 20.3: halves of halves (stretch, 15 minutes)
 # The extreme is two pieces on every level, down to single steps. Write `by_halves`: more than one frame are two
 # segments, the first half and the second half; within a segment, `by_halves` does the same. For $n = 2^d$ frames there
-# are $d$ levels, so each step is computed $1 + d$ times. The memory grows by two states for each level: as the
+# are $d$ levels, so each step is computed $1 + d$ times. The memory grows by one state for each level: as the
 # **logarithm** of $n$.
 #
 # *Hint:* what stands within `tp.checkpoint` may be the function that you are writing.

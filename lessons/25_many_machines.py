@@ -104,7 +104,7 @@ print("the masks of all ranks are the same:", all(np.array_equal(mask, masks[0])
 # not against the second.
 #
 # ### Exercise 25.2: the same draw for all (medium, 5 minutes)
-# Return the masks of some `rows` of the batch. They must be the rows of one draw for the whole batch, whoever asks.
+# Return the masks of some `rows` of the batch. For every rank, they must be rows of the same draw for the whole batch.
 #
 # *Hint:* random numbers are cheap, compared with training on them.
 
