@@ -635,4 +635,4 @@ print({str(array.dtype) for w in weights for array in (w.data, w.grad)})
 # **Real systems.** PyTorch's ops declare what they save (`save_for_backward`), and its engine checks whether anything
 # else refers to an array before it adds in place. PyTorch and JAX compute in float32 by default, and in both a Python
 # number adapts to the array, as in NumPy 2. For long sequences even these savings are not enough: then one saves, for
-# example, every tenth state and computes the others again (checkpointing).
+# example, every tenth state and computes the others again (checkpointing; lesson 20).

@@ -405,7 +405,7 @@ check("10.3", lambda: [teaching_outputs(*case) for case in ((12, 3, 5), (12, 6, 
 # - Cutting is `tinypredrnn/autograd/tensor.py`, `detach`. Cells are functions of their state, so there is nothing else
 #   to cut.
 # - To save memory without cutting, `tinypredrnn/autograd/recompute.py`, `checkpoint`, keeps only some of the states and
-#   computes the others again in the backward pass.
+#   computes the others again in the backward pass: lesson 20.
 # - Shares of one weight are summed in `tinypredrnn/autograd/engine.py`, `Accumulator`; how often each node is used is
 #   counted in `tinypredrnn/autograd/engine.py`, `count_consumers`.
 #
