@@ -412,12 +412,15 @@ def train_prednet(loss, seed, steps):
 
 def watch(network, alone_after):
     """(squared error of each predicted frame, divided by that of black; the error units' sum at each step)"""
-    fed, states = np.ones((len(test), FRAMES - 1)), []
-    fed[:, alone_after:] = 0  # from this step on, its own predictions go in
+    state, errors, units = network.start(tp.tensor(test)), [], []
     with tp.no_grad():
-        predictions = network.unroll(test, fed, states=states).data
-    error = ((predictions - test[:, 1:]) ** 2).sum(axis=(0, 2, 3, 4)) / (test[:, 1:] ** 2).sum(axis=(0, 2, 3, 4))
-    return error, np.array([state.errors[0].data.sum() / len(test) for state in states])
+        for t in range(FRAMES - 1):
+            # from step `alone_after` on, its own predictions go in
+            x = tp.tensor(test[:, t]) if t < alone_after else network.feedback(prediction, state)
+            prediction, state = network.step(x, state)
+            errors.append(((prediction.data - test[:, t + 1]) ** 2).sum() / (test[:, t + 1] ** 2).sum())
+            units.append(state.errors[0].data.sum() / len(test))
+    return np.array(errors), np.array(units)
 
 
 prednets = [train_prednet("l2", seed, steps=size(60, 30))[0] for seed in (0, 1)]
