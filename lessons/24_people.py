@@ -254,7 +254,7 @@ print(f"frames of test windows that are in training windows: split by person {by
 #> frames of test windows that are in training windows: split by person 0.00, at random 1.00
 
 # %% [markdown]
-# A share of 0 is not enough, as the library of other times has shown. Persons must differ, too.
+# A share of 0 is not enough, as the library of other times has shown. The persons must differ as well.
 #
 # ## A network remembers, too
 # Is that only true of a forecaster that looks up? Here is a small network, which sees the last four frames in patches
@@ -422,8 +422,7 @@ show(figure, "by_frame")
 #
 # - People of sticks: `tinypredrnn/data/people.py`, `People`. The videos: `tinypredrnn/data/kth.py`, `KTH`, with the
 #   split by person in `tinypredrnn/data/kth.py`, `KTHOptions`.
-# - Windows by three rules, the paper's, MCnet's and that of PredRNN's later code: `tinypredrnn/data/reading/kth.py`,
-#   `windows`.
+# - Windows by the rules of three publications (`--windows`): `tinypredrnn/data/reading/kth.py`, `windows`.
 # - `tinypredrnn/metrics/sharpness.py`, `SHARPNESS` shows fading beside each score.
 # - `python examples/train_kth.py` trains on sticks, with `--data` on the videos; persons for validation are apart, too.
 #
