@@ -507,7 +507,7 @@ for m, r, shape in [(2, 3, (9, 6)), (4, 5, (9, 6)), (4, 3, (1, 7)), (3, 4, (5, 8
 
 # %%
 four = usual[:7]  # for F(4x4, 5x5), and for F(6x6, 3x3)
-package_matrices = tp.autograd.winograd.toom_cook(4, 5)
+package_matrices = tp.autograd.toom_cook.toom_cook(4, 5)
 print("the same matrices:", all((ours == theirs).all() for ours, theirs in zip(toom_cook(four, 4), package_matrices)))
 
 
@@ -797,7 +797,7 @@ check("19.4", verdict_on_points, [5, True])
 # which numba compiles. Here are the lines for its $B^\mathsf{T}$; you can check them:
 
 # %%
-A, G, Bt = tp.autograd.winograd.toom_cook(4, 5)
+A, G, Bt = tp.autograd.toom_cook.toom_cook(4, 5)
 lines_in, lines_out = tp.autograd.tile_source.product_lines(Bt), tp.autograd.tile_source.transposed_lines(A)
 print("\n".join(lines_in))
 #> y0 = T(5.25) * x2 + x6 - x0 - T(5.25) * x4
@@ -938,8 +938,8 @@ for channels in (1, 2, 32, 128):
 #
 # | here | in the package |
 # |---|---|
-# | `toom_cook`, `from_roots` | `tinypredrnn/autograd/winograd.py`, `toom_cook` |
-# | `usual`, and the points of exercise 19.4 | `tinypredrnn/autograd/winograd.py`, `points` |
+# | `toom_cook`, `from_roots` | `tinypredrnn/autograd/toom_cook.py`, `toom_cook` |
+# | `usual`, and the points of exercise 19.4 | `tinypredrnn/autograd/toom_cook.py`, `points` |
 # | `cut` with $B^\mathsf{T}$; its transpose | `tinypredrnn/autograd/winograd.py`, `Transform.gather`; `scatter` |
 # | `weight_frequencies` | `tinypredrnn/autograd/winograd.py`, `winograd_weights` |
 # | `winograd_conv` | `tinypredrnn/autograd/winograd.py`, `winograd_conv`: also for several frames side by side |

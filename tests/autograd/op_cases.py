@@ -11,7 +11,8 @@ import numpy as np
 import tinypredrnn as tp
 from tinypredrnn.autograd import Tensor, arrays, maths
 from tinypredrnn.autograd.convolution import direct_conv
-from tinypredrnn.autograd.winograd import toom_cook, winograd_conv, winograd_weights
+from tinypredrnn.autograd.toom_cook import toom_cook
+from tinypredrnn.autograd.winograd import winograd_conv, winograd_weights
 from tinypredrnn.backend import device_of, to_device, to_numpy
 
 

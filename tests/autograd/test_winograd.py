@@ -12,7 +12,7 @@ from tinypredrnn import threads
 from tinypredrnn.autograd import convolution, winograd
 from tinypredrnn.autograd.convolution import SIDE_BY_SIDE, Direct, Interleaved, Winograd, choose, direct_conv
 from tinypredrnn.autograd.grid import grid
-from tinypredrnn.autograd.winograd import longest_sum, toom_cook
+from tinypredrnn.autograd.toom_cook import longest_sum, toom_cook
 from tinypredrnn.errors import ConfigError, ShapeError
 
 pytestmark = pytest.mark.filterwarnings("error")

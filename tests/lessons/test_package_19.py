@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinypredrnn as tp
-from tinypredrnn.autograd import winograd
+from tinypredrnn.autograd import toom_cook
 from tinypredrnn.course.lesson import lessons
 from tinypredrnn.course.run import execute
 
@@ -25,12 +25,12 @@ def lesson():
 
 def test_the_matrices_are_those_of_the_package(lesson):
     for m, r in [(m, r) for m in range(1, 9) for r in range(1, 9) if m + r <= 9]:
-        for ours, theirs in zip(lesson["toom_cook"](winograd.points(m + r - 2), m), winograd.toom_cook(m, r), strict=True):
+        for ours, theirs in zip(lesson["toom_cook"](toom_cook.points(m + r - 2), m), toom_cook.toom_cook(m, r), strict=True):
             assert ours.tolist() == [list(row) for row in theirs], (m, r)
 
 
 def convolution(lesson, kernel, tile):
-    options = {"points": tuple(winograd.points(tile + kernel - 2)), "m": tile}
+    options = {"points": tuple(toom_cook.points(tile + kernel - 2)), "m": tile}
     return lambda x, w: lesson["winograd_conv"](x, lesson["weight_frequencies"](w, **options), **options)
 
 
@@ -76,4 +76,4 @@ def test_values_and_gradients_of_the_packages_tiles(lesson, kernel, tile):
 def test_the_packages_points_grow_no_more_than_the_usual_ones(lesson):
     for m, r in [(2, 3), (2, 5), (3, 3), (4, 3), (3, 5), (4, 5), (6, 3)]:
         usual = lesson["usual"][:m + r - 2]
-        assert lesson["growth"](winograd.points(m + r - 2), m) <= lesson["growth"](usual, m) * (1 + 1e-12)
+        assert lesson["growth"](toom_cook.points(m + r - 2), m) <= lesson["growth"](usual, m) * (1 + 1e-12)

@@ -26,7 +26,8 @@ from tinypredrnn.autograd.kinds import COUNT, PADDING, SIDES, SIZE, brief
 from tinypredrnn.autograd.op import op
 from tinypredrnn.autograd.products import counter, product
 from tinypredrnn.autograd.tensor import Tensor
-from tinypredrnn.autograd.winograd import cost, longest_sum, winograd_conv, winograd_weights
+from tinypredrnn.autograd.toom_cook import longest_sum
+from tinypredrnn.autograd.winograd import cost, winograd_conv, winograd_weights
 from tinypredrnn.backend import device_of
 from tinypredrnn.errors import ConfigError, ShapeError
 from tinypredrnn.gpu import has_tensor_cores
