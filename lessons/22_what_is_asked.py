@@ -453,12 +453,13 @@ print("its error units alone, exactly 0:", all((watch(network, GIVEN)[1][GIVEN:]
 for seed in (0, 1):
     network, norm = train_prednet("l1", seed, steps=20)
     error, _ = watch(network, FRAMES)
-    print(f"seed {seed}, L1, 20 steps: error / black {error.min():.3f} to {error.max():.3f}, gradient {norm:.1f}")
-#> seed 0, L1, 20 steps: error / black 1.000 to 1.000, gradient 0.0
-#> seed 1, L1, 20 steps: error / black 1.000 to 1.000, gradient 0.0
+    print(f"seed {seed}, L1, 20 steps: error / black {error.min():.3f} to {error.max():.3f}, "
+          f"gradient exactly 0: {norm == 0}")
+#> seed 0, L1, 20 steps: error / black 1.000 to 1.000, gradient exactly 0: True
+#> seed 1, L1, 20 steps: error / black 1.000 to 1.000, gradient exactly 0: True
 
 # %% [markdown]
-# The gradient is exactly 0: if the input of a ReLU is negative, its output and its derivative are 0. The pull on a
+# The gradient is 0: if the input of a ReLU is negative, its output and its derivative are 0. The pull on a
 # sigmoid near 0 is weak; on a ReLU below 0 there is none, and further steps of descent leave this network as it is. (It
 # depends on the data whether that happens. Here, 95 of 100 pixels are black.)
 #
@@ -485,9 +486,9 @@ print("the motion is the same before a brighter background:",
 
 # %% [markdown]
 # So the motion encoder need not learn that the background does not matter, and the content encoder need not remember.
-# The price: what the last frame does not show, such as a shape behind another one, reaches the picture only through the
-# motion memory, which has an eighth of the resolution. Section 4.2 blames MCnet's quick decline on its direct way from
-# the last frame to the picture.
+# The price: what the last two frames do not show, such as a shape behind another one, reaches the picture only through
+# the motion memory, which has an eighth of the resolution. Section 4.2 blames MCnet's quick decline on its direct way
+# from the last frame to the picture.
 #
 # MCnet's loss also asks for more than the values of pixels. To the squared error, its authors add a discriminator and
 # the **gradient-difference loss**: by how much the steepness from a pixel to the next differs. Let the shape jump to
