@@ -369,6 +369,9 @@ show(figure, "draws")
 # each on its own. On Moving MNIST the published cross-entropy is 87.6 nats per frame with masks and 110.1 without
 # (Kalchbrenner et al. 2017, on a test set of their own). `tinypredrnn/models/vpn.py` is the baseline.
 #
+# > **A place to rest.** If exercises 22.1 to 22.3 are OK, you know VPN, and why its loss is the cross-entropy. What
+# > follows are two networks whose inputs are taken apart.
+#
 # ## Errors
 # PredNet (Lotter et al. 2017) outputs a picture. What is different is its input: each layer predicts the layer below
 # it, and only what was not predicted goes up to the layer above. Two numbers for each pixel hold it: by how much the

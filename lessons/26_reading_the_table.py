@@ -254,6 +254,9 @@ print("mean picture / black, 95 %:", *(f"{value:.3f}" for value in by_sorting(ra
 #> mean picture / black, 95 %: 0.873 0.880
 
 # %% [markdown]
+# > **A place to rest.** If exercises 26.1 to 26.3 are OK, you can give a number its unit, its baselines and its error.
+# > What follows asks what this error leaves out.
+#
 # ## Another seed
 # Test sequences are not all that is drawn at random. We train two networks, a ConvLSTM and a PredRNN of about 3,000
 # weights each, on a bright spot that moves along a strip and bounces (as in lesson 13, but at different speeds). Each
