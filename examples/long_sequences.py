@@ -7,10 +7,10 @@
 With recomputation (`--recompute` of the training commands), the state is kept once for every so many steps, the square
 root of their number, and backward computes the steps between again: the same gradients, to the last bit. In bf16
 (`--activations bf16`), everything is kept, rounded to half its size: the gradient is less exact, by as much as is
-printed for the first step. Each number is measured in a process of its own, which first loads and compiles everything with a tiny network.
-Memory is what the step adds to that at its peak, with weights, gradients and Adam's moments; time is the fastest of
-several steps. With `--kept`, nothing is measured: the arrays that backward needs are counted after the forward pass,
-each once, by the ops that keep them.
+printed for the first step. Each number is measured in a process of its own, which first loads and compiles everything
+with a tiny network. Memory is what the step adds to that at its peak, with weights, gradients and Adam's moments; time
+is the fastest of several steps. With `--kept`, nothing is measured: the arrays that backward needs are counted after
+the forward pass, each once, by the ops that keep them.
 """
 
 import json
@@ -106,8 +106,8 @@ def in_a_process_of_its_own(options, threads):
 
 
 def row_of(options, threads):
-    """What each of the WAYS needs: {way: {"memory", "seconds", "same", "error"}}; whether all its gradients are those of
-    the first way, and by how much the first differs, which comes from the same weights."""
+    """What each of the WAYS needs: {way: {"memory", "seconds", "same", "error"}}; "same": whether all its gradients are
+    those of the first way, "error": by how much that of the first step differs, where the weights are the same."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for way, changes in WAYS.items():

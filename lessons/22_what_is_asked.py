@@ -417,7 +417,7 @@ def train_prednet(loss, seed, steps):
 
 def watch(network, alone_after):
     """(squared error of each predicted frame, divided by that of black; the error units' sum at each step)"""
-    state, errors, units = network.start(tp.tensor(test)), [], []
+    state, prediction, errors, units = network.start(tp.tensor(test)), None, [], []
     with tp.no_grad():
         for t in range(FRAMES - 1):
             # from step `alone_after` on, its own predictions go in
