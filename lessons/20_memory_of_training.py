@@ -232,8 +232,8 @@ cases = ((48, 3), (100, 1), (1000, 12))
 check("20.2", lambda: [best_segment(*case) for case in cases], [best_by_trying(*case) for case in cases], rtol=0.01)
 
 # %% [markdown]
-# Now we measure. In the engine, `tp.checkpoint(fn)` does what Exercise 20.1 does by hand. It makes a function that
-# returns what `fn` returns but keeps only the inputs, and that calls `fn` again when backward arrives.
+# Now we measure. The package's `tp.checkpoint(fn)` makes a function that does in the engine what Exercise 20.1 does by
+# hand: it returns what `fn` returns, keeps only the inputs, and calls `fn` again when backward arrives.
 
 
 # %%
@@ -401,8 +401,8 @@ print("gradient:", h.grad)
 # pass them in.
 #
 # ## In PredRNN
-# The option `segment` of `unroll` is the number of steps in a segment. With `--recompute`, the training commands set it
-# to the square root of the number of steps. Here is a small PredRNN on random frames:
+# The option `segment` of `unroll` is the number of steps in a segment. With `--recompute`, the training commands set
+# this option to the square root of the number of steps, rounded up. Here is a small PredRNN on random frames:
 
 # %%
 small = tp.build_model("predrnn", size=(32, 32), hidden=(12, 12), kernel=3, patch=4)
