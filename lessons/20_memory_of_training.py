@@ -1,15 +1,15 @@
 # %% [markdown]
 # # 20. The memory of training
 #
-# - **Idea:** backward needs what forward computed; keep a few states, compute the rest again, and the gradient is the
+# - **Idea:** backward needs what forward computed; keep a few states and recompute the rest, and the gradient is the
 #   same.
 # - **Minutes:** 55
 # - **Needs:** lesson 5 (what ops save), lesson 10 (backward through time, and the cut), lesson 17 (PredRNN).
 # - **You will see:** what a PredRNN keeps for each frame; memory that grows with the length of a sequence, with its
-#   square root, or with its logarithm, for the same gradient; what that costs in time; and a cut, which is cheap and
-#   gives another gradient.
-# - **Why:** memory decides how long the sequences can be, and how large the batches. Table 2 of the paper has a column
-#   for it, beside the error.
+#   square root, or with its logarithm, for the same gradient; what that costs in time; and a cut, which is cheap but
+#   changes the gradient.
+# - **Why:** memory limits the length of sequences and the size of batches. Table 2 of the paper has a column for memory
+#   beside the one for the error.
 
 # %%
 import dataclasses
@@ -35,20 +35,20 @@ MIB = 2**20
 
 # %% [markdown]
 # ## What a frame costs
-# Lesson 5 counted what ten layers save. Now we count what a PredRNN saves: the model that comes with the package, two
-# layers of 32 channels, on four films of moving digits. `history` lists the nodes of the graph, and `saved_values` what
-# a node keeps for backward. An array that two nodes keep counts once. The weights do not count, since they are there
-# anyway.
+# Lesson 5 counted what ten layers save. Now we count what a PredRNN saves. The model is the one that comes with the
+# package, with two layers of 32 channels. Its input is four films of moving digits. `history` lists the nodes of the
+# graph, and `saved_values` lists what a node keeps for backward. An array that two nodes keep counts once. Weights do
+# not count, since they are in memory anyway.
 
 
 # %%
 def kept(loss, parameters):
     """Counter {op: bytes that it keeps for backward}"""
-    counted, by_op = {id(p.data): p.data for p in parameters}, Counter()  # with the arrays, so that no id is used again
+    counted, by_op = {id(p.data): p.data for p in parameters}, Counter()  # keeps the arrays, so that no id is reused
     for node in history([loss]):
         for array in saved_values(node).values():
             while isinstance(getattr(array, "base", None), np.ndarray):
-                array = array.base  # the whole array of which this is a piece
+                array = array.base  # the whole array, if this is a view of it
             if isinstance(array, np.ndarray) and id(array) not in counted:
                 counted[id(array)] = array
                 by_op[node.op.name] += array.nbytes
@@ -61,7 +61,7 @@ films = MovingMNIST(digits, digits=2).draw(np.random.default_rng(2), 4).astype(n
 
 
 def loss_of(films, **options):
-    """The mean squared error of the predictions of all frames but the first. The network sees true frames."""
+    """The mean squared error of the predictions of all frames but the first. The network sees the true frames."""
     predictions = model.unroll(films, np.ones((len(films), films.shape[1] - 1)), **options)
     return ((predictions - films[:, 1:]) ** 2).mean()
 
@@ -81,13 +81,14 @@ for op, bytes_kept in (by_length[20] - by_length[10]).most_common(2):
 #~ winograd_conv  0.25 MiB a frame
 
 # %% [markdown]
-# Memory grows linearly: about 4 MiB for weights that were transformed once (lesson 19), and 1 MiB for each frame.
-# `remember` is the two memories and their gates, the largest part. The convolutions keep their inputs $H$, $C$ and $M$,
-# because the gradient of a weight is a product with the input (lesson 6).
+# Memory grows linearly: about 4 MiB for weights that were transformed once (lesson 19), and 1 MiB for each frame. The
+# largest part belongs to `remember`, which computes the two memories and their gates. The convolutions keep their
+# inputs $H$, $C$ and $M$, because the gradient of a weight is a product with the input (lesson 6).
 #
-# The network of the paper's Table 1 is larger: four layers of 128 channels, batches of 8. For its 19 steps,
+# The network of the paper's Table 1 is larger: four layers of 128 channels, with batches of 8. For its 19 steps,
 # `python examples/long_sequences.py --hidden 128 128 128 128 --batch 8 --frames 20 --kept` counts 1,159 MiB, of which
-# 232 are transformed weights (`examples/RESULTS.md`). How much would an hour of video take, with 25 frames per second?
+# 232 MiB are transformed weights (`examples/RESULTS.md`). How much memory would an hour of video take, at 25 frames per
+# second?
 
 # %%
 print(f"{(1159 - 232) / 19 * 25 * 3600 / MIB:.1f} TiB")
@@ -95,13 +96,13 @@ print(f"{(1159 - 232) / 19 * 25 * 3600 / MIB:.1f} TiB")
 
 # %% [markdown]
 # ## A step to experiment with
-# The rest of this lesson needs a network whose memory can be predicted exactly. Here is one with a single gate:
+# The next sections need a network whose memory can be predicted exactly. Here is one with a single gate:
 #
 # $$h_t = \tanh(h_{t-1} W + x_t) \odot \sigma(h_{t-1} V)$$
 #
-# A step keeps three arrays as large as the state: the tanh and the sigmoid, which their own rules and the product need,
-# and $h_t$, which the next step multiplies by $W$ and $V$. `peak` measures the most memory that was in use at once, in
-# states. `calls` counts the steps that are computed.
+# A step keeps three arrays of the size of the state. The tanh and the sigmoid are needed for their own derivatives and
+# for those of the product. The third array, $h_t$, is needed by the next step for the gradients of $W$ and $V$. `peak`
+# measures the largest amount of memory in use at one time, in states. `calls` counts the computed steps.
 
 # %%
 STEPS, BATCH, WIDTH = 48, 256, 64
@@ -114,7 +115,7 @@ calls = Counter()
 
 
 def run(h, frames):
-    """The state after a step for each of the frames (n,B,W), from the state h before them (B,W)"""
+    """The state (B,W) after one step for each of the frames (n,B,W), beginning with the state h (B,W)"""
     for x in frames:
         calls["steps"] += 1
         h = tp.tanh(h @ w + x) * tp.sigmoid(h @ v)
@@ -122,7 +123,7 @@ def run(h, frames):
 
 
 def peak(compute, *inputs):
-    """The most memory that compute(*inputs) has in use at once, in states"""
+    """The largest memory that compute(*inputs) uses at one time, in states"""
     tracemalloc.start()
     try:
         compute(*inputs)
@@ -132,7 +133,7 @@ def peak(compute, *inputs):
 
 
 def gradients(compute, *inputs):
-    """([the gradients of w, v and start], steps that were computed) of compute(*inputs), which calls backward"""
+    """([gradients of w, v and start], number of computed steps) of compute(*inputs), which calls backward"""
     w.grad = v.grad = start.grad = None
     calls.clear()
     compute(*inputs)
@@ -150,27 +151,29 @@ print(f"{steps} steps keep {kept(run(start, frames), [w, v]).total() / start.dat
 #~ 48 steps keep 144 states, and at the peak 150 are in use
 
 # %% [markdown]
-# That is 3 x 48. A few more arrays are needed while backward works on one step.
+# The 144 states are 3 x 48. Backward needs a few more arrays while it works on one step.
 #
-# ## Compute it again
-# All these arrays follow from the first state and the frames. So we need not keep them: backward can compute them a
-# second time. But if it computes all steps again at once, it needs all the memory again. It has to work piece by piece.
+# ## Recompute instead of keeping
+# All these arrays can be computed from the first state and the frames. So we need not keep them: backward can recompute
+# them. But if backward recomputed all steps at once, it would need as much memory as before. It has to work piece by
+# piece.
 #
-# Divide the steps into **segments** of $k$. The forward pass records nothing, and keeps the state before each segment.
-# The backward pass begins with the last segment. It computes this segment again, now recorded, goes back through it,
-# and arrives at its first state with a gradient. This is the cotangent of the last state of the segment before.
+# Divide the steps into **segments** of $k$ steps. The forward pass records no graph and keeps only the state before
+# each segment. The backward pass begins with the last segment. It recomputes this segment, now with a graph, and goes
+# back through it. The result is the gradient of the state before the segment, which is the cotangent of the previous
+# segment's last state.
 #
 # ### Exercise 20.1: backward by segments (medium, 10 minutes)
-# `kept_states` has the state before each segment, as arrays. Write the backward pass: the gradients of `w` and `v` add
-# up in their `grad`; return the gradient of the first state.
+# `kept_states` holds the state before each segment, as an array. Write the backward pass and return the gradient of the
+# first state. The gradients of `w` and `v` add up in their `grad`.
 #
-# *Hint:* each segment begins at a new leaf, `tp.tensor(array, requires_grad=True)`, so that backward stops there and
-# leaves the gradient in its `grad`. `list.pop()` takes the last state out of the list, and its memory is free after it.
+# *Hint:* each segment begins with a new leaf, `tp.tensor(array, requires_grad=True)`. Backward stops at this leaf and
+# stores the gradient in its `grad`. `list.pop()` removes the last state from the list, so that its memory can be freed.
 
 
 # %%
 def by_segments(h, frames, k, cotangent):
-    """Gradients of run(h, frames) for a cotangent of its result, from segments of k frames -> gradient of h (B,W)"""
+    """Backward of run(h, frames) by segments of k frames, from the cotangent of its result -> gradient of h (B,W)"""
     firsts, kept_states = range(0, len(frames), k), []
     with tp.no_grad():
         for first in firsts:
@@ -196,11 +199,11 @@ check("20.1", lambda: [gradients_by_segments(k) for k in (1, 5, 16, STEPS)], [di
       rtol=1e-9, atol=1e-12)
 
 # %% [markdown]
-# The last segment of 48 steps by fives has three, and that is no problem.
+# With segments of 5 steps, the last one has only 3 of the 48 steps, which does no harm.
 #
 # ## How long should a segment be?
-# Short segments have many first states; long ones have much to record at once. For $n$ steps in segments of $k$, and a
-# step that keeps $a$ states, the memory is about
+# With short segments, many first states are kept; with long ones, many steps are recorded at once. For $n$ steps in
+# segments of $k$, where each step keeps $a$ states, the memory is about
 #
 # $$\frac{n}{k} + a k \quad \text{states.}$$
 #
@@ -229,8 +232,8 @@ cases = ((48, 3), (100, 1), (1000, 12))
 check("20.2", lambda: [best_segment(*case) for case in cases], [best_by_trying(*case) for case in cases], rtol=0.01)
 
 # %% [markdown]
-# Now we measure. The package's `tp.checkpoint(fn)` does what Exercise 20.1 does, within the engine: it returns what
-# `fn` returns, keeps only the inputs, and calls `fn` again when backward arrives.
+# Now we measure. The package's `tp.checkpoint(fn)` makes a function that does in the engine what Exercise 20.1 does by
+# hand: it returns what `fn` returns, keeps only the inputs, and calls `fn` again when backward arrives.
 
 
 # %%
@@ -260,23 +263,23 @@ for k in (4, 16):
 #> segments of 16: 96 steps, the same gradients to the last bit: True
 
 # %% [markdown]
-# The estimate is right but for a constant, and the best length is 4, as computed. With the best length the memory is
-# $2 \sqrt{a n}$: it grows as the **square root** of the number of steps (Chen et al. 2016). A sequence that is four
+# The estimate is right up to a small constant, and the best length is 4, as computed. At the best length the memory is
+# $2 \sqrt{a n}$, so it grows as the **square root** of the number of steps (Chen et al. 2016). A sequence that is four
 # times as long needs only twice the memory.
 #
 # The gradients are the same to the last bit, because the same operations run again on the same numbers, and their
 # results are added up in the same order.
 #
 # ## Segments within segments
-# Can we do better? A segment is a computation like any other, so it may have segments within it. When backward calls
-# the outer one again, the inner ones again keep only their inputs. With $l$ levels of segments, each step is computed
-# $1 + l$ times, and the memory grows as the root of order $1 + l$.
+# Can we do better? A segment is a computation like any other, so it may itself consist of segments. When backward
+# recomputes an outer segment, the inner ones again keep only their inputs. With $l$ levels of segments, each step is
+# computed $1 + l$ times, and the memory grows as the root of order $1 + l$ of the number of steps.
 
 
 # %%
 def nested(h, frames, levels):
-    """As run(h, frames), with so many levels of segments. A step keeps 3 states, so (3 n)^(1 / (levels + 1)) pieces on
-    each level are best."""
+    """The same as run(h, frames), with `levels` levels of segments. A step keeps 3 states, so (3 n)^(1 / (levels + 1))
+    pieces on each level are best."""
     if levels == 0:
         return run(h, frames)
     for part in np.array_split(frames, min(len(frames), round((3 * len(frames)) ** (1 / (levels + 1))))):
@@ -303,8 +306,8 @@ print("each level makes it smaller:", growth[0][-1] / 2 > growth[1][-1] > growth
 #> each level makes it smaller: True
 
 # %% [markdown]
-# The last number is the factor for twice as many steps. Without the constant it would be 2, $\sqrt 2 = 1.41$ and
-# $\sqrt[3] 2 = 1.26$.
+# The last number of a line is the factor by which the memory grows if the number of steps doubles. Without the
+# constant, these factors would be 2, $\sqrt 2 = 1.41$ and $\sqrt[3] 2 = 1.26$.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
@@ -327,17 +330,17 @@ show(figure, "growth")
 
 # %% [markdown]
 # ### Exercise 20.3: halves of halves (stretch, 15 minutes)
-# The extreme is two pieces on every level, down to single steps. Write `by_halves`: more than one frame are two
-# segments, the first half and the second half; within a segment, `by_halves` does the same. For $n = 2^d$ frames there
-# are $d$ levels, so each step is computed $1 + d$ times. The memory grows by one state for each level: as the
-# **logarithm** of $n$.
+# The extreme is two pieces on every level, down to single steps. Write `by_halves`. If there is more than one frame,
+# the first and the second half of the frames are two segments, and each of them runs `by_halves` in turn. For $n = 2^d$
+# frames there are $d$ levels, so each step is computed $1 + d$ times. Each level adds one state, so the memory grows as
+# the **logarithm** of $n$.
 #
-# *Hint:* what stands within `tp.checkpoint` may be the function that you are writing.
+# *Hint:* the function inside `tp.checkpoint` may be the one that you are writing.
 
 
 # %%
 def by_halves(h, frames):
-    """As run(h, frames): the state after the frames (n,B,W), of which there is at least one"""
+    """The same as run(h, frames), for at least one frame (n,B,W)"""
     # <solution>
     if len(frames) == 1:
         return run(h, frames)
@@ -362,9 +365,9 @@ check("20.3", facts_of_halves, {"the same gradients": True, "each step computed"
 
 # %% [markdown]
 # ## The price
-# One level of segments computes every step twice. Backward forms two products for each product of forward (lesson 3),
-# so it takes about twice the time of forward. Then a training step takes (1 + 1 + 2) / (1 + 2) = 4/3 of the time. Here
-# are medians of several runs, taken in turns (lesson 7):
+# With one level of segments, every step is computed twice. Backward computes two products for each product of forward
+# (lesson 3), so it takes about twice as long as forward. By this estimate, a training step takes (1 + 1 + 2) / (1 + 2)
+# = 4/3 of the time. Here are medians of several runs, taken in turns (lesson 7):
 
 # %%
 clocks = {"all kept": all_kept, "segments of 4": lambda: by_checkpoint(4)}
@@ -379,9 +382,9 @@ print(f"with segments, a step takes {again_time / kept_time:.2f} times as long")
 #? with segments, a step takes 1.41 times as long
 
 # %% [markdown]
-# ## What must not differ
-# A segment runs twice, so it must do the same twice. Here it draws a random mask, as dropout does. The gradient of
-# $h \odot \text{mask}$ with respect to $h$ is the mask:
+# ## What must be the same both times
+# A segment runs twice, so it must compute the same values both times. This one does not: it draws a random mask, as
+# dropout does. The gradient of $h \odot \text{mask}$ with respect to $h$ is the mask:
 
 # %%
 rng_of_mask = np.random.default_rng(0)
@@ -394,12 +397,12 @@ print("gradient:", h.grad)
 #> gradient: [0. 1. 1. 1. 1. 1. 1. 1.]
 
 # %% [markdown]
-# Forward and backward had different masks, and nothing noticed it. So draw random numbers before the segment, and pass
-# them in.
+# Forward and backward used different masks, and no error was raised. So draw random numbers outside the segment, and
+# pass them in.
 #
 # ## In PredRNN
-# The option `segment` of `unroll` makes segments of so many steps, and `--recompute` of the training commands chooses
-# the square root of the number of steps. A small PredRNN, on random frames:
+# The option `segment` of `unroll` is the number of steps in a segment. With `--recompute`, the training commands set
+# this option to the square root of the number of steps, rounded up. Here is a small PredRNN on random frames:
 
 # %%
 small = tp.build_model("predrnn", size=(32, 32), hidden=(12, 12), kernel=3, patch=4)
@@ -431,23 +434,25 @@ print("a third saved, or more, for the longest:", less < 0.67 * normal)
 #> a third saved, or more, for the longest: True
 
 # %% [markdown]
-# Short sequences gain less: transformed weights, their gradients and work space do not depend on the number of frames.
-# For the network of Table 1 with 20 frames, `python examples/long_sequences.py --hidden 128 128 128 128 --batch 8
-# --frames 20 --steps 1` measured 723 MiB in place of 1,504, and 1.39 times the time; for a small network with 320
-# frames, 194 MiB in place of 1,128 (`examples/RESULTS.md`).
+# Short sequences gain less, since the memory for transformed weights, their gradients and work space does not depend on
+# the number of frames. For the network of Table 1 with 20 frames, `python examples/long_sequences.py --hidden 128 128
+# 128 128 --batch 8 --frames 20 --steps 1` measured 723 MiB instead of 1,504, and 1.39 times the time. A small network
+# with 320 frames took 194 MiB instead of 1,128 (`examples/RESULTS.md`).
 #
 # The same command measures a third way. With `--activations bf16`, everything is kept, but each number is rounded to 16
-# bits. For that network this took 1,021 MiB and 1.01 times the time, and the gradient differed by 3.9e-05 of its norm.
+# bits. For the network of Table 1 this took 1,021 MiB and 1.01 times the time, and the gradient differed by 3.9e-05 of
+# its norm.
 #
 # ## The cut
-# Lesson 10 has another way to go back through a long sequence: cut it. After every $k$ steps the state is detached, and
-# the gradient goes no further. Memory is saved only if each piece has a loss of its own, which goes backward before the
-# next piece begins. Let there be a loss after every 4 steps, the mean square of the state, and compare:
+# Lesson 10 showed another way to go back through a long sequence: truncated BPTT, or a cut. After every $k$ steps the
+# state is detached, and the gradient goes no further back. This saves memory only if each piece has its own loss, and
+# backward runs from that loss before the next piece begins. Here the loss is the mean square of the state, after every
+# 4 steps:
 
 
 # %%
 def losses(way, cut=False):
-    """Backward of the sum of the losses after every 4 steps; with `cut`, of each loss at once, and no further back."""
+    """Backward of the sum of the losses after every 4 steps; with `cut`, of each loss through its own 4 steps."""
     h, total = start, 0
     for first in range(0, STEPS, 4):
         h = way(h, frames[first:first + 4])
@@ -475,10 +480,10 @@ print("the cut alone is wrong:", error > 0.005)
 #> the cut alone is wrong: True
 
 # %% [markdown]
-# The cut needs the least memory and computes nothing twice. Its gradient is wrong by 1.5 % here, in a network with
-# random weights, which forgets quickly. Is that so in a network that has learnt to remember? We take a PredRNN with
-# random weights and the trained one, and their training task: 10 true frames, then the network's own predictions, and a
-# loss for every frame. Each is measured on two batches.
+# The cut needs the least memory and computes nothing twice. Its gradient is wrong by 1.5 % here, but this network has
+# random weights. Is the error as small in a network that has learnt to remember? We compare a PredRNN with random
+# weights and the trained one on the training task: 10 true frames, then the network's own predictions, and a loss for
+# every frame. Each network is measured on two batches.
 
 # %%
 FILMS = size(4, 1)
@@ -489,7 +494,7 @@ cuts = (1, 10)
 
 
 def errors_of_cuts(model, seed):
-    """The relative error of the gradient that is cut every 1 and every 10 steps, on one batch"""
+    """The relative errors of the gradients that are cut every 1 and every 10 steps, on one batch"""
     films = MovingMNIST(digits, digits=2).draw(np.random.default_rng(seed), FILMS).astype(np.float32) / 255
     found = []
     for truncate in (None, *cuts):
@@ -512,13 +517,13 @@ print("every error of the trained one is more than twice as large:",
 #> every error of the trained one is more than twice as large: True
 
 # %% [markdown]
-# At the beginning of a training, a cut loses little. At its end, even one cut in the middle of 19 steps leaves a
-# gradient that is wrong by half or more. Two reasons are possible, and this experiment does not tell them apart: the
-# trained network remembers longer; and near a minimum the shares of the steps nearly cancel, so that a missing share
+# With random weights, one cut in the middle of 19 steps changes the gradient by 6 %. After training, the same cut
+# changes it by half or more. There are two possible reasons, which this experiment cannot tell apart. The trained
+# network may remember longer. Or, near a minimum, the contributions of the steps nearly cancel, so that a missing one
 # counts for more. In either case, a training that begins well does not show that a cut is harmless.
 #
-# In the package, the option `--truncate` is for such experiments. It cuts the gradient and saves no memory, since
-# `unroll` has one loss for all frames, which keeps all of them:
+# The training commands have the option `--truncate` for such experiments. It cuts the gradient but saves no memory,
+# since one loss for all frames keeps the graphs of all of them:
 
 # %%
 for truncate in (None, 5):
@@ -528,20 +533,20 @@ for truncate in (None, 5):
 #~ truncate=5: backward needs 24.2 MiB
 
 # %% [markdown]
-# So if memory is too small, `--recompute` is the option to take.
+# So if memory is too small, use `--recompute`.
 #
 # ## The column of Table 2
-# Table 2 of the paper gives the memory of a training on radar frames of 100x100 pixels, 20 in a sequence: 1,756 MB for
-# the ConvLSTM, 2,367 MB for PredRNN, and 11,513 MB for the VPN baseline. It does not say what was counted. On a GPU it
-# is probably what the framework had reserved: arrays, the work space of the convolutions, and what its pool keeps in
-# stock.
+# Table 2 of the paper gives the memory for training on sequences of 20 radar frames of 100x100 pixels: 1,756 MB for the
+# ConvLSTM, 2,367 MB for PredRNN, and 11,513 MB for the VPN baseline. The paper does not say what was counted. It was
+# probably the memory that the framework had reserved on the GPU: arrays, the work space of the convolutions, and free
+# blocks in its memory pool.
 #
-# The package has two answers. `step_memory` computes from the shapes alone what a step certainly takes, and what it
-# takes about (good within a factor of two); it refuses trainings that cannot fit. `measure_memory` measures the arrays
-# at the peak of a step, with weights and moments: this is the column "MB of memory" of
+# The package has two answers. `step_memory` computes two numbers from the shapes alone: a lower bound, and an estimate
+# that is good within a factor of two. With it, the package refuses a training that cannot fit. `measure_memory`
+# measures the arrays at the peak of a step, with weights and moments. Its result is the column "MB of memory" of
 # `python examples/compare_models.py --data radar`. Here is the estimate for the paper's sizes: two layers of 128
-# channels, kernels of 3x3, batches of 8. The patches of 4x4 pixels are ours, since the paper does not state them, and
-# so is a ConvLSTM of the same size.
+# channels, kernels of 3x3, batches of 8. The patches of 4x4 pixels are our choice, since the paper does not state them.
+# We also chose a ConvLSTM of the same size.
 
 # %%
 about = {}
@@ -556,11 +561,11 @@ print(f"PredRNN / ConvLSTM: {about['predrnn'] / about['convlstm']:.2f}; publishe
 #> PredRNN / ConvLSTM: 1.26; published 1.35
 
 # %% [markdown]
-# Both sides count in their own way, so the ratio is the safer comparison: PredRNN needs a quarter to a third more than
-# a ConvLSTM. That the single numbers are close as well may be luck.
+# The paper and the package count differently, so the ratio is the safer comparison: PredRNN needs a quarter to a third
+# more memory than a ConvLSTM. The single numbers are close as well, but this may be luck.
 #
 # ## What you have now
-# You can say what a training step keeps, how to keep less with the same gradient, and what a cut gives away.
+# You can say what a training step keeps, how to keep less with the same gradient, and what a cut costs.
 #
 # | here | in the package |
 # |---|---|
@@ -570,7 +575,7 @@ print(f"PredRNN / ConvLSTM: {about['predrnn'] / about['convlstm']:.2f}; publishe
 # | `kept` | `examples/long_sequences.py`, with `--kept` |
 # | `peak` | `tinypredrnn/train/limits.py`, `measure_memory` |
 #
-# **Real systems.** PyTorch (`torch.utils.checkpoint`) and JAX (`jax.checkpoint`) recompute in the same way. PyTorch's
-# also saves the states of its random generators and restores them, so that a mask is the same twice. Which states are
-# best to keep if there is room for a given number of them was solved by Griewank and Walther (2000) for simulations of
-# thousands of steps, and by Gruslys et al. (2016) for recurrent networks.
+# **Real systems.** PyTorch (`torch.utils.checkpoint`) and JAX (`jax.checkpoint`) recompute in the same way. PyTorch
+# also saves and restores the states of its random generators, so that a mask is the same both times. If there is room
+# for a given number of states, which ones should be kept? Griewank and Walther (2000) answered this for simulations of
+# thousands of steps, and Gruslys et al. (2016) for recurrent networks.

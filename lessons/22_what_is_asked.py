@@ -6,8 +6,8 @@
 # - **Minutes:** 55
 # - **Needs:** lessons 8 (Adam), 13 (teacher forcing) and 14 (cross-entropy, two futures).
 # - **You will see:** a network that stays black under one loss and learns under another; images drawn pixel by pixel,
-#   nine in ten of them right, and none if all pixels are drawn at once; a network whose input is its errors, and whose
-#   forecast goes black when there are none; and a loss that prefers a guess to a blur.
+#   of which nine in ten are right, but none if all pixels are drawn at once; a network whose input is its own errors,
+#   and whose forecast goes black when there are no errors; and a loss that prefers a guess to a blur.
 # - **Why:** in our own table of ten networks, `vpn` has the error of a black picture, to the last digit. In the paper's
 #   table it is the best of the rivals. This lesson finds out how a network can get stuck at black.
 
@@ -25,7 +25,7 @@ from tinypredrnn.viz.colours import SERIES
 # ## A picture, through a sigmoid
 # `python examples/compare_models.py` trains ten networks under one budget; `examples/RESULTS.md` has its table. On two
 # digits, predicting black has a squared error of 174.0 per frame, and after its 369 iterations `vpn` has 174.0 as well.
-# The last thing that VPN does to a frame is a sigmoid, and that table trains all networks by the squared error.
+# VPN's last operation is a sigmoid, and in that table all networks are trained with the squared error.
 #
 # We repeat this in small, with two shapes that bounce (the films of lesson 21). A network of three convolutions sees
 # two frames and predicts the next one. It is trained in three ways: with a plain output and the squared error (L2),
@@ -107,7 +107,7 @@ print("cross-entropy has at most 0.7 of it:", max(ends["sigmoid, cross-entropy"]
 #> cross-entropy has at most 0.7 of it: True
 
 # %% [markdown]
-# Neither the sigmoid alone does harm, nor L2 alone. Both together do.
+# Neither the sigmoid nor L2 does harm on its own; only the two together do.
 #
 # ## The pull on a pixel
 # A sigmoid makes a pixel $p = 1 / (1 + e^{-z})$ of a number $z$, which is called the logit. The gradient of the loss
@@ -245,7 +245,7 @@ def mask(side, middle):
 
 
 def what_looks_at_the_middle(mask):
-    """The pixels of a 9x9 frame that see the pixel in its middle, through a kernel of ones with this mask"""
+    """The pixels of a 9x9 frame whose output depends on the middle pixel, with a kernel of ones under this mask"""
     dot = np.zeros((1, 9, 9, 1))
     dot[0, 4, 4] = 1
     return None if mask is None else tp.conv2d(dot, np.array(mask, float)[:, :, None, None])[0, :, :, 0] > 0.5
@@ -374,8 +374,8 @@ show(figure, "draws")
 #
 # ## Errors
 # PredNet (Lotter et al. 2017) outputs a picture. What is different is its input: each layer predicts the layer below
-# it, and only what was not predicted goes up to the layer above. Two numbers for each pixel hold it: by how much the
-# prediction $\hat A$ was too bright, and by how much it was too dark.
+# it, and only what was not predicted goes up to the layer above. Two numbers for each pixel say what was not predicted:
+# by how much the prediction $\hat A$ was too bright, and by how much it was too dark.
 #
 # ### Exercise 22.4: error units (easy, 5 minutes)
 # Return $E = [\mathrm{ReLU}(\hat A - A), \mathrm{ReLU}(A - \hat A)]$, side by side as channels.
@@ -446,10 +446,10 @@ print("its error units alone, exactly 0:", all((watch(network, GIVEN)[1][GIVEN:]
 #> its error units alone, exactly 0: True
 
 # %% [markdown]
-# Alone, the film goes black within three frames. The network's prediction takes the place of the frame, so its error
-# units are 0, and nothing goes up. In training there were errors at every step, and the network came to depend on them.
-# Section 4.2 says that PredNet "cannot make sequence predictions". To make it forecast, its authors train it a second
-# time, with its own predictions as inputs (`tinypredrnn/models/prednet.py` says how).
+# Without true frames, the forecast goes black within three frames. The network's prediction takes the place of the
+# frame, so its error units are 0, and nothing goes up. In training there were errors at every step, and the network
+# came to depend on them. Section 4.2 says that PredNet "cannot make sequence predictions". To make it forecast, its
+# authors train it a second time, with its own predictions as inputs (`tinypredrnn/models/prednet.py` says how).
 #
 # The authors' loss is the mean of $E$. This is half of the absolute error, L1. Under L1 the best value of an uncertain
 # pixel is 0 or 1 (exercise 14.3): as long as the network has not found out where the shapes are, black is best for
@@ -465,9 +465,9 @@ for seed in (0, 1):
 #> seed 1, L1, 20 steps: error / black 1.000 to 1.000, gradient exactly 0: True
 
 # %% [markdown]
-# The gradient is 0: if the input of a ReLU is negative, its output and its derivative are 0. The pull on a
-# sigmoid near 0 is weak; on a ReLU below 0 there is none, and further steps of descent leave this network as it is. (It
-# depends on the data whether that happens. Here, 95 of 100 pixels are black.)
+# The gradient is 0: if the input of a ReLU is negative, its output and its derivative are 0. Under L2, the pull on a
+# sigmoid near 0 is weak. On a ReLU below 0 there is no pull at all, so further steps of descent leave this network as
+# it is. (Whether that happens depends on the data. Here, 95 of 100 pixels are black.)
 #
 # ## Motion and content
 # MCnet (Villegas et al. 2017) outputs a picture as well. Its *input* is taken apart: one encoder sees only differences
@@ -492,13 +492,14 @@ print("the motion is the same before a brighter background:",
 
 # %% [markdown]
 # So the motion encoder need not learn that the background does not matter, and the content encoder need not remember.
-# The price: what the last two frames do not show, such as a shape behind another one, reaches the picture only through
-# the motion memory, which has an eighth of the resolution. Section 4.2 blames MCnet's quick decline on its direct way
-# from the last frame to the picture.
+# This has a price: what the last two frames do not show, such as a shape behind another one, reaches the picture only
+# through the motion memory, which has an eighth of the resolution. Section 4.2 blames MCnet's quick decline on its
+# direct way from the last frame to the picture.
 #
-# MCnet's loss also asks for more than the values of pixels. To the squared error, its authors add a discriminator and
-# the **gradient-difference loss**: by how much the steepness from a pixel to the next differs. Let the shape jump to
-# the right in seven of ten futures, and to the left in three, as in lesson 14. Which prediction does each loss prefer?
+# MCnet's loss also asks for more than the values of pixels. Its authors add a discriminator and the
+# **gradient-difference loss** to the squared error. This loss says by how much the steepness from one pixel to the next
+# differs from that of the true frame. Let the shape jump to the right in seven of ten futures, and to the left in
+# three, as in lesson 14. Which prediction does each loss prefer?
 
 # %%
 def steepness_differs(prediction, truth):
@@ -526,7 +527,7 @@ for name, loss in (("squared error", lambda p, y: ((p - y) ** 2).mean()), ("grad
 # The squared error prefers the blur. The gradient difference prefers a guess that is wrong three times out of ten.
 #
 # ## What you have now
-# Three rivals, and what each of them is asked for:
+# You know three rivals and what each of them is asked for:
 #
 # | network | output, or input | what this gives | what it costs |
 # |---|---|---|---|
@@ -540,6 +541,7 @@ for name, loss in (("squared error", lambda p, y: ((p - y) ** 2).mean()), ("grad
 # - `tinypredrnn/models/prednet.py`, `PredNet` and `tinypredrnn/models/prednet.py`, `differences`.
 # - `tinypredrnn/models/mcnet.py`, `MCnet` and `tinypredrnn/models/mcnet.py`, `gradient_difference`.
 #
-# **Real systems.** Language models are chains as VPN is: the probability of each token given those before it, trained
-# by cross-entropy, one pass for each token. Video models of this kind predict tokens that stand for whole patches, so
-# that a frame takes fewer passes. Diffusion models output the noise that was added to a picture.
+# **Real systems.** Language models are chains like VPN: they output the probability of each token given those before
+# it, are trained by cross-entropy, and need one pass for each token. Video models of this kind predict tokens that
+# stand for whole patches, so that a frame takes fewer passes. Diffusion models output the noise that was added to a
+# picture.

@@ -1,16 +1,17 @@
 # %% [markdown]
 # # 23. Radar: the next hour of rain
 #
-# - **Idea:** a forecast has to be measured by what its user asks; the squared error asks something else, and rewards
-#   blur.
+# - **Idea:** a forecast should be scored on the question that its user asks; the squared error asks a different one,
+#   and rewards blur.
 # - **Minutes:** 50
 # - **Needs:** lessons 9 (worlds from a seed), 14 (measuring, and why predictions blur) and 21 (moving pixels).
-# - **You will see:** why rain is measured in decibels; a blurred picture that beats the last frame by squared error and
-#   forecasts a third of the heavy rain; optical flow, built by hand; a network whose squared error, 50 minutes ahead,
-#   is as small as that of optical flow, and which finds less heavy rain than the last frame does; and a way to get the
-#   heavy rain back.
-# - **Why:** the paper's third data set consists of radar echoes (Section 4.3), and its Table 2 has squared errors only.
-#   Weather services have used optical flow for decades, and they are asked where it will rain hard.
+# - **You will see:** why rain is measured in decibels; a blurred picture that beats the last frame by squared error but
+#   forecasts only a third of the heavy rain; a forecast that moves the last frame along the optical flow; a network
+#   that equals this forecast in squared error, 50 minutes ahead, but finds less heavy rain than the last frame does;
+#   and a way to get the heavy rain back.
+# - **Why:** the paper's third data set consists of radar echoes (Section 4.3), and its Table 2 scores forecasts by
+#   squared error only. Weather services have used optical flow for decades, and their users ask where it will rain
+#   hard.
 
 # %%
 import matplotlib.pyplot as plt
@@ -29,9 +30,10 @@ from tinypredrnn.viz.maps import LEVELS
 
 # %% [markdown]
 # ## What a radar sees
-# A radar measures how strongly drops reflect its pulse. Large drops reflect far more than small ones, so the numbers
-# span many powers of ten. They are given in decibels: **dBZ**. What the user wants is rain in mm/h. An empirical power
-# law, here that of Marshall and Palmer, $Z = 200\, R^{1.6}$, converts one into the other:
+# A radar measures how strongly raindrops reflect its pulses: their reflectivity $Z$. Large drops reflect far more than
+# small ones, so $Z$ spans many powers of ten. It is given in decibels, **dBZ**: $10 \log_{10} Z$. The user wants the
+# rain rate $R$ in mm/h. An empirical power law converts one into the other, here that of Marshall and Palmer,
+# $Z = 200\, R^{1.6}$:
 
 # %%
 for dbz in (10, 20, 30, 40, 50):
@@ -43,8 +45,8 @@ for dbz in (10, 20, 30, 40, 50):
 #> 50 dBZ:  48.6 mm/h
 
 # %% [markdown]
-# Ten dBZ more are 4.2 times the rain. Drizzle and a cloudburst are 40 dBZ apart, and 48 mm/h. So a mean of dBZ is not a
-# mean of rain.
+# Ten dBZ more mean 4.2 times the rain. Drizzle and a cloudburst are 40 dBZ apart, which is 48 mm/h. So a mean of dBZ
+# does not give the mean rain.
 #
 # ### Exercise 23.1: the mean of two places (easy, 5 minutes)
 # One half of a valley has `first` dBZ, the other half has `second` dBZ. How many dBZ would the valley have if the same
@@ -69,9 +71,9 @@ check("23.1", lambda: [evenly(*pair) for pair in pairs], [by_the_formula(*pair) 
 
 # %% [markdown]
 # ## A world of showers
-# The wind carries showers along, and it differs from place to place. Showers also grow and decay. So no frame is a
-# moved copy of the one before. The package draws such echoes from a seed (`Echoes`), as bytes: 0 to 255 are 0 to 60
-# dBZ. A frame comes every 5 minutes. Ten frames are given, and ten are to be forecast: 50 minutes.
+# The wind carries showers along, and the wind differs from place to place. Showers also grow and decay. So no frame is
+# a shifted copy of the previous one. The package draws such echoes from a seed (`Echoes`), as bytes: 0 to 255 stand for
+# 0 to 60 dBZ. There is a frame every 5 minutes. Ten frames are given, and the next ten, 50 minutes, are to be forecast.
 
 # %%
 SIDE, GIVEN, LATER, COUNT = 64, 10, 10, size(32, 8)
@@ -80,10 +82,10 @@ test, other = (echoes.fixed_set(name, COUNT) / np.float32(255) for name in ("tes
 past, future = test[:, :GIVEN], test[:, GIVEN:]  # (COUNT,10,64,64,1), 1 is 60 dBZ
 
 # %% [markdown]
-# ## The squared error pays for blur
-# The first forecast is the last frame again, ten times. Forecasters call it *persistence*. The second one has no idea
-# either: it is the last frame, blurred. How much it is blurred is chosen for each lead time, on other sequences than
-# those of the test, so that the squared error is least.
+# ## The squared error rewards blur
+# The first forecast repeats the last frame ten times. Forecasters call this *persistence*. The second forecast ignores
+# motion as well: it is the last frame, blurred. The width of the blur is chosen for each lead time so that the squared
+# error is smallest, on sequences that are not in the test.
 
 # %%
 forecasts = {"last frame": np.broadcast_to(past[:, -1:], future.shape)}
@@ -92,7 +94,7 @@ forecasts["blur"] = blur_last(past, future.shape, widths)
 
 
 def squared_error(prediction):
-    """Of each lead time, summed over the pixels, mean over the sequences: (LATER,)"""
+    """At each lead time, summed over the pixels and averaged over the sequences: (LATER,)"""
     return ((prediction - future) ** 2).sum(axis=(2, 3, 4)).mean(axis=0)
 
 
@@ -105,14 +107,15 @@ print("more than a fifth is saved:", saved > 0.2)
 #> more than a fifth is saved: True
 
 # %% [markdown]
-# A blur does not know where the showers go. It is rewarded because it is never very wrong. Look at what it forecasts:
+# The blurred frame does not show where the showers go. Its squared error is small because it is never very wrong. Here
+# are its forecasts:
 
 # %%
 colours = ListedColormap(ECHOES[:-1]).with_extremes(under=NO_ECHO, over=ECHOES[-1])
 
 
 def maps(names, sequence, times):
-    """What came and the forecasts with these names, in dBZ: a row for each, a column for each of the lead times."""
+    """What came, and the forecasts with these names, in dBZ: one row for each, one column for each lead time"""
     rows = {"what came": future} | {name: forecasts[name] for name in names}
     figure, axes = plt.subplots(len(rows), len(times), figsize=(1.6 * len(times) + 1.5, 1.6 * len(rows)),
                                 layout="constrained")
@@ -133,15 +136,15 @@ show(figure, "blur")
 
 # %% [markdown]
 # ## Move the last frame
-# Optical flow gives each pixel a motion. The package finds it by the method of Lucas and Kanade (`mean_flow`): for the
-# surroundings of each pixel, it looks for the shift that makes one frame most like the next. The forecast then moves
-# the last frame on. A first attempt moves it by one step, moves the result by one step, and so on. Between pixels it
-# has to interpolate, as in lesson 21:
+# Optical flow is an estimate of the motion at each pixel. The package computes it by the method of Lucas and Kanade
+# (`mean_flow`): around each pixel, it looks for the shift that makes one frame most like the next. The forecast then
+# moves the last frame along the flow. A first attempt moves the frame by one step, moves the result by another step,
+# and so on. Values between pixels are interpolated, as in lesson 21:
 
 # %%
 def at(values, places):
-    """Values (H,W), or (2,H,W), at places (2,H,W), rows and columns: between pixels interpolated, outside as at the
-    edge"""
+    """Values (H,W), or (2,H,W), at places (2,H,W), which are rows and columns: interpolated between pixels, and
+    outside of the frame those of its edge"""
     if values.ndim == 3:
         return np.stack([at(part, places) for part in values])
     return map_coordinates(values, places, order=1, mode="nearest")
@@ -161,22 +164,22 @@ last_frames = past[:, -1, :, :, 0].astype(float)
 stepped = np.stack([step_by_step(*pair, LATER) for pair in zip(last_frames, flows)])
 whole = np.stack([advect(frame[..., None], flow, LATER)[..., 0] for frame, flow in zip(last_frames, flows)])
 kept = (stepped[:, -1] >= 0.5).sum() / (whole[:, -1] >= 0.5).sum()
-print(f"pixels of at least 30 dBZ after ten steps, against one move by the whole way: {kept:.2f}")
-print("a tenth or more is lost:", kept < 0.9)
-#~ pixels of at least 30 dBZ after ten steps, against one move by the whole way: 0.86
-#> a tenth or more is lost: True
+print(f"pixels of at least 30 dBZ after ten interpolations, divided by those after a single one: {kept:.2f}")
+print("at least a tenth is lost:", kept < 0.9)
+#~ pixels of at least 30 dBZ after ten interpolations, divided by those after a single one: 0.86
+#> at least a tenth is lost: True
 
 # %% [markdown]
-# Each interpolation mixes neighbours, so ten of them blur: again heavy rain is lost, and this time nobody asked for it.
-# The cure is to move *places* step by step, and to interpolate the frame once, at the end. This is **semi-Lagrangian
-# advection**: follow the path of each pixel backwards, from where it is to where it came from.
+# Each interpolation mixes neighbouring pixels, so ten of them blur the frame, and heavy rain is lost again. The cure is
+# to move *places* step by step, and to interpolate the frame only once, at the end. This is **semi-Lagrangian
+# advection**: follow the path of each pixel backwards, from where it arrives to where it came from.
 #
 # ### Exercise 23.2: follow the path backwards (stretch, 10 minutes)
 # Begin with the places of all pixels, `np.indices(frame.shape)` (2,H,W). In each step, a pixel at place $p$ came from
-# $p - f(q)$, where $f$ is the flow and $q = p - f(p) / 2$ is about halfway. Return the frame after 1, 2, ..., `steps`
-# steps. `at(flow, places)` and `at(frame, places)` read flow and frame at any places.
+# $p - f(q)$, where $f$ is the flow and $q = p - f(p) / 2$ lies about halfway. Return the frame after 1, 2, ..., `steps`
+# steps. `at(flow, places)` and `at(frame, places)` read the flow and the frame at any places.
 #
-# *Hint:* keep one array of places and change it in every step. Each of the results reads the *original* frame.
+# *Hint:* keep one array of places and change it in every step. Each result is read from the *original* frame.
 
 # %%
 def carry(frame, flow, steps):
@@ -200,23 +203,25 @@ check("23.2", lambda: [carry(last_frames[wettest], flow, 4) for flow in (wind, w
 forecasts["optical flow"] = whole[..., None].astype(np.float32)
 
 # %% [markdown]
-# (Why halfway? In a whirl, a step along the flow at its beginning leads outwards, and showers drift apart. Leave it out
-# and see what the check says.)
+# (Why halfway? In a whirl, a step along the flow at its starting point leads outwards, so showers would drift apart.
+# Use $f(p)$ instead, and see what the check says.)
 #
 # ## What a user asks
-# "Will it rain hard here?" Choose a threshold, such as 30 dBZ. A pixel that reaches it in the forecast and in the truth
-# is a **hit**; only in the truth, a **miss**; only in the forecast, a **false alarm**. Places where both say no are not
-# counted: there are so many of them that every forecast would look good. The critical success index is
+# "Will it rain hard here?" Choose a threshold, such as 30 dBZ. A pixel that reaches it in both the forecast and the
+# truth is a **hit**; only in the truth, a **miss**; only in the forecast, a **false alarm**. Pixels that reach it in
+# neither are not counted: there are so many of them that every forecast would look good. The **critical success index**
+# is
 #
 # $$\mathrm{CSI} = \frac{\text{hits}}{\text{hits} + \text{misses} + \text{false alarms}}$$
 #
-# and the **frequency bias** says how often a forecast says yes, divided by how often yes comes. 1 is best for both.
+# The **frequency bias** is the number of pixels that reach the threshold in the forecast, divided by the number that
+# reach it in the truth. The best value of both is 1.
 #
 # ### Exercise 23.3: CSI and bias (medium, 10 minutes)
-# Count over *all* pixels of both arrays. They are on the model's scale, where 1 is 60 dBZ; `threshold` is in dBZ.
+# Count over *all* pixels of both arrays. The arrays are on the model's scale, where 1 is 60 dBZ; `threshold` is in dBZ.
 #
 # *Hint:* compare both arrays with `threshold / 60`. Arrays of True and False are combined by `&` (and) and `|` (or),
-# and their `sum()` counts the True.
+# and `sum()` counts the True values.
 
 # %%
 def csi_and_bias(prediction, truth, threshold):
@@ -242,7 +247,7 @@ check("23.3", lambda: [csi_and_bias(forecasts[name][:, t], future[:, t], thresho
 
 # %%
 def table(*names):
-    """Means over the lead times, of counts over all sequences"""
+    """Scores from the counts over all sequences, averaged over the lead times"""
     print("              error   CSI 10   20   30 dBZ   bias 30")
     for name in names:
         scores = {key: curve.mean() for key, curve in tp.metrics.score(forecasts[name], future, EVENTS).items()}
@@ -257,17 +262,18 @@ table("last frame", "blur", "optical flow")
 #~ optical flow   45.8     0.67 0.55 0.43          1.17
 
 # %% [markdown]
-# By squared error the blur is better than the last frame by a third. By CSI it is worse from 20 dBZ on, and it
-# forecasts about a third of the heavy rain that comes. This is lesson 14 again: the mean of all that may come has the
-# least squared error, and the mean is never extreme, since the possible showers lie in different places. Flow keeps the
-# heavy rain: it moves it and does not average.
+# By squared error, the blur is a third better than the last frame. By CSI, it is worse from 20 dBZ upwards. It
+# forecasts only about a third of the heavy rain. The reason is that of lesson 14: the mean of all possible futures has
+# the smallest squared error. This mean is rarely extreme, since the possible showers lie in different places. Optical
+# flow keeps the heavy rain, because it moves the rain and does not average.
 #
-# (A CSI is a ratio of counts, and a dry sequence has none. So the package adds up the counts of a whole test set before
-# it divides. The mean of the CSIs of single sequences is another number; look for what a paper did before you compare.)
+# (CSI is a ratio of counts, and in a dry sequence all counts may be 0. So the package adds up the counts of a whole
+# test set before it divides. The mean of the CSIs of single sequences is a different number; find out which one a paper
+# reports before you compare.)
 #
 # ## A network
-# A network is trained to make a squared error small. `tp.load("radar")` is a PredRNN that comes with the package. It
-# was trained on the summer of 2016 of a radar in the Alps, with the squared error, and has never seen a drawn shower.
+# The package comes with a PredRNN, `tp.load("radar")`, that was trained to make the squared error small. Its training
+# data come from one radar in the Alps, in the summer of 2016. It has never seen a drawn shower.
 
 # %%
 network = tp.load("radar")
@@ -278,7 +284,7 @@ table("network")
 #~ network        56.2     0.57 0.40 0.18          0.33
 
 # %% [markdown]
-# Its squared error is well below that of the last frame. Now look at the end, 50 minutes ahead:
+# Its squared error is well below that of the last frame. Now look at the last lead time, 50 minutes:
 
 # %%
 ahead = {name: (((prediction - future) ** 2)[:, -1].sum(axis=(1, 2, 3)),
@@ -286,24 +292,24 @@ ahead = {name: (((prediction - future) ** 2)[:, -1].sum(axis=(1, 2, 3)),
 flow_errors, flow_csi = ahead["optical flow"]
 for name, (errors, csi) in ahead.items():
     more = errors - flow_errors
-    print(f"{name:12} squared error {errors.mean():5.1f} (flow's and {more.mean():5.1f} ± "
+    print(f"{name:12} squared error {errors.mean():5.1f} (minus flow's: {more.mean():5.1f} ± "
           f"{more.std() / COUNT ** 0.5:4.1f}), CSI at 30 dBZ {csi:.2f}")
 errors, csi = ahead["network"]
-print("the network's error is at most 1.1 of the flow's:", errors.mean() < 1.1 * flow_errors.mean())
+print("the network's error is at most 1.1 times the flow's:", errors.mean() < 1.1 * flow_errors.mean())
 print("its CSI is less than a third of the flow's, and less than the last frame's:",
       csi < min(flow_csi / 3, ahead["last frame"][1]))
-#? last frame   squared error 149.0 (flow's and  55.8 ± 10.7), CSI at 30 dBZ 0.08
-#? blur         squared error  89.3 (flow's and  -3.8 ±  5.8), CSI at 30 dBZ 0.00
-#? optical flow squared error  93.1 (flow's and   0.0 ±  0.0), CSI at 30 dBZ 0.17
-#? network      squared error  85.6 (flow's and  -7.5 ±  6.4), CSI at 30 dBZ 0.02
-#> the network's error is at most 1.1 of the flow's: True
+#? last frame   squared error 149.0 (minus flow's:  55.8 ± 10.7), CSI at 30 dBZ 0.08
+#? blur         squared error  89.3 (minus flow's:  -3.8 ±  5.8), CSI at 30 dBZ 0.00
+#? optical flow squared error  93.1 (minus flow's:   0.0 ±  0.0), CSI at 30 dBZ 0.17
+#? network      squared error  85.6 (minus flow's:  -7.5 ±  6.4), CSI at 30 dBZ 0.02
+#> the network's error is at most 1.1 times the flow's: True
 #> its CSI is less than a third of the flow's, and less than the last frame's: True
 
 # %% [markdown]
-# (After ± stands the standard error over the 32 sequences.) By squared error, network, blur and optical flow cannot be
-# told apart after 50 minutes, and all three are far ahead of the last frame. By CSI, the network and the blur have
-# nothing to say about heavy rain, and even the last frame, wrong as it is, is of more use. A reader of
-# squared errors alone may choose the forecast that its user needs least.
+# (The number after ± is the standard error over the 32 sequences.) After 50 minutes, the squared error does not
+# distinguish the network or the blur from optical flow. All three are far ahead of the last frame. By CSI, the network
+# and the blur find almost no heavy rain; even the last frame finds more. Judged by squared error alone, the forecast
+# that is least useful may look best.
 
 # %%
 LINES = {"last frame": COLOURS["input"], "blur": COLOURS["blur"], "optical flow": COLOURS["flow"],
@@ -320,17 +326,18 @@ show(figure, "lead_times")
 
 # %% [markdown]
 # ## The rain comes back
-# The network knows more than its numbers say. Where it forecasts most, most rain tends to come; only the numbers are
-# too small. So keep the *order* of its pixels, and replace the numbers. The largest forecast gets the largest value of
-# the last frame that was seen, the second largest gets the second largest value, and so on. This is **probability
-# matching** (Ebert 2001). It supposes that rain moves, and on the whole neither grows nor decays.
+# The network's forecast holds more information than its values suggest. Where it forecasts the most rain, the most rain
+# tends to fall; only the values are too small. So keep the *order* of its pixels, and replace the values. The pixel
+# with the largest forecast gets the largest value of the last given frame, the pixel with the second largest gets the
+# second largest value, and so on. This is **probability matching** (Ebert 2001). It assumes that rain moves but, on the
+# whole, neither grows nor decays.
 #
 # ### Exercise 23.4: matching (medium, 10 minutes)
-# Return an array of the shape of `forecast`, which has the values of `last` in the order of `forecast`: where
-# `forecast` is largest, the largest value of `last`, and so on. No two pixels of the forecast are equal.
+# Return an array of the shape of `forecast` that has the values of `last` in the order of `forecast`: the largest value
+# of `last` where `forecast` is largest, and so on. No two pixels of the forecast are equal.
 #
-# *Hint:* `order = np.argsort(forecast, axis=None)` says where the smallest value is, then the second smallest, and so
-# on, counted in the flat array. To these places belong the values of `last`, sorted.
+# *Hint:* `order = np.argsort(forecast, axis=None)` gives the index of the smallest value in the flattened array, then
+# that of the second smallest, and so on. The sorted values of `last` belong at these indices.
 
 # %%
 def match(forecast, last):
@@ -369,18 +376,19 @@ figure = maps(["optical flow", "network", "matched"], wettest, (0, 3, 6, 9))
 show(figure, "maps")
 
 # %% [markdown]
-# The squared error rises, and the forecast is better for its user: it says heavy rain about as often as heavy rain
-# comes, and finds more of it. (It says so slightly too often, as does the last frame: the drawn showers leave the
-# picture on one side and few come in on the other.)
+# The squared error rises, but the forecast is more useful: it has about as much heavy rain as the truth, and finds more
+# of it. (It has slightly too much, as does the last frame: the drawn showers leave the picture on one side, and few
+# enter on the other.)
 #
-# Matching invents nothing. The order of the pixels is the network's. Where the network has one broad blur, matching
-# puts all heavy rain into its middle. It cannot bring back a shower that the network did not see coming.
+# Matching adds no information: the order of the pixels is still the network's. Where the network has one broad blur,
+# matching puts all heavy rain into the middle of the blur. It cannot bring back a shower that the network did not
+# forecast.
 #
 # ## A season of real rain
-# On these showers optical flow wins, by every measure that counts heavy rain. That is no wonder: they are drawn with a
-# steady wind, and the network learnt on other rain. On its own radar, on a part of the summer that it has not seen, it
-# is like this (72 sequences, one seed; `examples/RESULTS.md`, with the commands, `python examples/train_radar.py` and
-# `python examples/evaluate.py runs/radar --match`):
+# On these showers, optical flow wins by squared error and by every CSI of the last table. That is no surprise: the
+# showers are drawn with a steady wind, and the network was trained on other rain. Below are the results on the
+# network's own radar, for a part of the summer that it has not seen (72 sequences, one seed; `examples/RESULTS.md`,
+# with the commands, `python examples/train_radar.py` and `python examples/evaluate.py runs/radar --match`):
 #
 # | | squared error | CSI 10 dBZ | 20 | 30 | 40 | bias 30 |
 # |---|---|---|---|---|---|---|
@@ -389,26 +397,26 @@ show(figure, "maps")
 # | network | 13.46 | 0.590 | 0.369 | 0.105 | 0.024 | 0.179 |
 # | network, matched | 16.71 | 0.594 | 0.398 | 0.206 | 0.097 | 1.034 |
 #
-# (The squared errors of two data sets cannot be compared.) The network's error is 0.76 of the flow's, and it forecasts
-# 0.18 of the heavy rain. Matched, it is level with the flow at 30 dBZ, and ahead from the sixth frame on. On events of
-# four other radars, the same weights were behind optical flow. A network has learnt the rain of one place; optical flow
-# has learnt nothing, so it depends on no place.
+# (The squared errors of two data sets cannot be compared.) The network's error is 0.76 times the flow's, but the
+# network forecasts only 0.18 of the heavy rain. Matched, it is level with the flow at 30 dBZ, and ahead of it from the
+# sixth frame on. On events from four other radars, the same weights were behind optical flow. The network has learnt
+# the rain of one place; optical flow has learnt nothing, so it is not tied to any place.
 #
 # Table 2 of the paper gives squared errors: 68.0 for a ConvLSTM, 44.2 for PredRNN. It does not say which of the two
-# finds more heavy rain, nor what optical flow would have.
+# finds more heavy rain, nor how optical flow would score.
 #
 # ## What you have now
-# Three baselines, two scores that a user cares about, and the reason why a network that is trained with a squared error
-# does badly in them.
+# You have three baselines, two scores that answer a user's question, and the reason why a network that is trained with
+# the squared error does badly by these scores.
 #
 # - Echoes and units: `tinypredrnn/data/echoes.py`, `Echoes`, and `tinypredrnn/data/rain.py`, `to_dbz`.
 # - `carry` is `tinypredrnn/metrics/flow.py`, `advect`. The blur is `tinypredrnn/metrics/baselines.py`, `fit_blur`.
-# - CSI, bias and three relatives are `tinypredrnn/metrics/events.py`, `event_metrics`; how much of the contrasts a
-#   forecast has is `tinypredrnn/metrics/sharpness.py`, `SHARPNESS`.
-# - Matching is `tinypredrnn/metrics/matching.py`, `match`. A head that says how probable 30 dBZ are, for any network,
-#   is `tinypredrnn/train/exceedance.py`, `Exceedance` (`python -m tinypredrnn probability RUN`).
+# - CSI, bias and three relatives are `tinypredrnn/metrics/events.py`, `event_metrics`; how much contrast a forecast
+#   keeps is `tinypredrnn/metrics/sharpness.py`, `SHARPNESS`.
+# - Matching is `tinypredrnn/metrics/matching.py`, `match`. A head for any network that gives the probability of at
+#   least 30 dBZ is `tinypredrnn/train/exceedance.py`, `Exceedance` (`python -m tinypredrnn probability RUN`).
 # - `python examples/train_radar.py` trains a PredRNN on drawn showers or on your files, and scores it beside all these.
 #
-# **Real systems.** pySTEPS moves large and small scales of rain apart from each other, and adds noise where small
-# scales have become unpredictable. DeepMind's DGMR (2021) trains a generator against two critics. Both give many
-# possible futures and not their mean, so that a user can count in how many of them it rains hard.
+# **Real systems.** pySTEPS treats large and small scales of rain separately, and adds noise to the scales that have
+# become unpredictable. DeepMind's DGMR (2021) trains a generator against two discriminators. Both produce many possible
+# futures instead of their mean, so that a user can count in how many of them it rains hard.

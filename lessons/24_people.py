@@ -1,15 +1,15 @@
 # %% [markdown]
 # # 24. People: whom has the network met before?
 #
-# - **Idea:** a score says how well a network predicts the people of the test; if it has met these people in training,
-#   it says little about anybody else.
+# - **Idea:** a score holds for the people of the test; if the network has met them in training, the score says little
+#   about anybody else.
 # - **Minutes:** 50
 # - **Needs:** lessons 13 (predictions that are fed back), 14 (PSNR, SSIM, blur) and 27 (Muon trains the network here).
-# - **You will see:** two forecasts without a network that PSNR and SSIM rank differently; a forecaster that only looks
-#   up what it has seen, and gets 41, 35 or 23.5 dB in the same test, depending on what it was allowed to see; a small
-#   network that does the same less openly; and people who fade as the forecast goes on.
+# - **You will see:** two simple forecasts that PSNR and SSIM rank differently; a forecaster that only looks up what it
+#   has seen, and that scores 41, 35 or 23.5 dB in the same test, depending on what it was allowed to see; a small
+#   network that does the same, less visibly; and people who fade as the forecast goes on.
 # - **Why:** the paper trains on persons 1 to 16 of the KTH videos and tests on persons 17 to 25 (Section 4.2, Figure
-#   5). A split at random would have been easier, and the numbers better.
+#   5). With a random split, the test would have been easier and the numbers better.
 
 # %%
 import matplotlib.pyplot as plt
@@ -23,10 +23,11 @@ from tinypredrnn.data.reading import kth
 from tinypredrnn.viz import COLOURS
 
 # %% [markdown]
-# ## People of sticks
-# The KTH videos show 25 persons who walk, jog, run, box, clap and wave before a plain wall, 25 frames a second. The
-# package draws stick figures that do the same (`People`). Each of our films has a person of its own: a figure, clothes,
-# a wall, an action, and a rhythm. A film has 60 frames. Ten are given, ten are to be forecast.
+# ## Stick figures
+# The KTH videos show 25 persons who walk, jog, run, box, clap and wave in front of a plain wall, at 25 frames per
+# second. The package draws stick figures that do the same (`People`). Each of our films shows a different person, with
+# a figure, clothes, a wall, an action and a rhythm. A film has 60 frames. In the test, ten frames are given, and the
+# next ten are to be forecast.
 
 # %%
 SIDE, FILM, GIVEN, LATER, PERSONS = 32, 60, 10, 10, 48
@@ -45,9 +46,9 @@ for ax, t in zip(axes[0], range(BEGIN, BEGIN + LENGTH + 1, 3)):
 show(figure, "people")
 
 # %% [markdown]
-# ## Two forecasts that know nothing
-# The first one is the last frame, ten times. The second one is the median of the ten given frames: whatever moves is
-# wiped off, and the wall behind it appears.
+# ## Two forecasts without a network
+# The first forecast repeats the last frame ten times. The second is the median of the ten given frames: whatever moves
+# disappears, and the wall behind it remains.
 
 # %%
 def report(name, prediction):
@@ -65,17 +66,18 @@ print("PSNR prefers the median, SSIM the last frame:", median[0] > last[0], last
 #> PSNR prefers the median, SSIM the last frame: True True
 
 # %% [markdown]
-# The reason is lesson 14's. A leg in the wrong place costs two errors, and the wall in its place only one; so the
-# squared error prefers no leg. SSIM compares patterns, and a leg, a little off, is more like a leg than the wall is.
+# The reason is that of lesson 14. A leg in the wrong place causes two errors: one where it is, and one where it should
+# be. A missing leg causes only one, so the squared error prefers no leg. SSIM compares local patterns, and a leg
+# slightly out of place resembles the true leg more than a bare wall does.
 #
-# And 29 dB are not good. The wall is most of the picture, and everybody predicts a wall.
+# And 29 dB is not a good result. Most of the picture is wall, and any forecast predicts the wall.
 #
 # ### Exercise 24.1: the PSNR of the person (easy, 5 minutes)
-# A forecast of a frame has the PSNR `psnr`. All its error lies in the share `share` of the pixels; the other pixels are
-# perfect. What is the PSNR of these pixels alone?
+# A forecast of a frame has the PSNR `psnr`. All of its error lies in the share `share` of the pixels; the other pixels
+# are perfect. What is the PSNR of the wrong pixels alone?
 #
-# *Hint:* PSNR is $-10 \log_{10}$ of the *mean* squared error. The sum of the errors is the same; how many pixels is it
-# divided by now?
+# *Hint:* PSNR is $-10 \log_{10}$ of the *mean* squared error. The sum of the errors stays the same. By how many pixels
+# is it divided now?
 
 # %%
 def psnr_of_the_share(psnr, share):
@@ -96,17 +98,18 @@ check("24.1", lambda: [psnr_of_the_share(*pair) for pair in shares], [by_making_
 # %%
 moving = float((abs(future - past[:, -1:]) > 0.02).mean())
 print(f"share of the pixels that differ from the last frame by more than 0.02: {moving:.2f}")
-print(f"if all error is there, {last[0]:.1f} dB are {by_making_one(last[0], round(moving, 2)):.1f} dB there")
+print(f"if all error is there, {last[0]:.1f} dB in all are {by_making_one(last[0], round(moving, 2)):.1f} dB there")
 #~ share of the pixels that differ from the last frame by more than 0.02: 0.07
-#~ if all error is there, 29.2 dB are 17.7 dB there
+#~ if all error is there, 29.2 dB in all are 17.7 dB there
 
 # %% [markdown]
 # ## A forecaster that only remembers
-# Here is a forecaster that cannot learn. Its **library** holds sequences of 20 frames. To forecast, it looks up the
-# sequence whose first ten frames are nearest to the ten given ones, and says: what came next then, will come now.
+# Here is a forecaster that cannot learn. Its **library** holds sequences of 20 frames. It looks up the sequence whose
+# first ten frames are nearest to the ten given frames, and returns the ten frames that followed in that sequence. This
+# is a **nearest-neighbour** forecast.
 #
 # ### Exercise 24.2: look it up (medium, 10 minutes)
-# Return the next frames of the nearest sequence of the library, for each of the given ones. Nearest means: the least
+# For each given sequence, return the last ten frames of the nearest sequence of the library. Nearest means the smallest
 # sum of squared differences over the first ten frames.
 #
 # *Hint:* the first `GIVEN` frames of all sequences of the library are `library[:, :GIVEN]`. Loop over the given
@@ -125,7 +128,7 @@ def recall(library, given):
 
 
 def distances(library, given):
-    """Squared differences of each given sequence to each of the library: (N,L)"""
+    """The squared distance of each given sequence to each sequence of the library: (N,L)"""
     a, b = (frames[:, :GIVEN].reshape(len(frames), -1).astype(float) for frames in (given, library))
     return (a ** 2).sum(axis=1)[:, None] - 2 * a @ b.T + (b ** 2).sum(axis=1)
 
@@ -136,14 +139,13 @@ check("24.2", lambda: recall(some_library, past[4:8]),
 
 # %% [markdown]
 # ## One test, three libraries
-# The test stays the same: of each of the 48 films, frames 30 to 49. What may the library hold?
+# The test stays the same: frames 30 to 49 of each of the 48 films. What may the library hold?
 #
-# - **Windows at random:** any sequence of any film, except the very one that is asked for. This is what happens if all
-#   sequences of a data set are shuffled and a part of them is taken for the test: the sequences which begin one frame
-#   earlier and one frame later are in the library.
-# - **Other times:** as above, but no sequence that shares a frame with the one that is asked for. The person is the
-#   same.
-# - **Other persons:** only films of the 47 others.
+# - **Windows at random:** any sequence of any film, except the test sequence itself. This is what happens if all
+#   sequences of a data set are shuffled and some of them become the test: the sequences that begin one frame earlier
+#   and one frame later are in the library.
+# - **Other times:** as above, but no sequence that shares a frame with the test sequence. The person may be the same.
+# - **Other persons:** only the films of the 47 other persons.
 
 # %%
 film_of, start_of = np.indices((PERSONS, FILM - LENGTH + 1)).reshape(2, -1)  # of all windows
@@ -189,20 +191,21 @@ for line, (name, frames) in zip(axes, ({"what came": future} | recalled).items()
 show(figure, "recalled")
 
 # %% [markdown]
-# Nothing was learnt, and only the split was changed: it is worth 17 dB. Even without a common frame, the person gives
-# the answer away: the same wall, the same clothes, and a movement that repeats itself. Only the third library answers
-# the question of somebody who sets up a camera: what will a person do who has not been filmed before?
+# The forecaster learnt nothing. The choice of the split alone makes a difference of 17 dB. Even if no frame is shared,
+# the person gives the answer away: the wall and the clothes are the same, and the movement repeats itself. Only the
+# third library answers the question of somebody who sets up a camera: what will a person who has never been filmed do
+# next?
 #
-# ## Look for what is shared
-# A split should be checked, not believed.
+# ## Check a split
+# Do not trust a split; check it.
 #
 # ### Exercise 24.3: find what leaks (stretch, 10 minutes)
 # `training` and `test` list windows as pairs (video, first frame). A window has `lengths[0]` frames in training and
-# `lengths[1]` in the test. Return the mean, over the test windows, of the share of their frames that also lie in a
-# training window.
+# `lengths[1]` in the test. For each test window, find the share of its frames that also lie in a training window.
+# Return the mean of these shares.
 #
-# *Hint:* collect all pairs (video, frame) of the training windows in a Python `set`. Then ask for each frame of a test
-# window whether it is in the set.
+# *Hint:* collect all pairs (video, frame) of the training windows in a Python `set`. Then check for each frame of a
+# test window whether it is in the set.
 
 # %%
 def shared(training, test, lengths):
@@ -227,10 +230,10 @@ some = [([("a", 0), ("b", 5)], [("a", 10), ("b", 30), ("a", 2)], (20, 30)), ([("
 check("24.3", lambda: [shared(*case) for case in some], [by_counting(*case) for case in some])
 
 # %% [markdown]
-# The package cuts KTH's videos by the paper's rule: windows of 20 frames for training, each one frame after the other;
-# windows of 30 frames for the test, which begin every 20 frames, or every 3 if the person jogs or runs. Here are the
-# windows of 25 persons who have two films of 100 frames each, split by person and at random. One of
-# the paper's 16 training persons is for validation, since the paper does not say what is.
+# The package cuts the KTH videos into windows by the paper's rule. Training windows have 20 frames, and one begins at
+# every frame. Test windows have 30 frames and begin every 20 frames, or every 3 if the person jogs or runs. Here are
+# the windows of 25 persons with two films of 100 frames each, split by person and at random. One of the paper's 16
+# training persons is used for validation, since the paper does not name a validation set.
 
 # %%
 ranges = [kth.Range(f"person{number:02}_{action}_d1", 0, 100) for number in kth.PERSONS
@@ -257,10 +260,10 @@ print(f"frames of test windows that are in training windows: split by person {by
 # A share of 0 is not enough, as the library of other times has shown. The persons must differ as well.
 #
 # ## A network remembers, too
-# Is that only true of a forecaster that looks up? Here is a small network, which sees the last four frames in patches
-# of 2x2, and says how the last one changes. It is trained to predict five frames, three times: on the films of 8
-# persons, on those of 8 others, and on new persons in each step. Then the first 8 persons are the test. All training is
-# on frames 0 to 29, and the test on frames 40 to 44: no frame is in both.
+# Does this happen only to a forecaster that looks things up? Here is a small network that sees the last four frames in
+# patches of 2x2 and predicts how the last one changes. We train it three times to predict five frames: on the films of
+# 8 persons, on those of 8 others, and on new persons in each step. Then the first 8 persons are the test. All training
+# uses frames 0 to 29, and the test uses frames 40 to 44, so that no frame is in both.
 
 # %%
 SEES, AHEAD, STEPS, SEEDS = 4, 5, size(120, 60), range(size(3, 1))
@@ -289,7 +292,7 @@ def forecast(network, given, steps):
 
 
 def train(persons, seed):
-    """Train a Network on parts of the films of `persons` (N,FILM,H,W,1); None: of new ones in each step."""
+    """Train a Network on parts of the films of `persons` (N,FILM,H,W,1); if None, of new persons in each step."""
     rng = np.random.default_rng([seed, 1])
     network = Network(rng)
     muon = tp.optim.Muon(network.parameters())
@@ -319,29 +322,29 @@ for seed in SEEDS:
                           ("new ones in each step", None)):
         networks[name, seed] = train(persons, seed)
         errors[name, seed] = against_last(networks[name, seed], met, 0, AHEAD)
-print("squared error for the 8 of the test, divided by that of the last frame; the least and the largest of the seeds")
+print("squared error for the 8 of the test, divided by that of the last frame; smallest and largest of the seeds")
 for name in dict.fromkeys(name for name, _ in errors):
     found = [errors[name, seed] for seed in SEEDS]
     print(f"trained on {name:21} {min(found):.2f} to {max(found):.2f}")
-print("with each seed, better by a tenth or more if the 8 were met:",
+print("with each seed, at least a tenth better if trained on the 8 of the test:",
       all(errors["the 8 of the test", seed] < 0.9 * errors["8 others", seed] for seed in SEEDS))
-#> squared error for the 8 of the test, divided by that of the last frame; the least and the largest of the seeds
+#> squared error for the 8 of the test, divided by that of the last frame; smallest and largest of the seeds
 #? trained on the 8 of the test     0.59 to 0.80
 #? trained on 8 others              0.77 to 1.45
 #? trained on new ones in each step 0.63 to 0.98
-#> with each seed, better by a tenth or more if the 8 were met: True
+#> with each seed, at least a tenth better if trained on the 8 of the test: True
 
 # %% [markdown]
-# (120 steps, three seeds, each with other persons and other weights.) The weights have become a library of eight
-# persons. For these persons the network is better than the last frame, with each seed. Trained on eight others, in the
-# same way and as long, it is no better than the last frame in two of three. A network that meets new persons in each
-# step cannot remember anybody. Its number is less flattering than the first, and it holds for people in general.
+# (These are 120 steps and three seeds, each with its own persons and initial weights.) To some extent, the weights have
+# become a library of the eight persons: for them, the network is better than the last frame with each seed. Trained on
+# eight others, in the same way and for as long, it can be worse than the last frame. A network that sees new persons in
+# each step cannot remember anybody. Its score is less flattering than the first, but it holds for new people too.
 #
 # ## People fade
-# The network was trained to predict five frames. The paper trains to predict 10 frames and tests on 20; we go on to 20
-# as well, with the network that met new people in each step. Its predictions are its inputs (lesson 13). Beside the
-# squared error, PSNR and SSIM, the table has the **sharpness**: the squared differences of neighbouring pixels, divided
-# by those of the truth.
+# The network was trained to predict five frames. The paper trains with 10 predicted frames and tests with 20. We also
+# predict 20, with the network that saw new people in each step. Its predictions become its inputs (lesson 13). Besides
+# the squared error, PSNR and SSIM, the table shows the **sharpness**: the squared differences of neighbouring pixels,
+# divided by those of the truth.
 
 # %%
 network, later = networks["new ones in each step", 0], films[:, BEGIN + GIVEN:]  # 20 frames
@@ -367,13 +370,13 @@ for name, scores in curves.items():
 
 # %%
 near, middle, end = (against_last(network, slice(PERSONS), *frames) for frames in ((0, 5), (5, 10), (10, 20)))
-print(f"squared error against the last frame's, frames 1 to 5, 6 to 10 and 11 to 20: {near:.2f} {middle:.2f} {end:.2f}")
+print(f"squared error / the last frame's, frames 1 to 5, 6 to 10 and 11 to 20: {near:.2f} {middle:.2f} {end:.2f}")
 print("the lead shrinks:", near < 0.95 * end)
 drawn, copied, wiped = (curves[name] for name in ("network", "last frame", "median"))
 print("at frame 10, the last frame is better by PSNR and by SSIM, and the median by squared error:",
       drawn["psnr"][9] < copied["psnr"][9] - 1, drawn["ssim"][9] < copied["ssim"][9], wiped["mse"][9] < drawn["mse"][9])
-print("half of the contrasts are gone:", STEPS < 120 or drawn["sharpness"][9] < 0.5)  # after a short training, noise
-#? squared error against the last frame's, frames 1 to 5, 6 to 10 and 11 to 20: 0.65 0.68 0.88
+print("half of the contrasts are gone:", STEPS < 120 or drawn["sharpness"][9] < 0.5)  # a short training leaves noise
+#? squared error / the last frame's, frames 1 to 5, 6 to 10 and 11 to 20: 0.65 0.68 0.88
 #> the lead shrinks: True
 #> at frame 10, the last frame is better by PSNR and by SSIM, and the median by squared error: True True True
 #> half of the contrasts are gone: True
@@ -399,33 +402,36 @@ axes[0].legend(fontsize=8)
 show(figure, "by_frame")
 
 # %% [markdown]
-# Three things happen. The lead over the last frame shrinks, since errors are fed back. The person fades: the network is
-# not sure where a leg will be, and the mean of all places is a shadow (lessons 14 and 23). And the measures disagree.
-# By squared error the network is better than the last frame over the 20 frames. By PSNR and SSIM it is worse, although
-# PSNR is made of the squared error. The mean of decibels is higher for a forecast that is nearly perfect in some films
-# and poor in others (lesson 14): the last frame is nearly perfect where hardly anything moves, and the network changes
-# the wall a little.
+# Three things happen. First, the lead over the last frame shrinks, since errors are fed back. Second, the person fades:
+# it is uncertain where a leg will be, and the mean of all possible places is a shadow (lessons 14 and 23). Third, the
+# measures disagree. Over the 20 frames, the network is better than the last frame by squared error. By PSNR and SSIM it
+# is worse, although PSNR is computed from the squared error. The mean of decibels favours a forecast that is nearly
+# perfect in some films and poor in others (lesson 14). The last frame is such a forecast, since it is nearly perfect
+# where hardly anything moves; the network changes the wall a little.
 #
-# So read Figure 5 of the paper with two questions. How high would the curve of the last frame be? It is not drawn. And
-# how would the curves look in squared error? A PredRNN of full size, trained for 80,000 steps, is another thing than
-# this network of 120 steps. The questions are the same.
+# So read Figure 5 of the paper with two questions. Where would the curve of the last frame lie, which is not drawn?
+# What would the curves look like in squared error? A full-size PredRNN, trained for 80,000 steps, is very different
+# from this network of 120 steps, but the questions are the same.
 #
 # ## The paper's people
 # The paper counts 108,717 windows for training and 4,086 for the test, "manually trimmed to ensure humans are always
-# present". Its authors' list is not public, and `python examples/count_kth.py` counts what the public lists have. So
-# results on KTH differ before any network is trained. For PredRNN, with 20 predicted frames, E3D-LSTM's authors (2019)
-# report a PSNR of 27.55 and an SSIM of 0.839, and OpenSTL (2023), which trains all networks anew, reports 27.95 and
-# 0.910. Numbers of two papers can be compared only if their windows, their protocol and their split are the same.
+# present". The authors' list of these windows is not public; `python examples/count_kth.py` counts the windows of the
+# public lists. So the data of two KTH results may differ before any network is trained. For PredRNN, with 20 predicted
+# frames, E3D-LSTM's authors (2019) report a PSNR of 27.55 and an SSIM of 0.839, and OpenSTL (2023), which trains all
+# networks anew, reports 27.95 and 0.910. Numbers from two papers can be compared only if their windows, their protocols
+# and their splits are the same.
 #
 # ## What you have now
-# A way to ask what a network was allowed to see, and a reason to ask it first.
+# You can find out what a network was allowed to see, and you know why this is the first question to ask.
 #
-# - People of sticks: `tinypredrnn/data/people.py`, `People`. The videos: `tinypredrnn/data/kth.py`, `KTH`, with the
-#   split by person in `tinypredrnn/data/kth.py`, `KTHOptions`.
+# - Stick figures: `tinypredrnn/data/people.py`, `People`. The videos: `tinypredrnn/data/kth.py`, `KTH`, with the split
+#   by person in `tinypredrnn/data/kth.py`, `KTHOptions`.
 # - Windows by the rules of three publications (`--windows`): `tinypredrnn/data/reading/kth.py`, `windows`.
-# - `tinypredrnn/metrics/sharpness.py`, `SHARPNESS` shows fading beside each score.
-# - `python examples/train_kth.py` trains on sticks, with `--data` on the videos; persons for validation are apart, too.
+# - Fading is measured by `tinypredrnn/metrics/sharpness.py`, `SHARPNESS`.
+# - `python examples/train_kth.py` trains on stick figures, or with `--data` on the videos. Its validation persons are
+#   separate, too.
 #
-# **Real systems.** The same trap has many names: patients in medicine, speakers in speech, places in satellite images,
-# and for language models a test that stands somewhere in the training text. In each of them the split has to follow
-# the question: to whom, or where, will this be applied?
+# **Real systems.** The trap is called **data leakage**, and it exists in many fields. Training and test may share
+# patients in medicine, speakers in speech recognition, and places in satellite images. For language models, the test
+# may occur somewhere in the training text. In each field the split has to follow the question: to whom, or where, will
+# the model be applied?

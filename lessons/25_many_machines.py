@@ -1,14 +1,16 @@
 # %% [markdown]
 # # 25. Many machines
 #
-# - **Idea:** the gradient of a mean is a mean of gradients, so many machines can share a batch; what it costs is the
-#   sending.
+# - **Idea:** the gradient of a mean is the mean of the gradients, so many machines can share a batch; the price is
+#   communication.
 # - **Minutes:** 50
 # - **Needs:** lesson 8 (clipping, Adam), lesson 9 (batch k from (seed, k)), lesson 13 (scheduled sampling).
-# - **You will see:** a mean of means that is wrong, masks that are the same on all machines, and a step that depends on
-#   the number of machines; a ring in which each machine sends less than twice its gradient, however many there are;
-#   real processes that end with the weights of a single one; and where the time of 64 GPUs goes.
-# - **Why:** the paper trains for 80,000 iterations. Several machines can do that sooner, if they compute the same.
+# - **You will see:** three mistakes: a mean of means, the same mask on all machines, and a step that depends on the
+#   number of machines; a ring in which each machine sends less than twice its gradient, however many machines there
+#   are; real processes that end with the same weights as a single one; and an estimate of where the time of 64 GPUs
+#   goes.
+# - **Why:** the paper trains for 80,000 iterations. Several machines finish sooner, but they must compute the same
+#   result.
 
 # %%
 import contextlib
@@ -29,9 +31,9 @@ from tinypredrnn.viz import COLOURS
 # %% [markdown]
 # ## A batch in shares
 # A training step needs the gradient of the mean loss over a batch. Here are ten short films of noise and a small
-# PredRNN in float64. The last film is three times as strong as the others, so that the gradients differ. Four processes
-# take shares of the batch. The number of a process is its **rank**: rank $r$ of $N$ takes the rows
-# $r, r + N, r + 2N, \dots$ So the shares are 3, 3, 2 and 2 films.
+# PredRNN in float64. The last film has three times the amplitude of the others, so that the gradients of the shares
+# differ clearly. Four processes share the batch. The number of a process is its **rank**: rank $r$ of $N$ takes the
+# rows $r, r + N, r + 2N, \dots$ The shares are 3, 3, 2 and 2 films.
 
 # %%
 rng = np.random.default_rng(0)
@@ -49,7 +51,7 @@ def gradient(films):
 
 
 def distance(found, expected):
-    """The length of the difference, as a share of the expected length"""
+    """The norm of the difference, divided by the norm of what was expected"""
     return np.linalg.norm(found - expected) / np.linalg.norm(expected)
 
 
@@ -60,14 +62,14 @@ print(f"shares of {sizes}: the mean of the four gradients is wrong by {100 * dis
 #> shares of [3, 3, 2, 2]: the mean of the four gradients is wrong by 10.2 %
 
 # %% [markdown]
-# Every process computed the gradient of its own mean. A mean of means is the mean only if all shares are equal. A film
-# in a share of two counted for 1/8, a film in a share of three for 1/12, and each should count for 1/10. No error is
-# raised, and the training goes on, a little wrong.
+# Each process computed the gradient of the mean over its own share. The mean of these means is the overall mean only if
+# all shares have the same size. A film in a share of two had a weight of 1/8, and a film in a share of three had 1/12;
+# each should have 1/10. No error is raised, and the training continues with wrong gradients.
 #
 # ### Exercise 25.1: the mean of all (easy, 5 minutes)
-# Average the gradients so that every film counts alike.
+# Average the gradients so that every film has the same weight.
 #
-# *Hint:* what is the sum over the films of a share, if you know its mean and the size of the share?
+# *Hint:* what is the sum over the films of a share, if you know the mean over them and their number?
 
 
 # %%
@@ -81,12 +83,12 @@ def average(gradients, sizes):
 check("25.1", lambda: average(of_ranks, sizes), whole, rtol=1e-10, atol=1e-12)
 
 # %% [markdown]
-# The two are equal up to rounding. So $N$ processes can do the step of one, whatever $N$ is, if three more things are
-# done with care.
+# The average is the gradient of the whole batch, up to rounding. So $N$ processes can take the same step as one, if
+# three more things are done with care.
 #
 # ## What is drawn at random
-# The network of lesson 13 sees true frames or its own predictions, as a random mask says. Let each of three processes
-# draw the mask of its own two films, from a generator that knows the seed and the number of the step $k$ (lesson 9):
+# In lesson 13, a random mask decides whether the network sees a true frame or its own prediction. Let each of three
+# processes draw the mask of its own two films, from a generator made from the seed and the step number $k$ (lesson 9):
 
 
 # %%
@@ -99,19 +101,19 @@ print("the masks of all ranks are the same:", all(np.array_equal(mask, masks[0])
 #> the masks of all ranks are the same: True
 
 # %% [markdown]
-# All processes have the same generator, so they draw the same. Six films have only two masks among them, and two
-# processes would train on other numbers than three. A seed of its own for each rank would help against the first and
-# not against the second.
+# All processes have equal generators, so they draw equal masks. This has two consequences: the six films have only two
+# different masks among them, and two processes would train with other masks than three. A separate seed for each rank
+# would remove the first problem but not the second.
 #
 # ### Exercise 25.2: the same draw for all (medium, 5 minutes)
-# Return the masks of some `rows` of the batch. For every rank, they must be rows of the same draw for the whole batch.
+# Return the mask of some `rows` of the batch. On every rank, these must be rows of the same draw for the whole batch.
 #
-# *Hint:* random numbers are cheap, compared with training on them.
+# *Hint:* random numbers are cheap compared with a training step.
 
 
 # %%
 def draw(k, count, rows):
-    """rows (a slice) of the mask (count, 4) of step k, of which the numbers come from default_rng([0, k])"""
+    """rows (a slice) of the mask (count, 4) of step k, which is drawn from default_rng([0, k])"""
     # <solution>
     return (np.random.default_rng([0, k]).random((count, 4)) < 0.5)[rows]
     # </solution>
@@ -123,7 +125,7 @@ check("25.2", lambda: [draw(7, 6, rows) for rows in slices], [one_draw[rows] for
 
 # %% [markdown]
 # The package does this for masks and for frames: `truth_mask(..., rows)` and `source.batch(k, count, rows)` draw for
-# the whole batch and return some rows.
+# the whole batch and return only these rows.
 
 # %%
 recipe = Recipe(batch=6, sampling="linear", sampling_until=100)
@@ -135,7 +137,8 @@ print("the package's masks of three ranks are rows of the whole:",
 
 # %% [markdown]
 # ## Clip once
-# If a gradient is longer than a limit, clipping shortens it to the limit. Which comes first, averaging or clipping?
+# If the norm of a gradient exceeds a limit, clipping scales the gradient down to it. Which should come first, averaging
+# or clipping?
 
 # %%
 LIMIT = 0.05
@@ -146,7 +149,7 @@ def clip(gradient):
 
 
 def clipped_first(ranks):
-    """The weighted mean of the clipped gradients of so many ranks"""
+    """The weighted mean of the clipped gradients of this number of ranks"""
     parts = [films[rank::ranks] for rank in range(ranks)]
     return sum(len(part) * clip(gradient(part)) for part in parts) / len(films)
 
@@ -161,14 +164,15 @@ for ranks in (1, 2, 5, 10):
 #> 10 ranks that clip first: wrong by 0.77, cosine 0.82
 
 # %% [markdown]
-# A step that is clipped first depends on how many machines there are, in its length and in its direction. So average
-# first, and let every rank clip the same average. All of them then take the same step, and their weights stay equal
-# without ever being sent.
+# If the ranks clip first, the step depends on their number, in its length and in its direction. So average first, and
+# let every rank clip the same average. All ranks then take the same step, and their weights stay equal without ever
+# being sent.
 #
 # ## Who adds up?
-# All ranks need the sum of all gradients: this is an **all-reduce**. The simplest way is a star: all send to rank 0,
-# which adds up and sends the sum back. Then rank 0 receives $N - 1$ gradients and sends as many, while the others
-# wait. Or everybody sends to everybody, and each adds up for itself, beginning with its own. In float32:
+# All ranks need the sum of all gradients. The operation that gives every rank this sum is called **all-reduce**. The
+# simplest way is a star: all ranks send their gradients to rank 0, which adds them up and sends the sum back. Rank 0
+# then receives $N - 1$ gradients and sends the sum $N - 1$ times, while the others wait. Another way is that every rank
+# sends its gradient to all others, and each adds them up for itself, beginning with its own. In float32:
 
 # %%
 given = np.random.default_rng(1).standard_normal((4, 1000)).astype(np.float32)  # (ranks, numbers)
@@ -185,14 +189,14 @@ print(f"numbers that differ between rank 0 and rank 3: {(sums[0] != sums[3]).mea
 #> numbers that differ between rank 0 and rank 3: 0.45
 
 # %% [markdown]
-# Addition in floating point depends on the order (lessons 18 and 19), so the ranks get different sums. Each step would
-# take their weights a little further apart. All ranks must get the same bits.
+# A sum in floating point depends on the order of its terms (lessons 18 and 19), so the ranks get different sums. With
+# each step, their weights would move a little further apart. All ranks must get the same bits.
 #
 # ## A ring
-# Put the ranks in a ring: each sends to the next one only. Cut every array into $N$ chunks, and let all ranks send at
-# the same time, each another chunk. In the first half, the **reduce-scatter**, a rank adds the chunk that it receives
-# to its own. After $N - 1$ steps rank $r$ has the whole sum of one chunk, number $r + 1$ (counted from 0, and around
-# the ring).
+# Arrange the ranks in a ring, so that each sends to the next one only. Cut every array into $N$ chunks. In each step,
+# all ranks send at the same time, each a different chunk. In the first half, the **reduce-scatter**, a rank adds the
+# chunk that it receives to its own. After $N - 1$ steps, rank $r$ has the complete sum of one chunk, number $r + 1$
+# (modulo $N$, counted from 0).
 
 
 # %%
@@ -205,7 +209,7 @@ def reduce_scatter(chunks, send):
             chunks[(rank + 1) % count][(rank - step) % count] += messages[rank]
 
 
-terms = [[np.ones(1) for _ in range(4)] for _ in range(4)]  # with ones, a sum says how many terms it has
+terms = [[np.ones(1) for _ in range(4)] for _ in range(4)]  # with ones, a sum is its number of terms
 reduce_scatter(terms, lambda rank, chunk: chunk.copy())
 print(np.array(terms)[:, :, 0].astype(int))
 #> [[1 4 3 2]
@@ -214,20 +218,20 @@ print(np.array(terms)[:, :, 0].astype(int))
 #>  [4 3 2 1]]
 
 # %% [markdown]
-# A row is a rank, a column a chunk; the 4s are sums of all four. In the second half, the **all-gather**, the finished
-# chunks go around once more.
+# Each row is a rank, and each column is a chunk. The 4s mark the chunks that are sums of all four. In the second half,
+# the **all-gather**, these finished chunks travel once around the ring.
 #
 # ### Exercise 25.3: all-gather (stretch, 10 minutes)
-# Write the second half, which again takes $N - 1$ steps. In each of them every rank sends one chunk to the next one,
-# which replaces its own by it.
+# Write the second half, which again takes $N - 1$ steps. In each step, every rank sends one chunk to the next rank,
+# which replaces its own chunk of this number.
 #
-# *Hint:* in the first step rank $r$ sends the chunk that it has finished, number $r + 1$. In the next step it passes on
-# what it has just received.
+# *Hint:* in the first step rank $r$ sends the chunk that it has finished, number $r + 1$. In each later step it passes
+# on the chunk that it has just received.
 
 
 # %%
 def all_gather(chunks, send):
-    """chunks[rank][number], changed in place: at the end all ranks have all finished chunks."""
+    """chunks[rank][number], changed in place: at the end every rank has all finished chunks."""
     # <solution>
     count = len(chunks)
     for step in range(count - 1):
@@ -238,7 +242,7 @@ def all_gather(chunks, send):
 
 
 def counting(sent):
-    """A `send` that adds up in the list `sent` how many bytes each rank sends"""
+    """A `send` that adds the bytes that each rank sends to the list `sent`"""
     def send(rank, chunk):
         sent[rank] += chunk.nbytes
         return chunk.copy()
@@ -247,7 +251,7 @@ def counting(sent):
 
 
 def ring(arrays):
-    """(the array that each rank then has, (N,numbers); how many bytes each rank sent)"""
+    """(the array that each rank has at the end, (N,numbers); the number of bytes that each rank sent)"""
     chunks, sent = [np.array_split(array.copy(), len(arrays)) for array in arrays], [0] * len(arrays)
     reduce_scatter(chunks, counting(sent))
     all_gather(chunks, counting(sent))
@@ -268,13 +272,14 @@ check("25.3", lambda: [facts_of_ring(ranks) for ranks in (2, 3, 4, 7)],
        for ranks in (2, 3, 4, 7)])
 
 # %% [markdown]
-# Every chunk is added up once, in one order, and then copied. So all ranks have the same bits. Each rank sends $N - 1$
-# chunks twice, and a chunk is the $N$-th part of the gradient: $2 (N - 1) / N$ of its bytes, **less than twice the
-# gradient, however many ranks there are**. The bytes of the first half, counted and doubled:
+# Every chunk is added up once, in one order, and then copied. So all ranks have the same bits. In each half, a rank
+# sends $N - 1$ chunks, and a chunk is the $N$-th part of the gradient. In all, it sends $2 (N - 1) / N$ times the bytes
+# of the gradient, **less than twice the gradient, however many ranks there are**. We count the bytes of the first half
+# and double them:
 
 # %%
 def bytes_of_ring(ranks):
-    """How many bytes each of so many ranks sends, as a multiple of the gradient's"""
+    """The bytes that each of `ranks` ranks sends, divided by those of the gradient"""
     chunks, sent = [[np.zeros(10) for _ in range(ranks)] for _ in range(ranks)], [0] * ranks
     reduce_scatter(chunks, counting(sent))
     return 2 * max(sent) / sum(chunk.nbytes for chunk in chunks[0])
@@ -289,7 +294,7 @@ for ranks in (2, 4, 8, 64):
 #> 64 ranks: star, from rank 0 63 times the gradient; ring, from each 1.97 times
 
 # %% [markdown]
-# And the ring at work, with four ranks: how many terms each chunk has.
+# Here is the ring at work with four ranks. The numbers say how many terms each chunk has.
 
 # %%
 chunks, stages = [[np.ones(1) for _ in range(4)] for _ in range(4)], []
@@ -315,11 +320,12 @@ show(figure, "ring")
 
 # %% [markdown]
 # ## Real processes
-# Now with processes of the operating system. Each runs the text below, which uses the package: a small PredRNN, batches
-# of five sequences of moving digits, scheduled sampling, clipping, three steps of Adam. The class `Rank` has what the
-# package asks of the processes that train together: its number, its rows, and `average`, `largest` and `gather`. Two
-# pipes lead from each process to this lesson, which plays the middle of a star: it reads what every process gives and
-# sends the list to all. (The program is a text because a new process cannot import functions of a notebook.)
+# Now we use processes of the operating system. Each runs the program below, which trains with the package: a small
+# PredRNN, batches of five sequences of moving digits, scheduled sampling, clipping, and three steps of Adam. The class
+# `Rank` has what the package requires of processes that train together: the rank, its rows, and the methods `average`,
+# `largest` and `gather`. Each process has two pipes to this lesson, which is the centre of a star: it reads a value
+# from every process and sends the list of these values back to all. (The program is a string because a new process
+# cannot import functions from a notebook.)
 
 # %%
 PROGRAM = """
@@ -349,7 +355,7 @@ class Rank:
         for k, array in enumerate(arrays):
             array[...] = sum(w * share[k] for w, share in zip(weights, shares)) / sum(weights)
 
-to_lesson, sys.stdout = sys.stdout.buffer, sys.stderr  # what is printed must not get between
+to_lesson, sys.stdout = sys.stdout.buffer, sys.stderr  # printed text must not enter the pipe
 ranks = Rank(*map(int, sys.argv[1:]))
 plan = new_plan("predrnn", "mnist", size=(32, 32), hidden=(4,), kernel=3, patch=4, batch=5, given=3, horizon=2,
                 optimiser="adam", sampling_until=10, clip=0.01)
@@ -371,7 +377,7 @@ def train_with(size):
             [sys.executable, "-c", PROGRAM, str(rank), str(size)], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
             for rank in range(size)]
         given = [None]
-        while not isinstance(given[0], dict):  # a dict is what a process gives at its end
+        while not isinstance(given[0], dict):  # at its end, a process sends a dict
             given = [pickle.load(worker.stdout) for worker in workers]
             for worker in workers:
                 pickle.dump(given, worker.stdin)
@@ -389,23 +395,23 @@ print("both have the same bits:", all(map(np.array_equal, two[0]["weights"], two
 #> both have the same bits: True
 
 # %% [markdown]
-# Nothing in the training asked whether there is one process or two. One process has `Alone`, whose `average` does
-# nothing; `mpiexec -n 2 python examples/train_mnist.py` gives each process a `Ranks`, whose `average` is MPI's
-# all-reduce, or NCCL's between GPUs. Ours is a third kind.
+# The program is the same for one process and for two. In the package, a single process has an `Alone`, whose `average`
+# does nothing. With `mpiexec -n 2 python examples/train_mnist.py`, each process has a `Ranks`, whose `average` is MPI's
+# all-reduce, or NCCL's between GPUs. Our `Rank` is a third class with the same methods.
 #
 # ## Where the time goes
-# Does it pay? On two cores that were busy with other work as well, two processes took 1.06 of the time of one process
-# with two threads, and 0.93 in another run (`examples/RESULTS.md`): threads use the cores of one machine already.
-# Several processes are for several machines. `python examples/scaling.py` measures the parts of a step on yours, and
-# estimates 64 GPUs. We repeat its estimate. It is a model with assumed numbers, not a measurement:
+# Does it pay? On two cores that also had other work, two processes took 1.06 times as long as one process with two
+# threads, and 0.93 times in another run (`examples/RESULTS.md`). Threads already use all cores of one machine; several
+# processes are for several machines. `python examples/scaling.py` measures the parts of a step on your machine and
+# estimates those of 64 GPUs. We repeat its estimate, which is a model with assumed numbers and not a measurement:
 #
 # $$\text{step} = \underbrace{10\,\text{ms} + \frac{2 \cdot \text{multiply-adds}}{50\,\text{TFLOP/s}}}_{\text{compute}}
 # + \underbrace{2 \log_2 N \cdot 20\,\mu\text{s} + \frac{2 (N - 1)}{N} \cdot \frac{\text{bytes}}{\text{bandwidth}}
 # }_{\text{average}}$$
 #
-# The 10 ms are what a step takes however small its batch. The bandwidth is 150 GB/s within a machine of 8 GPUs, and
-# 20 GB/s if the ring goes through several machines. The network is the paper's, with 23,842,832 parameters and 3.48e11
-# multiply-adds for a sequence in a training step.
+# The 10 ms are what a step takes however small its batch is. The latency of a message is 20 µs. The bandwidth is 150
+# GB/s within a machine of 8 GPUs, and 20 GB/s if the ring includes several machines. The network is the paper's, with
+# 23,842,832 parameters and 3.48e11 multiply-adds for a sequence in a training step.
 
 # %%
 PARAMETERS, MULTIPLY_ADDS = 23_842_832, 3.48e11
@@ -413,14 +419,14 @@ GPUS = 2 ** np.arange(7)
 
 
 def parts_of_step(gpus, sequences):
-    """Seconds to compute and to average, with so many sequences on each GPU"""
+    """Seconds to compute and to average, with this number of sequences on each GPU"""
     bandwidth = 150e9 if gpus <= 8 else 20e9
     return (0.010 + sequences * 2 * MULTIPLY_ADDS / 50e12,
             2 * math.log2(gpus) * 20e-6 + 2 * (gpus - 1) / gpus * 4 * PARAMETERS / bandwidth)
 
 
 def efficiency(gpus, sequences_of):
-    """Sequences a second of each GPU, as a share of those of one GPU alone"""
+    """Sequences per second and GPU, divided by those of a single GPU"""
     rates = [sequences_of(n) / sum(parts_of_step(n, sequences_of(n))) for n in (gpus, 1)]
     return rates[0] / rates[1]
 
@@ -438,15 +444,16 @@ print(f"64 GPUs, one sequence on each: 10.0 ms always, {compute - 10:.1f} ms com
 #> 64 GPUs, one sequence on each: 10.0 ms always, 13.9 ms computing, 9.6 ms averaging
 
 # %% [markdown]
-# Two questions have two answers. **Weak scaling**: each GPU has 8 sequences, and more GPUs mean a larger batch. This is
-# nearly free, since each GPU sends about the same for any number of them. **Strong scaling**: the batch of 64 is
-# divided among more and more GPUs. Only the computing becomes less, and what does not become less takes over.
+# The two rows answer two different questions. **Weak scaling**: each GPU has 8 sequences, so more GPUs mean a larger
+# batch. This costs little, since the number of bytes that each GPU sends hardly depends on the number of GPUs. **Strong
+# scaling**: a batch of 64 is divided among more and more GPUs. Only the time to compute shrinks, so the other parts
+# come to dominate.
 #
 # ### Exercise 25.4: Amdahl's law (easy, 5 minutes)
-# A step alone takes `always` seconds for what cannot be divided, and `divided` seconds for what can. Return how many
-# times as fast it is with `machines` machines, if sending took no time.
+# On one machine, a step takes `always` seconds for what cannot be divided and `divided` seconds for what can. Return
+# how many times as fast the step is with `machines` machines, if sending takes no time.
 #
-# *Hint:* with $N$ machines the step takes the first time and an $N$-th of the second.
+# *Hint:* with $N$ machines, the step takes the first time plus an $N$-th of the second.
 
 
 # %%
@@ -461,8 +468,9 @@ check("25.4", lambda: [speed_up(10, 890, 64), speed_up(1, 1, 2), speed_up(3, 0, 
       [900 / (10 + 890 / 64), 4 / 3, 1, 7, 900 / (10 + 890 / 10**9)])
 
 # %% [markdown]
-# For 10 ms of 900, no number of machines gives more than 90 times. With 64 GPUs it is 38 times by Amdahl's law, and 27
-# with the sending: 64 times the efficiency of 0.42.
+# If 10 ms of 900 ms cannot be divided, no number of machines makes the step more than 90 times as fast. For 64 GPUs,
+# Amdahl's law gives a factor of 38. With the time for averaging, the factor is 27, which is 64 times the efficiency of
+# 0.42.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
@@ -485,13 +493,13 @@ for ax in (left, right):
 show(figure, "efficiency")
 
 # %% [markdown]
-# Weak scaling has another price, which no clock shows: a step with 512 sequences is not 64 steps with 8. The gradient
-# is less noisy, but there are fewer steps. Goyal et al. (2017) trained on ImageNet with batches of 8,192 as well as
-# with 256, by a learning rate that grows with the batch and begins small. Where this ends has to be measured for each
-# task.
+# Weak scaling has another price, which no clock shows: one step with 512 sequences does not replace 64 steps with 8.
+# The gradient is less noisy, but there are fewer steps. On ImageNet, Goyal et al. (2017) reached the same accuracy with
+# batches of 8,192 as with 256, by a learning rate that grows with the batch and begins small (warm-up). How large a
+# batch may become has to be measured for each task.
 #
 # ## What you have now
-# You can share a batch among any number of machines and prove that the step is the same.
+# You can share a batch among any number of machines and check that the step is the same.
 #
 # | here | in the package |
 # |---|---|
@@ -502,8 +510,9 @@ show(figure, "efficiency")
 # | the ring between GPUs | `tinypredrnn/gpu/collective.py`, `connect` |
 # | `parts_of_step` | `examples/scaling.py` |
 #
-# **Real systems.** NCCL and MPI choose among rings and trees, by the size of the array and the number of machines.
-# PyTorch's `DistributedDataParallel` divides the sum by the number of processes, which is a mean of means, and its
-# sampler makes the shares equal by repeating or leaving out some sequences. It averages the gradients of the last
-# layers while those of the first are still computed. If a network does not fit into one GPU, each rank keeps only a
-# part of the weights and of Adam's moments (ZeRO, FSDP); the two halves of the ring then run at different times.
+# **Real systems.** NCCL and MPI choose between rings and trees by the size of the array and the number of machines.
+# PyTorch's `DistributedDataParallel` divides the sum by the number of processes, which is a mean of means. So PyTorch's
+# `DistributedSampler` makes the shares equal, by repeating or leaving out some sequences. The gradients of the last
+# layers are averaged while those of the first layers are still being computed. If a network does not fit into one GPU,
+# each rank keeps only a part of the weights and of Adam's moments (ZeRO, FSDP); the two halves of the ring then run at
+# different times.

@@ -5,9 +5,9 @@
 #   budget, and the error of each number.
 # - **Minutes:** 50
 # - **Needs:** lessons 14 (measures), 17 (an ablation that turned round) and 22 (stuck at black).
-# - **You will see:** four of ten trained networks that are no better than one grey picture; a difference that is many
-#   standard errors wide, between two trainings of the same network; three budgets with different winners; and a column
-#   that was measured by others, on other data, with another network.
+# - **You will see:** four of ten trained networks that are no better than one grey picture; a difference of many
+#   standard errors between two trainings of the same network; three budgets with different winners; and a column that
+#   was measured by others, on other data, with another network.
 # - **Why:** the course was written to reach the paper's Table 1. Here it is, beside our own. Neither says as much as it
 #   seems to.
 
@@ -102,7 +102,7 @@ check("26.1", lambda: {name: to_papers_unit(reported(*some_frames, *kind), *kind
       dict.fromkeys(kinds, float(tp.metrics.mse(*some_frames[..., None]).mean())))
 
 # %% [markdown]
-# ## What knows nothing
+# ## Forecasts that know nothing
 # Lesson 14 had two baselines, black and the last frame. A third is harder to beat: the **mean picture**, the mean of
 # all training frames, a grey cloud. By squared error, no forecast that ignores its input is better. We compute all
 # three on films of drawn digits.
@@ -144,10 +144,9 @@ for ax, (name, frame) in zip(axes, {"what came": tests[0, 12], "last frame": tes
 show(figure, "nothing")
 
 # %% [markdown]
-# Four of the ten networks are no better than the grey cloud, after so few iterations. Their order among each other says
-# nothing about what they could learn. All published numbers are below this level. But the paper does not say what
-# black costs on its test set. If it costs 174 there as well, FC-LSTM's 118.3 is nearer to the cloud than to PredRNN's
-# 56.8.
+# In their few iterations, four of the ten networks have learnt the grey cloud, or less. The order among these four says
+# nothing about what they could learn. All published numbers are below this level. But the paper does not say what black
+# costs on its test set. If it costs 174 there as well, FC-LSTM's 118.3 is nearer to the cloud than to PredRNN's 56.8.
 #
 # ## How sure is a mean?
 # An error is the mean over test sequences, which were drawn at random. Other sequences give another mean. If the errors
@@ -205,12 +204,12 @@ print(f"black - mean picture: {(knows_nothing['black'] - knows_nothing['mean pic
 #> black - mean picture: 21.0, standard error 2.6 if unpaired, 0.5 in pairs
 
 # %% [markdown]
-# To halve a standard error takes four times as many sequences; testing in pairs takes none. Two papers with two test
-# sets cannot be compared in pairs.
+# Halving a standard error takes four times as many sequences; testing in pairs needs no additional ones. Two papers
+# with different test sets cannot be compared in pairs.
 #
-# A mean has a formula for its error. A ratio of two means has none that is as simple, and neither has a median. The
-# **bootstrap** works for all of them: draw $n$ of the $n$ sequences at random *with* repetition, compute the measure
-# from these, and do it a thousand times. The spread of the results estimates the error of the measure.
+# A mean has a formula for its error. For a ratio of two means, or for a median, there is no formula that is as simple.
+# The **bootstrap** works for all of them: draw $n$ of the $n$ sequences at random *with* repetition, compute the
+# measure from these, and do it a thousand times. The spread of the results estimates the error of the measure.
 #
 # ### Exercise 26.3: bootstrap (stretch, 10 minutes)
 # `values` is a list of arrays (N,), all of the same N sequences; `measure` takes these arrays and returns a number.
@@ -328,9 +327,8 @@ print("above 4:", min(largest.values()) > 4)
 
 # %% [markdown]
 # Two trainings of *the same* network differ by many standard errors, in pairs, on the same 300 films. This is no
-# mistake: other test films would confirm it. But the difference is one between two sets of weights. It says nothing
-# about networks, since the network is the same. A standard error covers only those random choices that differ within
-# the list from which it was computed:
+# mistake, but the difference is one between two sets of weights. It says nothing about networks, since the network is
+# the same. A standard error covers only those random choices that differ within the list from which it was computed:
 #
 # | the claim is about | what was drawn at random | n |
 # |---|---|---|
@@ -338,7 +336,7 @@ print("above 4:", min(largest.values()) > 4)
 # | these weights, on sequences like these | the test sequences | 300 |
 # | this network, trained like this | its seeds as well | 4 |
 #
-# For the third, the means of the four seeds are the list of numbers.
+# For the third claim, the list of numbers consists of the means of the four seeds.
 
 # %%
 for steps, found in runs.items():
@@ -369,9 +367,9 @@ show(figure, "seeds")
 # course run 26 --long` trains for 200 steps as well, after which it was slightly behind. As in lesson 17, a finding
 # holds for its length of training.
 #
-# Our table of ten has one seed, so nobody can compute this error from it, and 121.0, 121.8, 123.2 and 123.8 are not an
-# order. `python examples/compare_models.py --models convlstm predrnn_m predrnn --seeds 0 1 2 --out runs/seeds` would
-# say more, at three times the price.
+# Our table of ten has one seed, so this error cannot be computed from it, and 121.0, 121.8, 123.2 and 123.8 do not
+# establish an order. `python examples/compare_models.py --models convlstm predrnn_m predrnn --seeds 0 1 2 --out
+# runs/seeds` would say more, at three times the price.
 #
 # ## The budget chooses the winner
 # Four of the ten networks used up their multiply-adds, and six their seconds. Some of the rows:
@@ -395,12 +393,12 @@ print(f"the paper's PredRNN: {of_the_paper:.1e} multiply-adds, {of_the_paper / 1
 
 # %% [markdown]
 # By multiply-adds, PredRNN and ConvLSTM are equal. By iterations, PredRNN is ahead: it needed half as many. By seconds,
-# ConvLSTM is: it needed a third. (The number of iterations that 330 seconds allow is fixed before a training, from the
-# time of its first ones. Other programs came and went, so the trainings took 246 to 710 seconds.) `dfn` got 138
-# iterations where `predrnn_m` got 2,291; under a budget in iterations, both would have had the same.
+# ConvLSTM is ahead: it needed a third as many. (The number of iterations that 330 seconds allow is fixed before a
+# training, from the time of its first ones. Other programs came and went, so the trainings took 246 to 710 seconds.)
+# `dfn` got 138 iterations and `predrnn_m` got 2,291; under a budget in iterations, both would have had the same number.
 #
-# The paper gives every network 80,000 iterations, in which its PredRNN does more arithmetic than its ConvLSTM. How much
-# of 103.3 - 56.8 this explains, Table 1 does not say.
+# The paper gives every network 80,000 iterations, in which its PredRNN does more arithmetic than its ConvLSTM. Table 1
+# does not say how much of the difference 103.3 - 56.8 this explains.
 #
 # ## A borrowed column
 # Table 1 has a column of cross-entropies as well. Two of its numbers are a tenth of numbers in the ConvLSTM paper (Shi
@@ -414,8 +412,8 @@ for name, summed in (("fc_lstm", 4832.49), ("convlstm", 3670.85)):
 
 # %% [markdown]
 # So they belong to other networks (Shi's ConvLSTM has three layers, of 128, 64 and 64), which were trained by
-# cross-entropy on other data. DFN's 285.2 and the VPN baseline's 110.1 come from the papers of these two. The MSE
-# column beside them belongs to other weights.
+# cross-entropy on other data. DFN's 285.2 and the VPN baseline's 110.1 come from the papers on these two networks. The
+# MSE column beside them belongs to other weights.
 #
 # The cross-entropy has one more trap. A network without a sigmoid also predicts values below 0 and above 1, so they are
 # clipped. At which value?
@@ -433,11 +431,12 @@ for eps in (1e-2, 1e-4, 1e-6):
 #> clipped at 1e-06: last frame 3699, mean picture 641 nats per frame
 
 # %% [markdown]
-# The cross-entropy of the last frame is made by the clipping. That of the mean picture hardly depends on it. So a
-# cross-entropy of such a network means nothing without its clipping value, and does not belong beside one of VPN's.
+# The cross-entropy of the last frame is determined by the clipping value. That of the mean picture hardly depends on
+# it. So the cross-entropy of a network without a sigmoid means nothing without its clipping value, and does not belong
+# beside one of VPN's.
 #
 # ### Exercise 26.4: what does it support? (easy, 5 minutes)
-# Which of these claims do our table and this lesson support? Answer with four times True or False.
+# Which of these claims do our table and this lesson support? Return four answers, each True or False.
 #
 # 1. *On our 300 test sequences, the trained `convlstm` predicts better than the trained `cdna`.*
 # 2. *PredRNN is a better network than ConvLSTM, at this budget.*
@@ -458,9 +457,10 @@ check("26.4", supported, [ours["convlstm"]["mse_2"] < ours["cdna"]["mse_2"], Fal
 
 # %% [markdown]
 # ## What you have now
-# Questions for any table: In which unit is it, and is it one unit? What do black, the last frame and the mean picture
-# cost? On how many sequences, and the same ones for all? How many seeds? Which budget, and who wins under another? Who
-# measured each column? By which loss was each network trained?
+# You have questions for any table: In which unit are its numbers, and is it the same unit everywhere? What do black,
+# the last frame and the mean picture cost? On how many sequences was it measured, and on the same ones for all
+# networks? How many seeds? Which budget, and who wins under another? Who measured each column? By which loss was each
+# network trained?
 #
 # - `tinypredrnn/train/published.py`, `TABLES`: the paper's numbers, and what is known about them.
 # - `tinypredrnn/train/budget.py`, `Budget`: iterations, multiply-adds or seconds.
