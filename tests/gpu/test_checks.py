@@ -34,6 +34,6 @@ def test_kernels(gpu, monkeypatch, tmp_path, capsys):
 
 def test_steps(gpu, monkeypatch, tmp_path, capsys):
     status, rows = check(monkeypatch, tmp_path, "steps", "--device", gpu)
-    assert status == 0 and [row["name"] for row in rows] == ["graph", "op by op"] and "fine" in capsys.readouterr().out
+    assert status == 0 and [row["name"] for row in rows] == ["graph", "op by op", "graph, bf16"] and "fine" in capsys.readouterr().out
     monkeypatch.setattr(gpu_checks, "MAX_DIFFERENCE", -1)
     assert check(monkeypatch, tmp_path, "steps", "--device", gpu)[0] == 1
