@@ -215,7 +215,8 @@ print(f"black - mean picture: {(knows_nothing['black'] - knows_nothing['mean pic
 # `picks` (R,N) holds, for each of R repetitions, which N sequences were drawn. Compute `measure` for each repetition,
 # and return the interval that contains the middle 95 % of the results: [lower, upper].
 #
-# *Hint:* `np.percentile(results, [2.5, 97.5])`. To keep pairs together, index each array with the same row of `picks`.
+# *Hint:* `list(np.percentile(results, [2.5, 97.5]))`. To keep pairs together, index each array with the same row of
+# `picks`.
 
 # %%
 def bootstrap(measure, values, picks):
@@ -427,12 +428,12 @@ for eps in (1e-2, 1e-4, 1e-6):
 # cross-entropy of such a network means nothing without its clipping value, and does not belong beside one of VPN's.
 #
 # ### Exercise 26.4: what does it support? (easy, 5 minutes)
-# Which of these claims do our table and this lesson support? Answer with four times True or False.
+# Which of these claims do our table and this lesson support? Return a list of four times True or False.
 #
 # 1. *On our 300 test sequences, the trained `convlstm` predicts better than the trained `cdna`.*
 # 2. *PredRNN is a better network than ConvLSTM, at this budget.*
 # 3. *Published: on the same test set, PredRNN has a lower cross-entropy (97.0) than the VPN baseline (110.1).*
-# 4. *Under this budget and loss, `vpn` learnt nothing that a black picture does not have.*
+# 4. *On our 300 test sequences, the trained `vpn` is no better than a black picture.*
 #
 # *Hint:* for each, say what was drawn at random, and how often. Where does each number come from?
 
