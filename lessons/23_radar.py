@@ -6,9 +6,9 @@
 # - **Minutes:** 50
 # - **Needs:** lessons 9 (worlds from a seed), 14 (measuring, and why predictions blur) and 21 (moving pixels).
 # - **You will see:** why rain is measured in decibels; a blurred picture that beats the last frame by squared error and
-#   forecasts a third of the heavy rain; optical flow, built by hand; a network whose squared error, 50 minutes ahead,
-#   is as small as that of optical flow, and which finds less heavy rain than the last frame does; and a way to get the
-#   heavy rain back.
+#   forecasts a third of the heavy rain; a forecast by optical flow, built by hand; a network whose squared error, 50
+#   minutes ahead, is as small as that of optical flow, and which finds less heavy rain than the last frame does; and a
+#   way to get the heavy rain back.
 # - **Why:** the paper's third data set consists of radar echoes (Section 4.3), and its Table 2 has squared errors only.
 #   Weather services have used optical flow for decades, and they are asked where it will rain hard.
 
@@ -30,8 +30,9 @@ from tinypredrnn.viz.maps import LEVELS
 # %% [markdown]
 # ## What a radar sees
 # A radar measures how strongly drops reflect its pulse. Large drops reflect far more than small ones, so the numbers
-# span many powers of ten. They are given in decibels: **dBZ**. What the user wants is rain in mm/h. An empirical power
-# law, here that of Marshall and Palmer, $Z = 200\, R^{1.6}$, converts one into the other:
+# span many powers of ten. So this reflectivity $Z$ is given in decibels: $10 \log_{10} Z$ **dBZ**. What the user wants
+# is rain, $R$ in mm/h. An empirical power law, here that of Marshall and Palmer, $Z = 200\, R^{1.6}$, converts one into
+# the other:
 
 # %%
 for dbz in (10, 20, 30, 40, 50):
@@ -286,16 +287,16 @@ ahead = {name: (((prediction - future) ** 2)[:, -1].sum(axis=(1, 2, 3)),
 flow_errors, flow_csi = ahead["optical flow"]
 for name, (errors, csi) in ahead.items():
     more = errors - flow_errors
-    print(f"{name:12} squared error {errors.mean():5.1f} (flow's and {more.mean():5.1f} ± "
+    print(f"{name:12} squared error {errors.mean():5.1f} (flow's plus {more.mean():5.1f} ± "
           f"{more.std() / COUNT ** 0.5:4.1f}), CSI at 30 dBZ {csi:.2f}")
 errors, csi = ahead["network"]
 print("the network's error is at most 1.1 of the flow's:", errors.mean() < 1.1 * flow_errors.mean())
 print("its CSI is less than a third of the flow's, and less than the last frame's:",
       csi < min(flow_csi / 3, ahead["last frame"][1]))
-#? last frame   squared error 149.0 (flow's and  55.8 ± 10.7), CSI at 30 dBZ 0.08
-#? blur         squared error  89.3 (flow's and  -3.8 ±  5.8), CSI at 30 dBZ 0.00
-#? optical flow squared error  93.1 (flow's and   0.0 ±  0.0), CSI at 30 dBZ 0.17
-#? network      squared error  85.6 (flow's and  -7.5 ±  6.4), CSI at 30 dBZ 0.02
+#? last frame   squared error 149.0 (flow's plus  55.8 ± 10.7), CSI at 30 dBZ 0.08
+#? blur         squared error  89.3 (flow's plus  -3.8 ±  5.8), CSI at 30 dBZ 0.00
+#? optical flow squared error  93.1 (flow's plus   0.0 ±  0.0), CSI at 30 dBZ 0.17
+#? network      squared error  85.6 (flow's plus  -7.5 ±  6.4), CSI at 30 dBZ 0.02
 #> the network's error is at most 1.1 of the flow's: True
 #> its CSI is less than a third of the flow's, and less than the last frame's: True
 

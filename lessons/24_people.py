@@ -72,7 +72,7 @@ print("PSNR prefers the median, SSIM the last frame:", median[0] > last[0], last
 #
 # ### Exercise 24.1: the PSNR of the person (easy, 5 minutes)
 # A forecast of a frame has the PSNR `psnr`. All its error lies in the share `share` of the pixels; the other pixels are
-# perfect. What is the PSNR of these pixels alone?
+# perfect. What is the PSNR of the pixels with the error alone?
 #
 # *Hint:* PSNR is $-10 \log_{10}$ of the *mean* squared error. The sum of the errors is the same; how many pixels is it
 # divided by now?
