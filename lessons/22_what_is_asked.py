@@ -4,7 +4,7 @@
 # - **Idea:** a network learns what its output, its input and its loss ask for; VPN, PredNet and MCnet each ask for the
 #   next frame in another way.
 # - **Minutes:** 55
-# - **Needs:** lessons 8 (Adam), 13 (teacher forcing) and 14 (cross-entropy, two futures).
+# - **Needs:** lessons 8 (Adam), 13 (teacher forcing), 14 (cross-entropy, two futures) and 21 (the films of shapes).
 # - **You will see:** a network that stays black under one loss and learns under another; images drawn pixel by pixel,
 #   of which nine in ten are right, but none if all pixels are drawn at once; a network whose input is its own errors,
 #   and whose forecast goes black when there are no errors; and a loss that prefers a guess to a blur.

@@ -6,7 +6,9 @@ WRONG = {
              "for first in reversed(firsts):\n    before = tp.tensor(kept_states.pop(), requires_grad=True)\n"
              "    run(before, frames[first:first + k]).backward(cotangent)\nreturn before.grad",
              "before = tp.tensor(kept_states[-1], requires_grad=True)\n"
-             "run(before, frames[firsts[-1]:]).backward(cotangent)\nreturn before.grad"],
+             "run(before, frames[firsts[-1]:]).backward(cotangent)\nreturn before.grad",
+             "before = tp.tensor(kept_states[0], requires_grad=True)\n"
+             "run(before, frames).backward(cotangent)\nreturn before.grad"],
     "20.2": ["return n ** 0.5, 2 * n ** 0.5", "return (n * a) ** 0.5, 2 * (n * a) ** 0.5", "return (n / a) ** 0.5, (n * a) ** 0.5"],
     "20.3": ["return run(h, frames)",
              "middle = len(frames) // 2\nh = tp.checkpoint(run)(h, frames[:middle])\nreturn tp.checkpoint(run)(h, frames[middle:])",

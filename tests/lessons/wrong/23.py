@@ -16,6 +16,8 @@ WRONG = {
     "23.3": [EVENTS + "return [float((yes == came).mean()), float(yes.sum() / came.sum())]",
              EVENTS + "return [float((yes & came).sum() / came.sum()), float(yes.sum() / came.sum())]",
              EVENTS + "return [float((yes & came).sum() / (yes | came).sum()), float(came.sum() / yes.sum())]",
+             "yes, came = prediction > threshold / 60, truth > threshold / 60\n"
+             "return [float((yes & came).sum() / (yes | came).sum()), float(yes.sum() / came.sum())]",
              EVENTS + "csis = [(a & b).sum() / max((a | b).sum(), 1) for a, b in zip(yes, came)]\n"
                       "return [float(np.mean(csis)), float(yes.sum() / came.sum())]"],
     "23.4": ["return np.sort(last, axis=None)[np.argsort(forecast, axis=None)].reshape(forecast.shape)",
