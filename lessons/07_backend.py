@@ -176,7 +176,7 @@ except tp.errors.DeviceError as error:
     print("DeviceError:", error)
 #> DeviceError:
 #>     the GPU needs CuPy, which is not installed
-#>     install it with `pip install "cupy-cuda13x[ctk]"` (CUDA 13) or `"cupy-cuda12x[ctk]"` (CUDA 12), or use --device cpu
+#>     install it with `pip install "cupy-cuda13x[ctk]"` (CUDA 13) or `"cupy-cuda12x[ctk]"` (CUDA 12), or use device cpu
 #> DeviceError: device 'tpu' is unknown: expected cpu, gpu, gpu:N or auto
 
 # %% [markdown]

@@ -305,7 +305,7 @@ def test_an_old_prediction_goes_once_the_new_one_is_whole(room, refusal):
     assert {name for name in contents(room / "renewed") if not name.startswith(".")} == {
         "frame_0025.png", "frame_0026.png", "prediction.npy", "prediction.png", "prediction.gif", "notes.txt"}
     (room / "renewed" / "frame_0026.png").write_text("mine")
-    assert "frame_0026.png): name another --out" in refusal("predict.py", "run", "--input", "squares", "--out", "renewed", "--overwrite")
+    assert "frame_0026.png): name another folder" in refusal("predict.py", "run", "--input", "squares", "--out", "renewed", "--overwrite")
 
 
 # one sentence and exit status 2
