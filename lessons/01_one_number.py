@@ -11,7 +11,7 @@
 
 # %% [markdown]
 # ## How to work
-# `python -m tinypredrnn.course write my_lessons` writes copies of all lessons with holes in place of the solutions. Run
+# `python -m tinypredrnn course write my_lessons` writes copies of all lessons with holes in place of the solutions. Run
 # a lesson as a script, or cell by cell in an editor that understands `# %%`. Lines that begin with `#>` show what a
 # cell prints. Pictures are saved in `figures/` beside the lesson; you need not read the code that draws them. In an
 # exercise, replace `...  # your code` with your code and run the lesson again: `check` prints `OK`, or the first place

@@ -451,9 +451,10 @@ print("its error units alone, exactly 0:", all((watch(network, GIVEN)[1][GIVEN:]
 # came to depend on them. Section 4.2 says that PredNet "cannot make sequence predictions". To make it forecast, its
 # authors train it a second time, with its own predictions as inputs (`tinypredrnn/models/prednet.py` says how).
 #
-# The authors' loss is the mean of $E$. This is half of the absolute error, L1. Under L1 the best value of an uncertain
-# pixel is 0 or 1 (exercise 14.3): as long as the network has not found out where the shapes are, black is best for
-# every pixel. And PredNet's output is a ReLU. We train it again, by L1:
+# The authors' loss is the mean of $E$. This is half of the absolute error, L1, since $E$ has two numbers for each
+# pixel, of which one is 0. Under L1 the best value of an uncertain pixel is 0 or 1 (exercise 14.3): as long as the
+# network has not found out where the shapes are, black is best for every pixel. And PredNet's output is a ReLU. We
+# train it again, by L1:
 
 # %%
 for seed in (0, 1):
@@ -493,8 +494,8 @@ print("the motion is the same before a brighter background:",
 # %% [markdown]
 # So the motion encoder need not learn that the background does not matter, and the content encoder need not remember.
 # This has a price: what the last two frames do not show, such as a shape behind another one, reaches the picture only
-# through the motion memory, which has an eighth of the resolution. Section 4.2 blames MCnet's quick decline on its
-# direct way from the last frame to the picture.
+# through the motion memory. Three poolings have left it an eighth of the resolution. Section 4.2 blames MCnet's quick
+# decline on its direct way from the last frame to the picture.
 #
 # MCnet's loss also asks for more than the values of pixels. Its authors add a discriminator and the
 # **gradient-difference loss** to the squared error. This loss says by how much the steepness from one pixel to the next

@@ -64,7 +64,7 @@ def test_copies_of_another_version_are_named_and_left_alone(folder, mine, say):
     change(mine / "01_a_lesson.py", HOLE, "    return 2 * x\n")
     kept = contents(mine)
     assert say() == ["of another version, with your work: 01_a_lesson.py", "of another version: 02_another.py",
-                     f"to bring these up to date, with your answers: python -m tinypredrnn.course write --update {mine}"]
+                     f"to bring these up to date, with your answers: python -m tinypredrnn course write --update {mine}"]
     assert contents(mine) == kept
 
 
@@ -101,7 +101,7 @@ def test_copies_of_versions_without_marks_are_updated_too(folder, mine, say):
     (mine / "01_a_lesson.py").write_text(with_holes(LESSON).replace("two lines", "one line").replace(HOLE, "    return 2 * x\n", 1))
     (mine / "02_another.py").write_text(with_holes((folder / "02_another.py").read_text()))
     assert say() == ["of another version, with your work: 01_a_lesson.py", "as written: 02_another.py",
-                     f"to bring these up to date, with your answers: python -m tinypredrnn.course write --update {mine}"]
+                     f"to bring these up to date, with your answers: python -m tinypredrnn course write --update {mine}"]
     assert "your answers to 1.1 are carried over" in say(update=True)[0]
     assert list(Lesson(mine / "01_a_lesson.py").cells)[3].source.count("    return 2 * x\n") == 1
 

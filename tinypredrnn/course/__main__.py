@@ -1,13 +1,13 @@
 """The command of the course in lessons/.
 
-    python -m tinypredrnn.course                     the lessons, which are done, and which comes next
-    python -m tinypredrnn.course write FOLDER        write copies to work in, with holes instead of solutions
-    python -m tinypredrnn.course check 17.3          run what one exercise needs, and say whether it is solved
-    python -m tinypredrnn.course solution 2.3        show a solution
-    python -m tinypredrnn.course run 3 4 [--full]    run lessons and compare their output with the expected output
-    python -m tinypredrnn.course pages FOLDER        write the course as pages for a browser
-    python -m tinypredrnn.course notebooks FOLDER    write the lessons as notebooks
-    python -m tinypredrnn.course table               the table in the README
+    python -m tinypredrnn course                     the lessons, which are done, and which comes next
+    python -m tinypredrnn course write FOLDER        write copies to work in, with holes instead of solutions
+    python -m tinypredrnn course check 17.3          run what one exercise needs, and say whether it is solved
+    python -m tinypredrnn course solution 2.3        show a solution
+    python -m tinypredrnn course run 3 4 [--full]    run lessons and compare their output with the expected output
+    python -m tinypredrnn course pages FOLDER        write the course as pages for a browser
+    python -m tinypredrnn course notebooks FOLDER    write the lessons as notebooks
+    python -m tinypredrnn course table               the table in the README
 
 Within a folder that `write` made, or with `--folder FOLDER`, they work on the copies there.
 """
@@ -61,7 +61,7 @@ def show_progress(folder):
     program = "python" if upcoming and upcoming.path.suffix == ".py" else "jupyter lab"
     print(f"\nnext: {program} {quoted(from_here(upcoming.path))}" if upcoming else "\nall done")
     if Path(folder).resolve() == LESSONS.resolve():
-        print("these hold the solutions: `python -m tinypredrnn.course write my_course` makes copies to work in")
+        print("these hold the solutions: `python -m tinypredrnn course write my_course` makes copies to work in")
 
 
 def find_exercise(folder, name):

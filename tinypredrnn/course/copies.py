@@ -53,10 +53,10 @@ def write(source, target, update=False):
         print(f"{state}{', now up to date' if update and state in (OLDER, OLDER_YOURS) else ''}: "
               f"{', '.join(names) if len(names) < len(originals) else f'all {len(names)} lessons'}")
     if not update and not found.keys().isdisjoint({OLDER, OLDER_YOURS}):
-        print(f"to bring these up to date, with your answers: python -m tinypredrnn.course write --update "
+        print(f"to bring these up to date, with your answers: python -m tinypredrnn course write --update "
               f"{quoted(target)}")
     print(f"begin with: python {quoted(target / originals[0].path.name)}")
-    print(f"your progress: python -m tinypredrnn.course --folder {quoted(target)}")
+    print(f"your progress: python -m tinypredrnn course --folder {quoted(target)}")
 
 
 def state_of(path, today):

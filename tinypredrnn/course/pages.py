@@ -38,8 +38,8 @@ with its output and its pictures. Its exercises check themselves if you run them
 To work on the lessons, write copies with holes for the exercises:
 
 ```sh
-python -m tinypredrnn.course write my_course        # as scripts
-python -m tinypredrnn.course notebooks my_notebooks # as notebooks
+python -m tinypredrnn course write my_course        # as scripts
+python -m tinypredrnn course notebooks my_notebooks # as notebooks
 ```
 """
 
