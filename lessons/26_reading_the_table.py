@@ -371,7 +371,7 @@ show(figure, "seeds")
 #
 # Our table of ten has one seed, so this error cannot be computed from it, and 121.0, 121.8, 123.2 and 123.8 do not
 # establish an order. `python examples/compare_models.py --models convlstm predrnn_m predrnn --seeds 0 1 2 --out
-# runs/seeds` would say more, at three times the price.
+# runs/seeds` says more, at three times the price: `examples/RESULTS.md` has what it found.
 #
 # ## The budget chooses the winner
 # Four of the ten networks used up their multiply-adds, and six their seconds. Some of the rows:
